@@ -1,0 +1,56 @@
+# The project's verbs. Each builds the environment that it needs, once, in .venv.
+#   make demo      train pix2pix on the embedded task and translate held-out pictures
+#   make test      the test suite           make test-slow   the proofs that take minutes
+#   make quality   the style and type checks that CI runs      make style   mend what can be mended
+#   make benchmark training, loading and inference speed against a plain loop
+# PYTHON chooses the interpreter (>= 3.10); PIP_ARGS goes to every pip install (a CPU-only torch index, say).
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+BIN := $(VENV)/bin
+NAME ?= demo
+
+.PHONY: demo test test-slow quality style benchmark clean
+.DEFAULT_GOAL := demo
+
+# Debian ships venv without ensurepip: then the system's pip puts a pip into the environment.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "img2img needs Python 3.10 or newer")'
+	$(PYTHON) -m venv $(VENV) || ( $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip install $(PIP_ARGS) --quiet pip --target \
+		"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" )
+
+$(VENV)/.installed: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m accelerate.commands.launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		tools/train.py --model pix2pix --name $(NAME) --overwrite
+	$(BIN)/python tools/infer.py $(NAME)
+	@echo "log         $(BIN)/tensorboard --logdir runs/$(NAME)/tensorboard"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow
+
+quality: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+style: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python tools/benchmark.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

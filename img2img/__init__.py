@@ -1,0 +1,31 @@
+"""img2img: image-to-image translation in PyTorch.
+
+    from img2img import load_translator
+    translate = load_translator("runs/edges2shoes")
+    photo = translate(drawing)                  # numpy HxWxC or PIL in, the same kind and size out
+
+docs/architecture.md follows a batch through the package's files.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+# albumentations asks the package index for its newest version at import, two seconds in every process when offline.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+if TYPE_CHECKING:
+    from img2img.inference.translator import Translator, load_translator
+
+__all__ = ["Translator", "load_translator"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the translator (and with it torch) when it is first asked for, so that ``--help`` stays quick."""
+    if name in __all__:
+        from img2img.inference import translator
+
+        return getattr(translator, name)
+    raise AttributeError(f"module 'img2img' has no attribute '{name}'")

@@ -1,0 +1,171 @@
+"""Checkpoints: one folder a step, complete or not there at all.
+
+    runs/NAME/checkpoints/step-000600/   generator.safetensors ...   every network under its own name
+                                         state.pt                    optimizers, step, position in the data
+                                         config.yaml                 the resolved options
+                                         manifest.json               sha256 of each file
+    runs/NAME/checkpoints/latest         the name of the newest complete one
+
+A checkpoint is written aside, flushed to the disk and renamed, so that a kill at any moment costs none. Only tensors
+and plain values are stored and loading runs no code (safetensors; ``weights_only=True``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from img2img.config import CONFIG_FILE
+
+FOLDER = "checkpoints"
+FORMAT = 1
+
+
+def save_checkpoint(
+    run: Path, step: int, networks: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any], config: str, keep: int
+) -> Path:
+    """Writes ``runs/NAME/checkpoints/step-XXXXXX`` and removes all but the newest ``keep`` (0: none is removed).
+
+    Args:
+        run: the run's folder.
+        step: the number of steps taken.
+        networks: state dicts by network name.
+        state: tensors and plain values that resuming needs.
+        config: the resolved options as YAML.
+
+    Raises:
+        ValueError: the disk is full or can't be written; what was there before is untouched.
+    """
+    folder = run / FOLDER
+    target, aside = folder / f"step-{step:06d}", folder / f".step-{step:06d}.part"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        for name, tensors in networks.items():
+            save_file({key: _plain(value) for key, value in tensors.items()}, aside / f"{name}.safetensors")
+        torch.save({"format": FORMAT, "step": step, **state}, aside / "state.pt")
+        (aside / CONFIG_FILE).write_text(config)
+        files = {path.name: _sha256(path) for path in sorted(aside.iterdir())}
+        (aside / "manifest.json").write_text(json.dumps({"format": FORMAT, "step": step, "files": files}, indent=2))
+        for path in [*aside.iterdir(), aside]:
+            _flush(path)
+        before = folder / f".step-{step:06d}.old"
+        if target.exists():  # a damaged one of this step, which resuming went back behind
+            os.replace(target, before)
+        os.replace(aside, target)
+        _write_latest(folder, target.name)
+        shutil.rmtree(before, ignore_errors=True)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk their way
+        shutil.rmtree(aside, ignore_errors=True)
+        raise ValueError(f"{target}: the checkpoint can't be written ({str(error).splitlines()[0]})") from error
+    for old in list_checkpoints(run)[:-keep] if keep else []:
+        shutil.rmtree(old)
+    return target
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first by step."""
+    folder = run / FOLDER
+    found = [path for path in folder.iterdir() if re.fullmatch(r"step-\d+", path.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def newest_checkpoint(run: Path) -> tuple[Path, list[str]]:
+    """The newest checkpoint that verifies, and a line for each newer one that does not.
+
+    Raises:
+        ValueError: there is none.
+    """
+    notes: list[str] = []
+    for path in reversed(list_checkpoints(run)):
+        try:
+            verify(path)
+        except ValueError as error:
+            notes.append(f"{error}; going back to an earlier one")
+            continue
+        return path, notes
+    reason = notes[0].removesuffix("; going back to an earlier one") if notes else f"{run}: there is no checkpoint in it"
+    raise ValueError(reason)
+
+
+def find_checkpoint(run: Path, which: str) -> tuple[Path, list[str]]:
+    """The checkpoint that ``--checkpoint`` names: a step, "step-000600" or "latest"; with notes as newest_checkpoint.
+
+    Raises:
+        ValueError: there is no such step, with those that there are, or it is damaged.
+    """
+    if which == "latest":
+        return newest_checkpoint(run)
+    for path in list_checkpoints(run):
+        if which == path.name or (which.isdigit() and int(which) == int(path.name.removeprefix("step-"))):
+            verify(path)
+            return path, []
+    steps = ", ".join(str(int(path.name.removeprefix("step-"))) for path in list_checkpoints(run)) or "none"
+    raise ValueError(f"--checkpoint {which}: {run} has no such step; it has {steps}")
+
+
+def verify(path: Path) -> None:
+    """Raises ValueError, naming the file, if any file of a checkpoint is missing or is not what was written."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"{path}: written by another version of img2img (format {manifest['format']})")
+        for name, checksum in manifest["files"].items():
+            if _sha256(path / name) != checksum:
+                raise ValueError(f"{path}: {name} is damaged")
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f"{path}: incomplete or damaged ({error})") from error
+
+
+def load_network(path: Path, name: str) -> dict[str, Tensor]:
+    """The state dict of one network of a checkpoint, on the CPU. Raises ValueError if it has none of this name."""
+    file = path / f"{name}.safetensors"
+    if not file.exists():
+        raise ValueError(f"{file}: no such file; the checkpoint is of another model")
+    return load_file(file)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What ``save_checkpoint`` was given as ``state``, on the CPU."""
+    return torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()  # safetensors knows no channels_last
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_latest(folder: Path, name: str) -> None:
+    aside = folder / ".latest.part"
+    aside.write_text(name + "\n")
+    _flush(aside)
+    os.replace(aside, folder / "latest")
+    _flush(folder)

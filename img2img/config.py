@@ -1,0 +1,286 @@
+"""Floor 2: the options of a run, from dataclasses, a YAML file and the command line, in this order of precedence.
+
+The dataclasses say what there is: ``--help`` shows each field with its docstring, type and default, and every field can
+stand in YAML under the same names. The resolved configuration goes into the run's folder and into each checkpoint, so
+that resuming, inference and evaluation never ask again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from argparse import ArgumentError
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jsonargparse
+import yaml
+
+from img2img.data.options import DataConfig
+from img2img.models import model_class, model_names
+
+jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass
+class OptimConfig:
+    """Adam, for both sides (arXiv 1611.07004, Sec. 3.4)."""
+
+    lr: float = 2e-4
+    """Learning rate before the decay."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's decay rates of the gradient's mean and of its square."""
+    lr_d: float | None = None
+    """Learning rate of the discriminators; unset, that of the generators."""
+
+    def __post_init__(self) -> None:
+        for key in ("lr", "lr_d"):
+            if getattr(self, key) is not None and getattr(self, key) <= 0:
+                raise ValueError(f"optim.{key} {getattr(self, key)}: must be positive")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"optim.betas {list(self.betas)}: both must lie in [0, 1)")
+
+
+@dataclass
+class TrainConfig:
+    """How long, how fast and what is written when."""
+
+    epochs: int = 100
+    """Passes over the set at the full learning rate."""
+    decay_epochs: int = 100
+    """Passes after these, over which the rate falls linearly to zero."""
+    max_steps: int = 0
+    """Stop after this many steps, whatever the epochs; 0 for all epochs. The rate's schedule stays that of the epochs."""
+    seed: int = 0
+    """Of the weights, the order of the pictures, the augmentation and the dropout."""
+    log_every: int = 100
+    """Steps between two lines of the log."""
+    sample_every: int = 500
+    """Steps between two sample grids."""
+    save_every: int = 5000
+    """Steps between two checkpoints; one more is written at the end."""
+    keep_checkpoints: int = 3
+    """How many of the newest checkpoints stay; 0 keeps all."""
+    ema_decay: float = 0.0
+    """Decay of the generator's running average, which samples and inference then use; 0 for none, 0.999 is usual."""
+    gradient_accumulation: int = 1
+    """Batches whose gradients make one step: a large batch in the memory of a small one."""
+    compile: bool = False
+    """torch.compile the networks: the first steps take minutes, the later ones less."""
+    channels_last: bool = False
+    """Keep pictures and weights in channels-last memory order, which suits GPUs with tensor cores."""
+
+    def __post_init__(self) -> None:
+        at_least = {"epochs": 0, "decay_epochs": 0, "max_steps": 0, "seed": 0, "keep_checkpoints": 0}
+        at_least |= {"log_every": 1, "sample_every": 1, "save_every": 1, "gradient_accumulation": 1}
+        for key, least in at_least.items():
+            if getattr(self, key) < least:
+                raise ValueError(f"train.{key} {getattr(self, key)}: must be at least {least}")
+        if self.epochs + self.decay_epochs == 0:
+            raise ValueError("train.epochs and train.decay_epochs are both 0: there is nothing to train")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"train.ema_decay {self.ema_decay}: must lie in [0, 1)")
+
+
+@dataclass
+class Config:
+    """Everything that a run is made of. ``model`` is an instance of the chosen model's own ``Config``."""
+
+    name: str
+    model: Any
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w][\w.+-]*", self.name):
+            raise ValueError(f"--name {self.name!r}: a run's name is letters, digits, '_', '-', '.' and '+'")
+
+    def to_yaml(self) -> str:
+        """As YAML that ``load_config`` reads back to an equal configuration."""
+        plain = asdict(self)
+        plain["optim"]["betas"] = list(plain["optim"]["betas"])
+        return yaml.safe_dump(plain, sort_keys=False)
+
+
+@dataclass
+class TrainArguments:
+    """The command line of tools/train.py, resolved."""
+
+    config: Config
+    resume: bool
+    overwrite: bool
+    print_config: bool
+    notes: list[str]
+    """What a user should know of how the options came together."""
+
+
+def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path("runs")) -> TrainArguments:
+    """Resolves the command line of tools/train.py.
+
+    ``--model`` and ``--config`` are read first, since they decide which options there are. Without ``--config`` and
+    ``--data.root`` it is the model's embedded task, ``presets/<model>/toy.yaml``. With ``--resume`` the options are the
+    run's own, and the command line's on top.
+
+    Raises:
+        ValueError: an unknown key, a value of a wrong type, a missing file; the message is one line.
+        SystemExit: ``--help``.
+    """
+    argv, early = _take(argv, {"--model", "--config", "--name"})
+    configs = [Path(path) for path in early["--config"]]
+    named = {key: values[-1] for key, values in early.items() if values and key != "--config"}
+    notes: list[str] = []
+
+    files = {path: _peek(path) for path in configs}
+    model = named.get("--model")
+    for path, content in files.items():
+        its_model = (content.get("model") or {}).get("name")
+        if its_model and model and its_model != model:
+            raise ValueError(f"--model {model}: {path} is for {its_model}; leave one of them out")
+        model = model or its_model
+    name = named.get("--name") or next((c["name"] for c in reversed(files.values()) if c.get("name")), None)
+
+    has_root = any(word.split("=")[0] in ("--data.root", "--data.toy") for word in argv)
+    if "--resume" in argv and name and (runs / name / CONFIG_FILE).is_file():
+        saved = runs / name / CONFIG_FILE
+        its_model = (_peek(saved).get("model") or {}).get("name")
+        if model and its_model != model:
+            raise ValueError(f"--model {model}: runs/{name} was trained as {its_model}; leave --model out, or --name another")
+        if configs:
+            notes.append(f"resuming with the options of {saved}; --config only names the run")
+        configs, model = [saved], its_model
+    elif not configs and not has_root and not _asks_for_help(argv):
+        if model is None:
+            raise ValueError(f"--model is missing: {', '.join(model_names())}")
+        model_class(model)  # its own message for a name that is none
+        configs = [presets / model / "toy.yaml"]
+        name = name or _peek(configs[0]).get("name")
+        notes.append(f"neither --config nor --data.root is given: training on the embedded toy task ({configs[0].name})")
+
+    if model is None:
+        if not _asks_for_help(argv):
+            raise ValueError(f"--model is missing: {', '.join(model_names())}")
+        model = model_names()[0]
+        notes.append(f"--model {model}")
+    parser = _parser(model)
+    parser.add_argument("--resume", action="store_true", help="Continue the run of this name from its last checkpoint.")
+    parser.add_argument("--overwrite", action="store_true", help="Delete the run of this name, if there is one.")
+    parser.add_argument("--print_config", action="store_true", help="Print the resolved options and exit.")
+    for path in configs:
+        _parse(parser, ["--config", str(path)], f"{path}: ")
+    values = _parse(parser, [word for path in configs for word in ("--config", str(path))] + list(argv))
+    if values.resume and values.overwrite:
+        raise ValueError("--resume and --overwrite: choose one of them")
+    name = name or (Path(values.data.root).resolve().name if values.data.root else f"{model}_toy")
+    config = _config(parser, values, name)
+    return TrainArguments(config, values.resume, values.overwrite, values.print_config, notes)
+
+
+def load_config(path: Path) -> Config:
+    """Reads a configuration back that ``Config.to_yaml`` wrote, or a preset.
+
+    Raises:
+        ValueError: the file is missing or holds what this version doesn't know; the message names file and key.
+    """
+    content = _peek(path)
+    model = (content.get("model") or {}).get("name")
+    if not model:
+        raise ValueError(f"{path}: model.name is missing: {', '.join(model_names())}")
+    parser = _parser(model)
+    return _config(parser, _parse(parser, ["--config", str(path)], f"{path}: "), content.get("name") or path.stem)
+
+
+def _parser(model: str) -> jsonargparse.ArgumentParser:
+    parser = jsonargparse.ArgumentParser(
+        prog="train.py",
+        description=f"Trains {model}. Several GPUs, precision: accelerate launch [--mixed_precision bf16] tools/train.py ...",
+        allow_abbrev=False,
+        exit_on_error=False,
+        default_meta=False,
+        print_config=None,
+    )
+    parser.add_argument("--config", action="config", help="YAML file of options; those of the command line go before it.")
+    parser.add_argument("--name", type=str | None, help="Name of the run: its folder is runs/NAME.")
+    parser.add_class_arguments(model_class(model).Config, "model")
+    parser.add_class_arguments(DataConfig, "data")
+    parser.add_class_arguments(OptimConfig, "optim")
+    parser.add_class_arguments(TrainConfig, "train")
+    return parser
+
+
+def _config(parser: jsonargparse.ArgumentParser, values: Any, name: str) -> Config:
+    parts = parser.instantiate(values)
+    return Config(name, parts.model, parts.data, parts.optim, parts.train)
+
+
+def _parse(parser: jsonargparse.ArgumentParser, argv: list[str], where: str = "") -> Any:
+    try:
+        return parser.parse_args(argv)
+    except ArgumentError as error:
+        _explain(parser, str(error), where)
+
+
+def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> NoReturn:
+    """Raises ValueError: the parser's message as one line that names the key, and the nearest key if it is unknown."""
+    known = sorted(a.dest for a in parser._actions if a.dest != "help")
+    unknown = (
+        re.search(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<key>[\w.]+)'", message)
+        or re.search(r"Option '(?P<key>[\w.]+)' is not accepted", message)
+        or re.search(r"unrecognized arguments: (?:.*?)--(?P<key>[\w.-]+)", message)
+    )
+    if unknown:
+        groups = unknown.groupdict()
+        key = f"{groups['group']}.{groups['key']}" if groups.get("group") else groups["key"]
+        dashes = "--" if "unrecognized" in message else ""
+        near = difflib.get_close_matches(key, known, 1, 0.6) or [k for k in known if k.endswith(f".{key}")][:1]
+        hint = f"did you mean {dashes}{near[0]}?" if near else "--help lists all options"
+        raise ValueError(f"{where}unknown option {dashes}{key}; {hint}")
+    wrong = re.search(r'Parser key "(?P<key>[\w.]+)":\s*Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)', message, re.S)
+    if wrong:
+        expected = re.sub(r"<class '(\w+)'>", r"\1", wrong["type"]).replace("typing.", "")
+        choices = re.findall(r"'([^']*)'", expected) if "Literal" in expected else []
+        expected = f"one of {', '.join(choices)}" if choices else expected.replace("tuple", "a list like '[0.5,0.999]'")
+        raise ValueError(f"{where}{wrong['key']} {' '.join(wrong['value'].split())}: expected {expected}")
+    union = re.search(r'Parser key "(?P<key>[\w.]+)":.*Given value: (?P<value>.*)', message, re.S)
+    if union:
+        types = [t for t in re.findall(r"Expected a <class '(\w+)'>", message) if t != "NoneType"]
+        raise ValueError(f"{where}{union['key']} {' '.join(union['value'].split())}: expected {' or '.join(types)} or null")
+    raise ValueError(where + re.sub(r'Parser key "config": ', "--config: ", " ".join(message.split())))
+
+
+def _peek(path: Path) -> dict[str, Any]:
+    """A YAML file as plain values, to learn of which model it is before its options are known."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ValueError(f"--config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("model") or {}, dict):
+        raise ValueError(f"{path}: options are written as 'data:' with '  root: DIR' below it")
+    return content
+
+
+def _take(argv: Sequence[str], options: set[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Splits ``--option value`` and ``--option=value`` off the command line."""
+    rest: list[str] = []
+    taken: dict[str, list[str]] = {option: [] for option in options}
+    words = iter(argv)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option not in options:
+            rest.append(word)
+            continue
+        value = value if equals else next(words, "")
+        if not value or value.startswith("--"):
+            raise ValueError(f"{option}: a value is missing")
+        taken[option].append(value)
+    return rest, taken
+
+
+def _asks_for_help(argv: Sequence[str]) -> bool:
+    return "--help" in argv or "-h" in argv

@@ -1,0 +1,190 @@
+"""Picture files and arrays: (H, W, C) uint8 or uint16, RGB order, C of 1, 3 or 4; and tensors: (C, H, W) in [-1, 1].
+
+OpenCV decodes and encodes; Pillow reads headers, which OpenCV cannot, and so tells depth, alpha and size before any
+pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+MAX_PIXELS = 200_000_000  # a larger header is a mistake or an attack: a 3 MB PNG can ask for 8 GB
+ORIENTATION = 0x0112  # EXIF tag
+
+# EXIF orientation -> what makes the picture upright
+_UPRIGHT = {
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: x.swapaxes(0, 1)[:, ::-1],
+    7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda x: x.swapaxes(0, 1)[::-1],
+}
+
+
+class UnreadableImage(ValueError):
+    """A file that is no picture, or a damaged one; the message begins with its path."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its picture before decoding: upright size in pixels, bits a channel (8, 16), alpha or not."""
+
+    width: int
+    height: int
+    depth: int
+    alpha: bool
+
+
+def read_header(path: Path) -> Header:
+    """The header of a picture file. Raises UnreadableImage when there is none that can be used."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            raw_mode = str(image.tile[0].args) if image.tile else ""
+            exif_first = image.format != "PNG" or "exif" in image.info  # getexif() would decode a whole PNG to look
+            turned = exif_first and image.getexif().get(ORIENTATION, 1) >= 5
+            alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+            mode = image.mode
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error).splitlines()[0]
+        raise UnreadableImage(f"{path}: can't be read ({reason})") from error
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels")
+    if mode == "F" or (mode == "I" and "16" not in raw_mode):
+        raise UnreadableImage(f"{path}: 32 bits a channel; save it with 8 or 16")
+    depth = 16 if mode.startswith("I") or "16" in raw_mode else 8
+    return Header(height, width, depth, alpha) if turned else Header(width, height, depth, alpha)
+
+
+def read_image(path: Path, channels: int) -> np.ndarray:
+    """Decodes a picture: (H, W, channels) uint8 or uint16 in RGB(A) order, upright by its EXIF orientation.
+
+    Gray becomes colour by repetition and colour gray by luma (ITU-R 601); alpha goes onto white, unless ``channels``
+    is 4, which gives an opaque alpha to pictures that have none.
+
+    Raises:
+        UnreadableImage: the file is missing, empty, truncated or no picture.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"{path}: can't be read ({error.strerror})") from error
+    jpeg = data[:2] == b"\xff\xd8"
+    # OpenCV decodes a truncated JPEG to a half-gray picture without a word. Within coded data FF is always followed by
+    # 00 or a restart marker, so a complete file has its end-of-image marker (FF D9) after its last scan (FF DA).
+    if jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise UnreadableImage(f"{path}: truncated")
+    alpha = not jpeg and read_header(path).alpha
+    flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if image is None:
+        raise UnreadableImage(f"{path}: can't be decoded as a picture")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UnreadableImage(f"{path}: {image.dtype} pixels; save it with 8 or 16 bits a channel")
+    if alpha:  # IMREAD_UNCHANGED leaves the orientation alone
+        with Image.open(path) as header:
+            upright = _UPRIGHT.get(header.getexif().get(ORIENTATION, 1))
+        image = upright(image) if upright else image
+    if image.ndim == 3:
+        image = image[:, :, (2, 1, 0, 3)] if image.shape[2] == 4 else image[:, :, ::-1]  # BGR -> RGB
+    return np.ascontiguousarray(to_channels(image, channels))
+
+
+def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """(H, W) or (H, W, 1|3|4) -> (H, W, channels), as ``read_image`` describes; the dtype stays.
+
+    Raises:
+        ValueError: an array of another shape.
+    """
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        raise ValueError(f"a picture of shape {image.shape}: give (H, W) or (H, W, C) with 1, 3 or 4 channels")
+    top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1.0
+    if image.shape[2] == 4 and channels != 4:
+        alpha = image[:, :, 3:].astype(np.float32) / top
+        over_white = image[:, :, :3] * alpha + top * (1 - alpha)
+        image = (np.rint(over_white) if image.dtype.kind == "u" else over_white).astype(image.dtype)
+    if image.shape[2] == 3 and channels == 1:
+        luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
+        image = (np.rint(luma) if image.dtype.kind == "u" else luma).astype(image.dtype)[:, :, None]
+    if image.shape[2] == 1 and channels > 1:
+        image = np.repeat(image, 3, axis=2)
+    if image.shape[2] == 3 and channels == 4:
+        image = np.concatenate([image, np.full_like(image[:, :, :1], top)], axis=2)  # (H, W, 4)
+    return image
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes (H, W, 1|3|4) uint8 or uint16 in RGB(A) order, aside first, so that no half picture is left.
+
+    Raises:
+        ValueError: the folder can't be written, or the suffix is no picture format.
+    """
+    bgr = image[:, :, (2, 1, 0, 3)] if image.shape[2] == 4 else image[:, :, ::-1]
+    encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(bgr))
+    if not encoded:
+        raise ValueError(f"{path}: OpenCV can't write {path.suffix} files")
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(data.tobytes())
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise ValueError(f"{path}: can't be written ({error.strerror})") from error
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """(H, W, C) integers -> (C, H, W) integers; ``normalise`` takes them to [-1, 1] where the arithmetic is cheap."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8, uint16 or float in [0, 1], any shape -> float32 in [-1, 1]."""
+    top = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(images.dtype, 1.0)
+    return images.float().mul_(2 / top).sub_(1) if top != 1.0 else images.float() * 2 - 1
+
+
+def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:
+    """(..., C, H, W) in [-1, 1] -> (..., H, W, C) of ``dtype``: rounded integers, or floats in [0, 1]."""
+    unit = (images.detach().float().cpu() + 1).div_(2).clamp_(0, 1).movedim(-3, -1).numpy()
+    kind = np.dtype(dtype)
+    return np.rint(unit * np.iinfo(kind).max).astype(kind) if kind.kind == "u" else unit.astype(kind)
+
+
+def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
+    """Lays pictures (H, W, C) out as a table on white: (rows, columns) -> (H', W', 3) uint8.
+
+    Every column is as wide as its widest picture, every row as high as its highest.
+    """
+    cells = [[_as_rgb8(image) for image in row] for row in rows]
+    widths = [max(row[i].shape[1] for row in cells if i < len(row)) for i in range(max(map(len, cells)))]
+    heights = [max(image.shape[0] for image in row) for row in cells]
+    canvas = np.full((sum(heights) + gap * (len(heights) + 1), sum(widths) + gap * (len(widths) + 1), 3), 255, np.uint8)
+    top = gap
+    for row, height in zip(cells, heights, strict=True):
+        left = gap
+        for image, width in zip(row, widths, strict=False):
+            canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+            left += width + gap
+        top += height + gap
+    return canvas
+
+
+def _as_rgb8(image: np.ndarray) -> np.ndarray:
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    return to_channels(image, 3)

@@ -1,0 +1,46 @@
+"""Losses as pure functions of tensors, each as long as its equation.
+
+Logits are a discriminator's raw outputs, before any sigmoid, of any shape; every loss is a scalar, averaged over all
+of their elements.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GanLoss = Literal["lsgan", "vanilla", "hinge"]
+
+
+def discriminator_loss(logits: Tensor, real: bool, kind: GanLoss) -> Tensor:
+    """What the discriminator pays for ``logits`` on pictures that are real, or not.
+
+    vanilla: -log sigmoid(D(x)), or -log(1 - sigmoid(D(x)))     (Goodfellow et al., arXiv 1406.2661, Eq. 1)
+    lsgan:   (D(x) - 1)^2, or D(x)^2                             (Mao et al., arXiv 1611.04076, Eq. 9, without its 1/2)
+    hinge:   max(0, 1 - D(x)), or max(0, 1 + D(x))               (Lim and Ye, arXiv 1705.02894)
+    """
+    if kind == "hinge":
+        return F.relu(1 - logits if real else 1 + logits).mean()
+    goal = torch.ones_like(logits) if real else torch.zeros_like(logits)
+    return F.mse_loss(logits, goal) if kind == "lsgan" else F.binary_cross_entropy_with_logits(logits, goal)
+
+
+def generator_loss(logits: Tensor, kind: GanLoss) -> Tensor:
+    """What the generator pays for the discriminator's ``logits`` on its pictures: the non-saturating form.
+
+    hinge: -D(G(x)); the others: the discriminator's own loss with the label "real".
+    """
+    return -logits.mean() if kind == "hinge" else discriminator_loss(logits, True, kind)
+
+
+@torch.no_grad()
+def discriminator_statistics(real: Tensor, fake: Tensor, kind: GanLoss) -> dict[str, Tensor]:
+    """How well the discriminator tells real from fake: the share of right verdicts on each, in [0, 1]."""
+    boundary = 0.5 if kind == "lsgan" else 0.0  # halfway between the two labels
+    return {
+        "accuracy_real": (real > boundary).float().mean(),
+        "accuracy_fake": (fake <= boundary).float().mean(),
+    }

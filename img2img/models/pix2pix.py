@@ -1,0 +1,123 @@
+"""pix2pix: "Image-to-Image Translation with Conditional Adversarial Networks", Isola et al., arXiv 1611.07004.
+
+Official code: phillipi/pix2pix (Lua) and junyanz/pytorch-CycleGAN-and-pix2pix. Where we differ on purpose:
+- the GAN loss is LSGAN by default, which trains more steadily; ``gan_loss: vanilla`` is the paper's.
+- at inference dropout is off and batch norm uses its running statistics, so that a picture has one answer; both of the
+  paper's ways (Sec. 3.4) are options of ``inference``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from img2img.losses import GanLoss, discriminator_loss, discriminator_statistics, generator_loss
+from img2img.models.base import Batch, Images, Model, Terms
+from img2img.networks.blocks import Norm, Upsample
+from img2img.networks.patchgan import PatchGAN
+from img2img.networks.unet import UNet
+
+
+class Pix2Pix(Model):
+    """A U-Net translates, a PatchGAN judges (input, output) pairs."""
+
+    @dataclass
+    class Config:
+        """Networks and losses of pix2pix."""
+
+        name: Literal["pix2pix"] = "pix2pix"
+        """The model, as --model names it."""
+        generator: Literal["unet"] = "unet"
+        """Architecture of the generator."""
+        num_downs: int = 8
+        """How often the U-Net halves the picture: 8 for 256x256, 7 for 128x128; crop_size is a multiple of 2^num_downs."""
+        ngf: int = 64
+        """Feature maps of the generator's first layer."""
+        ndf: int = 64
+        """Feature maps of the discriminator's first layer."""
+        n_layers_d: int = 3
+        """Strided layers of the PatchGAN: 0, 1, 3, 5 judge patches of 1, 16, 70, 286 pixels."""
+        norm: Norm = "batch"
+        """Normalisation in both networks."""
+        dropout: bool = True
+        """Dropout in the generator's inner levels, the paper's noise."""
+        upsample: Upsample = "deconv"
+        """How the decoder enlarges: deconv (paper) or resize, which leaves no checkerboards."""
+        gan_loss: GanLoss = "lsgan"
+        """Adversarial loss; the paper's is vanilla."""
+        lambda_l1: float = 100.0
+        """Weight of the L1 distance to the target (Sec. 3.3 and 4)."""
+        init_gain: float = 0.02
+        """Standard deviation of the initial weights."""
+
+        def __post_init__(self) -> None:
+            for key, least in (("num_downs", 2), ("ngf", 1), ("ndf", 1), ("n_layers_d", 0), ("lambda_l1", 0)):
+                if getattr(self, key) < least:
+                    raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
+            if self.init_gain <= 0:
+                raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
+
+    dataset = "paired"
+    generators = ("generator",)
+    discriminators = ("discriminator",)
+    update_order = ("discriminator", "generator")
+    columns = ("input", "output", "target")
+
+    def __init__(self, config: Config, channels: tuple[int, int]) -> None:
+        super().__init__()
+        self.config = config
+        c_in, c_out = channels
+        self.generator = UNet(
+            c_in, c_out, config.num_downs, config.ngf, config.norm, config.dropout, config.upsample, config.init_gain
+        )
+        self.discriminator = PatchGAN(c_in + c_out, config.ndf, config.n_layers_d, config.norm, config.init_gain)
+
+    def forward(self, batch: Batch) -> Images:
+        return {"output": self.generator(batch["input"])}
+
+    def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        kind = self.config.gan_loss
+        real = self.judge(batch["input"], batch["target"])
+        fake = self.judge(batch["input"], images["output"].detach())
+        terms = {  # halved, which slows D down relative to G (Sec. 3.4)
+            "real": 0.5 * discriminator_loss(real, True, kind),
+            "fake": 0.5 * discriminator_loss(fake, False, kind),
+        }
+        return terms, discriminator_statistics(real, fake, kind)
+
+    def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        fake = self.judge(batch["input"], images["output"])
+        return {
+            "gan": generator_loss(fake, self.config.gan_loss),
+            "l1": self.config.lambda_l1 * (images["output"] - batch["target"]).abs().mean(),
+        }, {}
+
+    def judge(self, source: Tensor, picture: Tensor) -> Tensor:
+        """D's logits on a pair, one a patch: (B, C_in, H, W), (B, C_out, H, W) -> (B, 1, h, w)."""
+        return self.discriminator(torch.cat([source, picture], dim=1))  # (B, C_in + C_out, H, W)
+
+    def generate(self, batch: Batch) -> Images:
+        return {"output": self.generator(batch["input"])}
+
+    @property
+    def stride(self) -> int:
+        return 2**self.config.num_downs
+
+    def check_size(self, size: int) -> None:
+        if size % self.stride:
+            fitting = (size & -size).bit_length() - 1  # how often 2 divides it
+            raise ValueError(
+                f"data.crop_size {size} is no multiple of 2^model.num_downs = {self.stride}: "
+                f"set model.num_downs {fitting} or another data.crop_size"
+                if fitting >= 2
+                else f"data.crop_size {size}: must be a multiple of 2^model.num_downs = {self.stride}"
+            )
+        smallest = self.discriminator.smallest_input
+        if size < smallest:
+            raise ValueError(
+                f"data.crop_size {size} is too small for model.n_layers_d {self.config.n_layers_d}: "
+                f"at least {smallest} pixels, or fewer layers"
+            )

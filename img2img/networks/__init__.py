@@ -1,0 +1,1 @@
+"""Floor 0: networks. They know tensors alone: no data, no loss, no device."""

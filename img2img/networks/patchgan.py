@@ -1,0 +1,73 @@
+"""PatchGAN discriminator: one verdict for each overlapping patch instead of one for the whole picture.
+
+Isola et al., arXiv 1611.07004, Sec. 3.2.2 and Appendix 6.1.2. Official code: phillipi/pix2pix.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from img2img.networks.blocks import Norm, downsample, init_weights, needs_bias, norm_layer
+
+
+class PatchGAN(nn.Module):
+    """(B, in_channels, H, W) -> (B, 1, h, w) logits, one a patch; ``receptive_field`` is the patch's side in pixels.
+
+    Args:
+        in_channels: channels of everything that it sees, concatenated.
+        ndf: feature maps of the first layer; they double at each layer, up to 8 x ndf.
+        n_layers: strided layers: 0, 1, 3 and 5 are the paper's 1x1, 16x16, 70x70 and 286x286 discriminators.
+        norm: normalisation of every layer but the first and the last.
+        init_gain: standard deviation of the initial weights.
+    """
+
+    def __init__(
+        self, in_channels: int = 6, ndf: int = 64, n_layers: int = 3, norm: Norm = "batch", init_gain: float = 0.02
+    ) -> None:
+        super().__init__()
+        bias = needs_bias(norm)
+        if n_layers == 0:  # C64-C128 of 1x1 convolutions
+            stages: list[nn.Module] = [
+                nn.Sequential(nn.Conv2d(in_channels, ndf, 1), nn.LeakyReLU(0.2, inplace=True)),
+                nn.Sequential(
+                    nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+                    norm_layer(norm, 2 * ndf),
+                    nn.LeakyReLU(0.2, inplace=True),
+                ),
+                nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+            ]
+        else:
+            widths = [ndf * min(2**layer, 8) for layer in range(n_layers + 1)]
+            stages = [downsample(in_channels, ndf, "none", bias=True)]
+            stages += [downsample(widths[i - 1], widths[i], norm, bias=bias) for i in range(1, n_layers)]
+            stages.append(downsample(widths[-2], widths[-1], norm, bias=bias, stride=1))
+            stages.append(nn.Conv2d(widths[-1], 1, kernel_size=4, stride=1, padding=1))
+        self.stages = nn.ModuleList(stages)
+        self.n_layers = n_layers
+        init_weights(self, init_gain)
+
+    @property
+    def receptive_field(self) -> int:
+        """Side of the patch that one logit judges, in pixels: 1, 16, 34, 70, 142, 286 for 0 to 5 layers."""
+        if self.n_layers == 0:
+            return 1
+        side = 7  # the two 4x4 convolutions of stride 1
+        for _ in range(self.n_layers):
+            side = 2 * side + 2
+        return side
+
+    @property
+    def smallest_input(self) -> int:
+        """Side of the smallest picture, in pixels, that leaves a patch to judge."""
+        return 2 if self.n_layers == 0 else 3 * 2**self.n_layers
+
+    def forward(self, x: Tensor, return_features: bool = False) -> Tensor | list[Tensor]:
+        """Logits (B, 1, h, w), or with ``return_features`` the output of every stage, the logits last.
+
+        pix2pixHD's feature matching (arXiv 1711.11585, Sec. 3.2) compares all but the last.
+        """
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features if return_features else x

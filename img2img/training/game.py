@@ -1,0 +1,195 @@
+"""The game: one step of any model, on one or many devices. It knows no model's name (see ``models.base``).
+
+Accelerate brings the devices, the processes and the precision, and nothing else. Its ``accumulate`` would let the
+generator's first micro-batches meet an old discriminator; here a step is all of one side's micro-batches and its
+update, then all of the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from img2img.checkpoint import load_network
+from img2img.config import Config
+from img2img.data.transforms import keyed_seed
+from img2img.models import model_class
+from img2img.models.base import Batch, Images, Side
+
+
+class Game:
+    """Both sides of a model with their optimizers and averages.
+
+    Args:
+        config: the resolved options.
+        accelerator: whose device, processes and precision it is played with.
+
+    Raises:
+        ValueError: the networks can't take pictures of data.crop_size.
+    """
+
+    def __init__(self, config: Config, accelerator: Accelerator) -> None:
+        self.accelerator, self.seed = accelerator, config.train.seed
+        device = accelerator.device
+        self.memory_format = torch.channels_last if config.train.channels_last else torch.contiguous_format
+
+        torch.manual_seed(keyed_seed(self.seed, "weights"))
+        self.model = model_class(config.model.name)(config.model, config.data.channels)
+        self.model.check_size(config.data.crop_size)
+        self.model.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.names: dict[Side, tuple[str, ...]] = {
+            "discriminator": self.model.discriminators,
+            "generator": self.model.generators,
+        }
+        # Saved, averaged and sampled from are the bare networks; prepared for device and processes, they play.
+        self.networks: dict[str, nn.Module] = {
+            name: getattr(self.model, name) for names in self.names.values() for name in names
+        }
+        self.averages = {
+            name: AveragedModel(self.networks[name], multi_avg_fn=get_ema_multi_avg_fn(config.train.ema_decay))
+            for name in (self.model.generators if config.train.ema_decay else ())
+        }
+        self.rates: dict[Side, float] = {
+            "discriminator": config.optim.lr_d or config.optim.lr,
+            "generator": config.optim.lr,
+        }
+        self.optimizers: dict[Side, Any] = {}
+        for side, names in self.names.items():
+            parameters = [p for name in names for p in self.networks[name].parameters()]
+            fused = device.type in ("cpu", "cuda")
+            adam = torch.optim.Adam(parameters, self.rates[side], config.optim.betas, fused=fused)
+            self.optimizers[side] = accelerator.prepare(adam)
+        for name, network in self.networks.items():
+            if config.train.compile:
+                network.compile()
+            setattr(self.model, name, accelerator.prepare(network))
+
+    def play(self, batches: list[Batch], step: int, rate_factor: float) -> dict[str, Tensor]:
+        """One step: each side in its turn pays for all micro-batches and is updated.
+
+        Args:
+            batches: the micro-batches, with pictures (B, C, H, W) in [-1, 1] on the device.
+            step: number of this step; it keys the dropout.
+            rate_factor: share of the full learning rates.
+
+        Returns:
+            The loss terms and statistics of this process, means over the micro-batches, detached, on the device.
+        """
+        for side, rate in self.rates.items():
+            for group in self.optimizers[side].param_groups:
+                group["lr"] = rate * rate_factor
+        accumulate = len(batches) > 1
+        made: list[Images | None] = [None] * len(batches)
+        told: dict[str, Tensor] = {}
+        for side in self.model.update_order:
+            # Frozen in the generator's turn, D computes no gradients of its own weights, which nobody wants. The other
+            # way round nothing needs freezing: D is shown detached pictures.
+            for name in self.model.discriminators:
+                self.networks[name].requires_grad_(side == "discriminator")
+            for i, batch in enumerate(batches):
+                with self._synchronised(side, i == len(batches) - 1):
+                    images = made[i]
+                    if images is None or (accumulate and side == "generator"):
+                        # One forward serves both turns. With several micro-batches its graph would be kept for all of
+                        # them at once: then D's turn makes the pictures without a graph, and G's the same ones again.
+                        with torch.set_grad_enabled(side == "generator" or not accumulate):
+                            torch.manual_seed(keyed_seed(self.seed, step, self.accelerator.process_index, i))
+                            images = self.model(batch)
+                    if side == "discriminator":
+                        shown = {name: picture.detach() for name, picture in images.items()}
+                        terms, statistics = self.model.discriminator_loss(batch, shown)
+                    else:
+                        terms, statistics = self.model.generator_loss(batch, images)
+                    self.accelerator.backward(sum(terms.values()) / len(batches))
+                made[i] = {name: picture.detach() for name, picture in images.items()} if accumulate else images
+                named = {f"loss/{side}/{name}": term for name, term in terms.items()}
+                named |= {f"{side}/{name}": value for name, value in statistics.items()}
+                for name, value in named.items():
+                    share = value.detach() / len(batches)
+                    told[name] = told[name] + share if name in told else share
+            self.before_update(side)
+            self.optimizers[side].step()
+            self.optimizers[side].zero_grad()
+        for name, average in self.averages.items():
+            average.update_parameters(self.networks[name])
+        return told
+
+    def before_update(self, side: Side) -> None:
+        """Called when the gradients of a side are complete; the trainer measures them here at its log interval."""
+
+    def gradient_norms(self, side: Side) -> dict[str, Tensor]:
+        """The L2 norm of each network's gradient of this side, unscaled."""
+        scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0  # fp16 alone scales
+        return {
+            name: torch.nn.utils.get_total_norm(p.grad for p in self.networks[name].parameters() if p.grad is not None)
+            / scale
+            for name in self.names[side]
+        }
+
+    @contextmanager
+    def _synchronised(self, side: Side, last: bool) -> Iterator[None]:
+        """Processes exchange a side's gradients once a step, with its last micro-batch."""
+        with ExitStack() as stack:
+            for name in () if last else self.names[side]:
+                stack.enter_context(self.accelerator.no_sync(getattr(self.model, name)))
+            yield
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """The model as inference has it: bare networks, averages in place of what they average, no dropout."""
+        prepared = {name: getattr(self.model, name) for name in self.networks}
+        for name, network in self.networks.items():
+            setattr(self.model, name, self.averages[name].module if name in self.averages else network)
+        self.model.eval()
+        try:
+            with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # a few pictures don't pay a compilation
+                yield
+        finally:
+            self.model.train()
+            for name, network in prepared.items():
+                setattr(self.model, name, network)
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """Every network's state dict by name; an average is its network's name with ``_ema``."""
+        averaged = {f"{name}_ema": average.module.state_dict() for name, average in self.averages.items()}
+        return {name: network.state_dict() for name, network in self.networks.items()} | averaged
+
+    def state(self) -> dict[str, Any]:
+        """What, beside the weights, the next step depends on."""
+        return {
+            "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
+            "updates": {name: int(average.n_averaged) for name, average in self.averages.items()},
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+        }
+
+    def restore(self, path: Path, state: dict[str, Any]) -> None:
+        """Takes the weights of a checkpoint and the state that ``state`` returned back.
+
+        Raises:
+            ValueError: the weights are of other networks.
+        """
+        for name, network in self.networks.items():
+            _load(network, path, name)
+        for name, average in self.averages.items():
+            if name in state["updates"]:  # an average that begins only now begins with the weights of now
+                _load(average.module, path, f"{name}_ema")
+                average.n_averaged.fill_(state["updates"][name])
+        for side, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][side])
+        if self.accelerator.scaler and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def _load(network: nn.Module, path: Path, name: str) -> None:
+    try:
+        network.load_state_dict(load_network(path, name))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{path}/{name}.safetensors doesn't fit the run's options: {reason}") from error

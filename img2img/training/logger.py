@@ -1,0 +1,87 @@
+"""What a run tells: a progress bar, metrics.csv, TensorBoard and sample grids. Rank 0 alone has a logger."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from img2img.data.images import write_image
+
+
+class RunLogger:
+    """Writes into the run's folder ``runs/NAME``.
+
+    Args:
+        run: the folder.
+        step: the step that the run stands at; what an interrupted run wrote of later ones is dropped.
+        total: the step at which it will end.
+        config: the resolved options as YAML.
+    """
+
+    def __init__(self, run: Path, step: int, total: int, config: str) -> None:
+        self.run = run
+        self.csv = run / "metrics.csv"
+        self.columns = self._keep_rows_until(step)
+        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+        if step == 0:
+            self.board.add_text("config", f"```yaml\n{config}```", 0)
+        # disable=None: no bar, and plain lines instead, where the output is no terminal
+        self.bar = tqdm(initial=step, total=total, unit="step", dynamic_ncols=True, disable=None, smoothing=0.05)
+
+    def advance(self) -> None:
+        """One step is done."""
+        self.bar.update()
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        tqdm.write(line)
+
+    def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """A row of metrics.csv, a point of every TensorBoard curve, and the losses beside the bar."""
+        for name, value in values.items():
+            self.board.add_scalar(name, value, step)
+        row = {"step": step, "epoch": round(epoch, 4), "time": round(time.time(), 2), **values}
+        if not self.columns:
+            self.columns = list(row)
+            self._append([self.columns])
+        self._append([[row.get(column, "") for column in self.columns]])
+        losses = {name.removeprefix("loss/"): f"{value:.3f}" for name, value in values.items() if name.startswith("loss/")}
+        speed = f"{values.get('speed/images_per_second', 0):.1f} images/s"
+        if self.bar.disable:
+            told = "  ".join(f"{name} {value}" for name, value in losses.items())
+            self.say(f"step {step}/{self.bar.total}  epoch {epoch:.2f}  {speed}  {told}")
+        else:
+            self.bar.set_postfix_str(", ".join([speed, *(f"{name.split('/')[-1]} {v}" for name, v in losses.items())]))
+
+    def sample(self, step: int, sheet: np.ndarray) -> None:
+        """A sample grid (H, W, 3) uint8: samples/step-XXXXXX.png, and TensorBoard's images."""
+        write_image(self.run / "samples" / f"step-{step:06d}.png", sheet)
+        self.board.add_image("samples", sheet, step, dataformats="HWC")
+        self.board.flush()
+
+    def close(self) -> None:
+        self.bar.close()
+        self.board.close()
+
+    def _append(self, rows: list[list[object]]) -> None:
+        with self.csv.open("a", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    def _keep_rows_until(self, step: int) -> list[str]:
+        """Cuts the rows after ``step`` off metrics.csv and returns its columns, or none if there is no file yet."""
+        if not self.csv.exists():
+            return []
+        with self.csv.open(newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        kept = [row for row in rows if row and int(row[0]) <= step]
+        aside = self.csv.with_suffix(".part")
+        with aside.open("w", newline="") as file:
+            csv.writer(file).writerows([header, *kept])
+        aside.replace(self.csv)
+        return header

@@ -1,0 +1,298 @@
+"""The trainer: data in, steps of the game, log, samples, checkpoints. One loop for every model.
+
+Everything random is keyed instead of carried: which pictures come by (seed, position), their augmentation by (seed,
+epoch, index), dropout by (seed, step, rank). A resumed run therefore equals an uninterrupted one bit for bit, for any
+number of workers; its state is the networks, the optimizers, the step and the position.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor
+
+from img2img.checkpoint import load_state, newest_checkpoint, save_checkpoint
+from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.data.images import grid, to_array
+from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
+from img2img.data.paired import PairedDataset
+from img2img.errors import TrainingStopped
+from img2img.models.base import Batch, Side
+from img2img.runs import RUNS, begin_run, check_run
+from img2img.training.game import Game
+from img2img.training.logger import RunLogger
+from img2img.training.process import StopRequest, die_with_launcher, keep_memory
+
+SAMPLES = 8  # rows of a sample grid
+ASK_OTHERS_EVERY = 10  # steps between two looks at whether another process was told to stop
+
+
+def train(config: Config, *, resume: bool = False, overwrite: bool = False, notes: Sequence[str] = ()) -> Path:
+    """Trains what ``config`` says and returns the run's folder, runs/NAME.
+
+    Raises:
+        ValueError: what the user must mend: data, options, a run that exists.
+        TrainingStopped: by a signal, with a checkpoint; or by a loss that is not finite.
+    """
+    die_with_launcher()
+    run = RUNS / config.name
+    check_run(run, resume=resume, overwrite=overwrite)
+    trainer = Trainer(config, run)
+    for note in notes:
+        trainer.accelerator.print(note)
+    if resume:
+        trainer.restore()
+    try:
+        trainer.fit(resume=resume)
+    except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
+        trainer.close()
+        raise
+    trainer.close()
+    return run
+
+
+class Trainer:
+    """Holds one run: the game, the data and the position in it.
+
+    Args:
+        config: the resolved options.
+        run: the run's folder; nothing is written to it before ``fit``.
+
+    Raises:
+        ValueError: the data can't be found or read, or doesn't fit the networks.
+    """
+
+    def __init__(self, config: Config, run: Path) -> None:
+        self.config, self.run = config, run
+        self.train_set = PairedDataset(config.data, "train", config.train.seed)
+        self.val_set = PairedDataset(config.data, "val", config.train.seed)
+        # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
+        ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        self.accelerator = Accelerator(kwargs_handlers=[ddp])
+        self.device = self.accelerator.device
+        if self.device.type == "cpu":
+            keep_memory()
+        self.game = Game(config, self.accelerator)
+        self.game.before_update = self._measure_gradients  # type: ignore[method-assign]
+
+        self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
+        self.step = 0
+        self.position = 0  # pictures consumed, over all processes: the place in the endless stream of epochs
+        self.sums: dict[str, Tensor] = {}  # of losses and statistics, over the steps since the last log
+        self.summed = 0  # steps in these sums
+        self.norms: dict[str, Tensor] = {}  # of gradients, at the last step of the interval
+        self.clock = time.perf_counter()  # when the interval began, later by all pauses
+        self.skipped: set[str] = set()
+        self.checkpoint: Path | None = None
+        self.logger: RunLogger | None = None  # rank 0 alone has one
+
+    def fit(self, *, resume: bool = False) -> None:
+        """Trains from the current position to the end, or until it is told to stop."""
+        options, total = self.config.train, self.total_steps
+        if self.step >= total:
+            self.accelerator.print(
+                f"{self.run} is complete at step {self.step}: to go on, raise train.epochs or train.max_steps"
+            )
+            return
+        self.accelerator.wait_for_everyone()  # every process has looked at the folder before rank 0 changes it
+        if self.accelerator.is_main_process:
+            begin_run(self.run, self.config, resume=resume)
+            self.logger = RunLogger(self.run, self.step, total, self.config.to_yaml())
+            self.logger.say(self.summary)
+            if not resume:
+                self.sample()
+        self.clock = time.perf_counter()
+        with StopRequest() as stop:
+            for batches in self.batches(total):
+                told = self.game.play(batches, self.step, self.rate_factor)
+                for name, value in told.items():
+                    self.sums[name] = self.sums[name] + value if name in self.sums else value
+                self.step += 1
+                self.position += self.step_size
+                self.summed += 1
+                if self.logger:
+                    self.logger.advance()
+
+                last = self.step == total
+                if self.step % options.log_every == 0 or last:
+                    self.log()
+                if self.logger and (self.step % options.sample_every == 0 or last):
+                    with self._pause():
+                        self.sample()
+                signal = self._told_to_stop(stop)
+                if self.step % options.save_every == 0 or last or signal:
+                    with self._pause():
+                        self.save()
+                if signal and not last:
+                    again = f"--name {self.config.name} --resume continues"
+                    raise TrainingStopped(f"stopped at step {self.step}, saved in {self.checkpoint}; {again}", 128 + signal)
+
+    def batches(self, total: int) -> Iterator[list[Batch]]:
+        """The micro-batches of each step up to ``total``, on the device, from the current position on."""
+        data, accumulation = self.config.data, self.config.train.gradient_accumulation
+        keys = KeyedBatches(
+            length=len(self.train_set),
+            batch_size=data.batch_size,
+            start=self.position,
+            stop=self.position + (total - self.step) * self.step_size,
+            seed=self.config.train.seed,
+            rank=self.accelerator.process_index,
+            world=self.accelerator.num_processes,
+        )
+        loader = iter(keyed_loader(self.train_set, keys, data.num_workers, pin_memory=self.device.type == "cuda"))
+        for _ in range(total - self.step):
+            batches = [next(loader) for _ in range(accumulation)]
+            for batch in batches:
+                self._tell_skipped(batch["skipped"])
+            yield [to_device(batch, self.device, self.game.memory_format) for batch in batches]
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the set so far, with a fraction."""
+        return self.position / len(self.train_set)
+
+    @property
+    def rate_factor(self) -> float:
+        """Share of the full learning rate now: 1 for ``epochs``, then falling linearly to 0 over ``decay_epochs``."""
+        epochs, decay = self.config.train.epochs, self.config.train.decay_epochs
+        return 1.0 if self.epoch <= epochs else max(0.0, 1 - (self.epoch - epochs) / max(decay, 1))
+
+    @property
+    def total_steps(self) -> int:
+        """The step at which the run ends."""
+        pictures = len(self.train_set) * (self.config.train.epochs + self.config.train.decay_epochs)
+        by_epochs = self.step + math.ceil((pictures - self.position) / self.step_size)
+        return min(by_epochs, self.config.train.max_steps or by_epochs)
+
+    @property
+    def summary(self) -> str:
+        """What is about to happen, in a few lines."""
+        sizes = {name: sum(p.numel() for p in net.parameters()) / 1e6 for name, net in self.game.networks.items()}
+        processes = self.accelerator.num_processes
+        precision = {"no": "fp32"}.get(self.accelerator.mixed_precision, self.accelerator.mixed_precision)
+        return (
+            f"run         {self.run} ({self.config.model.name})\n"
+            f"networks    {', '.join(f'{name} {size:.3f} M parameters' for name, size in sizes.items())}\n"
+            f"data        {len(self.train_set)} training, {len(self.val_set)} validation pictures\n"
+            f"training    {self.total_steps} steps of {self.step_size}; {processes} "
+            f"process{'es' if processes > 1 else ''} on {self.device.type}, {precision}\n"
+            f"log         tensorboard --logdir {self.run}/tensorboard"
+        )
+
+    def log(self) -> None:
+        """Means since the last log. Reading them waits for the device, so only this does, once an interval."""
+        means = self._read({name: value / self.summed for name, value in self.sums.items()} | self.norms)
+        self._stop_unless_finite(means)
+        skipped = self._read({"data/skipped": torch.tensor(float(len(self.skipped)), device=self.device)})
+        if self.logger:
+            rates = {f"rate/{side}": opt.param_groups[0]["lr"] for side, opt in self.game.optimizers.items()}
+            speed = self.summed * self.step_size / (time.perf_counter() - self.clock)
+            values = {**means, **rates, "speed/images_per_second": speed, **skipped}
+            self.logger.scalars(self.step, self.epoch, values)
+        self.sums, self.summed, self.clock = {}, 0, time.perf_counter()
+
+    def sample(self) -> None:
+        """A grid of the model's pictures, one row for each of a few fixed validation inputs, as inference shows them."""
+        last = len(self.val_set) - 1
+        rows = []
+        with self.game.inference():
+            for index in sorted({round(i * last / (SAMPLES - 1)) for i in range(SAMPLES)}):
+                batch = to_device(collate([self.val_set[0, index]]), self.device, self.game.memory_format)
+                pictures = {**batch, **self.game.model.generate(batch)}
+                rows.append([to_array(pictures[name][0], "uint8") for name in self.game.model.columns])
+        assert self.logger is not None
+        self.logger.sample(self.step, grid(rows))
+
+    def save(self) -> None:
+        """Writes a checkpoint of this step; a run whose losses are not finite stops here instead."""
+        sums = {name: self.accelerator.reduce(value.clone(), "mean").cpu() for name, value in self.sums.items()}
+        self._stop_unless_finite({name: value.item() for name, value in sums.items()})
+        if self.accelerator.is_main_process:
+            state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
+            state |= {"sums": sums, "summed": self.summed}
+            keep = self.config.train.keep_checkpoints
+            self.checkpoint = save_checkpoint(
+                self.run, self.step, self.game.weights(), state, self.config.to_yaml(), keep
+            )
+        self.accelerator.wait_for_everyone()
+
+    def restore(self) -> None:
+        """Puts everything back as the newest checkpoint that verifies has it.
+
+        Raises:
+            ValueError: there is none, or it is of another model or other networks than the options say.
+        """
+        path, notes = newest_checkpoint(self.run)
+        for note in notes:
+            self.accelerator.print(note)
+        theirs = vars(load_config(path / CONFIG_FILE).model)
+        for key, value in vars(self.config.model).items():
+            if theirs.get(key) != value:
+                raise ValueError(f"model.{key} {value}: {path} was trained with {theirs.get(key)}; keep that")
+        state = load_state(path)
+        self.game.restore(path, state)
+        self.step, self.position, self.summed = state["step"], state["position"], state["summed"]
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self.checkpoint = path
+        if state["length"] != len(self.train_set):
+            self.accelerator.print(
+                f"the set has {len(self.train_set)} pictures, and had {state['length']} when {path} was written: "
+                f"{self.position} pictures seen are now {self.epoch:.1f} epochs"
+            )
+        self.accelerator.print(f"resuming    {path}, epoch {self.epoch:.2f}")
+
+    def close(self) -> None:
+        """Ends log and processes, in the order that leaves no process behind."""
+        if self.logger:
+            self.logger.close()
+        self.accelerator.wait_for_everyone()
+        self.accelerator.free_memory()
+        self.accelerator.end_training()
+
+    def _measure_gradients(self, side: Side) -> None:
+        if (self.step + 1) % self.config.train.log_every == 0:
+            for name, norm in self.game.gradient_norms(side).items():
+                self.norms[f"gradient_norm/{name}"] = norm
+
+    def _read(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """The values' means over the processes, as numbers, in one transfer."""
+        stacked = torch.stack([value.float() for value in values.values()])
+        return dict(zip(values, self.accelerator.reduce(stacked, "mean").tolist(), strict=True))
+
+    def _stop_unless_finite(self, values: dict[str, float]) -> None:
+        bad = [name for name, value in values.items() if name.startswith("loss/") and not math.isfinite(value)]
+        if bad:
+            last = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
+            help_ = "a lower optim.lr, or bf16 instead of fp16, helps most often"
+            raise TrainingStopped(
+                f"error: {', '.join(bad)} became NaN or infinite before step {self.step}; {last}; {help_}", 1
+            )
+
+    def _told_to_stop(self, stop: StopRequest) -> int:
+        """The signal that any of the processes got, or 0."""
+        if self.accelerator.num_processes == 1:
+            return stop.signal
+        if self.step % ASK_OTHERS_EVERY:
+            return 0
+        signals = self.accelerator.gather(torch.tensor([stop.signal], device=self.device))
+        return int(signals.max().item())
+
+    def _tell_skipped(self, messages: list[str]) -> None:
+        for message in messages:
+            if message not in self.skipped:
+                self.skipped.add(message)
+                (self.logger.say if self.logger else print)(f"skipped     {message}")
+
+    @contextmanager
+    def _pause(self) -> Iterator[None]:
+        """Takes what happens within out of the measured speed."""
+        began = time.perf_counter()
+        yield
+        self.clock += time.perf_counter() - began
