@@ -6,7 +6,7 @@ direction of the task, transformed and named.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -52,25 +52,24 @@ class PairedDataset(Dataset[dict]):
 
     Args:
         config: the data options.
-        split: "train" jitters and flips as the options say; "val" resizes only.
+        split: name of the part of the set.
+        augment: whether pictures are jittered and flipped as the options say, or only resized.
         seed: of the augmentation.
 
     Raises:
         ValueError: as FolderPairs; when sampling, if no pair of the set can be decoded.
     """
 
-    def __init__(self, config: DataConfig, split: Literal["train", "val"], seed: int = 0) -> None:
-        train = split == "train"
-        load_size = config.load_size if train else config.crop_size
-        folder = config.train_split if train else config.val_split
+    def __init__(self, config: DataConfig, split: str, *, augment: bool = False, seed: int = 0) -> None:
+        load_size = config.load_size if augment else config.crop_size
         self.source: PairSource
         if config.toy:
-            self.source = ToyPairs(folder, load_size)
+            self.source = ToyPairs(split, load_size)
         elif config.root is None:
             raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
         else:
-            self.source = FolderPairs(config.root, folder, (config.channels_a, config.channels_b))
-        self.transform = PairTransform(load_size, config.crop_size, flip=train and config.flip)
+            self.source = FolderPairs(config.root, split, (config.channels_a, config.channels_b))
+        self.transform = PairTransform(load_size, config.crop_size, flip=augment and config.flip)
         self.swap = config.direction == "BtoA"
         self.seed = seed
 

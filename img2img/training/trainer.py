@@ -71,8 +71,8 @@ class Trainer:
 
     def __init__(self, config: Config, run: Path) -> None:
         self.config, self.run = config, run
-        self.train_set = PairedDataset(config.data, "train", config.train.seed)
-        self.val_set = PairedDataset(config.data, "val", config.train.seed)
+        self.train_set = PairedDataset(config.data, config.data.train_split, augment=True, seed=config.train.seed)
+        self.val_set = PairedDataset(config.data, config.data.val_split)
         # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])

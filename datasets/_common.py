@@ -1,0 +1,71 @@
+"""What the scripts of this folder share: errors of one line, lists of pictures, and folders that appear whole or not
+at all. The scripts are run as `python datasets/NAME.py`, so this file is found beside them."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+class UserError(Exception):
+    """Something that the user can mend; the message is one line that names the file or option and the remedy."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message without the usage and leave with exit code 2."""
+        self.exit(2, f"{self.prog}: {message} (--help shows the options)\n")
+
+
+def run(program: str, to: Path, task: Callable[[], None]) -> int:
+    """Do the task, which writes to `to`; return the exit code: 0, or 2 after one line on stderr."""
+    try:
+        task()
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # no space left, a folder that cannot be written
+        problem = f"{error.filename or to}: {error.strerror or error}"
+        print(f"{program}: {problem}; check permissions and free space, or choose another --to", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; run the same command again", file=sys.stderr)
+        return 130
+    return 0
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Every picture below `folder`, sorted; hidden files and folders (`._x.jpg` of macOS, thumbnails) are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def some(names: Iterable[str], limit: int = 10) -> str:
+    """The count and the first names, for a message: `12: a, b, c, ...`."""
+    names = sorted(names)
+    return f"{len(names)}: {', '.join(names[:limit])}{', ...' if len(names) > limit else ''}"
+
+
+@contextmanager
+def whole_folder(goal: Path) -> Iterator[Path]:
+    """A folder to fill, beside `goal` and with its name; it becomes `goal` only when the body ends without an error."""
+    if goal.exists():
+        raise UserError(f"{goal} is already there: move it away or choose another --to")
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=goal.parent, prefix=f".{goal.name}-") as temporary:
+        unfinished = Path(temporary) / goal.name  # one level down: mkdtemp's own folder is closed to other users
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.rename(goal)

@@ -1,0 +1,228 @@
+"""Fetch a public set of side-by-side pairs from the home of pix2pix.
+
+    python datasets/fetch.py facades
+
+The sets are those of Image-to-Image Translation with Conditional Adversarial Networks (Isola et al., arXiv 1611.07004),
+Sec. 6.1; datasets/README.md says more about each. The download continues where an interrupted one stopped, and a set
+gets its final name only when every picture has been counted.
+"""
+
+import argparse
+import difflib
+import gzip
+import re
+import sys
+import tarfile
+import zlib
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from _common import Parser, UserError, pictures, run, whole_folder
+from tqdm import tqdm
+
+HOME = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
+BLOCK = 1 << 20  # bytes
+TIMEOUT = 60.0  # seconds without a byte
+BY_HAND = "An archive downloaded elsewhere can be given by --archive FILE.tar.gz"
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """One set: the paper that its pictures come from, what its two halves are, and its pictures per split."""
+
+    source: str
+    left: str  # A
+    right: str  # B
+    task: str  # as the pix2pix paper translates it
+    counts: dict[str, int]
+
+
+# The pairs of all five are pix2pix's (arXiv 1611.07004); the pictures are the named source's.
+SETS = {
+    "edges2handbags": PublicSet(
+        "iGAN, Zhu et al., arXiv 1609.03552", "edges", "photo", "edges -> photo: AtoB", {"train": 138567, "val": 200}
+    ),
+    "edges2shoes": PublicSet(
+        "UT Zappos50K, Yu & Grauman, CVPR 2014", "edges", "photo", "edges -> photo: AtoB", {"train": 49825, "val": 200}
+    ),
+    "facades": PublicSet(
+        "CMP Facade Database, Tylecek & Sara, GCPR 2013",
+        "photo",
+        "label",
+        "label -> photo: BtoA",
+        {"train": 400, "val": 100, "test": 106},
+    ),
+    "maps": PublicSet(
+        "Google Maps, collected for pix2pix",
+        "satellite",
+        "map",
+        "satellite -> map: AtoB, map -> satellite: BtoA",
+        {"train": 1096, "val": 1098},
+    ),
+    "night2day": PublicSet(
+        "Transient Attributes, Laffont et al., SIGGRAPH 2014",
+        "night",
+        "day",
+        "day -> night: BtoA",
+        {"train": 17823, "val": 10, "test": 2287},
+    ),
+}
+
+
+def known(name: str) -> PublicSet:
+    """The set of that name."""
+    if name in SETS:
+        return SETS[name]
+    if name == "cityscapes":
+        raise UserError("the licence of cityscapes wants your own registration: see datasets/prepare_cityscapes.py")
+    near = difflib.get_close_matches(name, SETS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"unknown set {name!r}.{hint} The sets are: {', '.join(SETS)}")
+
+
+def wrong_count(folder: Path, counts: dict[str, int]) -> str:
+    """What is wrong with the numbers of pictures below `folder`, or nothing."""
+    found = {split: len(pictures(folder / split)) for split in counts}
+    wrong = [
+        f"{split} has {found[split]} pictures, not {counts[split]}" for split in counts if found[split] != counts[split]
+    ]
+    return "; ".join(wrong)
+
+
+def ask(url: str, start: int) -> HTTPResponse | HTTPError:
+    """The server's answer for the bytes from `start` on. An answer 416 (nothing is left to send) is one too."""
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"--url {url}: must begin with http:// or https:// (a file goes to --archive FILE)")
+    headers = {"User-Agent": "img2img"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    try:
+        return urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        if error.code == 416 and start:
+            return error
+        raise UserError(f"{url}: the server answered {error.code} {error.reason}. {BY_HAND}") from error
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: an impossible host
+        raise UserError(f"cannot reach {url} ({getattr(error, 'reason', error)}). {BY_HAND}") from error
+
+
+def extent(answer: HTTPResponse | HTTPError, start: int) -> tuple[int, int | None]:
+    """(the byte of the archive that the answer begins with, the archive's size if the server tells it)."""
+    span = answer.headers.get("Content-Range", "")
+    length = answer.headers.get("Content-Length")
+    if answer.status == 416:
+        match = re.fullmatch(r"bytes \*/(\d+)", span)
+        return start, int(match[1]) if match else start
+    if answer.status == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", span)
+        if match is None or int(match[1]) != start:
+            raise UserError(f"{answer.url}: asked for bytes from {start} on, got {span!r}. {BY_HAND}")
+        return start, int(match[2]) if match[2] != "*" else start + int(length) if length else None
+    return 0, int(length) if length else None  # 200: the whole archive, the server knows no ranges
+
+
+def download(url: str, archive: Path) -> None:
+    """Download `url` to `archive` by way of `archive`.part, which a later call continues."""
+    part = archive.with_name(archive.name + ".part")
+    start = part.stat().st_size if part.exists() else 0
+    broken = ""
+    with ask(url, start) as answer:
+        first, total = extent(answer, start)
+        if start and not first:
+            print(f"{url}: the server cannot continue a download; starting again")
+        with (
+            part.open("ab" if first else "wb") as file,
+            tqdm(total=total, initial=first, unit="B", unit_scale=True, desc=archive.name, disable=None) as bar,
+        ):
+            while answer.status != 416:
+                try:
+                    block = answer.read1(BLOCK)
+                except (OSError, HTTPException) as error:
+                    broken = f" ({error})"
+                    break
+                if not block:
+                    break
+                file.write(block)
+                bar.update(len(block))
+    size = part.stat().st_size
+    if broken or (total is not None and size < total):
+        raise UserError(
+            f"the connection to {url} broke{broken} after {size} of {total or 'unknown'} bytes (kept in {part}); "
+            "run the same command again to continue"
+        )
+    if total is not None and size > total:
+        raise UserError(f"{part} has {size} bytes but {url} has {total}: delete it and run the same command again")
+    part.rename(archive)
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Unpack a .tar.gz into `folder`; no member may leave it, and gzip's checksum of the whole is verified."""
+    remedy = "delete it and fetch it again"
+    try:
+        with (
+            archive.open("rb") as file,
+            tqdm.wrapattr(file, "read", total=archive.stat().st_size, desc="unpacking", disable=None) as watched,
+            gzip.GzipFile(fileobj=watched) as stream,
+            tarfile.open(fileobj=stream, mode="r|") as tar,
+        ):
+            tar.extractall(folder, filter="data")
+            while stream.read(BLOCK):  # to the end, where the checksum stands
+                pass
+    except tarfile.FilterError as error:
+        raise UserError(
+            f"{archive} holds an unsafe member, {error.tarinfo.name!r}; nothing was kept: {remedy}"
+        ) from error
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{archive} is damaged or no .tar.gz ({error}): {remedy}") from error
+
+
+def fetch(name: str, to: Path, url: str | None, archive: Path | None) -> None:
+    """Make the folder `to`/`name`, unless it is there already."""
+    chosen = known(name)
+    goal = to / name
+    if goal.exists():
+        if wrong := wrong_count(goal, chosen.counts):
+            raise UserError(f"{goal} is there but not complete ({wrong}): move it away and run the same command again")
+        print(f"{goal} is already there and complete")
+        return
+    if not hasattr(tarfile, "data_filter"):
+        version = ".".join(map(str, sys.version_info[:3]))
+        raise UserError(f"Python {version} cannot unpack archives safely: use 3.10.12, 3.11.4, 3.12 or a later one")
+    if archive and not archive.is_file():
+        raise UserError(f"--archive {archive}: no such file")
+    to.mkdir(parents=True, exist_ok=True)
+    fetched = to / f"{name}.tar.gz"
+    if archive is None and fetched.exists():
+        print(f"unpacking {fetched}, which is already there")
+    elif archive is None:
+        download(url or f"{HOME}/{name}.tar.gz", fetched)
+    with whole_folder(goal) as unfinished:
+        extract(archive or fetched, unfinished.parent)  # the archive's top folder is NAME, as the unfinished one's
+        if wrong := wrong_count(unfinished, chosen.counts):
+            raise UserError(f"{archive or fetched} is not the set {name} ({wrong}): delete it and fetch it again")
+    if archive is None:
+        fetched.unlink()
+    numbers = ", ".join(f"{count} {split}" for split, count in chosen.counts.items())
+    print(f"{goal}: {numbers}; A (left) = {chosen.left}, B (right) = {chosen.right}; {chosen.task}")
+    print(f"pairs: pix2pix, Isola et al., arXiv 1611.07004; pictures: {chosen.source}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; returns the exit code."""
+    parser = Parser(prog="fetch.py", description="Fetch a public set of pairs.", allow_abbrev=False)
+    parser.add_argument("name", metavar="NAME", help=", ".join(SETS))
+    parser.add_argument(
+        "--to", type=Path, default=Path(__file__).parent, metavar="DIR", help="default: the folder of this script"
+    )
+    origin = parser.add_mutually_exclusive_group()
+    origin.add_argument("--url", help=f"address of the archive (default: {HOME}/NAME.tar.gz)")
+    origin.add_argument("--archive", type=Path, metavar="FILE", help="an archive downloaded by hand; it is kept")
+    options: argparse.Namespace = parser.parse_args(arguments)
+    return run(parser.prog, options.to, lambda: fetch(options.name, options.to, options.url, options.archive))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

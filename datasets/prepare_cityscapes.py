@@ -1,0 +1,114 @@
+"""Make pix2pix's Cityscapes set, side-by-side pairs [photo | colour label], from the two official archives.
+
+    python datasets/prepare_cityscapes.py --left DIR/leftImg8bit --gt DIR/gtFine --to datasets/cityscapes
+
+Cityscapes (Cordts et al., arXiv 1604.01685) as Isola et al. (arXiv 1611.07004), Sec. 6.1, use it: 2975 training and 500
+validation pairs, both halves 256x256. The photo is shrunk by area averaging, the label by nearest neighbour, so that
+every label pixel keeps a colour of the palette. JPEGs, as in the paper, are written at quality 100 and without chroma
+subsampling, which would mix the colours of neighbouring labels; `--format png` keeps the palette exactly.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import cv2
+import numpy as np
+from _common import Parser, UserError, run, some, whole_folder
+from tqdm import tqdm
+
+PHOTO = "_leftImg8bit.png"
+LABEL = "_gtFine_color.png"
+COUNTS = {"train": 2975, "val": 500}
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+
+
+def find(option: str, root: Path, split: str, ending: str) -> dict[str, Path]:
+    """Every file `root`/`split`/CITY/NAME`ending` by its NAME, which begins with the city."""
+    folder = root / split
+    if not folder.is_dir():
+        raise UserError(f"{option} {root}: it has no folder {split}; name the unpacked folder that holds train and val")
+    return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*/*{ending}"))}
+
+
+def find_pairs(left: Path, gt: Path, split: str) -> dict[str, tuple[Path, Path]]:
+    """(photo, label) by name; one without the other is an error."""
+    photos, labels = find("--left", left, split, PHOTO), find("--gt", gt, split, LABEL)
+    lonely = []
+    if photos.keys() - labels.keys():
+        lonely.append(f"photos without *{LABEL}, {some(photos.keys() - labels.keys())}")
+    if labels.keys() - photos.keys():
+        lonely.append(f"labels without *{PHOTO}, {some(labels.keys() - photos.keys())}")
+    if lonely:
+        raise UserError(f"{split}: {'; '.join(lonely)} (unpack both archives completely)")
+    if not photos:
+        raise UserError(f"{left / split} has no */*{PHOTO}: unpack leftImg8bit_trainvaltest.zip there")
+    return {name: (photos[name], labels[name]) for name in photos}
+
+
+def read(path: Path) -> np.ndarray:
+    """A picture as (H, W, 3), BGR; the label's alpha channel is dropped."""
+    data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise UserError(f"{path} is not a readable picture: unpack its archive again")
+    return image
+
+
+def write_pair(photo: Path, label: Path, out: Path, size: int) -> None:
+    """Write [photo | label], each `size` x `size`, to `out`."""
+    a, b = read(photo), read(label)
+    if a.shape != b.shape:
+        raise UserError(f"{photo} and {label} differ in size: unpack both archives again")
+    a = cv2.resize(a, (size, size), interpolation=cv2.INTER_AREA)
+    b = cv2.resize(b, (size, size), interpolation=cv2.INTER_NEAREST)
+    pair = np.concatenate([a, b], axis=1)  # (size, 2 * size, 3)
+    _, data = cv2.imencode(out.suffix, pair, JPEG if out.suffix == ".jpg" else ())
+    out.write_bytes(data.tobytes())
+
+
+def prepare(left: Path, gt: Path, to: Path, size: int, suffix: str) -> None:
+    """Make the folder `to` with train and val."""
+    pairs = {split: find_pairs(left, gt, split) for split in COUNTS}
+    with whole_folder(to) as unfinished:
+        jobs = []
+        for split, found in pairs.items():
+            (unfinished / split).mkdir()
+            jobs += [(a, b, unfinished / split / f"{name}{suffix}", size) for name, (a, b) in found.items()]
+        pool = ThreadPoolExecutor()  # OpenCV works outside the interpreter's lock
+        try:
+            futures = [pool.submit(write_pair, *job) for job in jobs]
+            for future in tqdm(as_completed(futures), total=len(jobs), desc="writing pairs", disable=None):
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    for split, found in pairs.items():
+        if len(found) != COUNTS[split]:
+            print(f"warning: {split} has {len(found)} pairs, the official set {COUNTS[split]}", file=sys.stderr)
+    numbers = ", ".join(f"{len(found)} {split}" for split, found in pairs.items())
+    print(f"{to}: {numbers}; A (left) = photo, B (right) = label; label -> photo: BtoA")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; returns the exit code."""
+    parser = Parser(prog="prepare_cityscapes.py", description="Make pix2pix's Cityscapes pairs.", allow_abbrev=False)
+    parser.add_argument("--left", type=Path, required=True, metavar="DIR", help="the unpacked leftImg8bit")
+    parser.add_argument("--gt", type=Path, required=True, metavar="DIR", help="the unpacked gtFine")
+    default = Path(__file__).parent / "cityscapes"
+    parser.add_argument(
+        "--to", type=Path, default=default, metavar="DIR", help="default: cityscapes beside this script"
+    )
+    parser.add_argument("--size", type=int, default=256, metavar="N", help="side of each half (default: 256)")
+    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="default: jpg")
+    options = parser.parse_args(arguments)
+    if options.size < 1:
+        parser.error(f"--size {options.size}: must be at least 1")
+    return run(
+        parser.prog,
+        options.to,
+        lambda: prepare(options.left, options.gt, options.to, options.size, f".{options.format}"),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Translates files, folders and the validation set of a run into a folder of pictures and contact sheets."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from img2img.data.folder import list_images
+from img2img.data.images import UnreadableImage, grid, read_image, write_image
+from img2img.data.paired import PairedDataset
+from img2img.inference.translator import Translator
+
+ROWS = 8  # of a contact sheet
+LOSSLESS = {".png", ".tif", ".tiff"}
+
+Job = tuple[str, np.ndarray, np.ndarray | None]
+"""Name of the output file below the output folder, input (H, W, C), target or None."""
+
+
+def translate_files(translator: Translator, source: Path | None, output: Path, samples: int = 0, seed: int = 0) -> int:
+    """Writes ``output/NAME.png`` for every picture, and ``output/grids/``: input | output(s) | target.
+
+    Args:
+        translator: of the run.
+        source: a picture or a folder of pictures, at their own size; None for the run's validation set at the size that
+            it was trained with.
+        output: the folder to write to.
+        samples: 0 for the one answer; N writes N answers for each picture, NAME_1.png to NAME_N.png, by dropout.
+        seed: of the first answer.
+
+    Returns:
+        How many files could not be read; each was named on standard error.
+
+    Raises:
+        ValueError: ``source`` doesn't exist or holds no picture, or ``output`` can't be written.
+    """
+    total, jobs = _validation(translator) if source is None else _given(translator, source)
+    unreadable = 0
+    rows: list[list[np.ndarray]] = []
+    written = 0
+    for job in tqdm(jobs, total=total, unit="picture", disable=None):
+        if isinstance(job, UnreadableImage):
+            tqdm.write(f"skipped: {job}", file=sys.stderr)
+            unreadable += 1
+            continue
+        name, picture, target = job
+        answers = [translator(picture, seed + i) for i in range(max(1, samples))]
+        path = output / name
+        for i, answer in enumerate(answers, 1):
+            write_image(path.with_name(f"{path.stem}_{i}{path.suffix}") if samples else path, answer)
+        written += len(answers)
+        rows.append([picture, *answers] if target is None else [picture, *answers, target])
+        if len(rows) == ROWS:
+            rows = _write_grid(output, rows, written // len(answers))
+    if rows:
+        _write_grid(output, rows, written // max(1, samples))
+    return unreadable
+
+
+def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int) -> list[list[np.ndarray]]:
+    write_image(output / "grids" / f"{last - len(rows) + 1:05d}-{last:05d}.png", grid(rows))
+    return []
+
+
+def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableImage]]:
+    data = translator.config.data
+    pairs = PairedDataset(data, data.val_split)
+    names = Counter(pairs.source.name(i) for i in range(len(pairs)))
+
+    def jobs() -> Iterator[Job | UnreadableImage]:
+        for i in range(len(pairs)):
+            sample = pairs[0, i]
+            if sample["skipped"]:
+                yield UnreadableImage(sample["skipped"][0])
+                continue
+            source, target = (sample[key].numpy().transpose(1, 2, 0) for key in ("input", "target"))
+            twice = f"-{i}" if names[sample["name"]] > 1 else ""
+            yield f"{sample['name']}{twice}.png", source, target
+
+    return len(pairs), jobs()
+
+
+def _given(translator: Translator, source: Path) -> tuple[int, Iterable[Job | UnreadableImage]]:
+    if source.is_file():
+        files, folder = [source], source.parent
+    elif source.is_dir():
+        files, folder = list_images(source), source
+    else:
+        raise ValueError(f"--input {source}: no such file or folder")
+    names = _output_names([path.relative_to(folder) for path in files])
+
+    def jobs() -> Iterator[Job | UnreadableImage]:
+        for path, name in zip(files, names, strict=True):
+            try:
+                yield name, read_image(path, translator.channels[0]), None
+            except UnreadableImage as error:
+                if source.is_file():
+                    raise
+                yield error
+
+    return len(files), jobs()
+
+
+def _output_names(paths: list[Path]) -> list[str]:
+    """Lossless formats stay, others become PNG; two inputs of one stem keep their suffix in the name: a.jpg.png."""
+    names = [path if path.suffix.lower() in LOSSLESS else path.with_suffix(".png") for path in paths]
+    count = Counter(names)
+    return [
+        (path.with_name(path.name + ".png") if count[name] > 1 and name != path else name).as_posix()
+        for path, name in zip(paths, names, strict=True)
+    ]

@@ -1,0 +1,147 @@
+"""A trained run as a function from picture to picture: any size, any depth, the same kind and size out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import nn
+
+from img2img.checkpoint import find_checkpoint, load_network
+from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.data.images import normalise, to_array, to_channels, to_tensor
+from img2img.models import model_class
+from img2img.models.base import Model
+from img2img.runs import find_run
+
+NormPolicy = Literal["running", "batch"]
+Picture = TypeVar("Picture", np.ndarray, Image.Image)
+
+
+class Translator:
+    """``translate(picture) -> picture``: numpy (H, W) or (H, W, C) or PIL in, the same kind, depth and size out.
+
+    Numpy pictures are uint8, uint16, or floats in [0, 1], in RGB order. Channels are converted to those that the run
+    was trained with; the output has the target's channels.
+
+    Args:
+        model: with trained generators.
+        config: the run's options.
+        device: where to translate.
+        norm_policy: "running" normalises by the statistics of training, so that a picture has one answer whatever it
+            is asked together with; "batch" by the picture's own, as the pix2pix paper does (arXiv 1611.07004, Sec. 3.4).
+        dropout: whether dropout, the paper's noise, is on; ``seed`` of the call then chooses the answer.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        config: Config,
+        device: torch.device | str = "cpu",
+        norm_policy: NormPolicy = "running",
+        dropout: bool = False,
+    ) -> None:
+        self.model, self.config, self.device = model, config, torch.device(device)
+        for name in model.generators:
+            network = getattr(model, name).to(self.device).eval().requires_grad_(False)
+            for module in network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm) and norm_policy == "batch":
+                    module.track_running_stats = False
+                    module.running_mean = module.running_var = None  # without them it takes the batch's own
+                if isinstance(module, nn.Dropout):
+                    module.train(dropout)
+        self.checkpoint: Path | None = None
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of the input and of the output."""
+        return self.config.data.channels
+
+    def __call__(self, picture: Picture, seed: int = 0) -> Picture:
+        """Translates one picture.
+
+        Args:
+            picture: of any size.
+            seed: of the dropout, where it is on: the same seed gives the same answer.
+
+        Raises:
+            ValueError: an array of a shape or type that is no picture.
+        """
+        if isinstance(picture, Image.Image):
+            upright = ImageOps.exif_transpose(picture)
+            return Image.fromarray(_squeeze(self(_pil_to_array(upright), seed)))
+        if picture.dtype not in (np.uint8, np.uint16) and picture.dtype.kind != "f":
+            raise ValueError(f"a picture of type {picture.dtype}: give uint8, uint16, or floats in [0, 1]")
+        image = to_channels(picture, self.channels[0])
+        height, width = image.shape[:2]
+        top, left = (-height % self.model.stride) // 2, (-width % self.model.stride) // 2
+        pad = ((top, -height % self.model.stride - top), (left, -width % self.model.stride - left), (0, 0))
+        padded = np.pad(image, pad, mode="reflect")  # multiples of the stride
+        pixels = normalise(to_tensor(padded)[None].to(self.device))  # (1, C, H', W')
+        torch.manual_seed(seed)
+        with torch.inference_mode():
+            output = self.model.generate({"input": pixels})["output"][0]
+        output = output[:, top : top + height, left : left + width]
+        answer = to_array(output, picture.dtype)
+        return _squeeze(answer) if picture.ndim == 2 else answer
+
+
+def load_translator(
+    run: str | Path,
+    checkpoint: str = "latest",
+    device: torch.device | str | None = None,
+    norm_policy: NormPolicy = "running",
+    dropout: bool = False,
+) -> Translator:
+    """The translator of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
+
+    Args:
+        run: "runs/edges2shoes", or "edges2shoes".
+        checkpoint: a step, or "latest".
+        device: "cpu", "cuda", ...; the GPU if there is one, unless told.
+        norm_policy, dropout: see Translator.
+
+    Raises:
+        ValueError: there is no such run, checkpoint or device, or the checkpoint is damaged.
+    """
+    path, notes = find_checkpoint(find_run(str(run)), checkpoint)
+    for note in notes:
+        print(note)
+    config = load_config(path / CONFIG_FILE)
+    with torch.device("meta"):  # no memory and no time for weights that are about to be replaced
+        model = model_class(config.model.name)(config.model, config.data.channels)
+    for name in model.generators:
+        averaged = (path / f"{name}_ema.safetensors").exists()
+        try:
+            getattr(model, name).load_state_dict(load_network(path, f"{name}_ema" if averaged else name), assign=True)
+        except RuntimeError as error:
+            raise ValueError(f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}") from error
+    translator = Translator(model, config, choose_device(device), norm_policy, dropout)
+    translator.checkpoint = path
+    return translator
+
+
+def choose_device(device: torch.device | str | None) -> torch.device:
+    """The device asked for, or the GPU if there is one. Raises ValueError for a GPU that is not there."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device {device}: torch sees no CUDA device; use --device cpu")
+    return torch.device(device)
+
+
+def _pil_to_array(picture: Image.Image) -> np.ndarray:
+    if picture.mode.startswith("I"):
+        return np.asarray(picture).astype(np.uint16)
+    if picture.mode == "P" or "transparency" in picture.info:
+        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    if picture.mode not in ("L", "RGB", "RGBA"):
+        picture = picture.convert({"1": "L", "LA": "RGBA"}.get(picture.mode, "RGB"))
+    return np.asarray(picture)
+
+
+def _squeeze(image: np.ndarray) -> Any:
+    return image[:, :, 0] if image.shape[2] == 1 else image

@@ -1,0 +1,341 @@
+"""datasets/fetch.py against a server on this machine: every message, resuming, and nothing half-written."""
+
+import importlib.util
+import io
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SCRIPT = Path(__file__).parents[2] / "datasets" / "fetch.py"
+COUNTS = {"train": 3, "val": 2}
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `data` at every path; the path's first part says how. `ranges` records what was asked for."""
+
+    daemon_threads = True
+    data = b""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.ranges: list[str | None] = []
+
+    def url(self, manner: str) -> str:
+        """The address that is served in that manner."""
+        return f"http://127.0.0.1:{self.server_port}/{manner}/set.tar.gz"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """`range` knows ranges, `plain` ignores them, `drop` and `reset` close half-way, `missing` is 404, `wrong` answers
+    a range that was not asked for, `unsized` sends no Content-Length, `bare` is a 416 that does not tell the size."""
+
+    server: Server
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        manner = self.path.split("/")[1]
+        asked = self.headers.get("Range")
+        data, start = self.server.data, 0
+        self.server.ranges.append(asked)
+        if manner == "missing":
+            self.send_error(404)
+            return
+        if asked and manner != "plain":
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(data):
+            self.send_response(416)
+            if manner != "bare":
+                self.send_header("Content-Range", f"bytes */{len(data)}")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            first = start + (manner == "wrong")
+            self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+        if manner != "unsized":
+            self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        body = data[start:]
+        self.wfile.write(body[: len(body) // 2] if manner in ("drop", "reset") else body)
+        if manner == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture
+def fetch(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The script as a module, with a table of small numbers."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    spec = importlib.util.spec_from_file_location("fetch_script", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "fetch_script", module)
+    spec.loader.exec_module(module)
+    facades = module.SETS["facades"]
+    monkeypatch.setitem(
+        module.SETS, "facades", module.PublicSet(facades.source, "photo", "label", facades.task, COUNTS)
+    )
+    yield module
+    sys.modules.pop("_common", None)
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, "JPEG")
+    return file.getvalue()
+
+
+def pack(counts: dict[str, int], top: str = "facades", extra: str = "") -> bytes:
+    """A .tar.gz of `top`/SPLIT/N.jpg, and one more member named `extra`."""
+    file, content = io.BytesIO(), picture()
+    names = [f"{top}/{split}/{index}.jpg" for split, count in counts.items() for index in range(count)]
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+        for name in [*names, *([extra] if extra else [])]:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refused(
+    fetch: ModuleType, capsys: pytest.CaptureFixture[str], arguments: list[object], *words: str, code: int = 2
+) -> None:
+    """The command fails with one line that has all the words."""
+    assert fetch.main([str(argument) for argument in arguments]) == code
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    for word in words:
+        assert word in error
+
+
+@pytest.mark.parametrize("manner", ["range", "plain", "unsized"])
+def test_fetches_a_whole_set(fetch, server, tmp_path, capsys, manner):
+    server.data = pack(COUNTS, extra="facades/train/._0.jpg")  # what macOS leaves is not counted
+    assert fetch.main(["facades", "--to", str(tmp_path / "new"), "--url", server.url(manner)]) == 0
+    assert names(tmp_path / "new") == ["facades"]  # no archive, no part, no temporary folder
+    assert (tmp_path / "new/facades/val/1.jpg").read_bytes() == picture()
+    assert (tmp_path / "new/facades").stat().st_mode & 0o777 == 0o777 & ~_umask()
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "3 train, 2 val; A (left) = photo, B (right) = label; label -> photo: BtoA" in said.out
+    assert "1611.07004" in said.out
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_complete_set_is_left_alone(fetch, server, tmp_path, capsys):
+    server.data = pack(COUNTS)
+    command = ["facades", "--to", str(tmp_path), "--url", server.url("range")]
+    assert fetch.main(command) == 0
+    assert fetch.main(command) == 0
+    assert "already there and complete" in capsys.readouterr().out
+    assert server.ranges == [None]
+    (tmp_path / "facades/val/0.jpg").unlink()
+    refused(fetch, capsys, command, "not complete", "val has 1 pictures, not 2", "move it away")
+
+
+def test_a_dropped_connection_keeps_the_part_and_is_continued(fetch, server, tmp_path, capsys):
+    server.data = pack(COUNTS)
+    half = len(server.data) // 2
+    to = ["facades", "--to", tmp_path, "--url"]
+    refused(fetch, capsys, [*to, server.url("drop")], "run the same command again to continue", f"{half} of")
+    assert (tmp_path / "facades.tar.gz.part").read_bytes() == server.data[:half]
+    assert names(tmp_path) == ["facades.tar.gz.part"]
+    assert fetch.main([*map(str, to), server.url("range")]) == 0
+    assert server.ranges == [None, f"bytes={half}-"]
+    assert names(tmp_path) == ["facades"]
+
+
+def test_a_reset_connection_keeps_the_part(fetch, server, tmp_path, capsys):
+    server.data = pack(COUNTS)
+    command = ["facades", "--to", tmp_path, "--url", server.url("reset")]
+    refused(fetch, capsys, command, "broke (", "run the same command again to continue")
+    assert server.data.startswith((tmp_path / "facades.tar.gz.part").read_bytes())
+    assert names(tmp_path) == ["facades.tar.gz.part"]
+
+
+def test_a_server_that_ignores_ranges_starts_again(fetch, server, tmp_path, capsys):
+    server.data = pack(COUNTS)
+    (tmp_path / "facades.tar.gz.part").write_bytes(server.data[:100])
+    assert fetch.main(["facades", "--to", str(tmp_path), "--url", server.url("plain")]) == 0
+    assert "cannot continue a download; starting again" in capsys.readouterr().out
+    assert server.ranges == ["bytes=100-"]
+    assert names(tmp_path / "facades") == ["train", "val"]
+
+
+@pytest.mark.parametrize("manner", ["range", "bare"])
+def test_a_complete_part_is_used(fetch, server, tmp_path, manner):
+    server.data = pack(COUNTS)
+    (tmp_path / "facades.tar.gz.part").write_bytes(server.data)
+    assert fetch.main(["facades", "--to", str(tmp_path), "--url", server.url(manner)]) == 0
+    assert names(tmp_path) == ["facades"]
+
+
+def test_a_part_that_does_not_fit_is_refused(fetch, server, tmp_path, capsys):
+    server.data = pack(COUNTS)
+    part = tmp_path / "facades.tar.gz.part"
+    part.write_bytes(server.data + b"more")
+    command = ["facades", "--to", tmp_path, "--url", server.url("range")]
+    refused(fetch, capsys, command, str(part), "delete it and run the same command again")
+    part.write_bytes(server.data[:100])
+    refused(fetch, capsys, [*command[:-1], server.url("wrong")], "asked for bytes from 100 on")
+    assert part.read_bytes() == server.data[:100]
+
+
+def test_an_archive_that_is_already_there_is_not_downloaded_again(fetch, server, tmp_path, capsys):
+    (tmp_path / "facades.tar.gz").write_bytes(pack(COUNTS))
+    assert fetch.main(["facades", "--to", str(tmp_path), "--url", server.url("missing")]) == 0
+    assert "unpacking" in capsys.readouterr().out
+    assert server.ranges == []
+
+
+def test_http_errors_and_unreachable_hosts(fetch, server, tmp_path, capsys):
+    to = ["facades", "--to", tmp_path, "--url"]
+    refused(
+        fetch, capsys, [*to, server.url("missing")], server.url("missing"), "404 Not Found", "--archive FILE.tar.gz"
+    )
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/set.tar.gz"
+        refused(fetch, capsys, [*to, url], f"cannot reach {url}", "refused", "--archive FILE.tar.gz")
+    refused(fetch, capsys, [*to, f"http://{'x' * 70}/"], "cannot reach", "--archive FILE.tar.gz")
+    refused(fetch, capsys, [*to, "file:///set.tar.gz"], "--url file:///set.tar.gz", "--archive FILE")
+    assert names(tmp_path) == []
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def bad_checksum(data: bytes) -> bytes:
+    return data[:-8] + bytes(4) + data[-4:]  # gzip ends with its checksum and length, four bytes each
+
+
+def web_page(_: bytes) -> bytes:
+    return b"<html>please log in</html>"
+
+
+@pytest.mark.parametrize("harm", [cut, bad_checksum, web_page])
+def test_a_damaged_archive(fetch, tmp_path, capsys, harm: Callable[[bytes], bytes]):
+    archive = tmp_path / "mine.tar.gz"
+    archive.write_bytes(harm(pack(COUNTS)))
+    refused(
+        fetch,
+        capsys,
+        ["facades", "--to", tmp_path / "to", "--archive", archive],
+        str(archive),
+        "is damaged",
+        "delete it",
+    )
+    assert names(tmp_path / "to") == []
+
+
+@pytest.mark.parametrize("name", ["../evil.jpg", "facades/../../../evil.jpg"])
+def test_a_member_that_leaves_the_folder_is_refused(fetch, tmp_path, capsys, name):
+    archive = tmp_path / "mine.tar.gz"
+    archive.write_bytes(pack(COUNTS, extra=name))
+    refused(
+        fetch, capsys, ["facades", "--to", tmp_path / "to", "--archive", archive], str(archive), "unsafe member", name
+    )
+    assert names(tmp_path / "to") == []
+    assert not list(tmp_path.rglob("evil.jpg"))
+
+
+@pytest.mark.parametrize(("counts", "top"), [({"train": 3, "val": 1}, "facades"), (COUNTS, "maps")])
+def test_a_wrong_number_of_pictures(fetch, tmp_path, capsys, counts, top):
+    archive = tmp_path / "mine.tar.gz"
+    archive.write_bytes(pack(counts, top=top))
+    refused(fetch, capsys, ["facades", "--to", tmp_path / "to", "--archive", archive], "not the set facades", "val has")
+    assert names(tmp_path / "to") == []
+
+
+def test_names(fetch, tmp_path, capsys):
+    refused(fetch, capsys, ["facade", "--to", tmp_path], "unknown set 'facade'", "Did you mean 'facades'?", "night2day")
+    refused(fetch, capsys, ["xyz", "--to", tmp_path], "unknown set 'xyz'. The sets are: edges2handbags, edges2shoes")
+    refused(fetch, capsys, ["cityscapes", "--to", tmp_path], "prepare_cityscapes.py")
+    refused(fetch, capsys, ["facades", "--to", tmp_path, "--archive", tmp_path / "no"], "--archive", "no such file")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written(fetch, server, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    refused(fetch, capsys, ["facades", "--to", tmp_path / "file/x"], str(tmp_path / "file"), "choose another --to")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk(fetch, server, tmp_path, capsys):
+    server.data = pack(COUNTS)
+    (tmp_path / "facades.tar.gz.part").symlink_to("/dev/full")
+    command = ["facades", "--to", tmp_path, "--url", server.url("range")]
+    refused(fetch, capsys, command, str(tmp_path), "No space left on device", "free space")
+    assert not (tmp_path / "facades").exists()
+
+
+def test_a_python_without_safe_extraction_says_so_before_it_downloads(fetch, server, tmp_path, capsys, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    refused(fetch, capsys, ["facades", "--to", tmp_path, "--url", server.url("range")], "3.10.12")
+    assert server.ranges == []
+
+
+def test_an_interruption_leaves_nothing_under_the_final_name(fetch, tmp_path, capsys, monkeypatch):
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    archive = tmp_path / "mine.tar.gz"
+    archive.write_bytes(pack(COUNTS))
+    monkeypatch.setattr(fetch, "wrong_count", interrupted)
+    command = ["facades", "--to", tmp_path / "to", "--archive", archive]
+    refused(fetch, capsys, command, "run the same command again", code=130)
+    assert names(tmp_path / "to") == []
+
+
+def test_the_command_line_with_the_real_table(server, tmp_path):
+    server.data = pack({"train": 400, "val": 100, "test": 106})
+
+    def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+        call = [sys.executable, str(SCRIPT), *map(str, arguments)]
+        return subprocess.run(call, capture_output=True, text=True, check=False)
+
+    dropped = command("facades", "--to", tmp_path, "--url", server.url("drop"))
+    assert (dropped.returncode, dropped.stderr.count("\n")) == (2, 1)
+    assert "Traceback" not in dropped.stderr
+    done = command("facades", "--to", tmp_path, "--url", server.url("range"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "400 train, 100 val, 106 test" in done.stdout
+    both = command("facades", "--url", "x", "--archive", "y")
+    assert (both.returncode, both.stderr.count("\n")) == (2, 1)
+    assert "not allowed with" in both.stderr

@@ -1,0 +1,170 @@
+"""datasets/pair.py on folders of drawn pictures."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SCRIPT = Path(__file__).parents[2] / "datasets" / "pair.py"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    spec = importlib.util.spec_from_file_location("pair_script", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("_common", None)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """a/0.jpg to a/sub/19.jpg and their partners b/0.png to b/sub/19.png, with things beside them that do not count."""
+    for index in range(20):
+        folder = "sub" if index % 2 else "."
+        draw(tmp_path / "a" / folder / f"{index}.jpg", index)
+        draw(tmp_path / "b" / folder / f"{index}.png", index)
+    (tmp_path / "a/notes.txt").touch()
+    (tmp_path / "a/._0.jpg").touch()
+    return tmp_path
+
+
+def draw(path: Path, value: int, size: tuple[int, int] = (8, 6), **save: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((size[1], size[0], 3), value, dtype=np.uint8)).save(path, **save)
+
+
+def arguments(root: Path, *more: object) -> list[str]:
+    return [str(argument) for argument in ("--a", root / "a", "--b", root / "b", "--to", root / "out/set", *more)]
+
+
+def refused(script: ModuleType, capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> None:
+    """The command fails with one line that has all the words, and leaves nothing."""
+    assert script.main(arguments(root)) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    for word in words:
+        assert word in error
+    assert not (root / "out").exists() or not list((root / "out").iterdir())
+
+
+def stems(folder: Path) -> set[str]:
+    return {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.*")}
+
+
+def test_layout(script, folders, capsys):
+    assert script.main(arguments(folders)) == 0
+    out = folders / "out/set"
+    assert sorted(path.name for path in out.iterdir()) == ["trainA", "trainB", "valA", "valB"]
+    train, val = stems(out / "trainA"), stems(out / "valA")
+    assert (len(train), len(val)) == (18, 2)
+    assert train == stems(out / "trainB")
+    assert val == stems(out / "valB")
+    assert train | val == {f"sub/{i}" if i % 2 else f"{i}" for i in range(20)}
+    assert not train & val
+    for path in out.rglob("*.*"):
+        source = folders / path.relative_to(out).parts[0][-1].lower() / Path(*path.relative_to(out).parts[1:])
+        assert path.read_bytes() == source.read_bytes()
+        assert not path.samefile(source)
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "18 train, 2 val pairs" in said.out
+
+
+def test_the_seed_chooses_the_split(script, folders):
+    chosen = []
+    for index, seed in enumerate((0, 0, 1)):
+        assert (
+            script.main([*arguments(folders), "--to", str(folders / str(index)), "--seed", str(seed), "--val", "0.5"])
+            == 0
+        )
+        chosen.append(stems(folders / str(index) / "valA"))
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert {len(names) for names in chosen} == {10}
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "train", "val"), [(20, 0, 20, 0), (3, 0.01, 2, 1), (3, 0.99, 1, 2), (1, 0.5, 1, 0)]
+)
+def test_neither_split_is_emptied_by_rounding(script, count, fraction, train, val):
+    parts = script.split([str(index) for index in range(count)], fraction, seed=0)
+    assert {name: len(members) for name, members in parts.items()} == {
+        name: number for name, number in (("train", train), ("val", val)) if number
+    }
+
+
+def test_hard_links(script, folders, capsys, monkeypatch):
+    assert script.main(arguments(folders, "--link")) == 0
+    linked = next((folders / "out/set/trainA").rglob("*.jpg"))
+    assert linked.samefile(folders / "a" / linked.relative_to(folders / "out/set/trainA"))
+
+    def other_device(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", other_device)
+    assert script.main([*arguments(folders, "--link"), "--to", str(folders / "two/set")]) == 2
+    error = capsys.readouterr().err
+    assert "cannot hard-link" in error
+    assert "leave --link out" in error
+    assert not list((folders / "two").iterdir())
+
+
+def test_missing_partners(script, folders, capsys):
+    draw(folders / "b/lonely.png", 0)
+    for index in range(12):
+        draw(folders / f"a/alone{index:02d}.jpg", 0)
+    first = ", ".join(f"alone{index:02d}" for index in range(10))
+    refused(
+        script, capsys, folders, f"--b lacks the partners of 12: {first}, ...", "--a lacks the partners of 1: lonely"
+    )
+
+
+def test_unequal_sizes(script, folders, capsys):
+    draw(folders / "b/0.png", 0, size=(6, 8))
+    refused(script, capsys, folders, "1: 0 (8x6 and 6x8)", "same size")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a turned photo is compared as it is shown
+    draw(folders / "a/0.jpg", 0, exif=exif)
+    assert script.main(arguments(folders)) == 0
+
+
+def test_unusable_folders(script, folders, capsys):
+    (folders / "a/0.jpg").write_bytes(b"no picture")
+    refused(script, capsys, folders, str(folders / "a/0.jpg"), "not a readable picture")
+    draw(folders / "a/0.png", 0)
+    refused(script, capsys, folders, "0.jpg", "0.png", "differ by the suffix only")
+    (folders / "b").rename(folders / "c")
+    (folders / "a/0.png").unlink()
+    refused(script, capsys, folders, f"--b {folders / 'b'}: no such folder")
+    (folders / "b").mkdir()
+    refused(script, capsys, folders, f"--b {folders / 'b'}: no pictures there")
+
+
+def test_an_existing_folder_is_left_alone(script, folders, capsys):
+    (folders / "out/set").mkdir(parents=True)
+    assert script.main(arguments(folders)) == 2
+    assert "move it away or choose another --to" in capsys.readouterr().err
+    assert not list((folders / "out/set").iterdir())
+
+
+def test_the_command_line(folders):
+    def command(*more: object) -> subprocess.CompletedProcess[str]:
+        call = [sys.executable, str(SCRIPT), *arguments(folders, *more)]
+        return subprocess.run(call, capture_output=True, text=True, check=False)
+
+    for value in ("1", "-0.1", "nan", "half"):
+        wrong = command("--val", value)
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+        assert "--val" in wrong.stderr
+    done = command()
+    assert (done.returncode, done.stderr) == (0, "")

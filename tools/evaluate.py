@@ -1,0 +1,32 @@
+"""Measures a run on its validation set: python tools/evaluate.py NAME|RUN_DIR [--checkpoint STEP] [--help]."""
+
+import argparse
+import json
+from dataclasses import asdict
+
+from img2img.errors import one_line_errors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("run", help="name of a run under runs/, or its folder")
+    parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
+    parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
+    parser.add_argument("--norm-policy", choices=["running", "batch"], default="running", help="see tools/infer.py")
+    args = parser.parse_args()
+    from img2img.evaluation.pixels import pixel_scores
+    from img2img.inference.translator import load_translator
+
+    translator = load_translator(args.run, args.checkpoint, args.device, args.norm_policy)
+    scores = pixel_scores(translator)
+    assert translator.checkpoint is not None
+    print(f"{translator.checkpoint}\n\n|  | L1 (of 255) | PSNR, dB | SSIM |\n| --- | --- | --- | --- |")
+    for name, score in scores.items():
+        print(f"| {name} | {score.l1:.2f} | {score.psnr:.2f} | {score.ssim:.4f} |")
+    found = {name: asdict(score) for name, score in scores.items()}
+    (translator.checkpoint.parents[1] / "pixels.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

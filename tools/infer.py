@@ -1,0 +1,43 @@
+"""Translates pictures with a trained run: python tools/infer.py NAME|RUN_DIR [--input FILE|DIR] [--help]."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from img2img.errors import one_line_errors
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("run", help="name of a run under runs/, or its folder")
+    parser.add_argument("--input", type=Path, help="picture or folder of pictures; without it the run's validation set")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP)")
+    parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
+    parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
+    parser.add_argument("--samples", type=int, default=0, help="write N different answers, with dropout on")
+    parser.add_argument("--seed", type=int, default=0, help="of the first of these answers")
+    parser.add_argument(
+        "--norm-policy",
+        choices=["running", "batch"],
+        default="running",
+        help="batch norm by the statistics of training (default), or by the picture's own as in the pix2pix paper",
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    from img2img.inference.files import translate_files
+    from img2img.inference.translator import load_translator
+
+    translator = load_translator(args.run, args.checkpoint, args.device, args.norm_policy, dropout=args.samples > 0)
+    assert translator.checkpoint is not None
+    output = args.output or translator.checkpoint.parents[1] / "results" / translator.checkpoint.name
+    unreadable = translate_files(translator, args.input, output, args.samples, args.seed)
+    print(f"pictures    {output}\ngrids       {output / 'grids'}")
+    return 2 if unreadable else 0
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        sys.exit(main())
