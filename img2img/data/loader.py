@@ -8,6 +8,7 @@ processes. There is no remainder to drop: a batch may straddle two epochs.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -80,13 +81,17 @@ def keyed_loader(
         num_workers=min(num_workers, cores),
         collate_fn=collate,
         pin_memory=pin_memory,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
         generator=torch.Generator().manual_seed(keyed_seed("loader")),  # its seed must not come from the global one
     )
 
 
-def _one_thread(_: int) -> None:
+def _prepare_worker(_: int) -> None:
     cv2.setNumThreads(0)  # the workers are the parallelism
+    # Ctrl-C and a job manager's SIGTERM reach the whole process group. The trainer still wants its next pictures then,
+    # to end the step and save; the workers end when it does.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def to_device(

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from img2img.checkpoint import load_network
 from img2img.config import Config
 from img2img.data.transforms import keyed_seed
 from img2img.models import model_class
 from img2img.models.base import Batch, Images, Side
+from img2img.training.average import Average
 
 
 class Game:
@@ -53,7 +53,7 @@ class Game:
             name: getattr(self.model, name) for names in self.names.values() for name in names
         }
         self.averages = {
-            name: AveragedModel(self.networks[name], multi_avg_fn=get_ema_multi_avg_fn(config.train.ema_decay))
+            name: Average(self.networks[name], config.train.ema_decay)
             for name in (self.model.generators if config.train.ema_decay else ())
         }
         self.rates: dict[Side, float] = {
@@ -118,7 +118,7 @@ class Game:
             self.optimizers[side].step()
             self.optimizers[side].zero_grad()
         for name, average in self.averages.items():
-            average.update_parameters(self.networks[name])
+            average.update(self.networks[name])
         return told
 
     def before_update(self, side: Side) -> None:
@@ -165,7 +165,7 @@ class Game:
         """What, beside the weights, the next step depends on."""
         return {
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
-            "updates": {name: int(average.n_averaged) for name, average in self.averages.items()},
+            "updates": {name: average.updates for name, average in self.averages.items()},
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
         }
 
@@ -180,7 +180,7 @@ class Game:
         for name, average in self.averages.items():
             if name in state["updates"]:  # an average that begins only now begins with the weights of now
                 _load(average.module, path, f"{name}_ema")
-                average.n_averaged.fill_(state["updates"][name])
+                average.updates = state["updates"][name]
         for side, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][side])
         if self.accelerator.scaler and state["scaler"]:

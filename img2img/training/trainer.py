@@ -54,6 +54,15 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
     except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
         trainer.close()
         raise
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise TrainingStopped(
+            f"error: {reason}: a process that reads pictures died, most often for want of memory; with fewer "
+            f"data.num_workers, --resume continues from {trainer.checkpoint or 'the beginning'}",
+            1,
+        ) from error
     trainer.close()
     return run
 
@@ -190,7 +199,8 @@ class Trainer:
         """Means since the last log. Reading them waits for the device, so only this does, once an interval."""
         means = self._read({name: value / self.summed for name, value in self.sums.items()} | self.norms)
         self._stop_unless_finite(means)
-        skipped = self._read({"data/skipped": torch.tensor(float(len(self.skipped)), device=self.device)})
+        count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
+        skipped = self._read({"data/skipped": count})  # their mean is the sum over the processes
         if self.logger:
             rates = {f"rate/{side}": opt.param_groups[0]["lr"] for side, opt in self.game.optimizers.items()}
             speed = self.summed * self.step_size / (time.perf_counter() - self.clock)

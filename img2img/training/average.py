@@ -1,0 +1,39 @@
+"""The exponential moving average of a network, which gives calmer pictures than the newest weights.
+
+Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN Training", arXiv 1806.04498. Not torch's AveragedModel: it
+asks the device for its counter at every step, and has no warm-up.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class Average:
+    """``module`` is the average: average <- d * average + (1 - d) * network, at each ``update``.
+
+    After n updates d is min(decay, (1 + n) / (10 + n)), so that the random first weights are soon forgotten (the rule
+    of TensorFlow's ExponentialMovingAverage). Batch norm's statistics are averaged too: those of the newest weights do
+    not fit the averaged ones, and pictures turn gray.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(network).requires_grad_(False).eval()
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Takes the network's weights of now into the average."""
+        d = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
+        averages, currents = self.module.state_dict().values(), network.state_dict().values()
+        pairs = list(zip(averages, currents, strict=True))
+        floats = [(average, current) for average, current in pairs if average.is_floating_point()]
+        torch._foreach_lerp_([average for average, _ in floats], [current for _, current in floats], 1 - d)
+        for average, current in pairs:
+            if not average.is_floating_point():
+                average.copy_(current)  # a counter
+        self.updates += 1

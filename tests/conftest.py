@@ -1,0 +1,77 @@
+"""Pictures drawn in the test and options small enough for a CPU; every test runs in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from img2img.config import Config, OptimConfig, TrainConfig
+from img2img.data.options import DataConfig
+from img2img.models.pix2pix import Pix2Pix
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # tiny networks lose more than they win by a second thread
+
+
+def drawn_pair(seed: int, height: int = 20, width: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """A: gray shapes on white; B: the same shapes in colours that follow from their gray. (H, W, 3) uint8 RGB."""
+    random = np.random.default_rng(seed)
+    a = np.full((height, width, 3), 255, np.uint8)
+    b = np.full((height, width, 3), 255, np.uint8)
+    for _ in range(3):
+        centre = tuple(int(x) for x in random.integers(0, (width, height)))
+        radius, gray = int(random.integers(2, 7)), int(random.integers(0, 200))
+        cv2.circle(a, centre, radius, (gray, gray, gray), -1)
+        cv2.circle(b, centre, radius, (gray, 255 - gray, 128), -1)
+    return a, b
+
+
+def write(path: Path, image: np.ndarray) -> Path:
+    """Writes RGB(A) or gray as it is, with OpenCV alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if image.ndim == 3 and image.shape[2] == 4:
+        image = image[:, :, (2, 1, 0, 3)]
+    elif image.ndim == 3 and image.shape[2] == 3:
+        image = image[:, :, ::-1]
+    assert cv2.imwrite(str(path), np.ascontiguousarray(image))
+    return path
+
+
+@pytest.fixture
+def paired_root(tmp_path: Path) -> Path:
+    """A set of 6 training and 3 validation pairs, side by side, 20x20 each."""
+    for split, count in (("train", 6), ("val", 3)):
+        for i in range(count):
+            a, b = drawn_pair(i + 100 * (split == "val"))
+            write(tmp_path / "set" / split / f"{i}.png", np.concatenate([a, b], axis=1))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def tiny(paired_root: Path) -> Callable[..., Config]:
+    """Makes options of a run that takes seconds; ``tiny(train={"max_steps": 3})`` replaces some of them."""
+
+    def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
+        parts = {
+            "model": Pix2Pix.Config(num_downs=4, ngf=4, ndf=4, n_layers_d=1),
+            "data": DataConfig(str(paired_root), load_size=18, crop_size=16, batch_size=2, num_workers=0),
+            "optim": OptimConfig(),
+            "train": TrainConfig(max_steps=4, log_every=2, sample_every=100, save_every=100),
+        }
+        return Config(name, **{key: replace(part, **changes.get(key, {})) for key, part in parts.items()})
+
+    return make

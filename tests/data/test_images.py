@@ -1,0 +1,166 @@
+"""Reading and writing: depth, channels, alpha, orientation, and files that are none."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from img2img.data.images import (
+    UnreadableImage,
+    grid,
+    normalise,
+    read_header,
+    read_image,
+    to_array,
+    to_channels,
+    to_tensor,
+    write_image,
+)
+
+
+def picture(channels: int, dtype: type, height: int = 7, width: int = 9) -> np.ndarray:
+    top = np.iinfo(dtype).max
+    return np.random.default_rng(0).integers(0, top, (height, width, channels), dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_picture_survives_the_disk(tmp_path: Path, channels: int, dtype: type, suffix: str) -> None:
+    image = picture(channels, dtype)
+    write_image(tmp_path / f"x{suffix}", image)
+    assert np.array_equal(read_image(tmp_path / f"x{suffix}", channels), image)
+    header = read_header(tmp_path / f"x{suffix}")
+    assert (header.width, header.height, header.depth) == (9, 7, 8 * np.dtype(dtype).itemsize)
+    assert header.alpha == (channels == 4)
+
+
+def test_colours_are_in_rgb_order(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), (250, 20, 10)).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png", 3)[0, 0].tolist() == [250, 20, 10]
+    write_image(tmp_path / "y.png", read_image(tmp_path / "x.png", 3))
+    assert Image.open(tmp_path / "y.png").getpixel((0, 0)) == (250, 20, 10)
+
+
+def test_alpha_goes_onto_white(tmp_path: Path) -> None:
+    hidden = np.zeros((4, 4, 4), np.uint8)
+    hidden[..., 0], hidden[0, 0, 3], hidden[0, 1, 3] = 200, 255, 51  # red; opaque, one fifth, else transparent
+    write_image(tmp_path / "x.png", hidden)
+    read = read_image(tmp_path / "x.png", 3)
+    assert read[0, 0].tolist() == [200, 0, 0]
+    assert read[0, 1].tolist() == [244, 204, 204]
+    assert read[2, 2].tolist() == [255, 255, 255]
+    assert read_image(tmp_path / "x.png", 1)[2, 2].tolist() == [255]
+
+
+def test_palettes_with_and_without_transparency(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 10, 200, 30])
+    image.save(tmp_path / "opaque.png")
+    image.save(tmp_path / "clear.png", transparency=1)
+    assert read_image(tmp_path / "opaque.png", 3)[0, 0].tolist() == [10, 200, 30]
+    assert read_image(tmp_path / "clear.png", 3)[0, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpg", "png", "clear.png"])
+def test_pictures_stand_upright(tmp_path: Path, orientation: int, kind: str) -> None:
+    """As Pillow's exif_transpose turns them, for every orientation that there is."""
+    from PIL import ImageOps
+
+    image = Image.fromarray(cv2.resize(picture(3, np.uint8, 3, 4), (40, 24), interpolation=cv2.INTER_NEAREST))
+    if kind == "clear.png":
+        image.putalpha(Image.new("L", image.size, 255))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"x.{kind}"
+    image.save(path, exif=exif, **({"quality": 100, "subsampling": 0} if kind == "jpg" else {}))
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    read = read_image(path, 3)
+    assert read.shape == expected.shape
+    assert np.abs(read.astype(int) - expected).max() <= 2  # two JPEG decoders
+    if kind != "png":  # for a PNG without alpha the header would have to decode the picture
+        header = read_header(path)
+        assert (header.height, header.width) == expected.shape[:2]
+
+
+def test_channels_convert_and_refuse() -> None:
+    gray = picture(1, np.uint8)
+    assert to_channels(gray[:, :, 0], 3).shape == (7, 9, 3)
+    assert np.array_equal(to_channels(to_channels(gray, 3), 1), gray)
+    assert (to_channels(gray, 4)[..., 3] == 255).all()
+    assert (to_channels(picture(3, np.uint16), 4)[..., 3] == 65535).all()
+    with pytest.raises(ValueError, match="1, 3 or 4 channels"):
+        to_channels(np.zeros((4, 4, 2), np.uint8), 3)
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    good = picture(3, np.uint8, 64, 64)
+    for name in ("half.jpg", "half.png"):
+        Image.fromarray(good).save(tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "._x.jpg").write_bytes(b"\x00\x05\x16\x07" * 20)
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
+    for path in tmp_path.iterdir():
+        with pytest.raises(UnreadableImage, match=path.name):
+            read_image(path, 3)
+    for name in ("empty.png", "text.jpg", "float.tif", "missing.png"):
+        with pytest.raises(UnreadableImage, match=name):
+            read_header(tmp_path / name)
+
+
+def test_a_jpeg_with_a_thumbnail_is_still_seen_to_be_truncated(tmp_path: Path) -> None:
+    """The thumbnail in its header ends with an end-of-image marker of its own."""
+    import io
+
+    thumbnail = io.BytesIO()
+    Image.fromarray(picture(3, np.uint8)).save(thumbnail, "JPEG")
+    Image.fromarray(picture(3, np.uint8, 64, 64)).save(tmp_path / "x.jpg", comment=thumbnail.getvalue())
+    data = (tmp_path / "x.jpg").read_bytes()
+    read_image(tmp_path / "x.jpg", 3)
+    (tmp_path / "x.jpg").write_bytes(data[:-100])
+    with pytest.raises(UnreadableImage, match="truncated"):
+        read_image(tmp_path / "x.jpg", 3)
+
+
+def test_huge_headers_are_refused_before_decoding(tmp_path: Path) -> None:
+    Image.new("1", (30000, 30000)).save(tmp_path / "bomb.png")
+    with pytest.raises(UnreadableImage, match="bomb"):
+        read_header(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tensors_round_trip_exactly(dtype: type) -> None:
+    every = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(-1, 1, 1)
+    tensor = normalise(to_tensor(every))
+    assert tensor.dtype == torch.float32
+    assert (tensor.min().item(), tensor.max().item()) == (-1, 1)
+    assert np.array_equal(to_array(tensor, dtype), every)
+
+
+def test_to_array_rounds_and_clips() -> None:
+    out = to_array(torch.tensor([-2.0, 0.0, 0.003, 9.0]).reshape(1, 2, 2), np.uint8)
+    assert out[:, :, 0].tolist() == [[0, 128], [128, 255]]
+
+
+def test_grid_lays_out_rows_and_columns() -> None:
+    red, tall = np.full((4, 6, 3), (255, 0, 0), np.uint8), np.zeros((9, 2, 1), np.uint16)
+    sheet = grid([[red, tall], [tall]], gap=1)
+    assert sheet.shape == (1 + 9 + 1 + 9 + 1, 1 + 6 + 1 + 2 + 1, 3)
+    assert (sheet[1:5, 1:7] == (255, 0, 0)).all()
+    assert (sheet[1:10, 8:10] == 0).all()
+    assert (sheet[0] == 255).all()
+
+
+def test_writing_leaves_nothing_half_done(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="can't be written"):
+        write_image(tmp_path / "file" / "x.png", picture(3, np.uint8))
+    write_image(tmp_path / "x.png", picture(3, np.uint8))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "x.png"]

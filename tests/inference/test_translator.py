@@ -1,0 +1,159 @@
+"""A run translates any picture: sizes, kinds, depths, policies."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from img2img import load_translator
+from img2img.config import Config
+from img2img.data.images import to_array
+from img2img.inference.files import translate_files
+from img2img.inference.translator import Translator
+from img2img.training.trainer import train
+from tests.conftest import drawn_pair, write
+
+Tiny = Callable[..., Config]
+
+
+@pytest.fixture
+def run(tiny: Tiny) -> Path:
+    return train(tiny(train={"save_every": 2}, model={"num_downs": 4, "init_gain": 0.3}))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (257, 255), (1, 1), (3, 40), (100, 17)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_size_and_depth_comes_back(run: Path, size: tuple[int, int], dtype: type) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    given = {np.uint8: picture, np.uint16: picture.astype(np.uint16) * 257, np.float32: picture / np.float32(255)}[dtype]
+    out = load_translator(run)(given)
+    assert (out.shape, out.dtype) == (given.shape, given.dtype)
+
+
+def test_depths_agree(run: Path) -> None:
+    translate, picture = load_translator(run), drawn_pair(3)[0]
+    low, high = translate(picture), translate(picture.astype(np.uint16) * 257)
+    exact = translate(picture / np.float32(255))
+    assert np.abs(low / 255 - exact).max() <= 0.5 / 255 + 1e-6
+    assert np.abs(high / 65535 - exact).max() <= 0.5 / 65535 + 1e-6
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA", "I;16"])
+def test_pil_in_pil_out(run: Path, mode: str) -> None:
+    translate = load_translator(run)
+    picture = Image.new("I;16", (30, 20), 30000) if mode == "I;16" else Image.new("RGB", (30, 20), "red").convert(mode)
+    out = translate(picture)
+    assert isinstance(out, Image.Image)
+    assert out.size == (30, 20)
+
+
+def test_padding_is_reflection_and_is_cut_off_again(run: Path) -> None:
+    translate = load_translator(run)
+    picture = np.random.default_rng(0).integers(0, 255, (20, 32, 3), np.uint8)
+    padded = np.pad(picture, ((6, 6), (0, 0), (0, 0)), mode="reflect")  # to 32x32
+    assert np.array_equal(translate(picture), translate(padded)[6:26])
+
+
+def test_it_computes_what_training_sampled(run: Path, tiny: Tiny) -> None:
+    """The translator, fed a validation picture, gives the middle column of the last sample grid."""
+    from img2img.data.images import read_image
+    from img2img.data.paired import PairedDataset
+
+    sheet = read_image(run / "samples" / "step-000004.png", 3)
+    picture = PairedDataset(tiny().data, "val")[0, 0]["input"].permute(1, 2, 0).numpy()
+    assert np.abs(load_translator(run)(picture).astype(int) - sheet[4:20, 24:40]).max() <= 1
+
+
+def test_checkpoints_are_chosen_and_averages_preferred(tiny: Tiny) -> None:
+    run = train(tiny(train={"save_every": 2, "ema_decay": 0.9}, model={"init_gain": 0.3}))
+    last, first = load_translator(run), load_translator(run, "2")
+    assert (last.checkpoint or run).name == "step-000004"
+    assert not np.array_equal(last(drawn_pair(0)[0]), first(drawn_pair(0)[0]))
+    (run / "checkpoints" / "step-000004" / "manifest.json").unlink()
+    assert (load_translator(run).checkpoint or run).name == "step-000002"
+    weights = last.model.generator.state_dict()["head.0.weight"]
+    from safetensors.torch import load_file
+
+    folder = run / "checkpoints" / "step-000004"
+    assert torch.equal(weights, load_file(folder / "generator_ema.safetensors")["head.0.weight"])
+    assert not torch.equal(weights, load_file(folder / "generator.safetensors")["head.0.weight"])
+
+
+def test_norm_policy_batch_uses_the_pictures_own_statistics(run: Path) -> None:
+    picture = drawn_pair(0, 32, 32)[0]
+    paper = load_translator(run, norm_policy="batch")
+    network = paper.model.generator
+    reference = load_translator(run).model.generator.train()
+    for module in reference.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(network(pixels), reference(pixels), rtol=1e-4, atol=1e-5)
+    assert not np.array_equal(paper(picture), load_translator(run)(picture))
+
+
+def test_dropout_gives_different_answers_by_seed(tiny: Tiny) -> None:
+    run = train(tiny(data={"load_size": 32, "crop_size": 32}, model={"num_downs": 5, "init_gain": 0.3}))
+    noisy, picture = load_translator(run, dropout=True), drawn_pair(0, 32, 32)[0]
+    assert np.array_equal(noisy(picture, seed=1), noisy(picture, seed=1))
+    assert not np.array_equal(noisy(picture, seed=1), noisy(picture, seed=2))
+    still = load_translator(run)
+    assert np.array_equal(still(picture, seed=1), still(picture, seed=2))
+
+
+def test_channels_follow_the_run(tiny: Tiny) -> None:
+    run = train(tiny(data={"channels_a": 1, "channels_b": 4}))
+    translate = load_translator(run)
+    assert translate(drawn_pair(0)[0]).shape == (20, 20, 4)
+    gray_run = train(tiny("gray", data={"channels_b": 1}))
+    assert load_translator(gray_run)(drawn_pair(0)[0]).shape == (20, 20, 1)
+    assert load_translator(gray_run)(drawn_pair(0)[0][:, :, 0]).shape == (20, 20)
+    assert load_translator(gray_run)(Image.new("RGB", (9, 9))).mode == "L"
+
+
+def test_what_is_no_picture_is_refused(run: Path) -> None:
+    translate = load_translator(run)
+    with pytest.raises(ValueError, match="int64"):
+        translate(np.zeros((8, 8, 3), np.int64))
+    with pytest.raises(ValueError, match="shape"):
+        translate(np.zeros((8, 8, 5), np.uint8))
+
+
+def test_files_keep_name_size_and_depth(run: Path, tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.png", drawn_pair(0, 30, 41)[0])
+    write(tmp_path / "in" / "sub" / "deep.tif", drawn_pair(1)[0].astype(np.uint16) * 257)
+    write(tmp_path / "in" / "twice.jpg", drawn_pair(2)[0])
+    write(tmp_path / "in" / "twice.png", drawn_pair(3)[0])
+    (tmp_path / "in" / "broken.png").write_text("no picture")
+    assert translate_files(load_translator(run), tmp_path / "in", tmp_path / "out") == 1
+    names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
+    assert names == {"a.png", "sub/deep.tif", "twice.jpg.png", "twice.png", "grids/00001-00004.png"}
+    from img2img.data.images import read_header
+
+    assert (read_header(tmp_path / "out" / "a.png").width, read_header(tmp_path / "out" / "a.png").height) == (41, 30)
+    assert read_header(tmp_path / "out" / "sub" / "deep.tif").depth == 16
+
+
+def test_validation_set_and_samples(tiny: Tiny, tmp_path: Path) -> None:
+    run = train(tiny(data={"load_size": 32, "crop_size": 32}, model={"num_downs": 5, "init_gain": 0.3}))
+    translate_files(load_translator(run), None, tmp_path / "val")
+    assert {p.name for p in (tmp_path / "val").glob("*.png")} == {"0.png", "1.png", "2.png"}
+    from img2img.data.images import read_image
+
+    sheet = read_image(tmp_path / "val" / "grids" / "00001-00003.png", 3)
+    assert sheet.shape == (3 * 36 + 4, 3 * 36 + 4, 3)  # input | output | target
+    translate_files(load_translator(run, dropout=True), None, tmp_path / "three", samples=3)
+    found = [read_image(tmp_path / "three" / f"0_{i}.png", 3) for i in (1, 2, 3)]
+    assert not np.array_equal(found[0], found[1])
+    assert read_image(tmp_path / "three" / "grids" / "00001-00003.png", 3).shape[1] == 5 * 36 + 4
+
+
+def test_to_array_is_what_files_get(run: Path) -> None:
+    translate = load_translator(run)
+    assert isinstance(translate, Translator)
+    tensor = translate.model.generate({"input": torch.zeros(1, 3, 16, 16)})["output"][0]
+    assert to_array(tensor, np.uint8).shape == (16, 16, 3)

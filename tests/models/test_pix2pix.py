@@ -1,0 +1,72 @@
+"""pix2pix keeps the contract of models.base."""
+
+import inspect
+
+import pytest
+import torch
+
+from img2img.models import model_class, model_names
+from img2img.models.base import Model
+from img2img.models.pix2pix import Pix2Pix
+
+
+def make(**options: object) -> Pix2Pix:
+    torch.manual_seed(0)
+    return Pix2Pix(Pix2Pix.Config(**{"num_downs": 4, "ngf": 4, "ndf": 4, "n_layers_d": 1, **options}), (3, 1))
+
+
+def batch() -> dict[str, torch.Tensor]:
+    return {"input": torch.rand(2, 3, 16, 16) * 2 - 1, "target": torch.rand(2, 1, 16, 16) * 2 - 1}
+
+
+def test_every_model_file_holds_one_model_of_its_own_name() -> None:
+    for name in model_names():
+        model = model_class(name)
+        assert issubclass(model, Model)
+        assert inspect.getmodule(model).__doc__
+        assert model.Config().name == name
+
+
+def test_an_unknown_model_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean pix2pix"):
+        model_class("pixpix")
+
+
+def test_losses_are_the_papers() -> None:
+    """Sec. 3.1: D on (input, target) and (input, output) pairs, halved (3.4); G adds lambda x L1."""
+    model, data = make(gan_loss="vanilla", lambda_l1=100.0).eval(), batch()
+    images = model(data)
+    real = model.discriminator(torch.cat([data["input"], data["target"]], 1)).sigmoid()
+    fake = model.discriminator(torch.cat([data["input"], images["output"]], 1)).sigmoid()
+    terms, statistics = model.discriminator_loss(data, images)
+    assert sum(terms.values()).item() == pytest.approx(
+        -0.5 * (real.log().mean() + (1 - fake).log().mean()).item(), rel=1e-5
+    )
+    assert set(statistics) == {"accuracy_real", "accuracy_fake"}
+    terms, _ = model.generator_loss(data, images)
+    assert terms["gan"].item() == pytest.approx(-fake.log().mean().item(), rel=1e-5)
+    assert terms["l1"].item() == pytest.approx(100 * (images["output"] - data["target"]).abs().mean().item(), rel=1e-5)
+
+
+def test_generate_needs_the_input_alone() -> None:
+    data = batch()
+    assert make().generate({"input": data["input"]})["output"].shape == data["target"].shape
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "message"),
+    [
+        ({"num_downs": 4}, 24, "num_downs 3"),
+        ({"num_downs": 4}, 17, "multiple of"),
+        ({"num_downs": 2, "n_layers_d": 5}, 64, "n_layers_d 5"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_named_with_the_remedy(options: dict, size: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options).check_size(size)
+
+
+@pytest.mark.parametrize("options", [{"num_downs": 1}, {"ngf": 0}, {"lambda_l1": -1.0}, {"init_gain": 0.0}])
+def test_options_out_of_range_are_named(options: dict) -> None:
+    with pytest.raises(ValueError, match=rf"model\.{next(iter(options))}"):
+        Pix2Pix.Config(**options)

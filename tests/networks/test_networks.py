@@ -1,0 +1,128 @@
+"""Shapes, parameter counts, and the rules that the blocks promise."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from img2img.networks.blocks import InstanceNorm, downsample, init_weights, upsample
+from img2img.networks.patchgan import PatchGAN
+from img2img.networks.unet import UNet
+
+
+def millions(network: nn.Module) -> float:
+    return round(sum(p.numel() for p in network.parameters()) / 1e6, 3)
+
+
+def test_parameter_counts_are_the_papers() -> None:
+    assert millions(UNet()) == 54.414
+    assert millions(UNet(num_downs=7)) == 41.829
+    assert millions(PatchGAN()) == 2.769
+    assert millions(PatchGAN(3, norm="instance")) == 2.765
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("mode", ["deconv", "resize"])
+@pytest.mark.parametrize("num_downs", [2, 4, 6])
+def test_unet_keeps_the_size_and_learns(num_downs: int, norm: str, mode: str) -> None:
+    network = UNet(1, 4, num_downs, ngf=4, norm=norm, upsample_mode=mode)
+    out = network(torch.rand(2, 1, 64, 128) * 2 - 1)
+    assert out.shape == (2, 4, 64, 128)
+    assert out.abs().max() <= 1
+    out.mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
+
+
+def test_unet_trains_on_one_picture_of_its_stride() -> None:
+    for norm in ("batch", "instance"):
+        UNet(num_downs=4, ngf=4, norm=norm)(torch.zeros(1, 3, 16, 16))  # 1x1 at the bottom
+
+
+def test_unet_names_a_size_that_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="multiples of 16"):
+        UNet(num_downs=4, ngf=4)(torch.zeros(1, 3, 16, 24))
+    with pytest.raises(ValueError, match="at least twice"):
+        UNet(num_downs=1)
+
+
+def test_unet_joins_encoder_and_decoder_at_each_resolution() -> None:
+    """Cut off from all deeper levels, the outermost skip alone still carries the input to the output."""
+    network = UNet(num_downs=3, ngf=4, norm="none", dropout=False).eval()
+    for up in network.decoder:
+        nn.init.zeros_(up[0].weight)
+    x = torch.rand(1, 3, 8, 8)
+    assert not torch.equal(network(x), network(x + 0.5))
+
+
+def test_dropout_sits_in_the_three_innermost_levels_and_only_in_training() -> None:
+    network = UNet(num_downs=8, ngf=1)
+    assert [isinstance(up[2], nn.Dropout) for up in network.decoder] == [True] * 3 + [False] * 4
+    assert not any(isinstance(m, nn.Dropout) for m in UNet(num_downs=4, ngf=1).modules())
+    small, x = UNet(num_downs=6, ngf=2, norm="none", init_gain=0.5), torch.rand(1, 3, 64, 64)
+    assert not torch.equal(small(x), small(x))
+    assert torch.equal(small.eval()(x), small(x))
+
+
+@pytest.mark.parametrize(("n_layers", "field"), [(0, 1), (1, 16), (3, 70), (5, 286)])
+def test_patchgan_judges_patches_of_the_papers_sizes(n_layers: int, field: int) -> None:
+    """The gradient of one logit reaches exactly the patch that it judges."""
+    network = PatchGAN(1, ndf=1, n_layers=n_layers, norm="none", init_gain=1.0)
+    assert network.receptive_field == field
+    x = torch.rand(1, 1, 320, 320, requires_grad=True)
+    logits = network(x)
+    logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
+    assert x.grad is not None
+    reached = (x.grad[0, 0] != 0).nonzero()
+    sides = reached.max(dim=0).values - reached.min(dim=0).values + 1
+    assert sides.tolist() == [field, field]
+
+
+def test_patchgan_returns_its_features() -> None:
+    network = PatchGAN(ndf=4, n_layers=2).eval()
+    x = torch.rand(1, 6, 32, 32)
+    features = network(x, return_features=True)
+    assert [f.shape[1] for f in features] == [4, 8, 16, 1]
+    assert torch.equal(features[-1], network(x))
+
+
+@pytest.mark.parametrize("n_layers", [0, 1, 3, 5])
+def test_patchgans_smallest_input_leaves_one_patch(n_layers: int) -> None:
+    network = PatchGAN(ndf=1, n_layers=n_layers, norm="instance")
+    side = network.smallest_input
+    assert min(network(torch.rand(1, 6, side, side)).shape[2:]) >= 1
+    if n_layers:
+        with pytest.raises((RuntimeError, ValueError)):
+            network(torch.rand(1, 6, side - 2**n_layers, side - 2**n_layers))
+
+
+def test_instance_norm_has_the_right_gradient_for_channels_last() -> None:
+    """nn.InstanceNorm2d has not, on the CPU at batch 1: its input gradient is off by a relative 1.4."""
+    x = torch.randn(1, 8, 6, 5, requires_grad=True)
+    weight = torch.randn(1, 8, 6, 5)
+    (InstanceNorm(8)(x) * weight.contiguous(memory_format=torch.channels_last)).sum().backward()
+    y = x.detach().double().requires_grad_()
+    mean, variance = y.mean((2, 3), keepdim=True), y.var((2, 3), keepdim=True, unbiased=False)
+    ((y - mean) / (variance + 1e-5).sqrt() * weight.double()).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    torch.testing.assert_close(x.grad.double(), y.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(InstanceNorm(8)(x), F.instance_norm(x))
+
+
+def test_blocks_halve_and_double() -> None:
+    x = torch.zeros(2, 3, 8, 12)
+    assert downsample(3, 5, "batch", bias=False)(x).shape == (2, 5, 4, 6)
+    assert downsample(3, 5, "batch", bias=False, stride=1)(x).shape == (2, 5, 7, 11)
+    for mode in ("deconv", "resize"):
+        assert upsample(3, 5, bias=False, mode=mode)(x).shape == (2, 5, 16, 24)
+
+
+def test_init_draws_dcgans_weights() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(64, 64, 4), nn.BatchNorm2d(4096))
+    init_weights(network, 0.02)
+    assert network[0].weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert network[1].weight.mean().item() == pytest.approx(1, abs=0.002)
+    assert network[1].weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert network[0].bias.abs().sum() == 0
+    assert network[1].bias.abs().sum() == 0

@@ -1,0 +1,57 @@
+"""The house: no file imports a floor above its own, accelerate stays in the trainer's room, files stay small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {"networks": 0, "losses": 0, "data": 0, "errors": 0, "models": 1}
+FLOORS |= {"config": 2, "checkpoint": 2, "runs": 2, "training": 3, "inference": 3, "evaluation": 3}
+FILES = sorted((ROOT / "img2img").rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if module.startswith("img2img.") else ""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_house(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    here = room(module)
+    for imported in imports(path):
+        if here != "__init__" and room(imported) in FLOORS:
+            assert FLOORS[room(imported)] <= FLOORS[here], f"{path} imports {imported}, a floor above"
+        if imported.split(".")[0] == "accelerate":
+            assert here == "training", f"{path} imports accelerate"
+        if here in ("networks", "models", "losses"):
+            assert imported.split(".")[0] not in ("cv2", "albumentations", "yaml", "tqdm"), f"{path} knows {imported}"
+    assert len(path.read_text().splitlines()) <= 400, f"{path} is longer than 400 lines"
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room(".".join(p.relative_to(ROOT).with_suffix("").parts)) for p in FILES} - {"__init__"} == set(FLOORS)
+
+
+def test_tools_only_parse_build_and_call() -> None:
+    for path in (ROOT / "tools").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 60, f"{path}: logic belongs into the package"
+
+
+def test_nothing_in_the_trainer_knows_a_model() -> None:
+    names = {path.stem for path in (ROOT / "img2img" / "models").glob("*.py")} - {"__init__", "base"}
+    for path in (ROOT / "img2img" / "training").glob("*.py"):
+        code = ast.unparse(ast.parse(path.read_text()))
+        assert not any(f"'{name}'" in code or f"models.{name}" in code for name in names), path

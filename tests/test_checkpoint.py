@@ -1,0 +1,110 @@
+"""Checkpoints are complete or not there; damage is found, disks fill up, and no code is loaded."""
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from img2img import checkpoint
+from img2img.checkpoint import (
+    find_checkpoint,
+    list_checkpoints,
+    load_network,
+    load_state,
+    newest_checkpoint,
+    save_checkpoint,
+    verify,
+)
+
+
+def save(run: Path, step: int, keep: int = 0) -> Path:
+    weights = torch.full((4, 3, 2, 2), float(step)).contiguous(memory_format=torch.channels_last)
+    return save_checkpoint(run, step, {"generator": {"weight": weights}}, {"position": 7 * step}, "name: x\n", keep)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = save(tmp_path, 600)
+    assert path == tmp_path / "checkpoints" / "step-000600"
+    assert {p.name for p in path.iterdir()} == {"generator.safetensors", "state.pt", "config.yaml", "manifest.json"}
+    assert torch.equal(load_network(path, "generator")["weight"], torch.full((4, 3, 2, 2), 600.0))
+    assert load_state(path) == {"format": 1, "step": 600, "position": 4200}
+    assert (tmp_path / "checkpoints" / "latest").read_text() == "step-000600\n"
+    with pytest.raises(ValueError, match="of another model"):
+        load_network(path, "generator_a")
+
+
+def test_newest_is_by_number_and_old_ones_go(tmp_path: Path) -> None:
+    for step in (9, 10, 100, 1_000_000):
+        save(tmp_path, step, keep=3)
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["step-000010", "step-000100", "step-1000000"]
+    assert find_checkpoint(tmp_path, "100")[0] == find_checkpoint(tmp_path, "step-000100")[0]
+    with pytest.raises(ValueError, match="it has 10, 100, 1000000"):
+        find_checkpoint(tmp_path, "11")
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "manifest"])
+def test_damage_is_found_and_passed_over(tmp_path: Path, damage: str) -> None:
+    good, bad = save(tmp_path, 1), save(tmp_path, 2)
+    file = bad / ("manifest.json" if damage == "manifest" else "generator.safetensors")
+    data = file.read_bytes()
+    if damage == "remove":
+        file.unlink()
+    else:
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if damage == "flip" else data[: len(data) // 2])
+    with pytest.raises(ValueError, match="step-000002"):
+        find_checkpoint(tmp_path, "2")
+    path, notes = newest_checkpoint(tmp_path)
+    assert path == good
+    assert "step-000002" in notes[0]
+    verify(save(tmp_path, 2))  # training on from step 1 replaces it
+
+
+def test_without_a_good_one_it_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no checkpoint"):
+        newest_checkpoint(tmp_path)
+    (save(tmp_path, 1) / "state.pt").unlink()
+    with pytest.raises(ValueError, match=r"state\.pt"):
+        newest_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["save_file", "_sha256", "_flush", "_write_latest"])
+def test_a_full_disk_costs_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    good = save(tmp_path, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, moment, full)
+        with pytest.raises(ValueError, match="No space left"):
+            save(tmp_path, 2)
+    assert newest_checkpoint(tmp_path)[0] in (good, tmp_path / "checkpoints" / "step-000002")
+    assert not list((tmp_path / "checkpoints").glob("*.part*/*"))
+
+
+def test_a_kill_before_the_rename_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = save(tmp_path, 1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, 2)
+    monkeypatch.undo()
+    assert newest_checkpoint(tmp_path) == (good, [])
+    verify(save(tmp_path, 2))  # what was left lying about is in nobody's way
+
+
+def test_no_code_is_loaded(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "executed",))
+
+    path = save(tmp_path, 1)
+    (path / "state.pt").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(pickle.UnpicklingError):
+        load_state(path)
+    assert not (tmp_path / "executed").exists()

@@ -1,0 +1,135 @@
+"""Options: presets, precedence, and what a user gets wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from img2img.config import Config, OptimConfig, TrainConfig, load_config, parse_train_arguments
+from img2img.models import model_class
+
+ROOT = Path(__file__).parents[1]
+PRESETS = ROOT / "configs"
+FILES = sorted(PRESETS.rglob("*.yaml"))
+
+
+def parse(*argv: str) -> Config:
+    return parse_train_arguments(argv, PRESETS).config
+
+
+def error(*argv: str) -> str:
+    with pytest.raises(ValueError, match=r".") as raised:
+        parse_train_arguments(argv, PRESETS)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_preset_loads_and_fits_its_networks(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == path.stem
+    assert config.model.name == path.parent.name
+    assert path.read_text().startswith("# ")
+    assert "arXiv" in path.read_text()
+    model_class(config.model.name)(config.model, config.data.channels).check_size(config.data.crop_size)
+
+
+def test_the_presets_that_were_promised_are_there() -> None:
+    names = {path.stem for path in (PRESETS / "pix2pix").iterdir()}
+    assert names >= {"toy", "edges2shoes", "facades", "maps", "cityscapes", "night2day"}
+
+
+def test_yaml_round_trips(tmp_path: Path) -> None:
+    config = parse("--model", "pix2pix", "--data.root", "x", "--optim.lr", "1e-5", "--optim.betas", "[0,0.9]")
+    (tmp_path / "c.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "c.yaml") == config
+
+
+def test_command_line_goes_before_yaml_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("model:\n  name: pix2pix\noptim:\n  lr: 2e-4\n  lr_d: 1e-4\ndata:\n  root: a\n")
+    for argv in (["--optim.lr", "1e-3", "--config", "c.yaml"], ["--config=c.yaml", "--optim.lr=1e-3"]):
+        config = parse(*argv)
+        assert (config.optim.lr, config.optim.lr_d, config.data.root) == (1e-3, 1e-4, "a")
+
+
+def test_without_data_it_is_the_toy_task_and_says_so() -> None:
+    arguments = parse_train_arguments(["--model", "pix2pix", "--train.seed", "3"], PRESETS)
+    assert arguments.config.data.toy
+    assert arguments.config.train.seed == 3
+    assert "embedded toy task" in arguments.notes[0]
+    assert not parse("--model", "pix2pix", "--data.root", "x").data.toy
+
+
+def test_names_come_from_option_preset_or_root() -> None:
+    facades = str(PRESETS / "pix2pix" / "facades.yaml")
+    assert parse("--config", facades).name == "facades"
+    assert parse("--config", facades, "--name", "mine").name == "mine"
+    assert parse("--model", "pix2pix", "--data.root", "/data/my-cats").name == "my-cats"
+    assert parse("--model", "pix2pix").name == "toy"
+
+
+def test_resume_takes_the_runs_own_options(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "r"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(parse("--model", "pix2pix", "--data.root", "x", "--model.ngf", "8", "--name", "r").to_yaml())
+    config = parse("--name", "r", "--resume", "--train.max_steps", "9")
+    assert (config.name, config.model.ngf, config.data.root, config.train.max_steps) == ("r", 8, "x", 9)
+
+
+def test_help_shows_every_option_with_its_docstring(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_train_arguments(["--model", "pix2pix", "--help"], PRESETS)
+    assert not ended.value.code
+    text = " ".join(capsys.readouterr().out.split())
+    for option in """
+        data.root data.direction data.load_size data.crop_size data.flip data.batch_size data.num_workers
+        data.train_split data.val_split data.channels_a data.channels_b model.generator model.num_downs model.ngf
+        model.ndf model.n_layers_d model.norm model.dropout model.upsample model.gan_loss model.lambda_l1
+        model.init_gain optim.lr optim.betas optim.lr_d train.epochs train.decay_epochs train.max_steps train.seed
+        train.log_every train.sample_every train.save_every train.keep_checkpoints train.ema_decay
+        train.gradient_accumulation train.compile train.channels_last
+    """.split():
+        described = text.split(f"--{option} ")[-1].split(" --")[0]
+        assert "default:" in described, option
+        assert len(described) > 40, option
+
+
+def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
+    model = ("--model", "pix2pix", "--data.root", "x")
+    assert "did you mean --data.load_size?" in error(*model, "--data.load_szie", "3")
+    assert "did you mean --optim.lr?" in error(*model, "--lr", "3")
+    assert error(*model, "--data.direction", "AtoC") == "data.direction AtoC: expected one of AtoB, BtoA"
+    assert error(*model, "--data.load_size", "big") == "data.load_size big: expected int"
+    assert error(*model, "--optim.lr_d", "slow") == "optim.lr_d slow: expected float or null"
+    assert "data.crop_size 300 is larger than data.load_size 286" in error(*model, "--data.crop_size", "300")
+    assert "did you mean pix2pix?" in error("--model", "pix2pics")
+    assert "--model is missing" in error("--data.root", "x")
+    assert "a value is missing" in error("--model")
+    assert "choose one" in error(*model, "--resume", "--overwrite")
+    assert "letters, digits" in error(*model, "--name", "../x")
+    assert "No such file" in error("--config", "nowhere.yaml")
+    for text, expected in {
+        "data:\n  load_szie: 3\n": "c.yaml: unknown option data.load_szie; did you mean data.load_size?",
+        "daat:\n  load_size: 3\n": "did you mean data.load_size?",
+        "data:\n  load_size: big\n": "c.yaml: data.load_size big: expected int",
+        "data: [\n": "c.yaml: no valid YAML",
+        "- data\n": "c.yaml: options are written as",
+        "model:\n  name: other\n": "leave one of them out",
+    }.items():
+        (tmp_path / "c.yaml").write_text(text)
+        assert expected in error("--model", "pix2pix", "--config", "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "options"),
+    [
+        (TrainConfig, {"epochs": -1}),
+        (TrainConfig, {"log_every": 0}),
+        (TrainConfig, {"ema_decay": 1.0}),
+        (TrainConfig, {"epochs": 0, "decay_epochs": 0}),
+        (OptimConfig, {"lr": 0.0}),
+        (OptimConfig, {"betas": (0.5, 1.0)}),
+    ],
+)
+def test_options_out_of_range_are_named(section: type, options: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        section(**options)

@@ -1,0 +1,46 @@
+"""Losses against their equations, written out with plain numbers."""
+
+import math
+
+import pytest
+import torch
+
+from img2img.losses import discriminator_loss, discriminator_statistics, generator_loss
+
+LOGITS = [-1.5, 0.2, 0.7, 3.0]
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+EQUATIONS = {
+    ("vanilla", True): lambda x: -math.log(sigmoid(x)),
+    ("vanilla", False): lambda x: -math.log(1 - sigmoid(x)),
+    ("lsgan", True): lambda x: (x - 1) ** 2,
+    ("lsgan", False): lambda x: x**2,
+    ("hinge", True): lambda x: max(0, 1 - x),
+    ("hinge", False): lambda x: max(0, 1 + x),
+}
+
+
+@pytest.mark.parametrize(("kind", "real"), EQUATIONS)
+def test_discriminator_loss_is_its_equation(kind: str, real: bool) -> None:
+    expected = sum(EQUATIONS[kind, real](x) for x in LOGITS) / len(LOGITS)
+    assert discriminator_loss(torch.tensor(LOGITS), real, kind).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "lsgan", "hinge"])
+def test_generator_wants_its_pictures_called_real(kind: str) -> None:
+    expected = -sum(LOGITS) / 4 if kind == "hinge" else sum(EQUATIONS[kind, True](x) for x in LOGITS) / 4
+    assert generator_loss(torch.tensor(LOGITS), kind).item() == pytest.approx(expected, rel=1e-6)
+    logits = torch.zeros(3, requires_grad=True)
+    generator_loss(logits, kind).backward()
+    assert logits.grad is not None
+    assert (logits.grad < 0).all()  # a step against the gradient raises the logits
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("lsgan", (0.5, 0.75)), ("hinge", (0.75, 0.5))])
+def test_accuracy_counts_the_right_verdicts(kind: str, expected: tuple[float, float]) -> None:
+    found = discriminator_statistics(torch.tensor([0.2, 0.6, 2.0, -1.0]), torch.tensor([0.2, 0.6, -2.0, -1.0]), kind)
+    assert (found["accuracy_real"].item(), found["accuracy_fake"].item()) == expected

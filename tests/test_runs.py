@@ -1,0 +1,40 @@
+"""Run folders: what may begin where, and finding them again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from img2img.config import Config
+from img2img.runs import begin_run, check_run, find_run
+
+
+def test_an_existing_run_is_not_touched_without_a_word(tiny: Callable[..., Config]) -> None:
+    run = Path("runs/tiny")
+    check_run(run, resume=False, overwrite=False)
+    begin_run(run, tiny(), resume=False)
+    (run / "metrics.csv").touch()
+    with pytest.raises(ValueError, match=r"--resume continues it, --overwrite begins anew"):
+        check_run(run, resume=False, overwrite=False)
+    check_run(run, resume=False, overwrite=True)
+    begin_run(run, tiny(), resume=False)
+    assert [p.name for p in run.iterdir()] == ["config.yaml"]
+
+
+def test_overwrite_deletes_runs_alone() -> None:
+    Path("runs/photos").mkdir(parents=True)
+    Path("runs/photos/x.jpg").touch()
+    with pytest.raises(ValueError, match="is no run"):
+        check_run(Path("runs/photos"), resume=False, overwrite=True)
+
+
+def test_resume_needs_a_checkpoint() -> None:
+    with pytest.raises(ValueError, match="no checkpoint"):
+        check_run(Path("runs/new"), resume=True, overwrite=False)
+
+
+def test_runs_are_found_by_name_and_folder(tiny: Callable[..., Config]) -> None:
+    begin_run(Path("runs/tiny"), tiny(), resume=False)
+    assert find_run("tiny") == find_run("runs/tiny") == Path("runs/tiny")
+    with pytest.raises(ValueError, match="did you mean tiny"):
+        find_run("tinny")

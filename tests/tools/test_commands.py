@@ -1,0 +1,133 @@
+"""The commands as a user gives them: what they print, where it goes, and how they end."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "--model.num_downs 4 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1 --data.load_size 18 --data.crop_size 16 "
+    "--data.batch_size 2 --data.num_workers 0 --train.max_steps 4 --train.log_every 2"
+).split()
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(monkeypatch: pytest.MonkeyPatch, name: str, *argv: str) -> int:
+    """Runs a tool in this process as from the command line and returns its exit code."""
+    from img2img.errors import one_line_errors
+
+    monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", *argv])
+    try:
+        with one_line_errors():
+            return tool(name).main() or 0
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+
+
+def test_from_training_to_a_translated_picture(
+    paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--model", "pix2pix", "--data.root", str(paired_root))
+    assert call(monkeypatch, "train", *data, *TINY, "--name", "mine", "--data.direction", "BtoA") == 0
+    assert call(monkeypatch, "infer", "mine") == 0
+    assert "runs/mine/results/step-000004" in capsys.readouterr().out
+    assert len(list(Path("runs/mine/results/step-000004").glob("*.png"))) == 3
+    assert call(monkeypatch, "infer", "runs/mine", "--input", str(paired_root / "val" / "0.png"), "--output", "o") == 0
+    assert {p.name for p in Path("o").iterdir()} == {"0.png", "grids"}
+    assert call(monkeypatch, "evaluate", "mine") == 0
+    assert "| output |" in capsys.readouterr().out
+    assert call(monkeypatch, "train", "--name", "mine", "--resume", "--train.max_steps", "6") == 0
+    assert Path("runs/mine/checkpoints/latest").read_text() == "step-000006\n"
+
+
+def test_print_config_prints_what_loads_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", "x", "--print_config", "--optim.lr", "3e-4") == 0
+    Path("c.yaml").write_text(capsys.readouterr().out)
+    assert call(monkeypatch, "train", "--config", "c.yaml", "--print_config") == 0
+    assert capsys.readouterr().out == Path("c.yaml").read_text()
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "argv", "message"),
+    [
+        ("train", ["--model", "pix2pix", "--data.rot", "x"], "did you mean --data.root?"),
+        ("train", ["--model", "pix2pix", "--data.root", "nowhere"], "nowhere: no such folder"),
+        ("train", ["--model", "pix2pix", "--data.root", "{root}", "--train.seed", "-1"], "train.seed -1"),
+        ("train", ["--model", "pix2pix", "--data.root", "{root}", "--data.crop_size", "60"], "data.crop_size 60"),
+        ("train", ["--model", "pix2pix", "--data.root", "{root}", "--name", "new", "--resume"], "no checkpoint"),
+        ("infer", ["nothing"], "no such run"),
+        ("infer", ["{root}"], "no such run"),
+        ("evaluate", ["nothing"], "no such run"),
+    ],
+)
+def test_mistakes_end_with_one_line_and_code_2(
+    name: str,
+    argv: list[str],
+    message: str,
+    paired_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(monkeypatch, name, *[word.format(root=paired_root) for word in argv]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_a_run_that_exists_is_safe(
+    paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "mine"]
+    assert call(monkeypatch, "train", *argv) == 0
+    marker = Path("runs/mine/metrics.csv").read_text()
+    assert call(monkeypatch, "train", *argv) == 2
+    assert "--resume continues it, --overwrite begins anew" in capsys.readouterr().err
+    assert call(monkeypatch, "train", *argv, "--overwrite", "--data.val_split", "nope") == 2  # nothing lost yet
+    assert Path("runs/mine/metrics.csv").read_text() == marker
+    assert call(monkeypatch, "train", *argv, "--overwrite") == 0
+
+
+def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    from img2img.errors import one_line_errors
+
+    with pytest.raises(ValueError, match="invalid literal"), one_line_errors():
+        int("x")  # raised outside of the package
+
+
+def test_sigterm_to_the_launcher_saves_a_checkpoint(paired_root: Path) -> None:
+    """One process under ``accelerate launch``, which by itself would leave it training as an orphan."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(ROOT / "tools" / "train.py")]
+    command += ["--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "mine"]
+    command += ["--train.max_steps", "100000", "--train.epochs", "100000", "--train.log_every", "5"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    launcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    assert launcher.stdout is not None
+    for line in launcher.stdout:
+        if line.startswith("step "):
+            break
+    launcher.send_signal(signal.SIGTERM)
+    launcher.wait(30)
+    deadline = time.monotonic() + 30
+    while not Path("runs/mine/checkpoints/latest").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert Path("runs/mine/checkpoints/latest").exists()

@@ -1,0 +1,24 @@
+"""Run by two processes: trains, then checks that both hold the same weights and says how many they were."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from img2img.config import load_config
+from img2img.training.trainer import Trainer
+
+
+def main() -> None:
+    config = load_config(Path(sys.argv[1]))
+    trainer = Trainer(config, Path("runs") / config.name)
+    trainer.fit()
+    flat = torch.cat([p.detach().flatten() for net in trainer.game.networks.values() for p in net.parameters()])
+    both = trainer.accelerator.gather(flat[None])
+    assert (both == both[0]).all(), "the processes drifted apart"
+    trainer.accelerator.print(f"processes: {trainer.accelerator.num_processes}")
+    trainer.close()
+
+
+if __name__ == "__main__":
+    main()

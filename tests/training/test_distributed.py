@@ -1,0 +1,38 @@
+"""Two processes on the CPU (gloo) are one process with their batches together."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from img2img.checkpoint import newest_checkpoint
+from img2img.config import Config
+from img2img.training.trainer import train
+
+
+def launch(config: Config, processes: int) -> str:
+    """Trains under ``accelerate launch``; its ``--cpu --num_processes 2`` would silently be one process."""
+    Path(f"{config.name}.yaml").write_text(config.to_yaml())
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
+    command += ["--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_port", "0", str(Path(__file__).with_name("distributed_script.py")), f"{config.name}.yaml"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_two_processes_equal_one(tiny: Callable[..., Config], accumulation: int) -> None:
+    model = {"norm": "instance", "dropout": False}  # what differs by rank: batch statistics and noise
+    options = {"max_steps": 10, "gradient_accumulation": accumulation, "ema_decay": 0.9}
+    train(tiny("one", model=model, data={"batch_size": 4}, train={**options, "gradient_accumulation": accumulation}))
+    assert "processes: 2" in launch(tiny("two", model=model, train=options), 2)
+    for file in sorted(newest_checkpoint(Path("runs/one"))[0].glob("*.safetensors")):
+        two = load_file(newest_checkpoint(Path("runs/two"))[0] / file.name)
+        for key, value in load_file(file).items():
+            assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"

@@ -1,0 +1,275 @@
+"""The trainer's promises: exact resume, the right side moves, accumulation, averages, endings."""
+
+import csv
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from img2img.checkpoint import newest_checkpoint
+from img2img.config import Config
+from img2img.data.images import read_image
+from img2img.data.loader import in_order, keyed_loader, to_device
+from img2img.data.paired import PairedDataset
+from img2img.errors import TrainingStopped
+from img2img.models.base import Side
+from img2img.training import trainer as trainer_module
+from img2img.training.game import Game
+from img2img.training.trainer import Trainer, train
+
+Tiny = Callable[..., Config]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    path, _ = newest_checkpoint(run)
+    files = sorted(path.glob("*.safetensors"))
+    return {f"{file.stem}.{key}": value for file in files for key, value in load_file(file).items()}
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def play(config: Config, steps: int = 1) -> Game:
+    """A game after some steps on the first pictures of the set."""
+    game = Game(config, Accelerator())
+    pairs = PairedDataset(config.data, "train")
+    batch = next(iter(keyed_loader(pairs, in_order(len(pairs), config.data.batch_size), 0)))
+    for step in range(steps):
+        game.play([to_device(batch, "cpu")], step, 1.0)
+    return game
+
+
+@pytest.mark.parametrize("still", ["generator", "discriminator"])
+def test_a_turn_changes_its_side_alone(tiny: Tiny, still: Side) -> None:
+    """With its learning rate at zero a side stays bit for bit where it was, whatever the other one does."""
+    game = Game(tiny(), Accelerator())
+    game.rates[still] = 0.0
+    before = {name: {k: v.clone() for k, v in p.items()} for name, p in game.weights().items()}
+    after = play_on(game, tiny())
+    moved = {n for n in before for k, v in before[n].items() if "running" not in k and not torch.equal(v, after[n][k])}
+    assert moved - {"num_batches_tracked"} == {"generator", "discriminator"} - {still}
+
+
+def play_on(game: Game, config: Config) -> dict[str, dict[str, torch.Tensor]]:
+    pairs = PairedDataset(config.data, "train")
+    batch = next(iter(keyed_loader(pairs, in_order(6, 2), 0)))
+    tracked = [m for net in game.networks.values() for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    counts = [m.num_batches_tracked.clone() for m in tracked]
+    game.play([to_device(batch, "cpu")], 0, 1.0)
+    for module, count in zip(tracked, counts, strict=True):
+        module.num_batches_tracked.copy_(count)  # it counts forwards, which both sides make
+    return game.weights()
+
+
+def test_in_the_generators_turn_the_discriminator_collects_no_gradient(tiny: Tiny) -> None:
+    game = Game(tiny(), Accelerator())
+    seen = []
+    game.before_update = lambda side: seen.append(  # type: ignore[method-assign]
+        (side, {n for n, net in game.networks.items() if any(p.grad is not None for p in net.parameters())})
+    )
+    play_on(game, tiny())
+    assert seen == [("discriminator", {"discriminator"}), ("generator", {"generator"})]
+
+
+def test_resume_equals_an_uninterrupted_run_bit_for_bit(tiny: Tiny) -> None:
+    """Dropout, batch norm, averages, augmentation, two epochs, odd stops; workers come and go."""
+    options = {"max_steps": 11, "log_every": 4, "ema_decay": 0.9, "epochs": 2, "decay_epochs": 3}
+    model = {"num_downs": 5}  # the first depth with dropout
+    data = {"load_size": 36, "crop_size": 32}
+    train(tiny("whole", train=options, model=model, data=data))
+    train(tiny("parts", train={**options, "max_steps": 3}, model=model, data=data))
+    train(tiny("parts", train={**options, "max_steps": 7}, model=model, data={**data, "num_workers": 1}), resume=True)
+    train(tiny("parts", train=options, model=model, data=data), resume=True)
+    assert equal(weights(Path("runs/whole")), weights(Path("runs/parts")))
+    skip = {"time", "speed/images_per_second"}
+    whole, parts = rows(Path("runs/whole")), rows(Path("runs/parts"))
+    by_step = {row["step"]: row for row in parts}
+    last = whole[-2]  # a regular one, unlike those at which the parts ended
+    assert {k: v for k, v in by_step[last["step"]].items() if k in ("epoch", "rate/generator")} == {
+        k: v for k, v in last.items() if k in ("epoch", "rate/generator")
+    }
+    assert skip < set(last)
+
+
+def test_resume_after_a_kill_drops_what_was_logged_later(tiny: Tiny) -> None:
+    config = tiny(train={"max_steps": 8, "save_every": 4, "log_every": 1})
+    train(config)
+    uninterrupted, before = weights(Path("runs/tiny")), rows(Path("runs/tiny"))
+    newest, _ = newest_checkpoint(Path("runs/tiny"))
+    (newest / "manifest.json").unlink()  # as if it had been killed while it wrote step 8
+    train(config, resume=True)
+    assert equal(weights(Path("runs/tiny")), uninterrupted)
+    after = rows(Path("runs/tiny"))
+    assert [row["step"] for row in after] == [str(i) for i in range(1, 9)]
+    losses = [name for name in after[0] if name.startswith(("loss/", "gradient_norm/"))]
+    assert [[row[name] for name in losses] for row in after] == [[row[name] for name in losses] for row in before]
+
+
+def test_accumulation_equals_the_big_batch(tiny: Tiny) -> None:
+    model = {"norm": "instance", "dropout": False}
+    train(tiny("big", model=model, data={"batch_size": 4}))
+    train(tiny("small", model=model, data={"batch_size": 2}, train={"gradient_accumulation": 2}))
+    big, small = weights(Path("runs/big")), weights(Path("runs/small"))
+    assert max((big[key] - small[key]).abs().max().item() for key in big) < 2e-6
+
+
+def test_overfits_four_pairs(tiny: Tiny) -> None:
+    config = tiny(
+        data={"load_size": 16, "flip": False, "batch_size": 4},
+        model={"ngf": 16, "dropout": False, "norm": "instance"},
+        optim={"lr": 2e-3},
+        train={"max_steps": 150, "epochs": 1000, "log_every": 10},
+    )
+    for i in (4, 5):
+        Path(config.data.root or "", "train", f"{i}.png").unlink()
+    train(config)
+    first, last = rows(Path("runs/tiny"))[0], rows(Path("runs/tiny"))[-1]
+    assert float(last["loss/generator/l1"]) < 0.2 * float(first["loss/generator/l1"])
+
+
+def test_the_average_follows_its_equation(tiny: Tiny) -> None:
+    """min(decay, (1 + n) / (10 + n)) after n updates, for weights and batch norm's statistics alike."""
+    config = tiny(train={"ema_decay": 0.25})
+    game = Game(config, Accelerator())
+    expected: list[torch.Tensor] = []
+    keys = ("head.0.weight", "encoder.1.1.running_var")
+    pairs = PairedDataset(config.data, "train")
+    batch = to_device(next(iter(keyed_loader(pairs, in_order(6, 2), 0))), "cpu")
+    for step in range(4):
+        game.play([batch], step, 1.0)
+        now = [game.networks["generator"].state_dict()[key].clone() for key in keys]
+        d = min(0.25, (1 + step) / (10 + step))
+        expected = now if step == 0 else [d * old + (1 - d) * new for old, new in zip(expected, now, strict=True)]
+    for key, value in zip(keys, expected, strict=True):
+        torch.testing.assert_close(game.weights()["generator_ema"][key], value)
+
+
+def test_rates_decay_linearly_by_the_pictures_seen(tiny: Tiny) -> None:
+    trainer = Trainer(tiny(train={"epochs": 2, "decay_epochs": 2, "max_steps": 0}), Path("runs/tiny"))
+    assert trainer.total_steps == 12  # 6 pictures, 4 epochs, steps of 2
+    seen = []
+    for trainer.step in range(12):
+        trainer.position = 2 * trainer.step
+        seen.append(round(trainer.rate_factor, 4))
+    assert seen == [1, 1, 1, 1, 1, 1, 1, 0.8333, 0.6667, 0.5, 0.3333, 0.1667]
+
+
+def test_discriminator_has_a_rate_of_its_own(tiny: Tiny) -> None:
+    train(tiny(optim={"lr_d": 1e-5}))
+    assert {row["rate/discriminator"] for row in rows(Path("runs/tiny"))} == {"1e-05"}
+    assert {row["rate/generator"] for row in rows(Path("runs/tiny"))} == {"0.0002"}
+
+
+def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
+    run = train(tiny(train={"sample_every": 2, "save_every": 2, "keep_checkpoints": 1}))
+    assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step-00000{i}.png" for i in (0, 2, 4)]
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["latest", "step-000004"]
+    sheet = read_image(run / "samples" / "step-000004.png", 3)
+    assert sheet.shape == (3 * 20 + 4, 3 * 20 + 4, 3)  # three validation pictures: input, output, target
+    drawn = PairedDataset(tiny().data, "val")[0, 0]
+    assert np.array_equal(sheet[4:20, 4:20], drawn["input"].permute(1, 2, 0).numpy())
+    assert np.array_equal(sheet[4:20, 44:60], drawn["target"].permute(1, 2, 0).numpy())
+    board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    assert set(board.Tags()["scalars"]) == set(rows(run)[0]) - {"step", "epoch", "time"}
+    assert {"loss/generator/l1", "discriminator/accuracy_real", "gradient_norm/generator", "rate/generator"} <= set(
+        board.Tags()["scalars"]
+    )
+    assert board.Tags()["images"] == ["samples"]
+    assert board.Tags()["tensors"] == ["config/text_summary"]
+
+
+def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Game.play
+
+    def poisoned(self: Game, batches: list, step: int, rate_factor: float) -> dict:
+        told = real(self, batches, step, rate_factor)
+        return {**told, "loss/generator/l1": told["loss/generator/l1"] * float("nan" if step == 5 else 1)}
+
+    monkeypatch.setattr(Game, "play", poisoned)
+    with pytest.raises(TrainingStopped) as stopped:
+        train(tiny(train={"max_steps": 20, "save_every": 3, "log_every": 10}))
+    assert "loss/generator/l1" in str(stopped.value)
+    assert "step-000003" in str(stopped.value)
+    assert newest_checkpoint(Path("runs/tiny"))[0].name == "step-000003"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    config = tiny(train={"max_steps": 6})
+    train(tiny("whole", train={"max_steps": 6}))
+    real = Game.play
+
+    def interrupted(self: Game, batches: list, step: int, rate_factor: float) -> dict:
+        if step == 2:
+            os.kill(os.getpid(), number)
+        return real(self, batches, step, rate_factor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Game, "play", interrupted)
+        with pytest.raises(TrainingStopped, match="--resume continues") as stopped:
+            train(config)
+    assert stopped.value.code == 128 + number
+    assert newest_checkpoint(Path("runs/tiny"))[0].name == "step-000003"
+    train(config, resume=True)
+    assert equal(weights(Path("runs/tiny")), weights(Path("runs/whole")))
+
+
+def test_a_file_that_breaks_during_training_is_skipped_and_counted(
+    tiny: Tiny, paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = trainer_module.begin_run
+
+    def begin(*args: object, **kwargs: object) -> None:
+        real(*args, **kwargs)  # type: ignore[arg-type]
+        (paired_root / "train" / "1.png").write_bytes(b"")
+
+    monkeypatch.setattr(trainer_module, "begin_run", begin)
+    run = train(tiny(train={"max_steps": 6}))
+    assert capsys.readouterr().out.count("1.png") == 1
+    assert rows(run)[-1]["data/skipped"] == "1.0"
+
+
+def test_a_complete_run_says_so(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tiny())
+    before = weights(Path("runs/tiny"))
+    train(tiny(), resume=True)
+    assert "raise train.epochs or train.max_steps" in capsys.readouterr().out
+    assert equal(weights(Path("runs/tiny")), before)
+
+
+def test_a_checkpoint_of_other_networks_is_refused(tiny: Tiny) -> None:
+    train(tiny())
+    with pytest.raises(ValueError, match=r"model\.ngf 8: .*was trained with 4"):
+        train(tiny(model={"ngf": 8}, train={"max_steps": 9}), resume=True)
+
+
+def test_nothing_is_written_before_data_and_networks_are_known_to_fit(tiny: Tiny) -> None:
+    for changes in ({"data": {"root": "nowhere"}}, {"data": {"crop_size": 17}}, {"data": {"val_split": "test"}}):
+        with pytest.raises(ValueError, match=r"data\."):
+            train(tiny(**changes))
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("options", [{"channels_last": True}, {"compile": True}])
+def test_speed_options_train_alike(tiny: Tiny, options: dict) -> None:
+    if "compile" in options:
+        pytest.importorskip("torch._inductor")
+    model = {"dropout": False}
+    train(tiny("plain", model=model, train={"max_steps": 2}))
+    train(tiny("fast", model=model, train={"max_steps": 2, **options}))
+    plain, fast = weights(Path("runs/plain")), weights(Path("runs/fast"))
+    assert plain.keys() == fast.keys()
+    assert max((plain[key].float() - fast[key]).abs().max().item() for key in plain) < 1e-3
