@@ -95,7 +95,9 @@ def newest_checkpoint(run: Path) -> tuple[Path, list[str]]:
             notes.append(f"{error}; going back to an earlier one")
             continue
         return path, notes
-    reason = notes[0].removesuffix("; going back to an earlier one") if notes else f"{run}: there is no checkpoint in it"
+    reason = (
+        notes[0].removesuffix("; going back to an earlier one") if notes else f"{run}: there is no checkpoint in it"
+    )
     raise ValueError(reason)
 
 

@@ -54,7 +54,7 @@ class TrainConfig:
     decay_epochs: int = 100
     """Passes after these, over which the rate falls linearly to zero."""
     max_steps: int = 0
-    """Stop after this many steps, whatever the epochs; 0 for all epochs. The rate's schedule stays that of the epochs."""
+    """Stop after this many steps, whatever the epochs; 0 for all. The rate's schedule stays that of the epochs."""
     seed: int = 0
     """Of the weights, the order of the pictures, the augmentation and the dropout."""
     log_every: int = 100
@@ -149,7 +149,9 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
         saved = runs / name / CONFIG_FILE
         its_model = (_peek(saved).get("model") or {}).get("name")
         if model and its_model != model:
-            raise ValueError(f"--model {model}: runs/{name} was trained as {its_model}; leave --model out, or --name another")
+            raise ValueError(
+                f"--model {model}: runs/{name} was trained as {its_model}; leave --model out, or --name another"
+            )
         if configs:
             notes.append(f"resuming with the options of {saved}; --config only names the run")
         configs, model = [saved], its_model
@@ -159,7 +161,9 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
         model_class(model)  # its own message for a name that is none
         configs = [presets / model / "toy.yaml"]
         name = name or _peek(configs[0]).get("name")
-        notes.append(f"neither --config nor --data.root is given: training on the embedded toy task ({configs[0].name})")
+        notes.append(
+            f"neither --config nor --data.root is given: training on the embedded toy task ({configs[0].name})"
+        )
 
     if model is None:
         if not _asks_for_help(argv):
@@ -197,13 +201,14 @@ def load_config(path: Path) -> Config:
 def _parser(model: str) -> jsonargparse.ArgumentParser:
     parser = jsonargparse.ArgumentParser(
         prog="train.py",
-        description=f"Trains {model}. Several GPUs, precision: accelerate launch [--mixed_precision bf16] tools/train.py ...",
+        description=f"Trains {model}. GPUs and precision: accelerate launch [--mixed_precision bf16] tools/train.py",
         allow_abbrev=False,
         exit_on_error=False,
-        default_meta=False,
         print_config=None,
     )
-    parser.add_argument("--config", action="config", help="YAML file of options; those of the command line go before it.")
+    parser.add_argument(
+        "--config", action="config", help="YAML file of options; those of the command line go before it."
+    )
     parser.add_argument("--name", type=str | None, help="Name of the run: its folder is runs/NAME.")
     parser.add_class_arguments(model_class(model).Config, "model")
     parser.add_class_arguments(DataConfig, "data")
@@ -239,7 +244,9 @@ def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> N
         near = difflib.get_close_matches(key, known, 1, 0.6) or [k for k in known if k.endswith(f".{key}")][:1]
         hint = f"did you mean {dashes}{near[0]}?" if near else "--help lists all options"
         raise ValueError(f"{where}unknown option {dashes}{key}; {hint}")
-    wrong = re.search(r'Parser key "(?P<key>[\w.]+)":\s*Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)', message, re.S)
+    wrong = re.search(
+        r'Parser key "(?P<key>[\w.]+)":\s*Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)', message, re.S
+    )
     if wrong:
         expected = re.sub(r"<class '(\w+)'>", r"\1", wrong["type"]).replace("typing.", "")
         choices = re.findall(r"'([^']*)'", expected) if "Literal" in expected else []
@@ -248,7 +255,9 @@ def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> N
     union = re.search(r'Parser key "(?P<key>[\w.]+)":.*Given value: (?P<value>.*)', message, re.S)
     if union:
         types = [t for t in re.findall(r"Expected a <class '(\w+)'>", message) if t != "NoneType"]
-        raise ValueError(f"{where}{union['key']} {' '.join(union['value'].split())}: expected {' or '.join(types)} or null")
+        raise ValueError(
+            f"{where}{union['key']} {' '.join(union['value'].split())}: expected {' or '.join(types)} or null"
+        )
     raise ValueError(where + re.sub(r'Parser key "config": ', "--config: ", " ".join(message.split())))
 
 

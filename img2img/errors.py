@@ -16,7 +16,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 
-class TrainingStopped(Exception):  # noqa: N818
+class TrainingStopped(Exception):
     """Training ended before its last step, with its state saved or not worth saving; ``code`` is the exit code."""
 
     def __init__(self, message: str, code: int) -> None:

@@ -70,7 +70,9 @@ def test_names_come_from_option_preset_or_root() -> None:
 def test_resume_takes_the_runs_own_options(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "r"
     run.mkdir(parents=True)
-    (run / "config.yaml").write_text(parse("--model", "pix2pix", "--data.root", "x", "--model.ngf", "8", "--name", "r").to_yaml())
+    (run / "config.yaml").write_text(
+        parse("--model", "pix2pix", "--data.root", "x", "--model.ngf", "8", "--name", "r").to_yaml()
+    )
     config = parse("--name", "r", "--resume", "--train.max_steps", "9")
     assert (config.name, config.model.ngf, config.data.root, config.train.max_steps) == ("r", 8, "x", 9)
 

@@ -1,3 +1,15 @@
-"""Floor 0: from picture files to batches of tensors. ``images`` reads and writes, ``folder`` finds the pairs of a set,
-``transforms`` resizes, crops and flips, ``toy`` draws the embedded task, ``paired`` is the data set, ``loader`` the
-keyed batches."""
+"""Floor 0: from picture files to batches of tensors.
+
+``images`` reads and writes, ``folder`` finds the pairs of a set, ``toy`` draws the embedded task, ``transforms``
+resizes, crops and flips; ``paired`` is a data set of these, and ``loader`` makes keyed batches of any.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def dataset_class(kind: str) -> Any:
+    """The data set that a model names as its ``dataset``: "paired" is ``img2img.data.paired.PairedDataset``."""
+    return getattr(importlib.import_module(f"img2img.data.{kind}"), f"{kind.capitalize()}Dataset")

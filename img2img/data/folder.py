@@ -1,8 +1,8 @@
 """Finds the pairs of a set on disk, in any of the layouts that people have.
 
-    root/train/x.jpg                    A (left) and B (right) side by side in one file
-    root/trainA/x.png  root/trainB/x.jpg     matched by file stem, sub-folders included
-    root/train/A/x.png root/train/B/x.jpg    the same
+root/train/x.jpg                    A (left) and B (right) side by side in one file
+root/trainA/x.png  root/trainB/x.jpg     matched by file stem, sub-folders included
+root/train/A/x.png root/train/B/x.jpg    the same
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def read_header(path: Path) -> Header:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            raw_mode = str(image.tile[0].args) if image.tile else ""
+            arguments = image.tile[0].args if image.tile else ""
+            raw_mode = str(arguments[0] if isinstance(arguments, tuple) else arguments)  # "RGB;16B"
             exif_first = image.format != "PNG" or "exif" in image.info  # getexif() would decode a whole PNG to look
             turned = exif_first and image.getexif().get(ORIENTATION, 1) >= 5
             alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
@@ -143,7 +145,8 @@ def write_image(path: Path, image: np.ndarray) -> None:
         aside.write_bytes(data.tobytes())
         os.replace(aside, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
         raise ValueError(f"{path}: can't be written ({error.strerror})") from error
 
 

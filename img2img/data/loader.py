@@ -56,7 +56,11 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Samples -> a batch: tensors are stacked to (B, C, H, W), names listed, skipped files joined to one list."""
-    batch = {key: default_collate([s[key] for s in samples]) for key, value in samples[0].items() if isinstance(value, Tensor)}
+    batch = {
+        key: default_collate([s[key] for s in samples])
+        for key, value in samples[0].items()
+        if isinstance(value, Tensor)
+    }
     return {
         **batch,
         "name": [sample["name"] for sample in samples],

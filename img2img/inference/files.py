@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from img2img.data import dataset_class
 from img2img.data.folder import list_images
 from img2img.data.images import UnreadableImage, grid, read_image, write_image
-from img2img.data.paired import PairedDataset
 from img2img.inference.translator import Translator
 
 ROWS = 8  # of a contact sheet
@@ -69,7 +69,7 @@ def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int) -> list[l
 
 def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableImage]]:
     data = translator.config.data
-    pairs = PairedDataset(data, data.val_split)
+    pairs = dataset_class(translator.model.dataset)(data, data.val_split)
     names = Counter(pairs.source.name(i) for i in range(len(pairs)))
 
     def jobs() -> Iterator[Job | UnreadableImage]:

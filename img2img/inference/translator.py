@@ -24,7 +24,8 @@ Picture = TypeVar("Picture", np.ndarray, Image.Image)
 class Translator:
     """``translate(picture) -> picture``: numpy (H, W) or (H, W, C) or PIL in, the same kind, depth and size out.
 
-    Numpy pictures are uint8, uint16, or floats in [0, 1], in RGB order. Channels are converted to those that the run
+    Numpy pictures are uint8, uint16, or floats in [0, 1], in RGB order; PIL has no colour pictures of 16 bits, so that
+    there a gray one of 16 becomes a colour one of 8. Channels are converted to those that the run
     was trained with; the output has the target's channels.
 
     Args:
@@ -32,7 +33,7 @@ class Translator:
         config: the run's options.
         device: where to translate.
         norm_policy: "running" normalises by the statistics of training, so that a picture has one answer whatever it
-            is asked together with; "batch" by the picture's own, as the pix2pix paper does (arXiv 1611.07004, Sec. 3.4).
+            is asked together with; "batch" by the picture's own, as the pix2pix paper (arXiv 1611.07004, Sec. 3.4).
         dropout: whether dropout, the paper's noise, is on; ``seed`` of the call then chooses the answer.
     """
 
@@ -72,7 +73,7 @@ class Translator:
         """
         if isinstance(picture, Image.Image):
             upright = ImageOps.exif_transpose(picture)
-            return Image.fromarray(_squeeze(self(_pil_to_array(upright), seed)))
+            return _array_to_pil(self(_pil_to_array(upright), seed))
         if picture.dtype not in (np.uint8, np.uint16) and picture.dtype.kind != "f":
             raise ValueError(f"a picture of type {picture.dtype}: give uint8, uint16, or floats in [0, 1]")
         image = to_channels(picture, self.channels[0])
@@ -118,7 +119,9 @@ def load_translator(
         try:
             getattr(model, name).load_state_dict(load_network(path, f"{name}_ema" if averaged else name), assign=True)
         except RuntimeError as error:
-            raise ValueError(f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}") from error
+            raise ValueError(
+                f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
+            ) from error
     translator = Translator(model, config, choose_device(device), norm_policy, dropout)
     translator.checkpoint = path
     return translator
@@ -141,6 +144,12 @@ def _pil_to_array(picture: Image.Image) -> np.ndarray:
     if picture.mode not in ("L", "RGB", "RGBA"):
         picture = picture.convert({"1": "L", "LA": "RGBA"}.get(picture.mode, "RGB"))
     return np.asarray(picture)
+
+
+def _array_to_pil(image: np.ndarray) -> Image.Image:
+    if image.dtype == np.uint16 and image.ndim == 3 and image.shape[2] > 1:
+        image = (image >> 8).astype(np.uint8)  # PIL has 16 bits for gray pictures only
+    return Image.fromarray(_squeeze(image) if image.ndim == 3 else image)
 
 
 def _squeeze(image: np.ndarray) -> Any:

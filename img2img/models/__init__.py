@@ -22,7 +22,7 @@ def model_names() -> list[str]:
 
 
 def model_class(name: str) -> type[Model]:
-    """The model that ``models/<name>.py`` defines. Raises ValueError, with the nearest name, if there is no such file."""
+    """The model that ``models/<name>.py`` defines. Raises ValueError, with the nearest name, if there is none."""
     if name not in model_names():
         near = difflib.get_close_matches(name, model_names(), 1)
         hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(model_names())}"

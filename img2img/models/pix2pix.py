@@ -33,7 +33,7 @@ class Pix2Pix(Model):
         generator: Literal["unet"] = "unet"
         """Architecture of the generator."""
         num_downs: int = 8
-        """How often the U-Net halves the picture: 8 for 256x256, 7 for 128x128; crop_size is a multiple of 2^num_downs."""
+        """How often the U-Net halves the picture: 8 for 256x256. crop_size must be a multiple of 2^num_downs."""
         ngf: int = 64
         """Feature maps of the generator's first layer."""
         ndf: int = 64

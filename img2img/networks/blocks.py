@@ -75,5 +75,6 @@ def init_weights(network: nn.Module, gain: float = 0.02) -> None:
             nn.init.normal_(module.weight, 0.0, gain)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, gain)
-        if isinstance(getattr(module, "bias", None), nn.Parameter):
-            nn.init.zeros_(module.bias)
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)

@@ -1,2 +1,5 @@
-"""Floor 3: the one training loop. ``trainer`` plays the game, ``checkpoint`` makes it resumable, ``logger`` tells of it,
-``process`` deals with signals and memory."""
+"""Floor 3: the one training loop.
+
+``game`` is a step of any model; ``trainer`` the loop around it, with data, log, samples and checkpoints; ``logger``
+what it tells; ``average`` the generators' moving average; ``process`` signals and memory.
+"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +49,11 @@ class RunLogger:
         row = {"step": step, "epoch": round(epoch, 4), "time": round(time.time(), 2), **values}
         if not self.columns:
             self.columns = list(row)
-            self._append([self.columns])
+            self._append([list(self.columns)])
         self._append([[row.get(column, "") for column in self.columns]])
-        losses = {name.removeprefix("loss/"): f"{value:.3f}" for name, value in values.items() if name.startswith("loss/")}
+        losses = {
+            name.removeprefix("loss/"): f"{value:.3f}" for name, value in values.items() if name.startswith("loss/")
+        }
         speed = f"{values.get('speed/images_per_second', 0):.1f} images/s"
         if self.bar.disable:
             told = "  ".join(f"{name} {value}" for name, value in losses.items())
@@ -69,7 +71,7 @@ class RunLogger:
         self.bar.close()
         self.board.close()
 
-    def _append(self, rows: list[list[object]]) -> None:
+    def _append(self, rows: Sequence[Sequence[object]]) -> None:
         with self.csv.open("a", newline="") as file:
             csv.writer(file).writerows(rows)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
@@ -20,10 +21,11 @@ from torch import Tensor
 
 from img2img.checkpoint import load_state, newest_checkpoint, save_checkpoint
 from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.data import dataset_class
 from img2img.data.images import grid, to_array
 from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
-from img2img.data.paired import PairedDataset
 from img2img.errors import TrainingStopped
+from img2img.models import model_class
 from img2img.models.base import Batch, Side
 from img2img.runs import RUNS, begin_run, check_run
 from img2img.training.game import Game
@@ -80,8 +82,9 @@ class Trainer:
 
     def __init__(self, config: Config, run: Path) -> None:
         self.config, self.run = config, run
-        self.train_set = PairedDataset(config.data, config.data.train_split, augment=True, seed=config.train.seed)
-        self.val_set = PairedDataset(config.data, config.data.val_split)
+        dataset = dataset_class(model_class(config.model.name).dataset)
+        self.train_set = dataset(config.data, config.data.train_split, augment=True, seed=config.train.seed)
+        self.val_set = dataset(config.data, config.data.val_split)
         # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
@@ -141,7 +144,9 @@ class Trainer:
                         self.save()
                 if signal and not last:
                     again = f"--name {self.config.name} --resume continues"
-                    raise TrainingStopped(f"stopped at step {self.step}, saved in {self.checkpoint}; {again}", 128 + signal)
+                    raise TrainingStopped(
+                        f"stopped at step {self.step}, saved in {self.checkpoint}; {again}", 128 + signal
+                    )
 
     def batches(self, total: int) -> Iterator[list[Batch]]:
         """The micro-batches of each step up to ``total``, on the device, from the current position on."""
@@ -209,14 +214,14 @@ class Trainer:
         self.sums, self.summed, self.clock = {}, 0, time.perf_counter()
 
     def sample(self) -> None:
-        """A grid of the model's pictures, one row for each of a few fixed validation inputs, as inference shows them."""
+        """A grid of the model's pictures, one row for each of a few fixed validation inputs, as in inference."""
         last = len(self.val_set) - 1
         rows = []
         with self.game.inference():
             for index in sorted({round(i * last / (SAMPLES - 1)) for i in range(SAMPLES)}):
                 batch = to_device(collate([self.val_set[0, index]]), self.device, self.game.memory_format)
                 pictures = {**batch, **self.game.model.generate(batch)}
-                rows.append([to_array(pictures[name][0], "uint8") for name in self.game.model.columns])
+                rows.append([to_array(pictures[name][0], np.uint8) for name in self.game.model.columns])
         assert self.logger is not None
         self.logger.sample(self.step, grid(rows))
 

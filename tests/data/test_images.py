@@ -1,5 +1,7 @@
 """Reading and writing: depth, channels, alpha, orientation, and files that are none."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -130,7 +132,10 @@ def test_a_jpeg_with_a_thumbnail_is_still_seen_to_be_truncated(tmp_path: Path) -
 
 
 def test_huge_headers_are_refused_before_decoding(tmp_path: Path) -> None:
-    Image.new("1", (30000, 30000)).save(tmp_path / "bomb.png")
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(bytes(10)), b"IEND"]
+    packed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
     with pytest.raises(UnreadableImage, match="bomb"):
         read_header(tmp_path / "bomb.png")
 

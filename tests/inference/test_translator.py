@@ -28,7 +28,9 @@ def run(tiny: Tiny) -> Path:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_any_size_and_depth_comes_back(run: Path, size: tuple[int, int], dtype: type) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
-    given = {np.uint8: picture, np.uint16: picture.astype(np.uint16) * 257, np.float32: picture / np.float32(255)}[dtype]
+    given = {np.uint8: picture, np.uint16: picture.astype(np.uint16) * 257, np.float32: picture / np.float32(255)}[
+        dtype
+    ]
     out = load_translator(run)(given)
     assert (out.shape, out.dtype) == (given.shape, given.dtype)
 

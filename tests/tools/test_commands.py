@@ -58,7 +58,10 @@ def test_from_training_to_a_translated_picture(
 def test_print_config_prints_what_loads_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", "x", "--print_config", "--optim.lr", "3e-4") == 0
+    assert (
+        call(monkeypatch, "train", "--model", "pix2pix", "--data.root", "x", "--print_config", "--optim.lr", "3e-4")
+        == 0
+    )
     Path("c.yaml").write_text(capsys.readouterr().out)
     assert call(monkeypatch, "train", "--config", "c.yaml", "--print_config") == 0
     assert capsys.readouterr().out == Path("c.yaml").read_text()

@@ -119,7 +119,8 @@ def test_resume_after_a_kill_drops_what_was_logged_later(tiny: Tiny) -> None:
 
 
 def test_accumulation_equals_the_big_batch(tiny: Tiny) -> None:
-    model = {"norm": "instance", "dropout": False}
+    # no norm: a bias before instance norm has no gradient but rounding noise, which Adam makes steps of
+    model = {"norm": "none", "dropout": False}
     train(tiny("big", model=model, data={"batch_size": 4}))
     train(tiny("small", model=model, data={"batch_size": 2}, train={"gradient_accumulation": 2}))
     big, small = weights(Path("runs/big")), weights(Path("runs/small"))
@@ -263,10 +264,8 @@ def test_nothing_is_written_before_data_and_networks_are_known_to_fit(tiny: Tiny
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("options", [{"channels_last": True}, {"compile": True}])
+@pytest.mark.parametrize("options", [{"channels_last": True}, pytest.param({"compile": True}, marks=pytest.mark.slow)])
 def test_speed_options_train_alike(tiny: Tiny, options: dict) -> None:
-    if "compile" in options:
-        pytest.importorskip("torch._inductor")
     model = {"dropout": False}
     train(tiny("plain", model=model, train={"max_steps": 2}))
     train(tiny("fast", model=model, train={"max_steps": 2, **options}))

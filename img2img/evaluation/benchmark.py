@@ -1,0 +1,265 @@
+"""How fast it is: the training step beside a plain loop of the same maths, the loader, inference, and memory.
+
+Figures of a shared machine mean little by themselves. Ours and the plain loop therefore run in turns, a few steps each,
+in two processes of their own (the allocator's settings are a process's), and the ratio is the median over the turns.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from img2img.config import Config, TrainConfig
+from img2img.data.images import write_image
+from img2img.data.loader import KeyedBatches, keyed_loader
+from img2img.data.options import DataConfig
+from img2img.data.paired import PairedDataset
+from img2img.data.toy import draw_pair
+from img2img.inference.translator import Translator, choose_device
+from img2img.models.pix2pix import Pix2Pix
+from img2img.networks.patchgan import PatchGAN
+from img2img.networks.unet import UNet
+from img2img.training.trainer import Trainer
+
+PICTURES = 48  # of the set that the loader reads
+MANY = 20_000  # of the set whose size must not matter
+
+
+@dataclass
+class BenchmarkOptions:
+    """What is measured."""
+
+    size: int = 256
+    """Side of the pictures in pixels; a power of 2."""
+    batch_size: int = 1
+    """Pictures of a step."""
+    ngf: int = 64
+    """Width of both networks."""
+    steps: int = 4
+    """Steps of one turn."""
+    turns: int = 7
+    """Turns of each side."""
+    precision: str = "no"
+    """no (fp32), bf16 or fp16; of both sides."""
+    compile: bool = False
+    """torch.compile our networks."""
+    channels_last: bool = False
+    """Keep our pictures and weights channels-last."""
+
+
+def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
+    """Measures and returns the rows of a table: what, and how much."""
+    with tempfile.TemporaryDirectory() as folder:
+        _draw_set(Path(folder) / "set", options.size)
+        root = str(Path(folder) / "set")
+        ours, plain = _Side(_ours, options, root), _Side(_plain, options, root)
+        turns = [(ours.run("step"), plain.run("step")) for _ in range(options.turns)]
+        whole = [ours.run("data") for _ in range(3)]
+        memory, plain_memory = ours.ask("memory"), plain.ask("memory")
+        ours.end()
+        plain.end()
+        pictures = options.steps * options.batch_size
+        speed, plain_speed = (pictures / statistics.median(t[i] for t in turns) for i in (0, 1))
+        ratio = statistics.median(b / a for a, b in turns)
+        with_data = pictures / statistics.median(whole)
+        loaded = _loader_speed(options, root)
+        return [
+            ("training step, images/s", f"{speed:.2f}"),
+            ("plain loop, images/s", f"{plain_speed:.2f}"),
+            ("training step : plain loop, median of the turns", f"{ratio:.2f}"),
+            ("training with data, images/s", f"{with_data:.2f}"),
+            ("loader, pairs/s for each worker", f"{loaded:.0f}"),
+            ("loader, one worker : training step", f"{loaded / speed:.1f}"),
+            ("inference, images/s", f"{_inference_speed(options):.2f}"),
+            ("peak memory, training", memory),
+            ("peak memory, plain loop", plain_memory),
+            ("memory growth from step 100 to step 500 (64x64)", _growth_over_steps(Path(folder))),
+            (f"memory of {MANY} pairs' index; headers checked in", _growth_with_pairs(Path(folder))),
+        ]
+
+
+def _config(options: BenchmarkOptions, root: str) -> Config:
+    downs = options.size.bit_length() - 1
+    return Config(
+        "benchmark",
+        Pix2Pix.Config(num_downs=downs, ngf=options.ngf, ndf=options.ngf),
+        DataConfig(root, load_size=options.size * 286 // 256, crop_size=options.size, batch_size=options.batch_size),
+        train=TrainConfig(epochs=10**6, compile=options.compile, channels_last=options.channels_last),
+    )
+
+
+class _Side:
+    """A process that plays ``options.steps`` steps whenever it is told to."""
+
+    def __init__(self, make: Callable[[BenchmarkOptions, str], dict[str, Callable[[int], None]]], *args: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(make, theirs, *args), daemon=False)
+        self.process.start()
+        self.run("step")  # warm up: allocators, compilation
+
+    def ask(self, what: str) -> Any:
+        self.pipe.send(what)
+        try:
+            return self.pipe.recv()
+        except EOFError:
+            raise RuntimeError("a measuring process died; its traceback stands above") from None
+
+    def run(self, what: str) -> float:
+        """Seconds of one turn."""
+        return float(self.ask(what))
+
+    def end(self) -> None:
+        self.pipe.send("end")
+        self.process.join()
+
+
+def _serve(make: Callable[..., dict[str, Callable[[int], None]]], pipe: Connection, options: Any, root: str) -> None:
+    os.environ["ACCELERATE_MIXED_PRECISION"] = options.precision
+    commands = make(options, root)
+    while (what := pipe.recv()) != "end":
+        if what == "memory":
+            pipe.send(_peak_memory())
+            continue
+        began = time.perf_counter()
+        commands[what](options.steps)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        pipe.send(time.perf_counter() - began)
+
+
+def _ours(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], None]]:
+    trainer = Trainer(_config(options, root), Path("nowhere"))
+    stream = trainer.batches(10**9)
+    batches = next(stream)
+
+    def step(count: int) -> None:
+        for i in range(count):
+            trainer.game.play(batches, i, 1.0)
+
+    def data(count: int) -> None:
+        for i in range(count):
+            trainer.game.play(next(stream), i, 1.0)
+
+    return {"step": step, "data": data}
+
+
+def _plain(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], None]]:
+    """The loop that one writes first, with the same networks and losses: G once and D three times a step."""
+    device = choose_device(None)
+    config = _config(options, root)
+    generator = UNet(3, 3, config.model.num_downs, options.ngf).to(device)
+    discriminator = PatchGAN(6, options.ngf).to(device)
+    optimizer_g = torch.optim.Adam(generator.parameters(), 2e-4, (0.5, 0.999))
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), 2e-4, (0.5, 0.999))
+    x, y = (torch.rand(options.batch_size, 3, options.size, options.size, device=device) * 2 - 1 for _ in range(2))
+
+    def judge(picture: torch.Tensor, real: bool) -> torch.Tensor:
+        logits = discriminator(torch.cat([x, picture], 1)).float()
+        return F.mse_loss(logits, torch.full_like(logits, float(real)))
+
+    def autocast() -> Any:
+        precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.precision)
+        return torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None)
+
+    def step(count: int) -> None:
+        for _ in range(count):
+            with autocast():
+                fake = generator(x)
+                discriminator.requires_grad_(True)
+                loss_d = 0.5 * (judge(y, True) + judge(fake.detach(), False))
+            optimizer_d.zero_grad()
+            loss_d.backward()
+            optimizer_d.step()
+            discriminator.requires_grad_(False)
+            with autocast():
+                loss_g = judge(fake, True) + 100 * (fake.float() - y).abs().mean()
+            optimizer_g.zero_grad()
+            loss_g.backward()
+            optimizer_g.step()
+
+    return {"step": step}
+
+
+def _loader_speed(options: BenchmarkOptions, root: str) -> float:
+    """Pairs/s that one worker decodes, jitters and hands over."""
+    pairs = PairedDataset(_config(options, root).data, "train", augment=True)
+    keys = KeyedBatches(len(pairs), 4, 0, 10**9)
+    loader = iter(keyed_loader(pairs, keys, num_workers=1))
+    for _ in range(len(pairs) // 4):
+        next(loader)  # the worker starts and the disk's cache fills
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < 3:
+        next(loader)
+        count += 1
+    return 4 * count / (time.perf_counter() - began)
+
+
+def _inference_speed(options: BenchmarkOptions) -> float:
+    config = _config(options, "unused")
+    translate = Translator(Pix2Pix(config.model, (3, 3)), config, choose_device(None))
+    picture = draw_pair(0, "val", options.size)[0]
+    translate(picture)
+    began = time.perf_counter()
+    for _ in range(8):
+        translate(picture)
+    return 8 / (time.perf_counter() - began)
+
+
+def _growth_over_steps(folder: Path) -> str:
+    config = _config(BenchmarkOptions(size=64, ngf=8), str(folder / "set"))
+    trainer = Trainer(config, Path("nowhere"))
+    for step, batches in enumerate(trainer.batches(500)):
+        trainer.game.play(batches, step, 1.0)
+        if step == 100:
+            before = _resident()
+    return f"{(_resident() - before) / 2**20:+.1f} MiB"
+
+
+def _growth_with_pairs(folder: Path) -> str:
+    many = folder / "many" / "train"
+    first = many / "0.png"
+    write_image(first, np.concatenate(draw_pair(0, "train", 32), axis=1))
+    for i in range(1, MANY):
+        os.link(first, many / f"{i}.png")
+    before, began = _resident(), time.perf_counter()
+    pairs = PairedDataset(DataConfig(str(folder / "many")), "train")
+    assert len(pairs) == MANY
+    return f"{(_resident() - before) / 2**20:.1f} MiB; {time.perf_counter() - began:.1f} s"
+
+
+def _draw_set(root: Path, size: int) -> None:
+    for split, count in (("train", PICTURES), ("val", 1)):
+        for i in range(count):
+            write_image(root / split / f"{i}.jpg", np.concatenate(draw_pair(i, split, size), axis=1))
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds now, where the system tells; its peak elsewhere."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return _peak_resident()
+
+
+def _peak_resident() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _peak_memory() -> str:
+    on_device = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB on the GPU, " if torch.cuda.is_available() else ""
+    return f"{on_device}{_peak_resident() / 2**20:.0f} MiB"
