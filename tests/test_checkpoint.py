@@ -2,8 +2,12 @@
 
 import os
 import pickle
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -108,3 +112,35 @@ def test_no_code_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(pickle.UnpicklingError):
         load_state(path)
     assert not (tmp_path / "executed").exists()
+
+
+SAVER = """
+import sys, torch
+from pathlib import Path
+from img2img.checkpoint import save_checkpoint
+step = int(sys.argv[1])
+while True:
+    step += 1
+    weights = {"weight": torch.full((400, 1000), float(step))}
+    save_checkpoint(Path("run"), step, {"generator": weights}, {"position": step}, "name: x\\n", keep=2)
+    print(step, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_cost_no_checkpoint() -> None:
+    """SIGKILL while it saves without a pause: whatever it had announced, or a later one, verifies afterwards."""
+    random = np.random.default_rng(0)
+    last = 0
+    for _ in range(20):
+        process = subprocess.Popen([sys.executable, "-c", SAVER, str(last)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        last = int(process.stdout.readline())
+        time.sleep(random.uniform(0, 0.5))
+        process.kill()
+        last = max([last, *map(int, process.stdout.read().split())])
+        path, _ = newest_checkpoint(Path("run"))
+        step = load_state(path)["step"]
+        assert step >= last
+        assert (load_network(path, "generator")["weight"] == step).all()
+        last = step

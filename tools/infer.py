@@ -34,7 +34,7 @@ def main() -> int:
     assert translator.checkpoint is not None
     output = args.output or translator.checkpoint.parents[1] / "results" / translator.checkpoint.name
     unreadable = translate_files(translator, args.input, output, args.samples, args.seed)
-    print(f"pictures    {output}\ngrids       {output / 'grids'}")
+    print(f"run         {translator.checkpoint.parents[1]}\npictures    {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
 
 

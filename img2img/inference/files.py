@@ -37,8 +37,10 @@ def translate_files(translator: Translator, source: Path | None, output: Path, s
         How many files could not be read; each was named on standard error.
 
     Raises:
-        ValueError: ``source`` doesn't exist or holds no picture, or ``output`` can't be written.
+        ValueError: ``samples`` is negative, ``source`` is missing or holds no picture, or ``output`` can't be written.
     """
+    if samples < 0:
+        raise ValueError(f"--samples {samples}: must not be negative")
     total, jobs = _validation(translator) if source is None else _given(translator, source)
     unreadable = 0
     rows: list[list[np.ndarray]] = []

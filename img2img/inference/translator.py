@@ -35,6 +35,9 @@ class Translator:
         norm_policy: "running" normalises by the statistics of training, so that a picture has one answer whatever it
             is asked together with; "batch" by the picture's own, as the pix2pix paper (arXiv 1611.07004, Sec. 3.4).
         dropout: whether dropout, the paper's noise, is on; ``seed`` of the call then chooses the answer.
+
+    Raises:
+        ValueError: ``dropout`` of a run that has none: every answer would be the same.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Translator:
         dropout: bool = False,
     ) -> None:
         self.model, self.config, self.device = model, config, torch.device(device)
+        noisy = False
         for name in model.generators:
             network = getattr(model, name).to(self.device).eval().requires_grad_(False)
             for module in network.modules():
@@ -54,6 +58,9 @@ class Translator:
                     module.running_mean = module.running_var = None  # without them it takes the batch's own
                 if isinstance(module, nn.Dropout):
                     module.train(dropout)
+                    noisy = True
+        if dropout and not noisy:
+            raise ValueError(f"run {config.name} has no dropout (see its model options): it has one answer only")
         self.checkpoint: Path | None = None
 
     @property

@@ -103,6 +103,10 @@ def test_dropout_gives_different_answers_by_seed(tiny: Tiny) -> None:
     noisy, picture = load_translator(run, dropout=True), drawn_pair(0, 32, 32)[0]
     assert np.array_equal(noisy(picture, seed=1), noisy(picture, seed=1))
     assert not np.array_equal(noisy(picture, seed=1), noisy(picture, seed=2))
+    with pytest.raises(ValueError, match="has no dropout"):
+        load_translator(train(tiny("still")), dropout=True)  # too shallow for any
+    with pytest.raises(ValueError, match="--samples -1"):
+        translate_files(noisy, None, Path("out"), samples=-1)
     still = load_translator(run)
     assert np.array_equal(still(picture, seed=1), still(picture, seed=2))
 
