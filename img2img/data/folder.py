@@ -38,12 +38,15 @@ def list_images(folder: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Where one pair lies: two files, or one file that holds both side by side (then ``b`` is None)."""
+class Files:
+    """The files of one split, as names below one or two folders: a set of a million pairs is a few hundred MB of paths
+    otherwise. Without ``folder_b`` each file of A holds both pictures side by side.
+    """
 
-    name: str
-    a: Path
-    b: Path | None
+    folder_a: Path
+    a: list[str]
+    folder_b: Path | None = None
+    b: list[str] | None = None
 
 
 class FolderPairs:
@@ -63,29 +66,32 @@ class FolderPairs:
 
     def __init__(self, root: str, split: str, channels: tuple[int, int]) -> None:
         self.channels = channels
-        self.pairs = find_pairs(Path(root), split)
-        headers = _read_headers(self.pairs)
-        _check_sizes(self.pairs, headers)
+        self.files = find_files(Path(root), split)
         # One depth for a side: a batch holds one type. A stray 16-bit file lifts its side to 16 bits.
-        self.dtypes = tuple(np.uint16 if any(h[side].depth == 16 for h in headers) else np.uint8 for side in (0, 1))
+        self.dtypes = tuple(np.uint16 if deep else np.uint8 for deep in _check_headers(self.files))
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.files.a)
 
     def name(self, index: int) -> str:
-        return self.pairs[index].name
+        """The pair's path below its split, without a suffix."""
+        return Path(self.files.a[index]).with_suffix("").as_posix()
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        pair = self.pairs[index]
-        if pair.b is None:
-            both = read_image(pair.a, max(self.channels))
+        """Decodes A and B. Raises UnreadableImage for a damaged file."""
+        files = self.files
+        if files.folder_b is None or files.b is None:
+            both = read_image(files.folder_a / files.a[index], max(self.channels))
             half = both.shape[1] // 2
             images = [both[:, :half], both[:, half:]]
         else:
-            images = [read_image(pair.a, self.channels[0]), read_image(pair.b, self.channels[1])]
+            images = [
+                read_image(files.folder_a / files.a[index], self.channels[0]),
+                read_image(files.folder_b / files.b[index], self.channels[1]),
+            ]
         a, b = (
-            _as_dtype(to_channels(image, n), dtype)
-            for image, n, dtype in zip(images, self.channels, self.dtypes, strict=True)
+            _as_dtype(to_channels(image, channels), dtype)
+            for image, channels, dtype in zip(images, self.channels, self.dtypes, strict=True)
         )
         return a, b
 
@@ -94,14 +100,14 @@ def _as_dtype(image: np.ndarray, dtype: type) -> np.ndarray:
     return image.astype(np.uint16) * 257 if dtype == np.uint16 and image.dtype == np.uint8 else image
 
 
-def find_pairs(root: Path, split: str) -> list[Pair]:
+def find_files(root: Path, split: str) -> Files:
     """The pairs of ``split`` below ``root``, sorted by name; see the module's docstring for the layouts.
 
     Raises:
         ValueError: as FolderPairs.
     """
     if not root.is_dir():
-        raise ValueError(f"data.root {root}: no such folder")
+        raise ValueError(f"data.root {root}: no such folder (datasets/README.md tells how to fetch the public sets)")
     layouts = [(root / f"{split}A", root / f"{split}B"), (root / split / "A", root / split / "B")]
     for folder_a, folder_b in layouts:
         if folder_a.is_dir() or folder_b.is_dir():
@@ -110,67 +116,89 @@ def find_pairs(root: Path, split: str) -> list[Pair]:
                     raise ValueError(f"{folder}: no such folder, though its other side is there")
             return _match(folder_a, folder_b)
     if (root / split).is_dir():
-        together = list_images(root / split)
-        return [Pair(path.relative_to(root / split).with_suffix("").as_posix(), path, None) for path in together]
+        return Files(root / split, _names(root / split))
     raise ValueError(
         f"data.root {root}: no split '{split}' ({split}/, {split}A/ + {split}B/ or {split}/A/ + {split}/B/); "
         f"{_splits_there(root)}"
     )
 
 
+def _names(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in list_images(folder)]
+
+
 def _splits_there(root: Path) -> str:
     names = {p.name.removesuffix("A").removesuffix("B") for p in root.iterdir() if p.is_dir() and p.name[0] != "."}
-    if not names:
-        return "there is no folder in it at all"
+    if not names - {""}:
+        return "there is no other one in it"
     return f"there is {', '.join(sorted(names - {''}))}: set data.train_split and data.val_split"
 
 
-def _match(folder_a: Path, folder_b: Path) -> list[Pair]:
+def _match(folder_a: Path, folder_b: Path) -> Files:
     """Pairs the files of two folders by their relative path without the suffix."""
     by_stem = []
     for folder in (folder_a, folder_b):
-        stems = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in list_images(folder)]
-        twice = [stem for stem, count in Counter(stem for stem, _ in stems).items() if count > 1]
+        names = _names(folder)
+        stems = [Path(name).with_suffix("").as_posix() for name in names]
+        twice = [stem for stem, count in Counter(stems).items() if count > 1]
         if twice:
             raise ValueError(f"{folder}: several files for {_some(twice)}: keep one of each")
-        by_stem.append(dict(stems))
+        by_stem.append(dict(zip(stems, names, strict=True)))
     a, b = by_stem
     for mine, other, folder in ((a, b, folder_b), (b, a, folder_a)):
         missing = sorted(mine.keys() - other.keys())
         if missing:
             raise ValueError(f"{folder}: no partner for {_some(missing)}")
-    return [Pair(stem, a[stem], b[stem]) for stem in sorted(a)]
+    return Files(folder_a, [a[stem] for stem in sorted(a)], folder_b, [b[stem] for stem in sorted(a)])
 
 
-def _read_headers(pairs: Sequence[Pair]) -> list[tuple[Header, Header]]:
-    """The headers of A and B of every pair, read by a few threads since network disks answer slowly."""
+def _check_headers(files: Files, portion: int = 1000) -> tuple[bool, bool]:
+    """Reads every header, by a few threads since network disks answer slowly; returns whether A, and B, has 16 bits.
 
-    def header(path: Path) -> Header | str:
-        try:
-            return read_header(path)
-        except UnreadableImage as error:
-            return str(error)
-
+    Raises:
+        ValueError: naming the first unreadable file and how many there are, or the first pair of different sizes.
+    """
+    deep = [False, False]
+    unreadable: list[str] = []
     with ThreadPoolExecutor(8) as pool:
-        a = list(pool.map(header, [pair.a for pair in pairs]))
-        b = list(pool.map(header, [pair.b for pair in pairs if pair.b])) or a
-    bad = [found for found in dict.fromkeys([*a, *b]) if isinstance(found, str)]
-    if bad:
-        raise ValueError(f"{bad[0]}{f', and {len(bad) - 1} more such files' if bad[1:] else ''}: mend or remove it")
-    return [(x, y) for x, y in zip(a, b, strict=True) if isinstance(x, Header) and isinstance(y, Header)]
+        for first in range(0, len(files.a), portion):
+            paths_a = [files.folder_a / name for name in files.a[first : first + portion]]
+            paths_b = (
+                [files.folder_b / name for name in files.b[first : first + portion]]
+                if files.b and files.folder_b
+                else []
+            )
+            headers_a = list(pool.map(_header, paths_a))
+            headers_b = list(pool.map(_header, paths_b)) if paths_b else headers_a
+            for path_a, path_b, a, b in zip(paths_a, paths_b or paths_a, headers_a, headers_b, strict=True):
+                unreadable += dict.fromkeys(found for found in (a, b) if isinstance(found, str))
+                if isinstance(a, str) or isinstance(b, str):
+                    continue
+                _check_size(path_a, a, path_b, b)
+                deep = [deep[0] or a.depth == 16, deep[1] or b.depth == 16]
+    if unreadable:
+        more = f", and {len(unreadable) - 1} more such files" if unreadable[1:] else ""
+        raise ValueError(f"{unreadable[0]}{more}: mend or remove it")
+    return deep[0], deep[1]
 
 
-def _check_sizes(pairs: Sequence[Pair], headers: Sequence[tuple[Header, Header]]) -> None:
-    for pair, (a, b) in zip(pairs, headers, strict=True):
-        if pair.b is None and (a.width % 2 or a.width < 2):
-            raise ValueError(
-                f"{pair.a}: {a.width} pixels wide, so it can't be A and B side by side; "
-                "two folders of pictures go into trainA/ and trainB/"
-            )
-        if (a.width, a.height) != (b.width, b.height):
-            raise ValueError(
-                f"{pair.a} is {a.width}x{a.height} but {pair.b} is {b.width}x{b.height}: a pair needs one size"
-            )
+def _header(path: Path) -> Header | str:
+    try:
+        return read_header(path)
+    except UnreadableImage as error:
+        return str(error)
+
+
+def _check_size(path_a: Path, a: Header, path_b: Path, b: Header) -> None:
+    if path_a == path_b and (a.width % 2 or a.width < 2):
+        raise ValueError(
+            f"{path_a}: {a.width} pixels wide, so it can't be A and B side by side; "
+            "two folders of pictures go into trainA/ and trainB/"
+        )
+    if (a.width, a.height) != (b.width, b.height):
+        raise ValueError(
+            f"{path_a} is {a.width}x{a.height} but {path_b} is {b.width}x{b.height}: a pair needs one size"
+        )
 
 
 def _some(names: Sequence[str], limit: int = 10) -> str:

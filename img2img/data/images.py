@@ -55,8 +55,9 @@ def read_header(path: Path) -> Header:
             width, height = image.size
             arguments = image.tile[0].args if image.tile else ""
             raw_mode = str(arguments[0] if isinstance(arguments, tuple) else arguments)  # "RGB;16B"
-            exif_first = image.format != "PNG" or "exif" in image.info  # getexif() would decode a whole PNG to look
-            turned = exif_first and image.getexif().get(ORIENTATION, 1) >= 5
+            # Asked for nothing, getexif() would decode a whole PNG to look; a TIFF's own tags are at hand
+            has_exif = "exif" in image.info or image.format == "TIFF"
+            turned = has_exif and image.getexif().get(ORIENTATION, 1) >= 5
             alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
             mode = image.mode
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -100,7 +101,7 @@ def read_image(path: Path, channels: int) -> np.ndarray:
             upright = _UPRIGHT.get(header.getexif().get(ORIENTATION, 1))
         image = upright(image) if upright else image
     if image.ndim == 3:
-        image = image[:, :, (2, 1, 0, 3)] if image.shape[2] == 4 else image[:, :, ::-1]  # BGR -> RGB
+        image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     return np.ascontiguousarray(to_channels(image, channels))
 
 
@@ -150,15 +151,13 @@ def write_image(path: Path, image: np.ndarray) -> None:
         raise ValueError(f"{path}: can't be written ({error.strerror})") from error
 
 
-def to_tensor(image: np.ndarray) -> Tensor:
-    """(H, W, C) integers -> (C, H, W) integers; ``normalise`` takes them to [-1, 1] where the arithmetic is cheap."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-
-
 def normalise(images: Tensor) -> Tensor:
-    """uint8, uint16 or float in [0, 1], any shape -> float32 in [-1, 1]."""
+    """(..., H, W, C) uint8, uint16, or float in [0, 1] -> (..., C, H, W) float32 in [-1, 1].
+
+    Pictures travel as the bytes that they are, and become floats where the arithmetic is cheap: on the device.
+    """
     top = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(images.dtype, 1.0)
-    return images.float().mul_(2 / top).sub_(1) if top != 1.0 else images.float() * 2 - 1
+    return images.movedim(-1, -3).to(torch.float32, copy=True).mul_(2 / top).sub_(1)
 
 
 def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:

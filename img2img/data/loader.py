@@ -55,11 +55,11 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples -> a batch: tensors are stacked to (B, C, H, W), names listed, skipped files joined to one list."""
+    """Samples -> a batch: pictures are stacked to (B, H, W, C), names listed, skipped files joined to one list."""
     batch = {
-        key: default_collate([s[key] for s in samples])
+        key: default_collate([torch.from_numpy(np.ascontiguousarray(sample[key])) for sample in samples])
         for key, value in samples[0].items()
-        if isinstance(value, Tensor)
+        if isinstance(value, np.ndarray)
     }
     return {
         **batch,

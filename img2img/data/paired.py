@@ -12,7 +12,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from img2img.data.folder import FolderPairs
-from img2img.data.images import UnreadableImage, to_tensor
+from img2img.data.images import UnreadableImage
 from img2img.data.options import DataConfig
 from img2img.data.toy import draw_pair
 from img2img.data.transforms import PairTransform, keyed_seed
@@ -47,7 +47,7 @@ class ToyPairs:
 
 
 class PairedDataset(Dataset[dict]):
-    """``dataset[epoch, index]`` is one sample: ``input`` and ``target`` (C, crop, crop) integers, ``name``, and
+    """``dataset[epoch, index]`` is one sample: ``input`` and ``target`` (crop, crop, C) integers, ``name``, and
     ``skipped``, the messages of files that could not be decoded, in whose place the next pair of the set came.
 
     Args:
@@ -91,4 +91,4 @@ class PairedDataset(Dataset[dict]):
         a, b = self.transform(a, b, keyed_seed(self.seed, epoch, index))
         source, target = (b, a) if self.swap else (a, b)
         name = self.source.name(chosen)
-        return {"input": to_tensor(source), "target": to_tensor(target), "name": name, "skipped": skipped}
+        return {"input": source, "target": target, "name": name, "skipped": skipped}

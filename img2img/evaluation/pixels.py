@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import kornia.metrics
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from img2img.data.images import to_channels, to_tensor
+from img2img.data.images import to_channels
 from img2img.data.paired import PairedDataset
 from img2img.inference.translator import Translator
 
@@ -54,7 +55,7 @@ def pixel_scores(translator: Translator) -> dict[str, PixelScores]:
         sample = pairs[0, index]
         if sample["skipped"]:
             continue
-        picture, target = (sample[key].numpy().transpose(1, 2, 0) for key in ("input", "target"))
+        picture, target = (sample["input"], sample["target"])
         for name, answer in answers.items():
             found[name].append(_compare(answer(picture), target))
     return {name: PixelScores(*np.mean(scores, axis=0).tolist()) for name, scores in found.items()}
@@ -70,14 +71,14 @@ def _compare(picture: np.ndarray, target: np.ndarray) -> tuple[float, float, flo
 
 def _unit(picture: np.ndarray) -> Tensor:
     """(H, W, C) integers -> (1, C, H, W) in [0, 1]."""
-    return to_tensor(picture)[None].float() / np.iinfo(picture.dtype).max
+    return torch.from_numpy(picture / np.iinfo(picture.dtype).max).permute(2, 0, 1)[None].float()
 
 
 def _mean_target(pairs: PairedDataset) -> np.ndarray:
     """The mean picture of the targets, (H, W, C)."""
     indices = range(0, len(pairs), max(1, len(pairs) // MOST_FOR_MEAN))
-    first = pairs[0, 0]["target"].numpy()
+    first = pairs[0, 0]["target"]
     total = np.zeros(first.shape, np.float64)
     for index in indices:
-        total += pairs[0, index]["target"].numpy()
-    return np.rint(total / len(indices)).astype(first.dtype).transpose(1, 2, 0)
+        total += pairs[0, index]["target"]
+    return np.rint(total / len(indices)).astype(first.dtype)

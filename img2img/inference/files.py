@@ -80,9 +80,8 @@ def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableI
             if sample["skipped"]:
                 yield UnreadableImage(sample["skipped"][0])
                 continue
-            source, target = (sample[key].numpy().transpose(1, 2, 0) for key in ("input", "target"))
             twice = f"-{i}" if names[sample["name"]] > 1 else ""
-            yield f"{sample['name']}{twice}.png", source, target
+            yield f"{sample['name']}{twice}.png", sample["input"], sample["target"]
 
     return len(pairs), jobs()
 

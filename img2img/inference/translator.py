@@ -12,7 +12,7 @@ from torch import nn
 
 from img2img.checkpoint import find_checkpoint, load_network
 from img2img.config import CONFIG_FILE, Config, load_config
-from img2img.data.images import normalise, to_array, to_channels, to_tensor
+from img2img.data.images import normalise, to_array, to_channels
 from img2img.models import model_class
 from img2img.models.base import Model
 from img2img.runs import find_run
@@ -88,7 +88,7 @@ class Translator:
         top, left = (-height % self.model.stride) // 2, (-width % self.model.stride) // 2
         pad = ((top, -height % self.model.stride - top), (left, -width % self.model.stride - left), (0, 0))
         padded = np.pad(image, pad, mode="reflect")  # multiples of the stride
-        pixels = normalise(to_tensor(padded)[None].to(self.device))  # (1, C, H', W')
+        pixels = normalise(torch.from_numpy(padded)[None].to(self.device)).contiguous()  # (1, C, H', W')
         torch.manual_seed(seed)
         with torch.inference_mode():
             output = self.model.generate({"input": pixels})["output"][0]

@@ -29,8 +29,7 @@ class RunLogger:
         self.csv = run / "metrics.csv"
         self.columns = self._keep_rows_until(step)
         self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
-        if step == 0:
-            self.board.add_text("config", f"```yaml\n{config}```", 0)
+        self.board.add_text("config", f"```yaml\n{config}```", step)
         # disable=None: no bar, and plain lines instead, where the output is no terminal
         self.bar = tqdm(initial=step, total=total, unit="step", dynamic_ncols=True, disable=None, smoothing=0.05)
 

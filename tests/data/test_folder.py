@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2img.data.folder import FolderPairs, find_pairs, list_images
+from img2img.data.folder import FolderPairs, find_files, list_images
 from tests.conftest import drawn_pair, write
 
 RGB = (3, 3)
@@ -31,13 +31,13 @@ def test_subfolders_pair_by_their_path(tmp_path: Path) -> None:
     for side in "AB":
         for name in ("x/1.png", "y/1.png"):
             write(tmp_path / f"train{side}" / name, drawn_pair(ord(side) + ord(name[0]))[0])
-    assert [pair.name for pair in find_pairs(tmp_path, "train")] == ["x/1", "y/1"]
+    assert find_files(tmp_path, "train").b == ["x/1.png", "y/1.png"]
 
 
 def test_hidden_files_are_passed_over(paired_root: Path) -> None:
     (paired_root / "train" / "._0.png").write_bytes(b"finder")
     (paired_root / "train" / "notes.txt").touch()
-    assert len(find_pairs(paired_root, "train")) == 6
+    assert len(find_files(paired_root, "train").a) == 6
 
 
 def test_channels_and_depth(tmp_path: Path) -> None:
