@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 # albumentations asks the package index for its newest version at import, two seconds in every process when offline.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a damaged picture is named by us, once
 
 if TYPE_CHECKING:
     from img2img.inference.translator import Translator, load_translator
@@ -23,7 +24,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the translator (and with it torch) when it is first asked for, so that ``--help`` stays quick."""
+    """Imports the translator (and with it torch) when it is first asked for, not by everything."""
     if name in __all__:
         from img2img.inference import translator
 

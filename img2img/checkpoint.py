@@ -50,7 +50,8 @@ def save_checkpoint(
     folder = run / FOLDER
     target, aside = folder / f"step-{step:06d}", folder / f".step-{step:06d}.part"
     try:
-        shutil.rmtree(aside, ignore_errors=True)
+        for left_over in folder.glob(".step-*"):  # of saves that were killed
+            shutil.rmtree(left_over)
         aside.mkdir(parents=True)
         for name, tensors in networks.items():
             save_file({key: _plain(value) for key, value in tensors.items()}, aside / f"{name}.safetensors")
@@ -66,11 +67,14 @@ def save_checkpoint(
         os.replace(aside, target)
         _write_latest(folder, target.name)
         shutil.rmtree(before, ignore_errors=True)
+        # Later steps are of another course of this run, which resuming went back behind: they are not the newest.
+        numbered = list_checkpoints(run)
+        at = numbered.index(target)
+        for old in numbered[at + 1 :] + (numbered[: at + 1][:-keep] if keep else []):
+            shutil.rmtree(old)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk their way
         shutil.rmtree(aside, ignore_errors=True)
         raise ValueError(f"{target}: the checkpoint can't be written ({str(error).splitlines()[0]})") from error
-    for old in list_checkpoints(run)[:-keep] if keep else []:
-        shutil.rmtree(old)
     return target
 
 
@@ -110,7 +114,7 @@ def find_checkpoint(run: Path, which: str) -> tuple[Path, list[str]]:
     if which == "latest":
         return newest_checkpoint(run)
     for path in list_checkpoints(run):
-        if which == path.name or (which.isdigit() and int(which) == int(path.name.removeprefix("step-"))):
+        if which == path.name or (which.isdecimal() and int(which) == int(path.name.removeprefix("step-"))):
             verify(path)
             return path, []
     steps = ", ".join(str(int(path.name.removeprefix("step-"))) for path in list_checkpoints(run)) or "none"
@@ -126,7 +130,7 @@ def verify(path: Path) -> None:
         for name, checksum in manifest["files"].items():
             if _sha256(path / name) != checksum:
                 raise ValueError(f"{path}: {name} is damaged")
-    except (OSError, json.JSONDecodeError, KeyError) as error:
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: incomplete or damaged ({error})") from error
 
 

@@ -12,6 +12,7 @@ import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -97,8 +98,10 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w][\w.+-]*", self.name):
-            raise ValueError(f"--name {self.name!r}: a run's name is letters, digits, '_', '-', '.' and '+'")
+        if not re.fullmatch(r"\w[\w.+-]{,99}", self.name):
+            raise ValueError(
+                f"--name {self.name[:120]!r}: a run's name is up to 100 letters, digits, '_', '-', '.' and '+'"
+            )
 
     def to_yaml(self) -> str:
         """As YAML that ``load_config`` reads back to an equal configuration."""
@@ -131,45 +134,44 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
         SystemExit: ``--help``.
     """
     argv, early = _take(argv, {"--model", "--config", "--name"})
+    helped, resume = "--help" in argv or "-h" in argv, "--resume" in argv
+    if resume and "--overwrite" in argv:
+        raise ValueError("--resume and --overwrite: choose one of them")
     configs = [Path(path) for path in early["--config"]]
-    named = {key: values[-1] for key, values in early.items() if values and key != "--config"}
+    model = early["--model"][-1] if early["--model"] else None
     notes: list[str] = []
 
-    files = {path: _peek(path) for path in configs}
-    model = named.get("--model")
-    for path, content in files.items():
-        its_model = (content.get("model") or {}).get("name")
-        if its_model and model and its_model != model:
-            raise ValueError(f"--model {model}: {path} is for {its_model}; leave one of them out")
-        model = model or its_model
-    name = named.get("--name") or next((c["name"] for c in reversed(files.values()) if c.get("name")), None)
-
-    has_root = any(word.split("=")[0] in ("--data.root", "--data.toy") for word in argv)
-    if "--resume" in argv and name and (runs / name / CONFIG_FILE).is_file():
-        saved = runs / name / CONFIG_FILE
-        its_model = (_peek(saved).get("model") or {}).get("name")
-        if model and its_model != model:
-            raise ValueError(
-                f"--model {model}: runs/{name} was trained as {its_model}; leave --model out, or --name another"
-            )
-        if configs:
-            notes.append(f"resuming with the options of {saved}; --config only names the run")
-        configs, model = [saved], its_model
-    elif not configs and not has_root and not _asks_for_help(argv):
+    own_data = [word.partition("=")[2] for word in argv if word.startswith(("--data.root=", "--data.toy="))]
+    own_data += [value for word, value in pairwise([*argv, ""]) if word in ("--data.root", "--data.toy")]
+    named = bool(early["--name"]) and resume
+    if not (configs or own_data or named or helped):
         if model is None:
             raise ValueError(f"--model is missing: {', '.join(model_names())}")
         model_class(model)  # its own message for a name that is none
         configs = [presets / model / "toy.yaml"]
-        name = name or _peek(configs[0]).get("name")
-        notes.append(
-            f"neither --config nor --data.root is given: training on the embedded toy task ({configs[0].name})"
-        )
+        notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {configs[0]}")
 
+    contents = [_peek(path) for path in configs]
+    names = [*early["--name"][-1:], *(c["name"] for c in reversed(contents) if c.get("name"))]
+    roots = [*own_data[-1:], *(c["data"].get("root") for c in reversed(contents) if c.get("data"))]
+    name = names[0] if names else _name_of(next((root for root in roots if root), "run"))
+    if resume:
+        saved = runs / name / CONFIG_FILE
+        if not saved.is_file():
+            raise ValueError(f"--resume: there is no run in {saved.parent}; leave --resume out to begin it")
+        if early["--config"]:
+            notes.append(f"resuming with the options of {saved}; --config only names the run")
+        configs, contents = [saved], [_peek(saved)]
+    for path, content in zip(configs, contents, strict=True):
+        its_model = content.get("model", {}).get("name")
+        if its_model and model and its_model != model:
+            raise ValueError(f"--model {model}: {path} is for {its_model}; leave one of them out")
+        model = model or its_model
     if model is None:
-        if not _asks_for_help(argv):
+        if not helped:
             raise ValueError(f"--model is missing: {', '.join(model_names())}")
         model = model_names()[0]
-        notes.append(f"--model {model}")
+
     parser = _parser(model)
     parser.add_argument("--resume", action="store_true", help="Continue the run of this name from its last checkpoint.")
     parser.add_argument("--overwrite", action="store_true", help="Delete the run of this name, if there is one.")
@@ -177,11 +179,12 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     for path in configs:
         _parse(parser, ["--config", str(path)], f"{path}: ")
     values = _parse(parser, [word for path in configs for word in ("--config", str(path))] + list(argv))
-    if values.resume and values.overwrite:
-        raise ValueError("--resume and --overwrite: choose one of them")
-    name = name or (Path(values.data.root).resolve().name if values.data.root else f"{model}_toy")
-    config = _config(parser, values, name)
-    return TrainArguments(config, values.resume, values.overwrite, values.print_config, notes)
+    return TrainArguments(_config(parser, values, name), resume, values.overwrite, values.print_config, notes)
+
+
+def _name_of(root: str) -> str:
+    """A run's name out of its data's folder."""
+    return re.sub(r"[^\w.+-]+", "-", Path(root).resolve().name).strip("-.+")[:100] or "run"
 
 
 def load_config(path: Path) -> Config:
@@ -191,7 +194,7 @@ def load_config(path: Path) -> Config:
         ValueError: the file is missing or holds what this version doesn't know; the message names file and key.
     """
     content = _peek(path)
-    model = (content.get("model") or {}).get("name")
+    model = content.get("model", {}).get("name")
     if not model:
         raise ValueError(f"{path}: model.name is missing: {', '.join(model_names())}")
     parser = _parser(model)
@@ -237,6 +240,8 @@ def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> N
         or re.search(r"Option '(?P<key>[\w.]+)' is not accepted", message)
         or re.search(r"unrecognized arguments: (?:.*?)--(?P<key>[\w.-]+)", message)
     )
+    if unknown and unknown["key"] in ("mixed_precision", "num_processes", "multi_gpu", "num_machines", "cpu"):
+        raise ValueError(f"--{unknown['key']} is an option of accelerate launch: put it before tools/train.py")
     if unknown:
         groups = unknown.groupdict()
         key = f"{groups['group']}.{groups['key']}" if groups.get("group") else groups["key"]
@@ -244,6 +249,9 @@ def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> N
         near = difflib.get_close_matches(key, known, 1, 0.6) or [k for k in known if k.endswith(f".{key}")][:1]
         hint = f"did you mean {dashes}{near[0]}?" if near else "--help lists all options"
         raise ValueError(f"{where}unknown option {dashes}{key}; {hint}")
+    stray = re.search(r"unrecognized arguments: (?P<word>\S+)", message)
+    if stray:
+        raise ValueError(f"{stray['word']}: stands alone; options are written --key value, and --help lists them")
     wrong = re.search(
         r'Parser key "(?P<key>[\w.]+)":\s*Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)', message, re.S
     )
@@ -264,13 +272,18 @@ def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> N
 def _peek(path: Path) -> dict[str, Any]:
     """A YAML file as plain values, to learn of which model it is before its options are known."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise ValueError(f"--config {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("model") or {}, dict):
+    if not isinstance(content, dict):
         raise ValueError(f"{path}: options are written as 'data:' with '  root: DIR' below it")
+    for section in ("model", "data", "optim", "train"):
+        if section in content and not isinstance(content[section], dict):
+            raise ValueError(f"{path}: below '{section}:' there must be options, such as '  key: value'")
+    if not isinstance(content.get("model", {}).get("name", ""), str) or not isinstance(content.get("name", ""), str):
+        raise ValueError(f"{path}: name and model.name must be words")
     return content
 
 
@@ -289,7 +302,3 @@ def _take(argv: Sequence[str], options: set[str]) -> tuple[list[str], dict[str, 
             raise ValueError(f"{option}: a value is missing")
         taken[option].append(value)
     return rest, taken
-
-
-def _asks_for_help(argv: Sequence[str]) -> bool:
-    return "--help" in argv or "-h" in argv

@@ -6,12 +6,16 @@ traceback.
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 PACKAGE = Path(__file__).parent
 
@@ -42,6 +46,23 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse whose mistakes are a ValueError of one line, with the nearest option for one that is unknown."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises ValueError."""
+        known = [option for action in self._actions for option in action.option_strings]
+        words = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        near = difflib.get_close_matches(words[0], known, 1) if "unrecognized" in message and words else []
+        raise ValueError(f"{message}; {f'did you mean {near[0]}?' if near else '--help lists the options'}")
+
+
 def _say(line: str) -> None:
-    if os.environ.get("RANK", "0") == "0":  # every process of a run fails alike
-        print(line, file=sys.stderr, flush=True)
+    rank = int(os.environ.get("RANK", "0"))
+    if rank:
+        time.sleep(1)  # what befalls all processes is told by the first, and the launcher ends the others meanwhile
+        line = f"[process {rank}] {line}"
+    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)

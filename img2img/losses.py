@@ -15,7 +15,7 @@ from torch import Tensor
 GanLoss = Literal["lsgan", "vanilla", "hinge"]
 
 
-def discriminator_loss(logits: Tensor, real: bool, kind: GanLoss) -> Tensor:
+def discriminator_gan_loss(logits: Tensor, real: bool, kind: GanLoss) -> Tensor:
     """What the discriminator pays for ``logits`` on pictures that are real, or not.
 
     vanilla: -log sigmoid(D(x)), or -log(1 - sigmoid(D(x)))     (Goodfellow et al., arXiv 1406.2661, Eq. 1)
@@ -28,12 +28,12 @@ def discriminator_loss(logits: Tensor, real: bool, kind: GanLoss) -> Tensor:
     return F.mse_loss(logits, goal) if kind == "lsgan" else F.binary_cross_entropy_with_logits(logits, goal)
 
 
-def generator_loss(logits: Tensor, kind: GanLoss) -> Tensor:
+def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
     """What the generator pays for the discriminator's ``logits`` on its pictures: the non-saturating form.
 
     hinge: -D(G(x)); the others: the discriminator's own loss with the label "real".
     """
-    return -logits.mean() if kind == "hinge" else discriminator_loss(logits, True, kind)
+    return -logits.mean() if kind == "hinge" else discriminator_gan_loss(logits, True, kind)
 
 
 @torch.no_grad()

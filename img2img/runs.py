@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from img2img.checkpoint import list_checkpoints
@@ -14,12 +15,14 @@ RUNS = Path("runs")
 
 def check_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Raises ValueError unless a training may begin in ``folder``; touches nothing."""
-    if resume:
-        if not list_checkpoints(folder):
-            raise ValueError(f"--resume: there is no checkpoint in {folder}; leave --resume out to begin")
-    elif folder.exists() and not overwrite:
-        raise ValueError(f"{folder} exists: --resume continues it, --overwrite begins anew, --name takes another name")
-    elif folder.exists() and not (folder / CONFIG_FILE).is_file():
+    has_checkpoint = bool(list_checkpoints(folder))
+    if resume and not has_checkpoint:
+        remedy = "--overwrite begins anew" if folder.exists() else "leave --resume out to begin"
+        raise ValueError(f"--resume: there is no checkpoint in {folder}; {remedy}")
+    if folder.exists() and not (resume or overwrite):
+        remedy = "--resume continues it, " if has_checkpoint else ""
+        raise ValueError(f"{folder} exists: {remedy}--overwrite begins anew, --name takes another name")
+    if folder.exists() and not resume and not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"--overwrite: {folder} is no run of img2img (it has no {CONFIG_FILE}): remove it yourself")
 
 
@@ -31,13 +34,24 @@ def begin_run(folder: Path, config: Config, *, resume: bool) -> None:
     """
     try:
         if not resume and folder.exists():
-            shutil.rmtree(folder)
+            old = folder.with_name(f".{folder.name}.old")  # out of the way at once, whatever befalls the deletion
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+            shutil.rmtree(old)
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f".{CONFIG_FILE}.part"
-        aside.write_text(config.to_yaml())
-        aside.replace(folder / CONFIG_FILE)
     except OSError as error:
-        raise ValueError(f"{folder}: can't be written ({error.strerror})") from error
+        raise ValueError(f"{folder}: can't be written ({error.strerror or error})") from error
+    write_text(folder / CONFIG_FILE, config.to_yaml())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file aside and renames it. Raises ValueError if it can't be written."""
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        aside.write_text(text)
+        aside.replace(path)
+    except OSError as error:
+        raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
 def find_run(name: str) -> Path:
@@ -46,9 +60,10 @@ def find_run(name: str) -> Path:
     Raises:
         ValueError: there is none, with the names that there are.
     """
-    for folder in (Path(name), RUNS / name):
-        if (folder / CONFIG_FILE).is_file():
-            return folder
+    with suppress(OSError):  # a name that is too long for a file
+        for folder in (Path(name), RUNS / name):
+            if (folder / CONFIG_FILE).is_file():
+                return folder
     names = sorted(path.parent.name for path in RUNS.glob(f"*/{CONFIG_FILE}"))
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"runs/ has {', '.join(names) or 'none yet'}"

@@ -51,6 +51,12 @@ def write(path: Path, image: np.ndarray) -> Path:
     return path
 
 
+def in_order(length: int, batch_size: int) -> list[list[tuple[int, int]]]:
+    """Batches of keys that visit every sample once, as of epoch 0."""
+    keys = [(0, index) for index in range(length)]
+    return [keys[first : first + batch_size] for first in range(0, length, batch_size)]
+
+
 @pytest.fixture
 def paired_root(tmp_path: Path) -> Path:
     """A set of 6 training and 3 validation pairs, side by side, 20x20 each."""

@@ -62,7 +62,11 @@ def test_damage_is_found_and_passed_over(tmp_path: Path, damage: str) -> None:
     path, notes = newest_checkpoint(tmp_path)
     assert path == good
     assert "step-000002" in notes[0]
-    verify(save(tmp_path, 2))  # training on from step 1 replaces it
+    (tmp_path / "checkpoints" / ".step-000002.old").mkdir()  # what a killed save may leave
+    (tmp_path / "checkpoints" / ".step-000002.old" / "x").touch()
+    save(tmp_path, 3)
+    verify(save(tmp_path, 2, keep=1))  # training on from step 1 replaces it, and the step 3 of another course goes
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["latest", "step-000002"]
 
 
 def test_without_a_good_one_it_says_why(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_names_come_from_option_preset_or_root() -> None:
     assert parse("--config", facades, "--name", "mine").name == "mine"
     assert parse("--model", "pix2pix", "--data.root", "/data/my-cats").name == "my-cats"
     assert parse("--model", "pix2pix").name == "toy"
+    assert parse("--model", "pix2pix", "--data.root", "/data/my cats é (2)/").name == "my-cats-é-2"
+    assert parse("--model", "pix2pix", "--data.root=/").name == "run"
 
 
 def test_resume_takes_the_runs_own_options(tmp_path: Path) -> None:
@@ -75,6 +77,19 @@ def test_resume_takes_the_runs_own_options(tmp_path: Path) -> None:
     )
     config = parse("--name", "r", "--resume", "--train.max_steps", "9")
     assert (config.name, config.model.ngf, config.data.root, config.train.max_steps) == ("r", 8, "x", 9)
+    with pytest.raises(ValueError, match="no run in runs/other"):
+        parse("--name", "other", "--resume")
+    with pytest.raises(ValueError, match="leave one of them out"):
+        parse("--model", "cyclegan", "--name", "r", "--resume")
+
+
+def test_resume_finds_the_run_that_the_same_command_began(tmp_path: Path) -> None:
+    """By root, preset or toy, without --name: the run's own options hold, not the defaults."""
+    for argv in (["--model", "pix2pix", "--data.root", "/data/set"], ["--model", "pix2pix"]):
+        began = parse(*argv, "--data.batch_size", "3", "--train.seed", "7")
+        (tmp_path / "runs" / began.name).mkdir(parents=True)
+        (tmp_path / "runs" / began.name / "config.yaml").write_text(began.to_yaml())
+        assert parse(*argv, "--resume") == began
 
 
 def test_help_shows_every_option_with_its_docstring(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +123,10 @@ def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     assert "a value is missing" in error("--model")
     assert "choose one" in error(*model, "--resume", "--overwrite")
     assert "letters, digits" in error(*model, "--name", "../x")
+    assert "letters, digits" in error(*model, "--name", "x" * 300)
+    assert "data.root is empty" in error("--model", "pix2pix", "--data.root", "")
+    assert "foo: stands alone" in error(*model, "foo")
+    assert "before tools/train.py" in error(*model, "--mixed_precision", "bf16")
     assert "No such file" in error("--config", "nowhere.yaml")
     for text, expected in {
         "data:\n  load_szie: 3\n": "c.yaml: unknown option data.load_szie; did you mean data.load_size?",
@@ -116,6 +135,8 @@ def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
         "data: [\n": "c.yaml: no valid YAML",
         "- data\n": "c.yaml: options are written as",
         "model:\n  name: other\n": "leave one of them out",
+        "model:\n  name: 5\n": "must be words",
+        "data:\n": "below 'data:'",
     }.items():
         (tmp_path / "c.yaml").write_text(text)
         assert expected in error("--model", "pix2pix", "--config", "c.yaml")

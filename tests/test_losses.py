@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from img2img.losses import discriminator_loss, discriminator_statistics, generator_loss
+from img2img.losses import discriminator_gan_loss, discriminator_statistics, generator_gan_loss
 
 LOGITS = [-1.5, 0.2, 0.7, 3.0]
 
@@ -27,15 +27,15 @@ EQUATIONS = {
 @pytest.mark.parametrize(("kind", "real"), EQUATIONS)
 def test_discriminator_loss_is_its_equation(kind: str, real: bool) -> None:
     expected = sum(EQUATIONS[kind, real](x) for x in LOGITS) / len(LOGITS)
-    assert discriminator_loss(torch.tensor(LOGITS), real, kind).item() == pytest.approx(expected, rel=1e-6)
+    assert discriminator_gan_loss(torch.tensor(LOGITS), real, kind).item() == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["vanilla", "lsgan", "hinge"])
 def test_generator_wants_its_pictures_called_real(kind: str) -> None:
     expected = -sum(LOGITS) / 4 if kind == "hinge" else sum(EQUATIONS[kind, True](x) for x in LOGITS) / 4
-    assert generator_loss(torch.tensor(LOGITS), kind).item() == pytest.approx(expected, rel=1e-6)
+    assert generator_gan_loss(torch.tensor(LOGITS), kind).item() == pytest.approx(expected, rel=1e-6)
     logits = torch.zeros(3, requires_grad=True)
-    generator_loss(logits, kind).backward()
+    generator_gan_loss(logits, kind).backward()
     assert logits.grad is not None
     assert (logits.grad < 0).all()  # a step against the gradient raises the logits
 

@@ -14,11 +14,17 @@ def test_an_existing_run_is_not_touched_without_a_word(tiny: Callable[..., Confi
     check_run(run, resume=False, overwrite=False)
     begin_run(run, tiny(), resume=False)
     (run / "metrics.csv").touch()
+    with pytest.raises(ValueError, match="exists: --overwrite begins anew"):
+        check_run(run, resume=False, overwrite=False)  # it has no checkpoint to resume from
+    with pytest.raises(ValueError, match="no checkpoint in runs/tiny; --overwrite begins anew"):
+        check_run(run, resume=True, overwrite=False)
+    (run / "checkpoints" / "step-000001").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"--resume continues it, --overwrite begins anew"):
         check_run(run, resume=False, overwrite=False)
     check_run(run, resume=False, overwrite=True)
     begin_run(run, tiny(), resume=False)
     assert [p.name for p in run.iterdir()] == ["config.yaml"]
+    assert [p.name for p in run.parent.iterdir()] == ["tiny"]
 
 
 def test_overwrite_deletes_runs_alone() -> None:
@@ -38,3 +44,5 @@ def test_runs_are_found_by_name_and_folder(tiny: Callable[..., Config]) -> None:
     assert find_run("tiny") == find_run("runs/tiny") == Path("runs/tiny")
     with pytest.raises(ValueError, match="did you mean tiny"):
         find_run("tinny")
+    with pytest.raises(ValueError, match="no such run"):
+        find_run("x" * 300)

@@ -1,14 +1,13 @@
 """Measures a run on its validation set: python tools/evaluate.py NAME|RUN_DIR [--checkpoint STEP] [--help]."""
 
-import argparse
 import json
 from dataclasses import asdict
 
-from img2img.errors import one_line_errors
+from img2img.errors import Parser, one_line_errors
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__)
     parser.add_argument("run", help="name of a run under runs/, or its folder")
     parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
     parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
@@ -16,6 +15,7 @@ def main() -> None:
     args = parser.parse_args()
     from img2img.evaluation.pixels import pixel_scores
     from img2img.inference.translator import load_translator
+    from img2img.runs import write_text
 
     translator = load_translator(args.run, args.checkpoint, args.device, args.norm_policy)
     scores = pixel_scores(translator)
@@ -24,7 +24,7 @@ def main() -> None:
     for name, score in scores.items():
         print(f"| {name} | {score.l1:.2f} | {score.psnr:.2f} | {score.ssim:.4f} |")
     found = {name: asdict(score) for name, score in scores.items()}
-    (translator.checkpoint.parents[1] / "pixels.json").write_text(json.dumps(found, indent=2) + "\n")
+    write_text(translator.checkpoint.parents[1] / "pixels.json", json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

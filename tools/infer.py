@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from img2img.errors import one_line_errors
+from img2img.errors import Parser, one_line_errors
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__)
     parser.add_argument("run", help="name of a run under runs/, or its folder")
     parser.add_argument("--input", type=Path, help="picture or folder of pictures; without it the run's validation set")
     parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP)")

@@ -5,16 +5,18 @@ from pathlib import Path
 
 from img2img.config import parse_train_arguments
 from img2img.errors import one_line_errors
+from img2img.training.process import die_with_launcher
 
 PRESETS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def main() -> None:
+    die_with_launcher()
     arguments = parse_train_arguments(sys.argv[1:], PRESETS)
     if arguments.print_config:
         print(arguments.config.to_yaml(), end="")
         return
-    from img2img.training.trainer import train  # after the options are known to be good: torch takes seconds
+    from img2img.training.trainer import train  # accelerate takes seconds, which a mistake need not wait for
 
     train(arguments.config, resume=arguments.resume, overwrite=arguments.overwrite, notes=arguments.notes)
 

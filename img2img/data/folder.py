@@ -89,6 +89,8 @@ class FolderPairs:
                 read_image(files.folder_a / files.a[index], self.channels[0]),
                 read_image(files.folder_b / files.b[index], self.channels[1]),
             ]
+            if images[0].shape[:2] != images[1].shape[:2]:  # replaced since the headers were read
+                raise UnreadableImage(f"{files.folder_b / files.b[index]}: not of its partner's size any more")
         a, b = (
             _as_dtype(to_channels(image, channels), dtype)
             for image, channels, dtype in zip(images, self.channels, self.dtypes, strict=True)

@@ -37,6 +37,9 @@ _UPRIGHT = {
 class UnreadableImage(ValueError):
     """A file that is no picture, or a damaged one; the message begins with its path."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message.encode("utf-8", "backslashreplace").decode())  # names may be of any bytes
+
 
 @dataclass(frozen=True)
 class Header:
@@ -91,7 +94,10 @@ def read_image(path: Path, channels: int) -> np.ndarray:
         raise UnreadableImage(f"{path}: truncated")
     alpha = not jpeg and read_header(path).alpha
     flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:  # a header that asks for more pixels than OpenCV takes
+        raise UnreadableImage(f"{path}: can't be decoded as a picture") from error
     if image is None:
         raise UnreadableImage(f"{path}: can't be decoded as a picture")
     if image.dtype not in (np.uint8, np.uint16):
@@ -148,7 +154,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     except OSError as error:
         with suppress(OSError):
             aside.unlink()
-        raise ValueError(f"{path}: can't be written ({error.strerror})") from error
+        raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -167,12 +173,13 @@ def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:
     return np.rint(unit * np.iinfo(kind).max).astype(kind) if kind.kind == "u" else unit.astype(kind)
 
 
-def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
+def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4, most: int = 512) -> np.ndarray:
     """Lays pictures (H, W, C) out as a table on white: (rows, columns) -> (H', W', 3) uint8.
 
-    Every column is as wide as its widest picture, every row as high as its highest.
+    Every column is as wide as its widest picture, every row as high as its highest; pictures with a side of over
+    ``most`` pixels are shrunk.
     """
-    cells = [[_as_rgb8(image) for image in row] for row in rows]
+    cells = [[cell(image, most) for image in row] for row in rows]
     widths = [max(row[i].shape[1] for row in cells if i < len(row)) for i in range(max(map(len, cells)))]
     heights = [max(image.shape[0] for image in row) for row in cells]
     canvas = np.full((sum(heights) + gap * (len(heights) + 1), sum(widths) + gap * (len(widths) + 1), 3), 255, np.uint8)
@@ -186,7 +193,12 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
     return canvas
 
 
-def _as_rgb8(image: np.ndarray) -> np.ndarray:
+def cell(image: np.ndarray, most: int = 512) -> np.ndarray:
+    """A picture as a grid shows it: (H, W, C) uint8 or uint16 -> (h, w, 3) uint8, no side longer than ``most``."""
+    scale = most / max(image.shape[:2])
+    if scale < 1:
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     return to_channels(image, 3)

@@ -68,12 +68,6 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def in_order(length: int, batch_size: int) -> list[list[tuple[int, int]]]:
-    """Batches of keys that visit every sample once, in order, as of epoch 0: for validation."""
-    keys = [(0, index) for index in range(length)]
-    return [keys[first : first + batch_size] for first in range(0, length, batch_size)]
-
-
 def keyed_loader(
     dataset: Dataset, batches: Iterable[list[tuple[int, int]]], num_workers: int, pin_memory: bool = False
 ) -> DataLoader:

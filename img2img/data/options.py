@@ -36,6 +36,8 @@ class DataConfig:
     """Channels of B."""
 
     def __post_init__(self) -> None:
+        if self.root == "":
+            raise ValueError("data.root is empty: give the folder of the pictures")
         if self.root is not None and self.toy:
             raise ValueError(f"data.root {self.root} and data.toy true: choose one of them")
         for key in ("load_size", "crop_size", "batch_size"):
@@ -44,7 +46,10 @@ class DataConfig:
         if self.num_workers < 0:
             raise ValueError(f"data.num_workers {self.num_workers}: must not be negative")
         if self.crop_size > self.load_size:
-            raise ValueError(f"data.crop_size {self.crop_size} is larger than data.load_size {self.load_size}")
+            raise ValueError(
+                f"data.crop_size {self.crop_size} is larger than data.load_size {self.load_size}: "
+                "lower the one or raise the other"
+            )
         for key in ("channels_a", "channels_b"):
             if getattr(self, key) not in (1, 3, 4):
                 raise ValueError(f"data.{key} {getattr(self, key)}: 1 (gray), 3 (RGB) or 4 (RGBA)")

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from img2img.data import dataset_class
 from img2img.data.folder import list_images
-from img2img.data.images import UnreadableImage, grid, read_image, write_image
+from img2img.data.images import UnreadableImage, cell, grid, read_image, write_image
 from img2img.inference.translator import Translator
 
 ROWS = 8  # of a contact sheet
@@ -41,10 +41,11 @@ def translate_files(translator: Translator, source: Path | None, output: Path, s
     """
     if samples < 0:
         raise ValueError(f"--samples {samples}: must not be negative")
-    total, jobs = _validation(translator) if source is None else _given(translator, source)
-    unreadable = 0
+    if not 0 <= seed < 2**63 - samples:
+        raise ValueError(f"--seed {seed}: must lie in [0, 2^63)")
+    total, jobs = _validation(translator) if source is None else _given(translator, source, output)
+    unreadable = translated = 0
     rows: list[list[np.ndarray]] = []
-    written = 0
     for job in tqdm(jobs, total=total, unit="picture", disable=None):
         if isinstance(job, UnreadableImage):
             tqdm.write(f"skipped: {job}", file=sys.stderr)
@@ -55,18 +56,19 @@ def translate_files(translator: Translator, source: Path | None, output: Path, s
         path = output / name
         for i, answer in enumerate(answers, 1):
             write_image(path.with_name(f"{path.stem}_{i}{path.suffix}") if samples else path, answer)
-        written += len(answers)
-        rows.append([picture, *answers] if target is None else [picture, *answers, target])
+        translated += 1
+        row = [picture, *answers] if target is None else [picture, *answers, target]
+        rows.append([cell(image) for image in row])
         if len(rows) == ROWS:
-            rows = _write_grid(output, rows, written // len(answers))
+            _write_grid(output, rows, translated)
+            rows = []
     if rows:
-        _write_grid(output, rows, written // max(1, samples))
+        _write_grid(output, rows, translated)
     return unreadable
 
 
-def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int) -> list[list[np.ndarray]]:
+def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int) -> None:
     write_image(output / "grids" / f"{last - len(rows) + 1:05d}-{last:05d}.png", grid(rows))
-    return []
 
 
 def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableImage]]:
@@ -86,13 +88,16 @@ def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableI
     return len(pairs), jobs()
 
 
-def _given(translator: Translator, source: Path) -> tuple[int, Iterable[Job | UnreadableImage]]:
+def _given(translator: Translator, source: Path, output: Path) -> tuple[int, Iterable[Job | UnreadableImage]]:
     if source.is_file():
         files, folder = [source], source.parent
     elif source.is_dir():
-        files, folder = list_images(source), source
+        inside = output.resolve()  # what an earlier call wrote below the inputs is none of them
+        files, folder = [path for path in list_images(source) if inside not in path.resolve().parents], source
     else:
         raise ValueError(f"--input {source}: no such file or folder")
+    if folder.resolve() == output.resolve():
+        raise ValueError(f"--output {output} holds the inputs, which would be overwritten: choose another folder")
     names = _output_names([path.relative_to(folder) for path in files])
 
     def jobs() -> Iterator[Job | UnreadableImage]:

@@ -49,7 +49,7 @@ class Translator:
         dropout: bool = False,
     ) -> None:
         self.model, self.config, self.device = model, config, torch.device(device)
-        noisy = False
+        self.dropout = False
         for name in model.generators:
             network = getattr(model, name).to(self.device).eval().requires_grad_(False)
             for module in network.modules():
@@ -58,8 +58,8 @@ class Translator:
                     module.running_mean = module.running_var = None  # without them it takes the batch's own
                 if isinstance(module, nn.Dropout):
                     module.train(dropout)
-                    noisy = True
-        if dropout and not noisy:
+                    self.dropout = dropout
+        if dropout and not self.dropout:
             raise ValueError(f"run {config.name} has no dropout (see its model options): it has one answer only")
         self.checkpoint: Path | None = None
 
@@ -89,8 +89,9 @@ class Translator:
         pad = ((top, -height % self.model.stride - top), (left, -width % self.model.stride - left), (0, 0))
         padded = np.pad(image, pad, mode="reflect")  # multiples of the stride
         pixels = normalise(torch.from_numpy(padded)[None].to(self.device)).contiguous()  # (1, C, H', W')
-        torch.manual_seed(seed)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.random.fork_rng(enabled=self.dropout):
+            if self.dropout:
+                torch.manual_seed(seed)
             output = self.model.generate({"input": pixels})["output"][0]
         output = output[:, top : top + height, left : left + width]
         answer = to_array(output, picture.dtype)
@@ -135,11 +136,13 @@ def load_translator(
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:
-    """The device asked for, or the GPU if there is one. Raises ValueError for a GPU that is not there."""
+    """The device asked for, or the GPU if there is one. Raises ValueError for one that is not there."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {device}: torch sees no CUDA device; use --device cpu")
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"--device {device}: torch can't use it here; leave it out or say cpu") from error
     return torch.device(device)
 
 

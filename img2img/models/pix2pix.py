@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from img2img.losses import GanLoss, discriminator_loss, discriminator_statistics, generator_loss
+from img2img.losses import GanLoss, discriminator_gan_loss, discriminator_statistics, generator_gan_loss
 from img2img.models.base import Batch, Images, Model, Terms
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN
@@ -83,15 +83,15 @@ class Pix2Pix(Model):
         real = self.judge(batch["input"], batch["target"])
         fake = self.judge(batch["input"], images["output"].detach())
         terms = {  # halved, which slows D down relative to G (Sec. 3.4)
-            "real": 0.5 * discriminator_loss(real, True, kind),
-            "fake": 0.5 * discriminator_loss(fake, False, kind),
+            "real": 0.5 * discriminator_gan_loss(real, True, kind),
+            "fake": 0.5 * discriminator_gan_loss(fake, False, kind),
         }
         return terms, discriminator_statistics(real, fake, kind)
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         fake = self.judge(batch["input"], images["output"])
         return {
-            "gan": generator_loss(fake, self.config.gan_loss),
+            "gan": generator_gan_loss(fake, self.config.gan_loss),
             "l1": self.config.lambda_l1 * (images["output"] - batch["target"]).abs().mean(),
         }, {}
 

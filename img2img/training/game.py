@@ -71,13 +71,14 @@ class Game:
                 network.compile()
             setattr(self.model, name, accelerator.prepare(network))
 
-    def play(self, batches: list[Batch], step: int, rate_factor: float) -> dict[str, Tensor]:
+    def play(self, batches: list[Batch], step: int, rate_factor: float, norms: bool = False) -> dict[str, Tensor]:
         """One step: each side in its turn pays for all micro-batches and is updated.
 
         Args:
             batches: the micro-batches, with pictures (B, C, H, W) in [-1, 1] on the device.
             step: number of this step; it keys the dropout.
             rate_factor: share of the full learning rates.
+            norms: whether to measure each network's gradient too.
 
         Returns:
             The loss terms and statistics of this process, means over the micro-batches, detached, on the device.
@@ -114,21 +115,21 @@ class Game:
                 for name, value in named.items():
                     share = value.detach() / len(batches)
                     told[name] = told[name] + share if name in told else share
-            self.before_update(side)
+            if norms:
+                told |= self._gradient_norms(side)
             self.optimizers[side].step()
             self.optimizers[side].zero_grad()
         for name, average in self.averages.items():
             average.update(self.networks[name])
         return told
 
-    def before_update(self, side: Side) -> None:
-        """Called when the gradients of a side are complete; the trainer measures them here at its log interval."""
-
-    def gradient_norms(self, side: Side) -> dict[str, Tensor]:
-        """The L2 norm of each network's gradient of this side, unscaled."""
+    def _gradient_norms(self, side: Side) -> dict[str, Tensor]:
+        """The L2 norm of the gradient of each network of a side."""
         scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0  # fp16 alone scales
         return {
-            name: torch.nn.utils.get_total_norm(p.grad for p in self.networks[name].parameters() if p.grad is not None)
+            f"gradient_norm/{name}": torch.nn.utils.get_total_norm(
+                p.grad for p in self.networks[name].parameters() if p.grad is not None
+            )
             / scale
             for name in self.names[side]
         }
@@ -160,6 +161,11 @@ class Game:
         """Every network's state dict by name; an average is its network's name with ``_ema``."""
         averaged = {f"{name}_ema": average.module.state_dict() for name, average in self.averages.items()}
         return {name: network.state_dict() for name, network in self.networks.items()} | averaged
+
+    def is_finite(self) -> bool:
+        """Whether no weight of any network is NaN or infinite. Waits for the device."""
+        found = [torch.stack([p.isfinite().all() for p in network.parameters()]) for network in self.networks.values()]
+        return bool(torch.cat(found).all())
 
     def state(self) -> dict[str, Any]:
         """What, beside the weights, the next step depends on."""

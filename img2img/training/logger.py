@@ -39,7 +39,7 @@ class RunLogger:
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
-        tqdm.write(line)
+        tqdm.write(line.encode("utf-8", "backslashreplace").decode())  # file names may be of any bytes
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """A row of metrics.csv, a point of every TensorBoard curve, and the losses beside the bar."""
@@ -80,7 +80,7 @@ class RunLogger:
             return []
         with self.csv.open(newline="") as file:
             header, *rows = list(csv.reader(file)) or [[]]
-        kept = [row for row in rows if row and int(row[0]) <= step]
+        kept = [row for row in rows if row and row[0].isdecimal() and int(row[0]) <= step]
         aside = self.csv.with_suffix(".part")
         with aside.open("w", newline="") as file:
             csv.writer(file).writerows([header, *kept])

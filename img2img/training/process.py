@@ -40,8 +40,10 @@ def die_with_launcher() -> None:
     The launcher of a single process does not pass SIGTERM on: without this the training would go on as an orphan.
     """
     if sys.platform == "linux" and "ACCELERATE_MIXED_PRECISION" in os.environ and "RANK" not in os.environ:
-        pr_set_pdeathsig = 1
+        parent, pr_set_pdeathsig = os.getppid(), 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+        if os.getppid() != parent:  # it has just ended
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def keep_memory() -> None:

@@ -26,14 +26,14 @@ from img2img.data.images import grid, to_array
 from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
-from img2img.models.base import Batch, Side
+from img2img.models.base import Batch
 from img2img.runs import RUNS, begin_run, check_run
 from img2img.training.game import Game
 from img2img.training.logger import RunLogger
-from img2img.training.process import StopRequest, die_with_launcher, keep_memory
+from img2img.training.process import StopRequest, keep_memory
 
 SAMPLES = 8  # rows of a sample grid
-ASK_OTHERS_EVERY = 10  # steps between two looks at whether another process was told to stop
+ASK_GPUS_EVERY = 10  # steps between two looks at whether another process was told to stop
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False, notes: Sequence[str] = ()) -> Path:
@@ -43,7 +43,6 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
         ValueError: what the user must mend: data, options, a run that exists.
         TrainingStopped: by a signal, with a checkpoint; or by a loss that is not finite.
     """
-    die_with_launcher()
     run = RUNS / config.name
     check_run(run, resume=resume, overwrite=overwrite)
     trainer = Trainer(config, run)
@@ -90,16 +89,17 @@ class Trainer:
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
         self.device = self.accelerator.device
         if self.device.type == "cpu":
+            if self.accelerator.mixed_precision == "fp16":
+                raise ValueError("--mixed_precision fp16 needs a GPU; on a CPU there is bf16")
             keep_memory()
         self.game = Game(config, self.accelerator)
-        self.game.before_update = self._measure_gradients  # type: ignore[method-assign]
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0
         self.position = 0  # pictures consumed, over all processes: the place in the endless stream of epochs
         self.sums: dict[str, Tensor] = {}  # of losses and statistics, over the steps since the last log
         self.summed = 0  # steps in these sums
-        self.norms: dict[str, Tensor] = {}  # of gradients, at the last step of the interval
+        self.timed = 0  # steps since the clock
         self.clock = time.perf_counter()  # when the interval began, later by all pauses
         self.skipped: set[str] = set()
         self.checkpoint: Path | None = None
@@ -123,18 +123,20 @@ class Trainer:
         self.clock = time.perf_counter()
         with StopRequest() as stop:
             for batches in self.batches(total):
-                told = self.game.play(batches, self.step, self.rate_factor)
+                last = self.step + 1 == total
+                log = (self.step + 1) % options.log_every == 0 or last
+                told = self.game.play(batches, self.step, self.rate_factor, norms=log)
+                norms = {name: told.pop(name) for name in list(told) if name.startswith("gradient_norm/")}
                 for name, value in told.items():
                     self.sums[name] = self.sums[name] + value if name in self.sums else value
                 self.step += 1
                 self.position += self.step_size
                 self.summed += 1
+                self.timed += 1
                 if self.logger:
                     self.logger.advance()
-
-                last = self.step == total
-                if self.step % options.log_every == 0 or last:
-                    self.log()
+                if log:
+                    self.log(norms)
                 if self.logger and (self.step % options.sample_every == 0 or last):
                     with self._pause():
                         self.sample()
@@ -200,18 +202,18 @@ class Trainer:
             f"log         tensorboard --logdir {self.run}/tensorboard"
         )
 
-    def log(self) -> None:
-        """Means since the last log. Reading them waits for the device, so only this does, once an interval."""
-        means = self._read({name: value / self.summed for name, value in self.sums.items()} | self.norms)
+    def log(self, norms: dict[str, Tensor]) -> None:
+        """Means since the last log, and the gradients' norms of now. Reading them waits for the device."""
+        means = self._read({name: value / self.summed for name, value in self.sums.items()} | norms)
         self._stop_unless_finite(means)
         count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
         skipped = self._read({"data/skipped": count})  # their mean is the sum over the processes
         if self.logger:
             rates = {f"rate/{side}": opt.param_groups[0]["lr"] for side, opt in self.game.optimizers.items()}
-            speed = self.summed * self.step_size / (time.perf_counter() - self.clock)
+            speed = self.timed * self.step_size / (time.perf_counter() - self.clock)
             values = {**means, **rates, "speed/images_per_second": speed, **skipped}
             self.logger.scalars(self.step, self.epoch, values)
-        self.sums, self.summed, self.clock = {}, 0, time.perf_counter()
+        self.sums, self.summed, self.timed, self.clock = {}, 0, 0, time.perf_counter()
 
     def sample(self) -> None:
         """A grid of the model's pictures, one row for each of a few fixed validation inputs, as in inference."""
@@ -226,9 +228,11 @@ class Trainer:
         self.logger.sample(self.step, grid(rows))
 
     def save(self) -> None:
-        """Writes a checkpoint of this step; a run whose losses are not finite stops here instead."""
+        """Writes a checkpoint of this step; a run whose losses or weights are not finite stops here instead."""
         sums = {name: self.accelerator.reduce(value.clone(), "mean").cpu() for name, value in self.sums.items()}
-        self._stop_unless_finite({name: value.item() for name, value in sums.items()})
+        # Losses are of the weights before the update; those after it may be worse. All processes hold the same ones.
+        weights = 0.0 if self.game.is_finite() else math.nan
+        self._stop_unless_finite({name: value.item() for name, value in sums.items()} | {"loss/weights": weights})
         if self.accelerator.is_main_process:
             state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
             state |= {"sums": sums, "summed": self.summed}
@@ -247,10 +251,15 @@ class Trainer:
         path, notes = newest_checkpoint(self.run)
         for note in notes:
             self.accelerator.print(note)
-        theirs = vars(load_config(path / CONFIG_FILE).model)
-        for key, value in vars(self.config.model).items():
-            if theirs.get(key) != value:
-                raise ValueError(f"model.{key} {value}: {path} was trained with {theirs.get(key)}; keep that")
+        theirs = load_config(path / CONFIG_FILE)
+        fixed = [(f"model.{key}", vars(theirs.model).get(key), value) for key, value in vars(self.config.model).items()]
+        fixed += [
+            (f"data.{key}", getattr(theirs.data, key), getattr(self.config.data, key))
+            for key in ("direction", "channels_a", "channels_b")
+        ]
+        for key, before, now in fixed:
+            if before != now:
+                raise ValueError(f"{key} {now}: {path} was trained with {before}; keep that")
         state = load_state(path)
         self.game.restore(path, state)
         self.step, self.position, self.summed = state["step"], state["position"], state["summed"]
@@ -271,11 +280,6 @@ class Trainer:
         self.accelerator.free_memory()
         self.accelerator.end_training()
 
-    def _measure_gradients(self, side: Side) -> None:
-        if (self.step + 1) % self.config.train.log_every == 0:
-            for name, norm in self.game.gradient_norms(side).items():
-                self.norms[f"gradient_norm/{name}"] = norm
-
     def _read(self, values: dict[str, Tensor]) -> dict[str, float]:
         """The values' means over the processes, as numbers, in one transfer."""
         stacked = torch.stack([value.float() for value in values.values()])
@@ -284,6 +288,7 @@ class Trainer:
     def _stop_unless_finite(self, values: dict[str, float]) -> None:
         bad = [name for name, value in values.items() if name.startswith("loss/") and not math.isfinite(value)]
         if bad:
+            bad = [name.replace("loss/weights", "a weight") for name in bad]
             last = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
             help_ = "a lower optim.lr, or bf16 instead of fp16, helps most often"
             raise TrainingStopped(
@@ -294,8 +299,8 @@ class Trainer:
         """The signal that any of the processes got, or 0."""
         if self.accelerator.num_processes == 1:
             return stop.signal
-        if self.step % ASK_OTHERS_EVERY:
-            return 0
+        if self.device.type == "cuda" and self.step % ASK_GPUS_EVERY:
+            return 0  # asking waits for the GPU
         signals = self.accelerator.gather(torch.tensor([stop.signal], device=self.device))
         return int(signals.max().item())
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from img2img.config import Config
-from img2img.data.loader import KeyedBatches, collate, in_order, keyed_loader, to_device
+from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
 from img2img.data.options import DataConfig
 from img2img.data.paired import PairedDataset
 from img2img.data.transforms import PairTransform, keyed_seed
-from tests.conftest import drawn_pair
+from tests.conftest import drawn_pair, in_order, write
 
 
 def same(a: dict, b: dict) -> bool:
@@ -129,6 +129,17 @@ def test_batches_resume_anywhere_and_split_between_processes() -> None:
     halves = [list(KeyedBatches(7, 2, 0, 40, rank=rank, world=2)) for rank in (0, 1)]
     assert [key for pair in zip(*halves, strict=True) for part in pair for key in part] == whole
     assert len(KeyedBatches(7, 4, 0, 40)) == 10
+
+
+def test_16_bits_travel_through_workers(tmp_path: Path) -> None:
+    for i in range(4):
+        deep = drawn_pair(i)[0].astype(np.uint16) * 257 - 1 * (drawn_pair(i)[0] > 0).astype(np.uint16)
+        write(tmp_path / "train" / f"{i}.png", np.concatenate([deep, deep], axis=1))
+    pairs = PairedDataset(DataConfig(str(tmp_path), load_size=20, crop_size=20), "train")
+    (batch,) = keyed_loader(pairs, in_order(4, 4), 1)
+    assert batch["input"].dtype == torch.uint16
+    assert np.array_equal(batch["input"][2].numpy(), pairs[0, 2]["input"])
+    assert to_device(batch, "cpu")["input"].max().item() == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -101,6 +101,11 @@ def test_norm_policy_batch_uses_the_pictures_own_statistics(run: Path) -> None:
 def test_dropout_gives_different_answers_by_seed(tiny: Tiny) -> None:
     run = train(tiny(data={"load_size": 32, "crop_size": 32}, model={"num_downs": 5, "init_gain": 0.3}))
     noisy, picture = load_translator(run, dropout=True), drawn_pair(0, 32, 32)[0]
+    torch.manual_seed(5)
+    noisy(picture, seed=1)
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(1))  # the caller's random numbers are left alone
     assert np.array_equal(noisy(picture, seed=1), noisy(picture, seed=1))
     assert not np.array_equal(noisy(picture, seed=1), noisy(picture, seed=2))
     with pytest.raises(ValueError, match="has no dropout"):
@@ -137,6 +142,9 @@ def test_files_keep_name_size_and_depth(run: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "broken.png").write_text("no picture")
     assert translate_files(load_translator(run), tmp_path / "in", tmp_path / "out") == 1
     names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
+    assert translate_files(load_translator(run), tmp_path / "in", tmp_path / "in" / "out") == 1  # not its own outputs
+    assert translate_files(load_translator(run), tmp_path / "in", tmp_path / "in" / "out") == 1
+    assert len(list((tmp_path / "in" / "out").rglob("*.*"))) == 5
     assert names == {"a.png", "sub/deep.tif", "twice.jpg.png", "twice.png", "grids/00001-00004.png"}
     from img2img.data.images import read_header
 

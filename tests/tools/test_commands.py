@@ -49,6 +49,18 @@ def test_from_training_to_a_translated_picture(
     assert len(list(Path("runs/mine/results/step-000004").glob("*.png"))) == 3
     assert call(monkeypatch, "infer", "runs/mine", "--input", str(paired_root / "val" / "0.png"), "--output", "o") == 0
     assert {p.name for p in Path("o").iterdir()} == {"0.png", "grids"}
+    capsys.readouterr()
+    for argv in (
+        ["--input", str(paired_root / "val"), "--output", str(paired_root / "val")],
+        ["--device", "gpu"],
+        ["--device", "meta"],
+        ["--seed", "-1"],
+        ["--checkpoint", "²"],
+    ):
+        assert call(monkeypatch, "infer", "mine", *argv) == 2
+        error = capsys.readouterr().err
+        assert argv[-2] in error
+        assert error.count("\n") == 1
     assert call(monkeypatch, "evaluate", "mine") == 0
     assert "| output |" in capsys.readouterr().out
     assert call(monkeypatch, "train", "--name", "mine", "--resume", "--train.max_steps", "6") == 0
@@ -75,8 +87,11 @@ def test_print_config_prints_what_loads_again(
         ("train", ["--model", "pix2pix", "--data.root", "nowhere"], "nowhere: no such folder"),
         ("train", ["--model", "pix2pix", "--data.root", "{root}", "--train.seed", "-1"], "train.seed -1"),
         ("train", ["--model", "pix2pix", "--data.root", "{root}", "--data.crop_size", "60"], "data.crop_size 60"),
-        ("train", ["--model", "pix2pix", "--data.root", "{root}", "--name", "new", "--resume"], "no checkpoint"),
+        ("train", ["--model", "pix2pix", "--data.root", "{root}", "--name", "new", "--resume"], "there is no run"),
         ("infer", ["nothing"], "no such run"),
+        ("infer", ["nothing", "--sampels", "3"], "did you mean --samples?"),
+        ("infer", ["nothing", "--seed", "x"], "invalid int value"),
+        ("infer", [], "required: run"),
         ("infer", ["{root}"], "no such run"),
         ("evaluate", ["nothing"], "no such run"),
     ],

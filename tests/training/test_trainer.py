@@ -16,13 +16,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from img2img.checkpoint import newest_checkpoint
 from img2img.config import Config
 from img2img.data.images import read_image
-from img2img.data.loader import in_order, keyed_loader, to_device
+from img2img.data.loader import keyed_loader, to_device
 from img2img.data.paired import PairedDataset
 from img2img.errors import TrainingStopped
 from img2img.models.base import Side
 from img2img.training import trainer as trainer_module
 from img2img.training.game import Game
 from img2img.training.trainer import Trainer, train
+from tests.conftest import in_order
 
 Tiny = Callable[..., Config]
 
@@ -42,14 +43,11 @@ def rows(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def play(config: Config, steps: int = 1) -> Game:
-    """A game after some steps on the first pictures of the set."""
-    game = Game(config, Accelerator())
-    pairs = PairedDataset(config.data, "train")
-    batch = next(iter(keyed_loader(pairs, in_order(len(pairs), config.data.batch_size), 0)))
-    for step in range(steps):
-        game.play([to_device(batch, "cpu")], step, 1.0)
-    return game
+def logged(run: Path) -> dict[str, dict[str, str]]:
+    """metrics.csv by step, without what the clock says."""
+    return {
+        row["step"]: {k: v for k, v in row.items() if k not in ("time", "speed/images_per_second")} for row in rows(run)
+    }
 
 
 @pytest.mark.parametrize("still", ["generator", "discriminator"])
@@ -77,9 +75,14 @@ def play_on(game: Game, config: Config) -> dict[str, dict[str, torch.Tensor]]:
 def test_in_the_generators_turn_the_discriminator_collects_no_gradient(tiny: Tiny) -> None:
     game = Game(tiny(), Accelerator())
     seen = []
-    game.before_update = lambda side: seen.append(  # type: ignore[method-assign]
-        (side, {n for n, net in game.networks.items() if any(p.grad is not None for p in net.parameters())})
-    )
+    for side, optimizer in game.optimizers.items():
+
+        def step(side: Side = side, real: Callable[[], None] = optimizer.step) -> None:
+            named = {n for n, net in game.networks.items() if any(p.grad is not None for p in net.parameters())}
+            seen.append((side, named))
+            real()
+
+        optimizer.step = step
     play_on(game, tiny())
     assert seen == [("discriminator", {"discriminator"}), ("generator", {"generator"})]
 
@@ -94,28 +97,22 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(tiny: Tiny) -> None:
     train(tiny("parts", train={**options, "max_steps": 7}, model=model, data={**data, "num_workers": 1}), resume=True)
     train(tiny("parts", train=options, model=model, data=data), resume=True)
     assert equal(weights(Path("runs/whole")), weights(Path("runs/parts")))
-    skip = {"time", "speed/images_per_second"}
-    whole, parts = rows(Path("runs/whole")), rows(Path("runs/parts"))
-    by_step = {row["step"]: row for row in parts}
-    last = whole[-2]  # a regular one, unlike those at which the parts ended
-    assert {k: v for k, v in by_step[last["step"]].items() if k in ("epoch", "rate/generator")} == {
-        k: v for k, v in last.items() if k in ("epoch", "rate/generator")
-    }
-    assert skip < set(last)
+    whole, parts = logged(Path("runs/whole")), logged(Path("runs/parts"))
+    assert set(whole) == {"4", "8", "11"}
+    assert set(parts) == {"3", "4", "7", "8", "11"}  # where a part ends, it logs what it has
+    assert parts["11"] == whole["11"]
 
 
 def test_resume_after_a_kill_drops_what_was_logged_later(tiny: Tiny) -> None:
     config = tiny(train={"max_steps": 8, "save_every": 4, "log_every": 1})
     train(config)
-    uninterrupted, before = weights(Path("runs/tiny")), rows(Path("runs/tiny"))
+    uninterrupted, before = weights(Path("runs/tiny")), logged(Path("runs/tiny"))
     newest, _ = newest_checkpoint(Path("runs/tiny"))
     (newest / "manifest.json").unlink()  # as if it had been killed while it wrote step 8
     train(config, resume=True)
     assert equal(weights(Path("runs/tiny")), uninterrupted)
-    after = rows(Path("runs/tiny"))
-    assert [row["step"] for row in after] == [str(i) for i in range(1, 9)]
-    losses = [name for name in after[0] if name.startswith(("loss/", "gradient_norm/"))]
-    assert [[row[name] for name in losses] for row in after] == [[row[name] for name in losses] for row in before]
+    assert logged(Path("runs/tiny")) == before
+    assert list(before) == [str(i) for i in range(1, 9)]
 
 
 def test_accumulation_equals_the_big_batch(tiny: Tiny) -> None:
@@ -195,8 +192,8 @@ def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
 def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Game.play
 
-    def poisoned(self: Game, batches: list, step: int, rate_factor: float) -> dict:
-        told = real(self, batches, step, rate_factor)
+    def poisoned(self: Game, batches: list, step: int, rate_factor: float, norms: bool) -> dict:
+        told = real(self, batches, step, rate_factor, norms)
         return {**told, "loss/generator/l1": told["loss/generator/l1"] * float("nan" if step == 5 else 1)}
 
     monkeypatch.setattr(Game, "play", poisoned)
@@ -207,16 +204,32 @@ def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkey
     assert newest_checkpoint(Path("runs/tiny"))[0].name == "step-000003"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    config = tiny(train={"max_steps": 6})
-    train(tiny("whole", train={"max_steps": 6}))
+def test_weights_that_an_update_broke_are_not_saved(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Game.play
 
-    def interrupted(self: Game, batches: list, step: int, rate_factor: float) -> dict:
+    def poisoned(self: Game, batches: list, step: int, rate_factor: float, norms: bool) -> dict:
+        told = real(self, batches, step, rate_factor, norms)
+        if step == 3:
+            with torch.no_grad():
+                next(self.networks["generator"].parameters()).fill_(float("inf"))
+        return told
+
+    monkeypatch.setattr(Game, "play", poisoned)
+    with pytest.raises(TrainingStopped, match=r"a weight became NaN or infinite.*step-000002"):
+        train(tiny(train={"max_steps": 20, "save_every": 2, "log_every": 10}))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    options = {"max_steps": 6, "log_every": 5}  # the stop falls within an interval, whose sums are saved
+    config = tiny(train=options)
+    train(tiny("whole", train=options))
+    real = Game.play
+
+    def interrupted(self: Game, batches: list, step: int, rate_factor: float, norms: bool) -> dict:
         if step == 2:
             os.kill(os.getpid(), number)
-        return real(self, batches, step, rate_factor)
+        return real(self, batches, step, rate_factor, norms)
 
     with monkeypatch.context() as patch:
         patch.setattr(Game, "play", interrupted)
@@ -226,6 +239,7 @@ def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, num
     assert newest_checkpoint(Path("runs/tiny"))[0].name == "step-000003"
     train(config, resume=True)
     assert equal(weights(Path("runs/tiny")), weights(Path("runs/whole")))
+    assert logged(Path("runs/tiny")) == logged(Path("runs/whole"))
 
 
 def test_a_file_that_breaks_during_training_is_skipped_and_counted(
@@ -255,6 +269,8 @@ def test_a_checkpoint_of_other_networks_is_refused(tiny: Tiny) -> None:
     train(tiny())
     with pytest.raises(ValueError, match=r"model\.ngf 8: .*was trained with 4"):
         train(tiny(model={"ngf": 8}, train={"max_steps": 9}), resume=True)
+    with pytest.raises(ValueError, match=r"data\.direction BtoA: .*was trained with AtoB"):
+        train(tiny(data={"direction": "BtoA"}, train={"max_steps": 9}), resume=True)
 
 
 def test_nothing_is_written_before_data_and_networks_are_known_to_fit(tiny: Tiny) -> None:
@@ -264,11 +280,14 @@ def test_nothing_is_written_before_data_and_networks_are_known_to_fit(tiny: Tiny
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("options", [{"channels_last": True}, pytest.param({"compile": True}, marks=pytest.mark.slow)])
-def test_speed_options_train_alike(tiny: Tiny, options: dict) -> None:
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [({"channels_last": True}, 1e-6), pytest.param({"compile": True}, 2e-5, marks=pytest.mark.slow)],
+)
+def test_speed_options_train_alike(tiny: Tiny, options: dict, tolerance: float) -> None:
     model = {"dropout": False}
     train(tiny("plain", model=model, train={"max_steps": 2}))
     train(tiny("fast", model=model, train={"max_steps": 2, **options}))
     plain, fast = weights(Path("runs/plain")), weights(Path("runs/fast"))
     assert plain.keys() == fast.keys()
-    assert max((plain[key].float() - fast[key]).abs().max().item() for key in plain) < 1e-3
+    assert max((plain[key].float() - fast[key]).abs().max().item() for key in plain) < tolerance
