@@ -137,12 +137,12 @@ def test_kills_at_random_moments_cost_no_checkpoint() -> None:
     random = np.random.default_rng(0)
     last = 0
     for _ in range(20):
-        process = subprocess.Popen([sys.executable, "-c", SAVER, str(last)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        last = int(process.stdout.readline())
-        time.sleep(random.uniform(0, 0.5))
-        process.kill()
-        last = max([last, *map(int, process.stdout.read().split())])
+        with subprocess.Popen([sys.executable, "-c", SAVER, str(last)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            last = int(process.stdout.readline())
+            time.sleep(random.uniform(0, 0.5))
+            process.kill()
+            last = max([last, *map(int, process.stdout.read().split())])
         path, _ = newest_checkpoint(Path("run"))
         step = load_state(path)["step"]
         assert step >= last
