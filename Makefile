@@ -21,11 +21,11 @@ $(BIN)/python:
 		"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" )
 
 $(VENV)/.installed: $(BIN)/python setup.cfg pyproject.toml
-	$(BIN)/python -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check --editable '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 demo: $(VENV)/.installed

@@ -17,7 +17,7 @@ class DataConfig:
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     """Which side is the input: AtoB translates A (the left one) into B."""
     load_size: int = 286
-    """Side in pixels that a training picture is resized to."""
+    """Side in pixels that a training picture is resized to: a square, as in the paper, whatever its shape."""
     crop_size: int = 256
     """Side in pixels of the random crop that the networks see; equal to load_size for none."""
     flip: bool = True

@@ -88,6 +88,8 @@ class Trainer:
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
         self.device = self.accelerator.device
+        if self.accelerator.gradient_accumulation_steps != 1:  # accelerate would divide the losses by it
+            raise ValueError("--gradient_accumulation_steps of accelerate: use --train.gradient_accumulation instead")
         if self.device.type == "cpu":
             if self.accelerator.mixed_precision == "fp16":
                 raise ValueError("--mixed_precision fp16 needs a GPU; on a CPU there is bf16")

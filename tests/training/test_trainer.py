@@ -1,6 +1,7 @@
 """The trainer's promises: exact resume, the right side moves, accumulation, averages, endings."""
 
 import csv
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -240,6 +241,22 @@ def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, num
     train(config, resume=True)
     assert equal(weights(Path("runs/tiny")), weights(Path("runs/whole")))
     assert logged(Path("runs/tiny")) == logged(Path("runs/whole"))
+
+
+def test_a_worker_that_dies_is_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Game.play
+
+    def killing(self: Game, batches: list, step: int, rate_factor: float, norms: bool) -> dict:
+        if step == 3:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, signal.SIGKILL)
+        return real(self, batches, step, rate_factor, norms)
+
+    monkeypatch.setattr(Game, "play", killing)
+    with pytest.raises(TrainingStopped, match=r"fewer data.num_workers.*step-00000\d") as stopped:
+        train(tiny(data={"num_workers": 1}, train={"max_steps": 10**6, "epochs": 10**6, "save_every": 2}))
+    assert stopped.value.code == 1
+    assert "\n" not in str(stopped.value)
 
 
 def test_a_file_that_breaks_during_training_is_skipped_and_counted(
