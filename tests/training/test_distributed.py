@@ -31,13 +31,15 @@ def launch(config: Config, processes: int) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_two_processes_equal_one(tiny: Callable[..., Config], accumulation: int) -> None:
-    model = {"norm": "none", "dropout": False}  # batch statistics and noise differ by rank; see also test_accumulation
+@pytest.mark.parametrize(("norm", "accumulation"), [("instance", 1), ("none", 2)])
+def test_two_processes_equal_one(tiny: Callable[..., Config], norm: str, accumulation: int) -> None:
+    model = {"norm": norm, "dropout": False}  # batch statistics and noise are each process's own
     options = {"max_steps": 10, "gradient_accumulation": accumulation, "ema_decay": 0.9}
-    train(tiny("one", model=model, data={"batch_size": 4}, train={**options, "gradient_accumulation": accumulation}))
+    train(tiny("one", model=model, data={"batch_size": 4}, train=options))
     assert "processes: 2" in launch(tiny("two", model=model, train=options), 2)
     for file in sorted(newest_checkpoint(Path("runs/one"))[0].glob("*.safetensors")):
         two = load_file(newest_checkpoint(Path("runs/two"))[0] / file.name)
         for key, value in load_file(file).items():
-            assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
+            # a bias before instance norm has no gradient but rounding noise, which Adam makes steps of
+            if norm == "none" or key.endswith("weight"):
+                assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
