@@ -74,6 +74,8 @@ def save_checkpoint(
             shutil.rmtree(old)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk their way
         shutil.rmtree(aside, ignore_errors=True)
+        if "DataLoader worker" in str(error):  # raised by a signal handler, at whatever the process was doing just now
+            raise
         raise ValueError(f"{target}: the checkpoint can't be written ({str(error).splitlines()[0]})") from error
     return target
 

@@ -14,6 +14,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP)")
     parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
     parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
+    parser.add_argument(
+        "--training-size",
+        action="store_true",
+        help="resize each picture to the size of the run's training, and the answer back to the picture's own",
+    )
     parser.add_argument("--samples", type=int, default=0, help="write N different answers, with dropout on")
     parser.add_argument("--seed", type=int, default=0, help="of the first of these answers")
     parser.add_argument(
@@ -30,7 +35,9 @@ def main() -> int:
     from img2img.inference.files import translate_files
     from img2img.inference.translator import load_translator
 
-    translator = load_translator(args.run, args.checkpoint, args.device, args.norm_policy, dropout=args.samples > 0)
+    translator = load_translator(
+        args.run, args.checkpoint, args.device, args.norm_policy, args.samples > 0, args.training_size
+    )
     assert translator.checkpoint is not None
     output = args.output or translator.checkpoint.parents[1] / "results" / translator.checkpoint.name
     unreadable = translate_files(translator, args.input, output, args.samples, args.seed)

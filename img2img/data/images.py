@@ -173,6 +173,15 @@ def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:
     return np.rint(unit * np.iinfo(kind).max).astype(kind) if kind.kind == "u" else unit.astype(kind)
 
 
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, C) -> (height, width, C), the dtype stays: averages areas to shrink, bicubic to enlarge."""
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    if image.dtype.kind == "f":
+        resized = resized.clip(0, 1)  # bicubic overshoots; integers saturate
+    return resized.reshape(height, width, image.shape[2])  # OpenCV drops a single channel's axis
+
+
 def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4, most: int = 512) -> np.ndarray:
     """Lays pictures (H, W, C) out as a table on white: (rows, columns) -> (H', W', 3) uint8.
 
@@ -197,8 +206,7 @@ def cell(image: np.ndarray, most: int = 512) -> np.ndarray:
     """A picture as a grid shows it: (H, W, C) uint8 or uint16 -> (h, w, 3) uint8, no side longer than ``most``."""
     scale = most / max(image.shape[:2])
     if scale < 1:
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        image = resize(image, max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     return to_channels(image, 3)

@@ -12,7 +12,7 @@ from torch import nn
 
 from img2img.checkpoint import find_checkpoint, load_network
 from img2img.config import CONFIG_FILE, Config, load_config
-from img2img.data.images import normalise, to_array, to_channels
+from img2img.data.images import normalise, resize, to_array, to_channels
 from img2img.models import model_class
 from img2img.models.base import Model
 from img2img.runs import find_run
@@ -35,6 +35,9 @@ class Translator:
         norm_policy: "running" normalises by the statistics of training, so that a picture has one answer whatever it
             is asked together with; "batch" by the picture's own, as the pix2pix paper (arXiv 1611.07004, Sec. 3.4).
         dropout: whether dropout, the paper's noise, is on; ``seed`` of the call then chooses the answer.
+        training_size: whether a picture is resized to the size that the run was trained with, and its answer back.
+            Without, it is translated as it is: sharper, but networks know things at the scale of their training, and a
+            U-Net whose innermost level was 1x1 knows no other size well.
 
     Raises:
         ValueError: ``dropout`` of a run that has none: every answer would be the same.
@@ -47,8 +50,10 @@ class Translator:
         device: torch.device | str = "cpu",
         norm_policy: NormPolicy = "running",
         dropout: bool = False,
+        training_size: bool = False,
     ) -> None:
         self.model, self.config, self.device = model, config, torch.device(device)
+        self.training_size = training_size
         self.dropout = False
         for name in model.generators:
             network = getattr(model, name).to(self.device).eval().requires_grad_(False)
@@ -84,6 +89,8 @@ class Translator:
         if picture.dtype not in (np.uint8, np.uint16) and picture.dtype.kind != "f":
             raise ValueError(f"a picture of type {picture.dtype}: give uint8, uint16, or floats in [0, 1]")
         image = to_channels(picture, self.channels[0])
+        if self.training_size:
+            image = resize(image, self.config.data.crop_size, self.config.data.crop_size)
         height, width = image.shape[:2]
         top, left = (-height % self.model.stride) // 2, (-width % self.model.stride) // 2
         pad = ((top, -height % self.model.stride - top), (left, -width % self.model.stride - left), (0, 0))
@@ -95,6 +102,8 @@ class Translator:
             output = self.model.generate({"input": pixels})["output"][0]
         output = output[:, top : top + height, left : left + width]
         answer = to_array(output, picture.dtype)
+        if self.training_size:
+            answer = resize(answer, *picture.shape[:2])
         return _squeeze(answer) if picture.ndim == 2 else answer
 
 
@@ -104,6 +113,7 @@ def load_translator(
     device: torch.device | str | None = None,
     norm_policy: NormPolicy = "running",
     dropout: bool = False,
+    training_size: bool = False,
 ) -> Translator:
     """The translator of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
 
@@ -111,7 +121,7 @@ def load_translator(
         run: "runs/edges2shoes", or "edges2shoes".
         checkpoint: a step, or "latest".
         device: "cpu", "cuda", ...; the GPU if there is one, unless told.
-        norm_policy, dropout: see Translator.
+        norm_policy, dropout, training_size: see Translator.
 
     Raises:
         ValueError: there is no such run, checkpoint or device, or the checkpoint is damaged.
@@ -130,7 +140,7 @@ def load_translator(
             raise ValueError(
                 f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
             ) from error
-    translator = Translator(model, config, choose_device(device), norm_policy, dropout)
+    translator = Translator(model, config, choose_device(device), norm_policy, dropout, training_size)
     translator.checkpoint = path
     return translator
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +123,7 @@ class Trainer:
             if not resume:
                 self.sample()
         self.clock = time.perf_counter()
-        with StopRequest() as stop:
+        with StopRequest() as stop, closing(self.logger) if self.logger else nullcontext():
             for batches in self.batches(total):
                 last = self.step + 1 == total
                 log = (self.step + 1) % options.log_every == 0 or last
@@ -275,9 +275,7 @@ class Trainer:
         self.accelerator.print(f"resuming    {path}, epoch {self.epoch:.2f}")
 
     def close(self) -> None:
-        """Ends log and processes, in the order that leaves no process behind."""
-        if self.logger:
-            self.logger.close()
+        """Ends the processes, in the order that leaves none behind."""
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
         self.accelerator.end_training()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from img2img import load_translator
 from img2img.config import Config
-from img2img.data.images import to_array
+from img2img.data.images import resize, to_array
 from img2img.inference.files import translate_files
 from img2img.inference.translator import Translator
 from img2img.training.trainer import train
@@ -33,6 +33,17 @@ def test_any_size_and_depth_comes_back(run: Path, size: tuple[int, int], dtype: 
     ]
     out = load_translator(run)(given)
     assert (out.shape, out.dtype) == (given.shape, given.dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_training_size_resizes_there_and_back(run: Path, dtype: type) -> None:
+    at_size, picture = load_translator(run, training_size=True), drawn_pair(0, 33, 50)[0]
+    given = (picture / 255).astype(dtype) if np.dtype(dtype).kind == "f" else picture.astype(dtype)
+    out = at_size(given)
+    assert (out.shape, out.dtype) == (given.shape, given.dtype)
+    assert np.array_equal(out, resize(load_translator(run)(resize(given, 16, 16)), 33, 50))
+    assert np.array_equal(at_size(given[:16, :16]), load_translator(run)(given[:16, :16]))
+    assert at_size(picture[:, :, 0]).shape == (33, 50, 3)
 
 
 def test_depths_agree(run: Path) -> None:
