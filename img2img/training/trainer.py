@@ -8,6 +8,7 @@ number of workers; its state is the networks, the optimizers, the step and the p
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -88,6 +89,11 @@ class Trainer:
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
         self.device = self.accelerator.device
+        launched = int(os.environ.get("WORLD_SIZE", "1"))
+        if launched != self.accelerator.num_processes:  # each would train alone, all of them into one folder
+            raise ValueError(
+                f"{launched} processes were launched but don't find each other: on a CPU set ACCELERATE_USE_CPU=true"
+            )
         if self.accelerator.gradient_accumulation_steps != 1:  # accelerate would divide the losses by it
             raise ValueError("--gradient_accumulation_steps of accelerate: use --train.gradient_accumulation instead")
         if self.device.type == "cpu":

@@ -290,6 +290,13 @@ def test_a_checkpoint_of_other_networks_is_refused(tiny: Tiny) -> None:
         train(tiny(data={"direction": "BtoA"}, train={"max_steps": 9}), resume=True)
 
 
+def test_processes_that_would_train_alone_are_refused(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchrun on a CPU, without accelerate being told that it is one."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="ACCELERATE_USE_CPU=true"):
+        train(tiny())
+
+
 def test_nothing_is_written_before_data_and_networks_are_known_to_fit(tiny: Tiny) -> None:
     for changes in ({"data": {"root": "nowhere"}}, {"data": {"crop_size": 17}}, {"data": {"val_split": "test"}}):
         with pytest.raises(ValueError, match=r"data\."):
