@@ -71,7 +71,7 @@ def save_checkpoint(
         numbered = list_checkpoints(run)
         at = numbered.index(target)
         for old in numbered[at + 1 :] + (numbered[: at + 1][:-keep] if keep else []):
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # the new one stands, whatever becomes of the old
     except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk their way
         shutil.rmtree(aside, ignore_errors=True)
         if "DataLoader worker" in str(error):  # raised by a signal handler, at whatever the process was doing just now

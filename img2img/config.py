@@ -141,20 +141,22 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     model = early["--model"][-1] if early["--model"] else None
     notes: list[str] = []
 
-    own_data = [word.partition("=")[2] for word in argv if word.startswith(("--data.root=", "--data.toy="))]
-    own_data += [value for word, value in pairwise([*argv, ""]) if word in ("--data.root", "--data.toy")]
+    own_root = [word.partition("=")[2] for word in argv if word.startswith("--data.root=")]
+    own_root += [value for word, value in pairwise([*argv, ""]) if word == "--data.root"]
+    own_toy = any(word.partition("=")[0] == "--data.toy" for word in argv)
     named = bool(early["--name"]) and resume
-    if not (configs or own_data or named or helped):
+    if not (configs or own_root or own_toy or named or helped):
         if model is None:
             raise ValueError(f"--model is missing: {', '.join(model_names())}")
         model_class(model)  # its own message for a name that is none
         configs = [presets / model / "toy.yaml"]
-        notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {configs[0]}")
+        if not resume:
+            notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {configs[0]}")
 
     contents = [_peek(path) for path in configs]
     names = [*early["--name"][-1:], *(c["name"] for c in reversed(contents) if c.get("name"))]
-    roots = [*own_data[-1:], *(c["data"].get("root") for c in reversed(contents) if c.get("data"))]
-    name = names[0] if names else _name_of(next((root for root in roots if root), "run"))
+    roots = [*own_root[-1:], *(c["data"].get("root") for c in reversed(contents) if c.get("data"))]
+    name = names[0] if names else _name_of(next((root for root in roots if root), "toy"))
     if resume:
         saved = runs / name / CONFIG_FILE
         if not saved.is_file():

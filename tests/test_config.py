@@ -65,6 +65,7 @@ def test_names_come_from_option_preset_or_root() -> None:
     assert parse("--config", facades, "--name", "mine").name == "mine"
     assert parse("--model", "pix2pix", "--data.root", "/data/my-cats").name == "my-cats"
     assert parse("--model", "pix2pix").name == "toy"
+    assert parse("--model", "pix2pix", "--data.toy", "true").name == "toy"
     assert parse("--model", "pix2pix", "--data.root", "/data/my cats é (2)/").name == "my-cats-é-2"
     assert parse("--model", "pix2pix", "--data.root=/").name == "run"
 
@@ -85,9 +86,10 @@ def test_resume_takes_the_runs_own_options(tmp_path: Path) -> None:
 
 def test_resume_finds_the_run_that_the_same_command_began(tmp_path: Path) -> None:
     """By root, preset or toy, without --name: the run's own options hold, not the defaults."""
-    for argv in (["--model", "pix2pix", "--data.root", "/data/set"], ["--model", "pix2pix"]):
+    by_root, toy = ["--data.root", "/data/set"], ["--data.toy", "true", "--data.load_size", "300"]
+    for argv in (["--model", "pix2pix", *by_root], ["--model", "pix2pix"], ["--model", "pix2pix", *toy]):
         began = parse(*argv, "--data.batch_size", "3", "--train.seed", "7")
-        (tmp_path / "runs" / began.name).mkdir(parents=True)
+        (tmp_path / "runs" / began.name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "runs" / began.name / "config.yaml").write_text(began.to_yaml())
         assert parse(*argv, "--resume") == began
 

@@ -24,9 +24,8 @@ Picture = TypeVar("Picture", np.ndarray, Image.Image)
 class Translator:
     """``translate(picture) -> picture``: numpy (H, W) or (H, W, C) or PIL in, the same kind, depth and size out.
 
-    Numpy pictures are uint8, uint16, or floats in [0, 1], in RGB order; PIL has no colour pictures of 16 bits, so that
-    there a gray one of 16 becomes a colour one of 8. Channels are converted to those that the run
-    was trained with; the output has the target's channels.
+    Numpy pictures are uint8, uint16, or floats in [0, 1], in RGB order. Channels are converted to the run's own, and the
+    output has the target's. PIL has no colour pictures of 16 bits: a gray one of 16 becomes one of 8.
 
     Args:
         model: with trained generators.
@@ -36,8 +35,8 @@ class Translator:
             is asked together with; "batch" by the picture's own, as the pix2pix paper (arXiv 1611.07004, Sec. 3.4).
         dropout: whether dropout, the paper's noise, is on; ``seed`` of the call then chooses the answer.
         training_size: whether a picture is resized to the size that the run was trained with, and its answer back.
-            Without, it is translated as it is: sharper, but networks know things at the scale of their training, and a
-            U-Net whose innermost level was 1x1 knows no other size well.
+            Without, it is translated as it is, but a network knows things at the scale of its training, and a U-Net
+            whose innermost level was 1x1 knows no other size well.
 
     Raises:
         ValueError: ``dropout`` of a run that has none: every answer would be the same.
@@ -96,7 +95,8 @@ class Translator:
         pad = ((top, -height % self.model.stride - top), (left, -width % self.model.stride - left), (0, 0))
         padded = np.pad(image, pad, mode="reflect")  # multiples of the stride
         pixels = normalise(torch.from_numpy(padded)[None].to(self.device)).contiguous()  # (1, C, H', W')
-        with torch.inference_mode(), torch.random.fork_rng(enabled=self.dropout):
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.inference_mode(), torch.random.fork_rng(devices, enabled=self.dropout):
             if self.dropout:
                 torch.manual_seed(seed)
             output = self.model.generate({"input": pixels})["output"][0]
@@ -158,7 +158,12 @@ def choose_device(device: torch.device | str | None) -> torch.device:
 
 def _pil_to_array(picture: Image.Image) -> np.ndarray:
     if picture.mode.startswith("I"):
-        return np.asarray(picture).astype(np.uint16)
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"a PIL picture of mode {picture.mode} with values beyond 16 bits: scale it to 0..65535")
+        return values.astype(np.uint16)
+    if picture.mode == "F":
+        raise ValueError("a PIL picture of mode F: give its values as a numpy array of floats in [0, 1]")
     if picture.mode == "P" or "transparency" in picture.info:
         picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     if picture.mode not in ("L", "RGB", "RGBA"):

@@ -45,7 +45,10 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """(named loss terms, already weighted: their sum is minimised; detached statistics for the log)."""
+        """(named loss terms, already weighted: their sum is minimised; detached statistics for the log).
+
+        ``images`` are what ``forward`` made, detached: no gradient of this loss can reach a generator.
+        """
         raise NotImplementedError
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:

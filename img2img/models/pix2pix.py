@@ -81,7 +81,7 @@ class Pix2Pix(Model):
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         kind = self.config.gan_loss
         real = self.judge(batch["input"], batch["target"])
-        fake = self.judge(batch["input"], images["output"].detach())
+        fake = self.judge(batch["input"], images["output"])
         terms = {  # halved, which slows D down relative to G (Sec. 3.4)
             "real": 0.5 * discriminator_gan_loss(real, True, kind),
             "fake": 0.5 * discriminator_gan_loss(fake, False, kind),

@@ -49,8 +49,8 @@ def die_with_launcher() -> None:
 def keep_memory() -> None:
     """Tells glibc to reuse freed memory instead of returning it to the system after each tensor.
 
-    On the CPU the step of a 256x256 pix2pix takes 0.76 of its time for it (``tools/benchmark.py``); other allocators
-    don't know the call, and nothing is lost.
+    Otherwise every large tensor of a step on the CPU is mapped and faulted in anew. It is part of the lead over the
+    plain loop that ``tools/benchmark.py`` shows; other allocators don't know the call, and nothing is lost.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

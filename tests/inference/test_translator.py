@@ -141,6 +141,9 @@ def test_what_is_no_picture_is_refused(run: Path) -> None:
     translate = load_translator(run)
     with pytest.raises(ValueError, match="int64"):
         translate(np.zeros((8, 8, 3), np.int64))
+    for mode, value in (("I", 70000), ("F", 0.5)):
+        with pytest.raises(ValueError, match=f"mode {mode}"):
+            translate(Image.new(mode, (8, 8), value))
     with pytest.raises(ValueError, match="shape"):
         translate(np.zeros((8, 8, 5), np.uint8))
 
