@@ -24,8 +24,8 @@ Picture = TypeVar("Picture", np.ndarray, Image.Image)
 class Translator:
     """``translate(picture) -> picture``: numpy (H, W) or (H, W, C) or PIL in, the same kind, depth and size out.
 
-    Numpy pictures are uint8, uint16, or floats in [0, 1], in RGB order. Channels are converted to the run's own, and the
-    output has the target's. PIL has no colour pictures of 16 bits: a gray one of 16 becomes one of 8.
+    Numpy pictures are uint8, uint16, or floats in [0, 1], in RGB order. Channels are converted to the run's own, and
+    the output has the target's. PIL has no colour pictures of 16 bits: a gray one of 16 becomes one of 8.
 
     Args:
         model: with trained generators.
