@@ -1,13 +1,17 @@
-"""What the scripts of this folder share: errors of one line, lists of pictures, and folders that appear whole or not
-at all. The scripts are run as `python datasets/NAME.py`, so this file is found beside them."""
+"""What the scripts of this folder share: errors of one line, lists of pictures, a task for many files at once, and
+folders that appear whole or not at all. The scripts are run as `python datasets/NAME.py`, so this file is found beside
+them."""
 
 import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+
+from tqdm import tqdm
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -52,10 +56,37 @@ def pictures(folder: Path) -> list[Path]:
     )
 
 
+def by_stem(option: str, folder: Path) -> dict[str, Path]:
+    """Every picture below `folder` by its relative path without the suffix."""
+    found: dict[str, Path] = {}
+    if not folder.is_dir():
+        raise UserError(f"{option} {folder}: no such folder")
+    for path in pictures(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            raise UserError(f"{found[stem]} and {path} differ by the suffix only: keep one of them")
+        found[stem] = path
+    if not found:
+        raise UserError(f"{option} {folder}: no pictures there")
+    return found
+
+
 def some(names: Iterable[str], limit: int = 10) -> str:
     """The count and the first names, for a message: `12: a, b, c, ...`."""
     names = sorted(names)
     return f"{len(names)}: {', '.join(names[:limit])}{', ...' if len(names) > limit else ''}"
+
+
+def in_threads(task: Callable[..., None], jobs: list[tuple], description: str) -> None:
+    """Call task(*job) for every job; the first error ends it all. For tasks that work outside the interpreter's lock,
+    as OpenCV does."""
+    pool = ThreadPoolExecutor()
+    try:
+        futures = [pool.submit(task, *job) for job in jobs]
+        for future in tqdm(as_completed(futures), total=len(jobs), desc=description, disable=None):
+            future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -1,18 +1,22 @@
-"""Fetch a public set of side-by-side pairs from the home of pix2pix.
+"""Fetch a public set: side-by-side pairs from the home of pix2pix, or an unpaired set from the home of CycleGAN.
 
     python datasets/fetch.py facades
+    python datasets/fetch.py horse2zebra
 
-The sets are those of Image-to-Image Translation with Conditional Adversarial Networks (Isola et al., arXiv 1611.07004),
-Sec. 6.1; datasets/README.md says more about each. The download continues where an interrupted one stopped, and a set
-gets its final name only when every picture has been counted.
+The pairs are those of Image-to-Image Translation with Conditional Adversarial Networks (Isola et al., arXiv
+1611.07004), Sec. 6.1. The unpaired sets are those of Unpaired Image-to-Image Translation using Cycle-Consistent
+Adversarial Networks (Zhu et al., arXiv 1703.10593), Sec. 7.1. datasets/README.md says more about each. The download
+continues where an interrupted one stopped, and a set gets its final name only when every picture has been counted.
 """
 
 import argparse
 import difflib
+import errno
 import gzip
 import re
 import sys
 import tarfile
+import zipfile
 import zlib
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -23,24 +27,56 @@ from urllib.request import Request, urlopen
 from _common import Parser, UserError, pictures, run, whole_folder
 from tqdm import tqdm
 
-HOME = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 BLOCK = 1 << 20  # bytes
 TIMEOUT = 60.0  # seconds without a byte
-BY_HAND = "An archive downloaded elsewhere can be given by --archive FILE.tar.gz"
+BY_HAND = "An archive downloaded elsewhere can be given by --archive FILE"
+REMEDY = "delete it and fetch it again"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a paper's sets lie, the suffix of their archives, what to cite, and what the two sides are called."""
+
+    url: str
+    suffix: str
+    paper: str
+    sides: tuple[str, str]
+
+
+PIX2PIX = Home(
+    "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets",
+    ".tar.gz",
+    "pairs: pix2pix, Isola et al., arXiv 1611.07004",
+    ("A (left)", "B (right)"),
+)
+CYCLEGAN = Home(
+    "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets",
+    ".zip",
+    "unpaired set: CycleGAN, Zhu et al., arXiv 1703.10593",
+    ("A", "B"),
+)
 
 
 @dataclass(frozen=True)
 class PublicSet:
-    """One set: the paper that its pictures come from, what its two halves are, and its pictures per split."""
+    """One set: the source that its pictures come from, what its two sides are, and its pictures per folder."""
 
     source: str
-    left: str  # A
-    right: str  # B
-    task: str  # as the pix2pix paper translates it
+    a: str
+    b: str
+    task: str  # as the paper translates it
     counts: dict[str, int]
+    home: Home = PIX2PIX
 
 
-# The pairs of all five are pix2pix's (arXiv 1611.07004); the pictures are the named source's.
+def unpaired(source: str, a: str, b: str, counts: tuple[int, int, int, int], task: str = "unpaired") -> PublicSet:
+    """A set of CycleGAN's, with the numbers of its pictures in trainA, trainB, testA and testB."""
+    return PublicSet(
+        source, a, b, task, dict(zip(("trainA", "trainB", "testA", "testB"), counts, strict=True)), CYCLEGAN
+    )
+
+
+# The pictures are the named source's. The unpaired counts are those of TensorFlow Datasets' catalogue, cycle_gan.
 SETS = {
     "edges2handbags": PublicSet(
         "iGAN, Zhu et al., arXiv 1609.03552", "edges", "photo", "edges -> photo: AtoB", {"train": 138567, "val": 200}
@@ -69,6 +105,28 @@ SETS = {
         "day -> night: BtoA",
         {"train": 17823, "val": 10, "test": 2287},
     ),
+    "apple2orange": unpaired("ImageNet", "apple", "orange", (995, 1019, 266, 248)),
+    "cezanne2photo": unpaired("WikiArt and Flickr", "Cezanne", "photo", (525, 6287, 58, 751)),
+    "cyclegan-facades": unpaired(
+        "CMP Facade Database, Tylecek & Sara, GCPR 2013",
+        "photo",
+        "label",
+        (400, 400, 106, 106),
+        "unpaired, though 1_A and 1_B are partners",
+    ),
+    "cyclegan-maps": unpaired(
+        "Google Maps, collected for pix2pix",
+        "satellite",
+        "map",
+        (1096, 1096, 1098, 1098),
+        "unpaired, though 1_A and 1_B are partners",
+    ),
+    "horse2zebra": unpaired("ImageNet", "horse", "zebra", (1067, 1334, 120, 140)),
+    "iphone2dslr_flower": unpaired("Flickr", "smartphone", "DSLR", (1812, 3325, 569, 480)),
+    "monet2photo": unpaired("WikiArt and Flickr", "Monet", "photo", (1072, 6287, 121, 751)),
+    "summer2winter_yosemite": unpaired("Flickr", "summer", "winter", (1231, 962, 309, 238)),
+    "ukiyoe2photo": unpaired("WikiArt and Flickr", "ukiyo-e", "photo", (562, 6287, 263, 751)),
+    "vangogh2photo": unpaired("WikiArt and Flickr", "Van Gogh", "photo", (400, 6287, 400, 751)),
 }
 
 
@@ -76,19 +134,22 @@ def known(name: str) -> PublicSet:
     """The set of that name."""
     if name in SETS:
         return SETS[name]
-    if name == "cityscapes":
+    if name in ("cityscapes", "cyclegan-cityscapes"):
         raise UserError("the licence of cityscapes wants your own registration: see datasets/prepare_cityscapes.py")
     near = difflib.get_close_matches(name, SETS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UserError(f"unknown set {name!r}.{hint} The sets are: {', '.join(SETS)}")
 
 
+def archive_name(name: str) -> str:
+    """The set's archive and the folder in it, by CycleGAN's own name where pix2pix has a set of that name too."""
+    return name.removeprefix("cyclegan-")
+
+
 def wrong_count(folder: Path, counts: dict[str, int]) -> str:
-    """What is wrong with the numbers of pictures below `folder`, or nothing."""
-    found = {split: len(pictures(folder / split)) for split in counts}
-    wrong = [
-        f"{split} has {found[split]} pictures, not {counts[split]}" for split in counts if found[split] != counts[split]
-    ]
+    """What is wrong with the numbers of pictures in the folders below `folder`, or nothing."""
+    found = {name: len(pictures(folder / name)) for name in counts}
+    wrong = [f"{name} has {found[name]} pictures, not {counts[name]}" for name in counts if found[name] != counts[name]]
     return "; ".join(wrong)
 
 
@@ -158,9 +219,8 @@ def download(url: str, archive: Path) -> None:
     part.rename(archive)
 
 
-def extract(archive: Path, folder: Path) -> None:
+def extract_tar(archive: Path, folder: Path) -> None:
     """Unpack a .tar.gz into `folder`; no member may leave it, and gzip's checksum of the whole is verified."""
-    remedy = "delete it and fetch it again"
     try:
         with (
             archive.open("rb") as file,
@@ -173,10 +233,50 @@ def extract(archive: Path, folder: Path) -> None:
                 pass
     except tarfile.FilterError as error:
         raise UserError(
-            f"{archive} holds an unsafe member, {error.tarinfo.name!r}; nothing was kept: {remedy}"
+            f"{archive} holds an unsafe member, {error.tarinfo.name!r}; nothing was kept: {REMEDY}"
         ) from error
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{archive} is damaged or no .tar.gz ({error}): {remedy}") from error
+        raise UserError(f"{archive} is damaged or no .tar.gz ({error}): {REMEDY}") from error
+
+
+def extract_zip(archive: Path, folder: Path, wanted: tuple[str, ...]) -> None:
+    """Unpack the `wanted` folders of a .zip into `folder`; no member may leave it, and zip's checksums are verified.
+
+    CycleGAN's maps.zip also holds the pairs and a resized copy, which would be taken for more splits of the set.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = file.infolist()
+            for member in members:
+                parts = member.filename.replace("\\", "/").split("/")
+                if ".." in parts or not parts[0]:
+                    raise UserError(
+                        f"{archive} holds an unsafe member, {member.filename!r}; nothing was kept: {REMEDY}"
+                    )
+                if member.flag_bits & 1:
+                    raise UserError(f"{archive} is encrypted, which no public set is: {REMEDY}")
+            members = [member for member in members if member.filename.startswith(wanted) and not member.is_dir()]
+            for member in tqdm(members, desc="unpacking", disable=None):
+                file.extract(member, folder)
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a place before the file's beginning
+            raise
+        raise UserError(f"{archive} is damaged or no .zip ({error}): {REMEDY}") from error
+
+
+def unpack(archive: Path, name: str, goal: Path) -> None:
+    """Unpack the archive of the set `name` into the empty folder `goal`."""
+    chosen = known(name)
+    top = archive_name(name)  # the one folder that an archive holds
+    if chosen.home.suffix == ".zip":
+        extract_zip(archive, goal.parent, tuple(f"{top}/{folder}/" for folder in chosen.counts))
+    else:
+        extract_tar(archive, goal.parent)
+    if top != goal.name and (goal.parent / top).exists():
+        goal.rmdir()
+        (goal.parent / top).rename(goal)
+    if wrong := wrong_count(goal, chosen.counts):
+        raise UserError(f"{archive} is not the set {name} ({wrong}): {REMEDY}")
 
 
 def fetch(name: str, to: Path, url: str | None, archive: Path | None) -> None:
@@ -188,37 +288,37 @@ def fetch(name: str, to: Path, url: str | None, archive: Path | None) -> None:
             raise UserError(f"{goal} is there but not complete ({wrong}): move it away and run the same command again")
         print(f"{goal} is already there and complete")
         return
-    if not hasattr(tarfile, "data_filter"):
+    suffix = chosen.home.suffix
+    if suffix == ".tar.gz" and not hasattr(tarfile, "data_filter"):
         version = ".".join(map(str, sys.version_info[:3]))
         raise UserError(f"Python {version} cannot unpack archives safely: use 3.10.12, 3.11.4, 3.12 or a later one")
     if archive and not archive.is_file():
         raise UserError(f"--archive {archive}: no such file")
     to.mkdir(parents=True, exist_ok=True)
-    fetched = to / f"{name}.tar.gz"
+    fetched = to / f"{name}{suffix}"
     if archive is None and fetched.exists():
         print(f"unpacking {fetched}, which is already there")
     elif archive is None:
-        download(url or f"{HOME}/{name}.tar.gz", fetched)
+        download(url or f"{chosen.home.url}/{archive_name(name)}{suffix}", fetched)
     with whole_folder(goal) as unfinished:
-        extract(archive or fetched, unfinished.parent)  # the archive's top folder is NAME, as the unfinished one's
-        if wrong := wrong_count(unfinished, chosen.counts):
-            raise UserError(f"{archive or fetched} is not the set {name} ({wrong}): delete it and fetch it again")
+        unpack(archive or fetched, name, unfinished)
     if archive is None:
         fetched.unlink()
-    numbers = ", ".join(f"{count} {split}" for split, count in chosen.counts.items())
-    print(f"{goal}: {numbers}; A (left) = {chosen.left}, B (right) = {chosen.right}; {chosen.task}")
-    print(f"pairs: pix2pix, Isola et al., arXiv 1611.07004; pictures: {chosen.source}")
+    side_a, side_b = chosen.home.sides
+    numbers = ", ".join(f"{count} {folder}" for folder, count in chosen.counts.items())
+    print(f"{goal}: {numbers}; {side_a} = {chosen.a}, {side_b} = {chosen.b}; {chosen.task}")
+    print(f"{chosen.home.paper}; pictures: {chosen.source}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; returns the exit code."""
-    parser = Parser(prog="fetch.py", description="Fetch a public set of pairs.", allow_abbrev=False)
+    parser = Parser(prog="fetch.py", description="Fetch a public set.", allow_abbrev=False)
     parser.add_argument("name", metavar="NAME", help=", ".join(SETS))
     parser.add_argument(
         "--to", type=Path, default=Path(__file__).parent, metavar="DIR", help="default: the folder of this script"
     )
     origin = parser.add_mutually_exclusive_group()
-    origin.add_argument("--url", help=f"address of the archive (default: {HOME}/NAME.tar.gz)")
+    origin.add_argument("--url", help="address of the archive (default: the set's home)")
     origin.add_argument("--archive", type=Path, metavar="FILE", help="an archive downloaded by hand; it is kept")
     options: argparse.Namespace = parser.parse_args(arguments)
     return run(parser.prog, options.to, lambda: fetch(options.name, options.to, options.url, options.archive))

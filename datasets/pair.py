@@ -13,27 +13,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from _common import Parser, UserError, pictures, run, some, whole_folder
+from _common import Parser, UserError, by_stem, run, some, whole_folder
 from PIL import Image
 from tqdm import tqdm
 
 Image.MAX_IMAGE_PIXELS = None  # only headers are read here, so a huge picture is no danger
 ORIENTATION = 0x0112  # EXIF; 5 to 8 turn the picture by a quarter
-
-
-def by_stem(option: str, folder: Path) -> dict[str, Path]:
-    """Every picture below `folder` by its relative path without the suffix."""
-    found: dict[str, Path] = {}
-    if not folder.is_dir():
-        raise UserError(f"{option} {folder}: no such folder")
-    for path in pictures(folder):
-        stem = path.relative_to(folder).with_suffix("").as_posix()
-        if stem in found:
-            raise UserError(f"{found[stem]} and {path} differ by the suffix only: keep one of them")
-        found[stem] = path
-    if not found:
-        raise UserError(f"{option} {folder}: no pictures there")
-    return found
 
 
 def size(path: Path) -> tuple[int, int]:

@@ -9,13 +9,11 @@ subsampling, which would mix the colours of neighbouring labels; `--format png` 
 """
 
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import cv2
 import numpy as np
-from _common import Parser, UserError, run, some, whole_folder
-from tqdm import tqdm
+from _common import Parser, UserError, in_threads, run, some, whole_folder
 
 PHOTO = "_leftImg8bit.png"
 LABEL = "_gtFine_color.png"
@@ -75,13 +73,7 @@ def prepare(left: Path, gt: Path, to: Path, size: int, suffix: str) -> None:
         for split, found in pairs.items():
             (unfinished / split).mkdir()
             jobs += [(a, b, unfinished / split / f"{name}{suffix}", size) for name, (a, b) in found.items()]
-        pool = ThreadPoolExecutor()  # OpenCV works outside the interpreter's lock
-        try:
-            futures = [pool.submit(write_pair, *job) for job in jobs]
-            for future in tqdm(as_completed(futures), total=len(jobs), desc="writing pairs", disable=None):
-                future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        in_threads(write_pair, jobs, "writing pairs")
     for split, found in pairs.items():
         if len(found) != COUNTS[split]:
             print(f"warning: {split} has {len(found)} pairs, the official set {COUNTS[split]}", file=sys.stderr)

@@ -25,6 +25,7 @@ from img2img.models import model_class, model_names
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 CONFIG_FILE = "config.yaml"
+ROOTS = ("root", "root_a", "root_b")  # of a user's own data
 
 
 @dataclass
@@ -37,11 +38,16 @@ class OptimConfig:
     """Adam's decay rates of the gradient's mean and of its square."""
     lr_d: float | None = None
     """Learning rate of the discriminators; unset, that of the generators."""
+    clip_d: float = 0.0
+    """Clamp the discriminators' weights to [-clip_d, clip_d] after each of their steps, as the Wasserstein loss needs
+    (arXiv 1701.07875, Algorithm 1: 0.01); 0 leaves them alone."""
 
     def __post_init__(self) -> None:
         for key in ("lr", "lr_d"):
             if getattr(self, key) is not None and getattr(self, key) <= 0:
                 raise ValueError(f"optim.{key} {getattr(self, key)}: must be positive")
+        if self.clip_d < 0:
+            raise ValueError(f"optim.clip_d {self.clip_d}: must not be negative")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"optim.betas {list(self.betas)}: both must lie in [0, 1)")
 
@@ -98,6 +104,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        model_class(self.model.name).resolve(self.model, self.data.crop_size)
         if not re.fullmatch(r"\w[\w.+-]{,99}", self.name):
             raise ValueError(
                 f"--name {self.name[:120]!r}: a run's name is up to 100 letters, digits, '_', '-', '.' and '+'"
@@ -141,11 +148,10 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     model = early["--model"][-1] if early["--model"] else None
     notes: list[str] = []
 
-    own_root = [word.partition("=")[2] for word in argv if word.startswith("--data.root=")]
-    own_root += [value for word, value in pairwise([*argv, ""]) if word == "--data.root"]
+    own_root = {key: _given(argv, f"--data.{key}") for key in ROOTS}
     own_toy = any(word.partition("=")[0] == "--data.toy" for word in argv)
     named = bool(early["--name"]) and resume
-    if not (configs or own_root or own_toy or named or helped):
+    if not (configs or any(own_root.values()) or own_toy or named or helped):
         if model is None:
             raise ValueError(f"--model is missing: {', '.join(model_names())}")
         model_class(model)  # its own message for a name that is none
@@ -155,8 +161,9 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
 
     contents = [_peek(path) for path in configs]
     names = [*early["--name"][-1:], *(c["name"] for c in reversed(contents) if c.get("name"))]
-    roots = [*own_root[-1:], *(c["data"].get("root") for c in reversed(contents) if c.get("data"))]
-    name = names[0] if names else _name_of(next((root for root in roots if root), "toy"))
+    sections = [own_root, *(c.get("data", {}) for c in reversed(contents))]
+    roots = {key: next((s[key] for s in sections if s.get(key)), None) for key in ROOTS}
+    name = names[0] if names else _name_of(roots)
     if resume:
         saved = runs / name / CONFIG_FILE
         if not saved.is_file():
@@ -181,12 +188,24 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     for path in configs:
         _parse(parser, ["--config", str(path)], f"{path}: ")
     values = _parse(parser, [word for path in configs for word in ("--config", str(path))] + list(argv))
-    return TrainArguments(_config(parser, values, name), resume, values.overwrite, values.print_config, notes)
+    config = _config(parser, values, name)
+    if config.data.root_a is not None:
+        notes.append("data.root_a and data.root_b have no validation part: samples show training pictures")
+    return TrainArguments(config, resume, values.overwrite, values.print_config, notes)
 
 
-def _name_of(root: str) -> str:
-    """A run's name out of its data's folder."""
-    return re.sub(r"[^\w.+-]+", "-", Path(root).resolve().name).strip("-.+")[:100] or "run"
+def _name_of(roots: dict[str, str | None]) -> str:
+    """A run's name out of its data's folder or folders."""
+    folders = [roots["root"]] if roots["root"] else [roots["root_a"], roots["root_b"]]
+    parts = [re.sub(r"[^\w.+-]+", "-", Path(folder).resolve().name).strip("-.+") for folder in folders if folder]
+    return ("2".join(parts)[:100] or "run") if parts else "toy"
+
+
+def _given(argv: Sequence[str], option: str) -> str | None:
+    """The value that the command line gives an option, at last."""
+    values = [word.partition("=")[2] for word in argv if word.startswith(f"{option}=")]
+    values += [value for word, value in pairwise([*argv, ""]) if word == option]
+    return values[-1] if values else None
 
 
 def load_config(path: Path) -> Config:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GanLoss = Literal["lsgan", "vanilla", "hinge"]
+GanLoss = Literal["lsgan", "vanilla", "hinge", "wasserstein"]
 
 
 def discriminator_gan_loss(logits: Tensor, real: bool, kind: GanLoss) -> Tensor:
@@ -21,7 +21,12 @@ def discriminator_gan_loss(logits: Tensor, real: bool, kind: GanLoss) -> Tensor:
     vanilla: -log sigmoid(D(x)), or -log(1 - sigmoid(D(x)))     (Goodfellow et al., arXiv 1406.2661, Eq. 1)
     lsgan:   (D(x) - 1)^2, or D(x)^2                             (Mao et al., arXiv 1611.04076, Eq. 9, without its 1/2)
     hinge:   max(0, 1 - D(x)), or max(0, 1 + D(x))               (Lim and Ye, arXiv 1705.02894)
+    wasserstein: -D(x), or D(x)                                  (Arjovsky et al., arXiv 1701.07875, Eq. 3)
+
+    The Wasserstein loss needs a D of bounded slope: ``optim.clip_d`` is that paper's way to have it (Algorithm 1).
     """
+    if kind == "wasserstein":
+        return -logits.mean() if real else logits.mean()
     if kind == "hinge":
         return F.relu(1 - logits if real else 1 + logits).mean()
     goal = torch.ones_like(logits) if real else torch.zeros_like(logits)
@@ -38,7 +43,12 @@ def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
 
 @torch.no_grad()
 def discriminator_statistics(real: Tensor, fake: Tensor, kind: GanLoss) -> dict[str, Tensor]:
-    """How well the discriminator tells real from fake: the share of right verdicts on each, in [0, 1]."""
+    """How well the discriminator tells real from fake.
+
+    The share of right verdicts on each, in [0, 1]; a Wasserstein critic gives none, and has the gap between its means.
+    """
+    if kind == "wasserstein":
+        return {"gap": real.float().mean() - fake.float().mean()}
     boundary = 0.5 if kind == "lsgan" else 0.0  # halfway between the two labels
     return {
         "accuracy_real": (real > boundary).float().mean(),

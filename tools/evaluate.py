@@ -12,19 +12,23 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
     parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
     parser.add_argument("--norm-policy", choices=["running", "batch"], default="running", help="see tools/infer.py")
+    parser.add_argument("--paired", action="store_true", help="unpaired validation pictures of one name are partners")
     args = parser.parse_args()
     from img2img.evaluation.pixels import pixel_scores
     from img2img.inference.translator import load_translator
     from img2img.runs import write_text
 
     translator = load_translator(args.run, args.checkpoint, args.device, args.norm_policy)
-    scores = pixel_scores(translator)
-    assert translator.checkpoint is not None
-    print(f"{translator.checkpoint}\n\n|  | L1 (of 255) | PSNR, dB | SSIM |\n| --- | --- | --- | --- |")
-    for name, score in scores.items():
-        print(f"| {name} | {score.l1:.2f} | {score.psnr:.2f} | {score.ssim:.4f} |")
-    found = {name: asdict(score) for name, score in scores.items()}
-    write_text(translator.checkpoint.parents[1] / "pixels.json", json.dumps(found, indent=2) + "\n")
+    print(translator.checkpoint)
+    found = {}
+    for direction in translator.directions:
+        chosen = translator if direction == translator.direction else translator.reversed()
+        scores = pixel_scores(chosen, args.paired)
+        found[direction] = {name: asdict(score) for name, score in scores.items()}
+        print(f"\n| {direction} | L1 (of 255) | PSNR, dB | SSIM |\n| --- | --- | --- | --- |")
+        for name, score in scores.items():
+            print(f"| {name} | {score.l1:.2f} | {score.psnr:.2f} | {score.ssim:.4f} |")
+    write_text(translator.run / "pixels.json", json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("run", help="name of a run under runs/, or its folder")
     parser.add_argument("--input", type=Path, help="picture or folder of pictures; without it the run's validation set")
     parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP)")
+    parser.add_argument("--direction", choices=["AtoB", "BtoA"], help="of a run that learnt both (default: its own)")
+    parser.add_argument("--cycle", action="store_true", help="grids show the translation back to the input, too")
     parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
     parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
     parser.add_argument(
@@ -36,12 +38,17 @@ def main() -> int:
     from img2img.inference.translator import load_translator
 
     translator = load_translator(
-        args.run, args.checkpoint, args.device, args.norm_policy, args.samples > 0, args.training_size
+        args.run,
+        args.checkpoint,
+        args.device,
+        args.norm_policy,
+        args.samples > 0,
+        args.training_size,
+        args.direction,
     )
-    assert translator.checkpoint is not None
-    output = args.output or translator.checkpoint.parents[1] / "results" / translator.checkpoint.name
-    unreadable = translate_files(translator, args.input, output, args.samples, args.seed)
-    print(f"run         {translator.checkpoint.parents[1]}\npictures    {output}\ngrids       {output / 'grids'}")
+    output = args.output or translator.results
+    unreadable = translate_files(translator, args.input, output, args.samples, args.seed, args.cycle)
+    print(f"run         {translator.run}, {translator.direction}\npictures    {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
 
 

@@ -1,17 +1,18 @@
-"""Finds the pairs of a set on disk, in any of the layouts that people have.
+"""Finds the pictures of a set on disk, in any of the layouts that people have.
 
-root/train/x.jpg                    A (left) and B (right) side by side in one file
-root/trainA/x.png  root/trainB/x.jpg     matched by file stem, sub-folders included
+root/trainA/x.png  root/trainB/x.jpg     pairs are matched by file stem, sub-folders included
 root/train/A/x.png root/train/B/x.jpg    the same
+root/train/x.jpg                         pairs: A (left) and B (right) side by side in one file
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ class FolderPairs:
 
     Args:
         root: the set's folder.
-        split: "train", "val", ...: which part of it.
+        splits: names that the wanted part of it may have.
         channels: of A and of B; what the files hold is converted.
 
     Raises:
@@ -64,9 +65,9 @@ class FolderPairs:
             sizes; the message names them.
     """
 
-    def __init__(self, root: str, split: str, channels: tuple[int, int]) -> None:
+    def __init__(self, root: str, splits: Sequence[str], channels: tuple[int, int]) -> None:
         self.channels = channels
-        self.files = find_files(Path(root), split)
+        self.files = find_files(Path(root), splits)
         # One depth for a side: a batch holds one type. A stray 16-bit file lifts its side to 16 bits.
         self.dtypes = tuple(np.uint16 if deep else np.uint8 for deep in _check_headers(self.files))
 
@@ -102,38 +103,79 @@ def _as_dtype(image: np.ndarray, dtype: type) -> np.ndarray:
     return image.astype(np.uint16) * 257 if dtype == np.uint16 and image.dtype == np.uint8 else image
 
 
-def find_files(root: Path, split: str) -> Files:
-    """The pairs of ``split`` below ``root``, sorted by name; see the module's docstring for the layouts.
+class FolderImages:
+    """The pictures of one folder: ``len()``, ``name(i)`` and ``read(i)``, an (H, W, C) array.
+
+    Args:
+        folder: searched with its sub-folders; every header is read at once.
+        channels: what the files hold is converted to.
+
+    Raises:
+        ValueError: no such folder, an empty one, or unreadable pictures; the message names them.
+    """
+
+    def __init__(self, folder: Path, channels: int) -> None:
+        self.folder, self.channels = folder, channels
+        self.names = _names(folder)
+        headers = list(_read_headers(folder / name for name in self.names))
+        _refuse_unreadable([header for header in headers if isinstance(header, str)])
+        deep = any(isinstance(header, Header) and header.depth == 16 for header in headers)
+        self.dtype = np.uint16 if deep else np.uint8
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        """The picture's path below the folder, without a suffix."""
+        return Path(self.names[index]).with_suffix("").as_posix()
+
+    def read(self, index: int) -> np.ndarray:
+        """Decodes a picture. Raises UnreadableImage for a damaged file."""
+        return _as_dtype(read_image(self.folder / self.names[index], self.channels), self.dtype)
+
+
+def find_files(root: Path, splits: Sequence[str]) -> Files:
+    """The pairs of the first of ``splits`` that is below ``root``, sorted by name.
 
     Raises:
         ValueError: as FolderPairs.
     """
+    for split in splits:
+        if folders := find_sides(root, split):
+            return _match(*folders)
+        if (root / split).is_dir():
+            return Files(root / split, _names(root / split))
+    raise no_split(root, splits)
+
+
+def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:
+    """The folders of A and of B of a split, if it has such. Raises ValueError if only one of the two is there."""
     if not root.is_dir():
         raise ValueError(f"data.root {root}: no such folder (datasets/README.md tells how to fetch the public sets)")
-    layouts = [(root / f"{split}A", root / f"{split}B"), (root / split / "A", root / split / "B")]
-    for folder_a, folder_b in layouts:
-        if folder_a.is_dir() or folder_b.is_dir():
-            for folder in (folder_a, folder_b):
-                if not folder.is_dir():
-                    raise ValueError(f"{folder}: no such folder, though its other side is there")
-            return _match(folder_a, folder_b)
-    if (root / split).is_dir():
-        return Files(root / split, _names(root / split))
-    raise ValueError(
-        f"data.root {root}: no split '{split}' ({split}/, {split}A/ + {split}B/ or {split}/A/ + {split}/B/); "
-        f"{_splits_there(root)}"
+    for folders in ((root / f"{split}A", root / f"{split}B"), (root / split / "A", root / split / "B")):
+        there = [folder for folder in folders if folder.is_dir()]
+        if len(there) == 1:
+            missing = folders[1] if there[0] == folders[0] else folders[0]
+            raise ValueError(f"{missing}: no such folder, though its other side is there")
+        if there:
+            return folders
+    return None
+
+
+def no_split(root: Path, splits: Sequence[str]) -> ValueError:
+    """The error for a set without the wanted part."""
+    names = {p.name.removesuffix("A").removesuffix("B") for p in root.iterdir() if p.is_dir() and p.name[0] != "."}
+    there = ", ".join(sorted(names - {""}))
+    first = splits[0]
+    return ValueError(
+        f"data.root {root}: no split {' or '.join(splits)} ({first}A/ + {first}B/, {first}/A/ + {first}/B/, or for "
+        f"pairs {first}/); "
+        + (f"there is {there}: set data.train_split and data.val_split" if there else "there is no other one in it")
     )
 
 
 def _names(folder: Path) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in list_images(folder)]
-
-
-def _splits_there(root: Path) -> str:
-    names = {p.name.removesuffix("A").removesuffix("B") for p in root.iterdir() if p.is_dir() and p.name[0] != "."}
-    if not names - {""}:
-        return "there is no other one in it"
-    return f"there is {', '.join(sorted(names - {''}))}: set data.train_split and data.val_split"
 
 
 def _match(folder_a: Path, folder_b: Path) -> Files:
@@ -144,44 +186,47 @@ def _match(folder_a: Path, folder_b: Path) -> Files:
         stems = [Path(name).with_suffix("").as_posix() for name in names]
         twice = [stem for stem, count in Counter(stems).items() if count > 1]
         if twice:
-            raise ValueError(f"{folder}: several files for {_some(twice)}: keep one of each")
+            raise ValueError(f"{folder}: several files for {some(twice)}: keep one of each")
         by_stem.append(dict(zip(stems, names, strict=True)))
     a, b = by_stem
     for mine, other, folder in ((a, b, folder_b), (b, a, folder_a)):
         missing = sorted(mine.keys() - other.keys())
         if missing:
-            raise ValueError(f"{folder}: no partner for {_some(missing)}")
+            raise ValueError(f"{folder}: no partner for {some(missing)}")
     return Files(folder_a, [a[stem] for stem in sorted(a)], folder_b, [b[stem] for stem in sorted(a)])
 
 
-def _check_headers(files: Files, portion: int = 1000) -> tuple[bool, bool]:
-    """Reads every header, by a few threads since network disks answer slowly; returns whether A, and B, has 16 bits.
+def _check_headers(files: Files) -> tuple[bool, bool]:
+    """Reads every header; returns whether A, and B, has 16 bits.
 
     Raises:
         ValueError: naming the first unreadable file and how many there are, or the first pair of different sizes.
     """
     deep = [False, False]
     unreadable: list[str] = []
-    with ThreadPoolExecutor(8) as pool:
-        for first in range(0, len(files.a), portion):
-            paths_a = [files.folder_a / name for name in files.a[first : first + portion]]
-            paths_b = (
-                [files.folder_b / name for name in files.b[first : first + portion]]
-                if files.b and files.folder_b
-                else []
-            )
-            headers_a = list(pool.map(_header, paths_a))
-            headers_b = list(pool.map(_header, paths_b)) if paths_b else headers_a
-            for path_a, path_b, a, b in zip(paths_a, paths_b or paths_a, headers_a, headers_b, strict=True):
-                unreadable += dict.fromkeys(found for found in (a, b) if isinstance(found, str))
-                if isinstance(a, str) or isinstance(b, str):
-                    continue
-                _check_size(path_a, a, path_b, b)
-                deep = [deep[0] or a.depth == 16, deep[1] or b.depth == 16]
-    if unreadable:
-        more = f", and {len(unreadable) - 1} more such files" if unreadable[1:] else ""
-        raise ValueError(f"{unreadable[0]}{more}: mend or remove it")
+    paths_a = [files.folder_a / name for name in files.a]
+    paths_b = [files.folder_b / name for name in files.b] if files.b and files.folder_b else []
+    headers_a = _read_headers(paths_a)
+    if not paths_b:
+        pairs: Iterable = ((path, header, path, header) for path, header in zip(paths_a, headers_a, strict=True))
+    else:
+        pairs = zip(paths_a, headers_a, paths_b, _read_headers(paths_b), strict=True)
+    for path_a, a, path_b, b in pairs:
+        unreadable += dict.fromkeys(found for found in (a, b) if isinstance(found, str))
+        if isinstance(a, str) or isinstance(b, str):
+            continue
+        _check_size(path_a, a, path_b, b)
+        deep = [deep[0] or a.depth == 16, deep[1] or b.depth == 16]
+    _refuse_unreadable(unreadable)
     return deep[0], deep[1]
+
+
+def _read_headers(paths: Iterable[Path], portion: int = 1000) -> Iterator[Header | str]:
+    """Headers, or what is wrong with the file; read by a few threads, since network disks answer slowly."""
+    with ThreadPoolExecutor(8) as pool:
+        remaining = iter(paths)
+        while some_paths := list(islice(remaining, portion)):
+            yield from pool.map(_header, some_paths)
 
 
 def _header(path: Path) -> Header | str:
@@ -189,6 +234,12 @@ def _header(path: Path) -> Header | str:
         return read_header(path)
     except UnreadableImage as error:
         return str(error)
+
+
+def _refuse_unreadable(messages: list[str]) -> None:
+    if messages:
+        more = f", and {len(messages) - 1} more such files" if messages[1:] else ""
+        raise ValueError(f"{messages[0]}{more}: mend or remove it")
 
 
 def _check_size(path_a: Path, a: Header, path_b: Path, b: Header) -> None:
@@ -203,6 +254,7 @@ def _check_size(path_a: Path, a: Header, path_b: Path, b: Header) -> None:
         )
 
 
-def _some(names: Sequence[str], limit: int = 10) -> str:
+def some(names: Sequence[str], limit: int = 10) -> str:
+    """The first names and how many more there are, for a message."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

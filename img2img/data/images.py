@@ -21,6 +21,7 @@ from torch import Tensor
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_PIXELS = 200_000_000  # a larger header is a mistake or an attack: a 3 MB PNG can ask for 8 GB
 ORIENTATION = 0x0112  # EXIF tag
+TITLE = 14  # height in pixels of the line of titles above a grid
 
 # EXIF orientation -> what makes the picture upright
 _UPRIGHT = {
@@ -182,17 +183,23 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return resized.reshape(height, width, image.shape[2])  # OpenCV drops a single channel's axis
 
 
-def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4, most: int = 512) -> np.ndarray:
+def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), gap: int = 4, most: int = 512) -> np.ndarray:
     """Lays pictures (H, W, C) out as a table on white: (rows, columns) -> (H', W', 3) uint8.
 
     Every column is as wide as its widest picture, every row as high as its highest; pictures with a side of over
-    ``most`` pixels are shrunk.
+    ``most`` pixels are shrunk. The columns' titles stand in a line above them, cut off where they are too long.
     """
     cells = [[cell(image, most) for image in row] for row in rows]
     widths = [max(row[i].shape[1] for row in cells if i < len(row)) for i in range(max(map(len, cells)))]
     heights = [max(image.shape[0] for image in row) for row in cells]
-    canvas = np.full((sum(heights) + gap * (len(heights) + 1), sum(widths) + gap * (len(widths) + 1), 3), 255, np.uint8)
-    top = gap
+    top = gap + (TITLE if titles else 0)
+    height, width = top + sum(heights) + gap * len(heights), sum(widths) + gap * (len(widths) + 1)
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    for i, title in enumerate(titles):
+        left = gap + sum(widths[:i]) + gap * i
+        place = np.full((TITLE, widths[i], 3), 255, np.uint8)
+        cv2.putText(place, title, (0, TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+        canvas[gap : gap + TITLE, left : left + widths[i]] = place
     for row, height in zip(cells, heights, strict=True):
         left = gap
         for image, width in zip(row, widths, strict=False):

@@ -13,9 +13,9 @@ from torch.utils.data import Dataset
 
 from img2img.data.folder import FolderPairs
 from img2img.data.images import UnreadableImage
-from img2img.data.options import DataConfig
-from img2img.data.toy import draw_pair
-from img2img.data.transforms import PairTransform, keyed_seed
+from img2img.data.options import DataConfig, Domain, Part, domains
+from img2img.data.toy import draw_pair, toy_split
+from img2img.data.transforms import Jitter, keyed_seed
 
 
 class PairSource(Protocol):
@@ -29,15 +29,12 @@ class PairSource(Protocol):
 class ToyPairs:
     """The embedded task as a source of pairs: A is a shoe's outline, B the shoe, drawn at ``size`` when asked for."""
 
-    LENGTHS = {"train": 2000, "val": 48, "test": 48}  # noqa: RUF012
-
-    def __init__(self, split: str, size: int) -> None:
-        if split not in self.LENGTHS:
-            raise ValueError(f"data split '{split}': the toy task has {', '.join(self.LENGTHS)}")
-        self.split, self.size = split, size
+    def __init__(self, splits: tuple[str, ...], size: int) -> None:
+        self.split, self.length = toy_split(splits)
+        self.size = size
 
     def __len__(self) -> int:
-        return self.LENGTHS[self.split]
+        return self.length
 
     def name(self, index: int) -> str:
         return f"shoe-{index:04d}"
@@ -52,7 +49,7 @@ class PairedDataset(Dataset[dict]):
 
     Args:
         config: the data options.
-        split: name of the part of the set.
+        part: which part of the set.
         augment: whether pictures are jittered and flipped as the options say, or only resized.
         seed: of the augmentation.
 
@@ -60,17 +57,22 @@ class PairedDataset(Dataset[dict]):
         ValueError: as FolderPairs; when sampling, if no pair of the set can be decoded.
     """
 
-    def __init__(self, config: DataConfig, split: str, *, augment: bool = False, seed: int = 0) -> None:
+    def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         load_size = config.load_size if augment else config.crop_size
         self.source: PairSource
         if config.toy:
-            self.source = ToyPairs(split, load_size)
+            self.source = ToyPairs(config.splits(part), load_size)
         elif config.root is None:
+            if config.root_a is not None:
+                raise ValueError(
+                    f"data.root_a {config.root_a}: two folders without pairs are for cyclegan; "
+                    "datasets/pair.py makes a data.root of two folders of partners"
+                )
             raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
         else:
-            self.source = FolderPairs(config.root, split, (config.channels_a, config.channels_b))
-        self.transform = PairTransform(load_size, config.crop_size, flip=augment and config.flip)
-        self.swap = config.direction == "BtoA"
+            self.source = FolderPairs(config.root, config.splits(part), (config.channels_a, config.channels_b))
+        self.transform = Jitter(load_size, config.crop_size, flip=augment and config.flip)
+        self.domains = domains(config.direction)
         self.seed = seed
 
     def __len__(self) -> int:
@@ -82,13 +84,29 @@ class PairedDataset(Dataset[dict]):
         for attempt in range(len(self)):
             chosen = (index + attempt) % len(self)
             try:
-                a, b = self.source.read(chosen)
+                pair = self.source.read(chosen)
                 break
             except UnreadableImage as error:
                 skipped.append(str(error))
         else:
             raise ValueError(f"no picture of the set can be decoded: {skipped[0]}")
-        a, b = self.transform(a, b, keyed_seed(self.seed, epoch, index))
-        source, target = (b, a) if self.swap else (a, b)
+        a, b = self.transform(keyed_seed(self.seed, epoch, index), *pair)
+        source, target = (a, b) if self.domains == ("a", "b") else (b, a)
         name = self.source.name(chosen)
         return {"input": source, "target": target, "name": name, "skipped": skipped}
+
+    def count(self, domain: Domain) -> int:
+        """Pictures of a domain."""
+        return len(self)
+
+    def name(self, domain: Domain, index: int) -> str:
+        """Name of a picture."""
+        return self.source.name(index)
+
+    def picture(self, domain: Domain, index: int) -> np.ndarray:
+        """One picture as it is translated and compared: (crop, crop, C). Raises UnreadableImage."""
+        return self.transform(0, *self.source.read(index))["ab".index(domain)]
+
+    def partner(self, domain: Domain, index: int) -> int | None:
+        """Index, in the other domain, of the picture that shows the same thing."""
+        return index

@@ -15,7 +15,7 @@ with the split's name and the index: sample i is the same shoe at any size, and 
 
 import colorsys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -23,6 +23,8 @@ import numpy as np
 
 Colour = tuple[float, float, float]  # RGB, 0 to 255
 Part = tuple[np.ndarray, Colour]  # a polygon (N, 2), filled
+
+LENGTHS = {"train": 2000, "val": 48, "test": 48}  # shoes of the splits that the toolkit uses
 
 _WHITE, _PALE, _GREY, _DARK = (255.0, 255, 255), (208.0, 204, 196), (198.0, 195, 190), (62.0, 52, 50)
 _GOLD, _CORK = (232.0, 186, 80), (208.0, 168, 120)
@@ -357,3 +359,11 @@ def draw_pair(index: int, split: str = "train", size: int = 128) -> tuple[np.nda
     """(outline, picture) of sample `index`: the input and the target, each (size, size, 3) uint8 RGB."""
     picture = draw_shoe(index, split, size)
     return draw_outline(picture), picture
+
+
+def toy_split(names: Sequence[str]) -> tuple[str, int]:
+    """The first of these splits that the embedded task has, and its number of shoes. Raises ValueError for none."""
+    for name in names:
+        if name in LENGTHS:
+            return name, LENGTHS[name]
+    raise ValueError(f"data split '{names[0]}': the toy task has {', '.join(LENGTHS)}")

@@ -1,4 +1,4 @@
-"""Resize, random crop and random flip, the same for both pictures of a pair.
+"""Resize, random crop and random flip, the same for all pictures that belong together.
 
 Isola et al., arXiv 1611.07004, Appendix 6.2: random jitter is a resize to 286x286 and a random crop back to 256x256;
 mirroring is the flip. Enlarging is bicubic and shrinking averages areas; the reference code's PIL bicubic differs from
@@ -22,13 +22,13 @@ def keyed_seed(*key: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=4).digest(), "little")
 
 
-class PairTransform:
-    """(A, B), each (H, W, C) -> (A, B), each (crop_size, crop_size, C): the same geometry for both.
+class Jitter:
+    """Pictures (H, W, C) -> (crop_size, crop_size, C): of one geometry for all that are given together.
 
     Args:
         load_size: side that a picture is resized to first, in pixels.
         crop_size: side of the random crop, in pixels; load_size == crop_size keeps all of it.
-        flip: whether half of the pairs are mirrored left to right.
+        flip: whether half of the calls mirror left to right.
     """
 
     def __init__(self, load_size: int, crop_size: int, flip: bool) -> None:
@@ -39,11 +39,12 @@ class PairTransform:
             steps.append(A.RandomCrop(crop_size, crop_size))
         if flip:
             steps.append(A.HorizontalFlip(p=0.5))
-        self.compose = A.Compose(steps, additional_targets={"b": "image"})
+        self.compose = A.Compose(steps, additional_targets={"image1": "image"})
 
-    def __call__(self, a: np.ndarray, b: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, seed: int, *pictures: np.ndarray) -> list[np.ndarray]:
+        """At most two pictures of one size."""
+        names = ("image", "image1")[: len(pictures)]
         self.compose.set_random_seed(seed)
-        out = self.compose(image=a, b=b)
+        out = self.compose(**dict(zip(names, pictures, strict=True)))
         # resizing drops the channel axis of a one-channel picture
-        a, b = (x[:, :, None] if x.ndim == 2 else x for x in (out["image"], out["b"]))
-        return a, b
+        return [out[name][:, :, None] if out[name].ndim == 2 else out[name] for name in names]

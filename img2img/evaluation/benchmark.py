@@ -211,7 +211,7 @@ def _loader_speed(options: BenchmarkOptions, root: str) -> float:
 
 def _inference_speed(options: BenchmarkOptions) -> float:
     config = _config(options, "unused")
-    translate = Translator(Pix2Pix(config.model, (3, 3)), config, choose_device(None))
+    translate = Translator(Pix2Pix(config.model, config.data.channels), config, choose_device(None))
     picture = draw_pair(0, "val", options.size)[0]
     translate(picture)
     began = time.perf_counter()

@@ -1,12 +1,13 @@
 """Distances between a run's outputs and the true pictures of its validation set, beside two answers without learning.
 
-What can't beat the mean training picture or the untouched input has learnt nothing.
+What can't beat the mean training picture or the untouched input has learnt nothing. A run that learnt both directions
+is also measured by its cycle: how far a picture is from its way there and back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import kornia.metrics
 import numpy as np
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from img2img.data.images import to_channels
-from img2img.data.paired import PairedDataset
+from img2img.data import dataset_class
+from img2img.data.images import UnreadableImage, to_channels
+from img2img.data.options import Domain, domains
 from img2img.inference.translator import Translator
 
 MOST_FOR_MEAN = 2000  # training pictures, evenly spaced, that the mean picture is made of
@@ -34,30 +36,47 @@ class PixelScores:
     ssim: float
 
 
-def pixel_scores(translator: Translator) -> dict[str, PixelScores]:
-    """Scores of "output", "input" (the picture untouched) and "mean training picture" on the run's validation set.
+def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, PixelScores]:
+    """Scores on the run's validation set, at the size that it was trained with.
 
-    Pictures are compared at the size that the run was trained with.
+    Of "output", "input" (the picture untouched) and "mean training picture" against the true picture, where the set
+    knows it, and of "cycle", the output translated back, against the input, where the run learnt both directions.
+
+    Args:
+        translator: of the run, in the direction to measure.
+        paired: whether validation pictures of one name are partners although the run's options don't say so.
 
     Raises:
-        ValueError: the run's data can't be found.
+        ValueError: the run's data can't be found, or there is nothing to compare with.
     """
-    data = translator.config.data
-    pairs = PairedDataset(data, data.val_split)
-    mean = _mean_target(PairedDataset(data, data.train_split))
-    answers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "output": translator,
-        "input": lambda picture: to_channels(picture, data.channels[1]),
-        "mean training picture": lambda _: mean,
-    }
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in answers}
-    for index in tqdm(range(len(pairs)), unit="picture", disable=None):
-        sample = pairs[0, index]
-        if sample["skipped"]:
+    data = replace(translator.config.data, val_paired=paired or translator.config.data.val_paired)
+    pictures = dataset_class(translator.model.dataset)(data, "val")
+    source, target = domains(translator.direction)
+    back = translator.reversed() if translator.model.two_way else None
+    mean = None
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for index in tqdm(range(pictures.count(source)), unit="picture", disable=None):
+        try:
+            picture = pictures.picture(source, index)
+            partner = pictures.partner(source, index)
+            truth = None if partner is None else pictures.picture(target, partner)
+        except UnreadableImage:
             continue
-        picture, target = (sample["input"], sample["target"])
-        for name, answer in answers.items():
-            found[name].append(_compare(answer(picture), target))
+        top = np.iinfo(picture.dtype).max
+        output = translator(picture / np.float32(top))  # floats, so that the way back is not rounded
+        pairs = {}
+        if truth is not None:
+            if mean is None:
+                mean = _mean_picture(dataset_class(translator.model.dataset)(data, "train"), target)
+            untouched = to_channels(picture, translator.channels[1])
+            written = np.rint(output * top).astype(picture.dtype)
+            pairs = {"output": (written, truth), "input": (untouched, truth), "mean training picture": (mean, truth)}
+        if back:
+            pairs["cycle"] = back(output), picture
+        for name, (answer, goal) in pairs.items():
+            found.setdefault(name, []).append(_compare(answer, goal))
+    if not found:
+        raise ValueError(f"run {translator.config.name}: no validation picture can be read")
     return {name: PixelScores(*np.mean(scores, axis=0).tolist()) for name, scores in found.items()}
 
 
@@ -70,15 +89,20 @@ def _compare(picture: np.ndarray, target: np.ndarray) -> tuple[float, float, flo
 
 
 def _unit(picture: np.ndarray) -> Tensor:
-    """(H, W, C) integers -> (1, C, H, W) in [0, 1]."""
-    return torch.from_numpy(picture / np.iinfo(picture.dtype).max).permute(2, 0, 1)[None].float()
+    """(H, W, C) integers, or floats in [0, 1] -> (1, C, H, W) in [0, 1]."""
+    top = np.iinfo(picture.dtype).max if picture.dtype.kind == "u" else 1
+    return torch.from_numpy(picture / top).permute(2, 0, 1)[None].float()
 
 
-def _mean_target(pairs: PairedDataset) -> np.ndarray:
-    """The mean picture of the targets, (H, W, C)."""
-    indices = range(0, len(pairs), max(1, len(pairs) // MOST_FOR_MEAN))
-    first = pairs[0, 0]["target"]
-    total = np.zeros(first.shape, np.float64)
-    for index in indices:
-        total += pairs[0, index]["target"]
-    return np.rint(total / len(indices)).astype(first.dtype)
+def _mean_picture(pictures: Any, domain: Domain) -> np.ndarray:
+    """The mean training picture of a domain, (H, W, C) in [0, 1]."""
+    count = pictures.count(domain)
+    total, summed = np.zeros(1), 0
+    for index in range(0, count, max(1, count // MOST_FOR_MEAN)):
+        try:
+            picture = pictures.picture(domain, index)
+        except UnreadableImage:
+            continue
+        total = total + picture / np.iinfo(picture.dtype).max
+        summed += 1
+    return total / summed

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from img2img.data import dataset_class
 from img2img.data.folder import list_images
 from img2img.data.images import UnreadableImage, cell, grid, read_image, write_image
+from img2img.data.options import domains
 from img2img.inference.translator import Translator
 
 ROWS = 8  # of a contact sheet
@@ -22,7 +23,9 @@ Job = tuple[str, np.ndarray, np.ndarray | None]
 """Name of the output file below the output folder, input (H, W, C), target or None."""
 
 
-def translate_files(translator: Translator, source: Path | None, output: Path, samples: int = 0, seed: int = 0) -> int:
+def translate_files(
+    translator: Translator, source: Path | None, output: Path, samples: int = 0, seed: int = 0, cycle: bool = False
+) -> int:
     """Writes ``output/NAME.png`` for every picture, and ``output/grids/``: input | output(s) | target.
 
     Args:
@@ -32,13 +35,16 @@ def translate_files(translator: Translator, source: Path | None, output: Path, s
         output: the folder to write to.
         samples: 0 for the one answer; N writes N answers for each picture, NAME_1.png to NAME_N.png, by dropout.
         seed: of the first answer.
+        cycle: whether the grids show input | output | the output translated back | target.
 
     Returns:
         How many files could not be read; each was named on standard error.
 
     Raises:
-        ValueError: ``samples`` is negative, ``source`` is missing or holds no picture, or ``output`` can't be written.
+        ValueError: ``samples`` is negative, ``source`` is missing or holds no picture, ``output`` can't be written, or
+            ``cycle`` of a run that learnt one direction only.
     """
+    back = translator.reversed() if cycle else None
     if samples < 0:
         raise ValueError(f"--samples {samples}: must not be negative")
     if not 0 <= seed < 2**63 - samples:
@@ -57,8 +63,10 @@ def translate_files(translator: Translator, source: Path | None, output: Path, s
         for i, answer in enumerate(answers, 1):
             write_image(path.with_name(f"{path.stem}_{i}{path.suffix}") if samples else path, answer)
         translated += 1
-        row = [picture, *answers] if target is None else [picture, *answers, target]
-        rows.append([cell(image) for image in row])
+        row = [picture, *answers]
+        if back:
+            row.append(back(answers[0], seed))
+        rows.append([cell(image) for image in (row if target is None else [*row, target])])
         if len(rows) == ROWS:
             _write_grid(output, rows, translated)
             rows = []
@@ -72,20 +80,22 @@ def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int) -> None:
 
 
 def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableImage]]:
-    data = translator.config.data
-    pairs = dataset_class(translator.model.dataset)(data, data.val_split)
-    names = Counter(pairs.source.name(i) for i in range(len(pairs)))
+    pictures = dataset_class(translator.model.dataset)(translator.config.data, "val")
+    source, target = domains(translator.direction)
+    count = pictures.count(source)
+    names = Counter(pictures.name(source, i) for i in range(count))
 
     def jobs() -> Iterator[Job | UnreadableImage]:
-        for i in range(len(pairs)):
-            sample = pairs[0, i]
-            if sample["skipped"]:
-                yield UnreadableImage(sample["skipped"][0])
-                continue
-            twice = f"-{i}" if names[sample["name"]] > 1 else ""
-            yield f"{sample['name']}{twice}.png", sample["input"], sample["target"]
+        for i in range(count):
+            name, partner = pictures.name(source, i), pictures.partner(source, i)
+            twice = f"-{i}" if names[name] > 1 else ""
+            try:
+                truth = None if partner is None else pictures.picture(target, partner)
+                yield f"{name}{twice}.png", pictures.picture(source, i), truth
+            except UnreadableImage as error:
+                yield error
 
-    return len(pairs), jobs()
+    return count, jobs()
 
 
 def _given(translator: Translator, source: Path, output: Path) -> tuple[int, Iterable[Job | UnreadableImage]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,6 +14,7 @@ from torch import nn
 from img2img.checkpoint import find_checkpoint, load_network
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.images import normalise, resize, to_array, to_channels
+from img2img.data.options import Direction, domains, opposite
 from img2img.models import model_class
 from img2img.models.base import Model
 from img2img.runs import find_run
@@ -37,9 +39,10 @@ class Translator:
         training_size: whether a picture is resized to the size that the run was trained with, and its answer back.
             Without, it is translated as it is, but a network knows things at the scale of its training, and a U-Net
             whose innermost level was 1x1 knows no other size well.
+        direction: AtoB or BtoA; unset, the run's own. Only a model that learnt both, as CycleGAN does, has another.
 
     Raises:
-        ValueError: ``dropout`` of a run that has none: every answer would be the same.
+        ValueError: ``dropout`` of a run that has none: every answer would be the same; a ``direction`` it never learnt.
     """
 
     def __init__(
@@ -50,7 +53,15 @@ class Translator:
         norm_policy: NormPolicy = "running",
         dropout: bool = False,
         training_size: bool = False,
+        direction: Direction | None = None,
     ) -> None:
+        own = config.data.direction
+        if direction not in (None, own) and not model.two_way:
+            raise ValueError(
+                f"--direction {direction}: run {config.name} learnt {own} only, as {config.model.name} does; "
+                f"train another one with --data.direction {direction}"
+            )
+        self.direction: Direction = direction or own
         self.model, self.config, self.device = model, config, torch.device(device)
         self.training_size = training_size
         self.dropout = False
@@ -70,7 +81,33 @@ class Translator:
     @property
     def channels(self) -> tuple[int, int]:
         """Channels of the input and of the output."""
-        return self.config.data.channels
+        source, target = domains(self.direction)
+        return self.config.data.channels[source], self.config.data.channels[target]
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Those that the run learnt, the one of this translator first."""
+        return (self.direction, opposite(self.direction)) if self.model.two_way else (self.direction,)
+
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        assert self.checkpoint is not None, "this translator was not loaded from a run"
+        return self.checkpoint.parents[1]
+
+    @property
+    def results(self) -> Path:
+        """Where translated pictures go unless told: below the run, by step, and by direction where it has two."""
+        folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
+        return folder / self.direction if self.model.two_way else folder
+
+    def reversed(self) -> Translator:
+        """The same run's translator of the other direction. Raises ValueError if it learnt one only."""
+        if not self.model.two_way:
+            raise ValueError(f"--cycle: run {self.config.name} learnt {self.direction} only, so there is no way back")
+        other = copy.copy(self)  # the networks are shared
+        other.direction = opposite(self.direction)
+        return other
 
     def __call__(self, picture: Picture, seed: int = 0) -> Picture:
         """Translates one picture.
@@ -91,15 +128,15 @@ class Translator:
         if self.training_size:
             image = resize(image, self.config.data.crop_size, self.config.data.crop_size)
         height, width = image.shape[:2]
-        top, left = (-height % self.model.stride) // 2, (-width % self.model.stride) // 2
-        pad = ((top, -height % self.model.stride - top), (left, -width % self.model.stride - left), (0, 0))
-        padded = np.pad(image, pad, mode="reflect")  # multiples of the stride
+        more_high, more_wide = self.model.padded(height) - height, self.model.padded(width) - width
+        top, left = more_high // 2, more_wide // 2
+        padded = np.pad(image, ((top, more_high - top), (left, more_wide - left), (0, 0)), mode="reflect")
         pixels = normalise(torch.from_numpy(padded)[None].to(self.device)).contiguous()  # (1, C, H', W')
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.inference_mode(), torch.random.fork_rng(devices, enabled=self.dropout):
             if self.dropout:
                 torch.manual_seed(seed)
-            output = self.model.generate({"input": pixels})["output"][0]
+            output = self.model.generate({"input": pixels}, self.direction)["output"][0]
         output = output[:, top : top + height, left : left + width]
         answer = to_array(output, picture.dtype)
         if self.training_size:
@@ -114,6 +151,7 @@ def load_translator(
     norm_policy: NormPolicy = "running",
     dropout: bool = False,
     training_size: bool = False,
+    direction: Direction | None = None,
 ) -> Translator:
     """The translator of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
 
@@ -121,7 +159,7 @@ def load_translator(
         run: "runs/edges2shoes", or "edges2shoes".
         checkpoint: a step, or "latest".
         device: "cpu", "cuda", ...; the GPU if there is one, unless told.
-        norm_policy, dropout, training_size: see Translator.
+        norm_policy, dropout, training_size, direction: see Translator.
 
     Raises:
         ValueError: there is no such run, checkpoint or device, or the checkpoint is damaged.
@@ -140,7 +178,7 @@ def load_translator(
             raise ValueError(
                 f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
             ) from error
-    translator = Translator(model, config, choose_device(device), norm_policy, dropout, training_size)
+    translator = Translator(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
     translator.checkpoint = path
     return translator
 

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from img2img.data.options import Direction
+
 Batch = dict[str, Any]
 Images = dict[str, Tensor]
 Terms = dict[str, Tensor]
@@ -24,7 +26,10 @@ class Model(nn.Module):
 
     Args:
         config: the model's own options, an instance of its nested dataclass ``Config``.
-        channels: of the two sides of the data, after its direction: (input, target).
+        channels: of the pictures of a batch, by their key (a mapping of names to numbers).
+
+    Raises:
+        ValueError: options and channels that exclude each other.
     """
 
     Config: ClassVar[type]
@@ -37,8 +42,16 @@ class Model(nn.Module):
     """Attribute names of its discriminators."""
     update_order: ClassVar[tuple[Side, Side]]
     """Which side steps first, as its paper has it."""
+    pools: ClassVar[tuple[str, ...]] = ()
+    """Attribute names of its image pools, which each process fills for itself."""
+    two_way: ClassVar[bool] = False
+    """Whether it learns both directions at once, whatever that of the data is."""
     columns: ClassVar[tuple[str, ...]]
-    """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``generate`` returns."""
+    """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``samples`` returns."""
+
+    @classmethod
+    def resolve(cls, config: Any, size: int) -> None:
+        """Fills in what ``config`` leaves to the size of the training pictures, size x size pixels."""
 
     def forward(self, batch: Batch) -> Images:
         """Makes every picture of this step once, so that both sides judge the same ones."""
@@ -55,13 +68,19 @@ class Model(nn.Module):
         """As ``discriminator_loss``, for the generators' turn."""
         raise NotImplementedError
 
-    def generate(self, batch: Batch) -> Images:
-        """Inference: needs no more of the batch than ``input``, and returns ``output`` at least."""
+    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
+        """Inference: needs no more of the batch than ``input``, and returns ``output`` at least.
+
+        ``direction`` is meant for models that are ``two_way``; the others know one only.
+        """
         raise NotImplementedError
 
-    @property
-    def stride(self) -> int:
-        """What both sides of a generator's input must be multiples of, in pixels."""
+    def samples(self, batch: Batch) -> Images:
+        """The pictures of a sample grid that are not in the batch."""
+        return self.generate(batch)
+
+    def padded(self, side: int) -> int:
+        """The smallest side, in pixels, that a generator takes and that is not below ``side``."""
         raise NotImplementedError
 
     def check_size(self, size: int) -> None:

@@ -8,12 +8,14 @@ Official code: phillipi/pix2pix (Lua) and junyanz/pytorch-CycleGAN-and-pix2pix. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from img2img.data.options import Direction
 from img2img.losses import GanLoss, discriminator_gan_loss, discriminator_statistics, generator_gan_loss
 from img2img.models.base import Batch, Images, Model, Terms
 from img2img.networks.blocks import Norm, Upsample
@@ -66,10 +68,10 @@ class Pix2Pix(Model):
     update_order = ("discriminator", "generator")
     columns = ("input", "output", "target")
 
-    def __init__(self, config: Config, channels: tuple[int, int]) -> None:
+    def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
         self.config = config
-        c_in, c_out = channels
+        c_in, c_out = channels["input"], channels["target"]
         self.generator = UNet(
             c_in, c_out, config.num_downs, config.ngf, config.norm, config.dropout, config.upsample, config.init_gain
         )
@@ -99,21 +101,21 @@ class Pix2Pix(Model):
         """D's logits on a pair, one a patch: (B, C_in, H, W), (B, C_out, H, W) -> (B, 1, h, w)."""
         return self.discriminator(torch.cat([source, picture], dim=1))  # (B, C_in + C_out, H, W)
 
-    def generate(self, batch: Batch) -> Images:
+    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
         return {"output": self.generator(batch["input"])}
 
-    @property
-    def stride(self) -> int:
-        return 2**self.config.num_downs
+    def padded(self, side: int) -> int:
+        return -(-side // self.generator.stride) * self.generator.stride
 
     def check_size(self, size: int) -> None:
-        if size % self.stride:
+        stride = self.generator.stride
+        if size % stride:
             fitting = (size & -size).bit_length() - 1  # how often 2 divides it
             raise ValueError(
-                f"data.crop_size {size} is no multiple of 2^model.num_downs = {self.stride}: "
+                f"data.crop_size {size} is no multiple of 2^model.num_downs = {stride}: "
                 f"set model.num_downs {fitting} or another data.crop_size"
                 if fitting >= 2
-                else f"data.crop_size {size}: must be a multiple of 2^model.num_downs = {self.stride}"
+                else f"data.crop_size {size}: must be a multiple of 2^model.num_downs = {stride}"
             )
         smallest = self.discriminator.smallest_input
         if size < smallest:

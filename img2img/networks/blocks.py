@@ -51,14 +51,20 @@ def downsample(in_channels: int, out_channels: int, norm: Norm, *, bias: bool, s
     )
 
 
-def upsample(in_channels: int, out_channels: int, *, bias: bool, mode: Upsample) -> nn.Module:
+def upsample(
+    in_channels: int, out_channels: int, *, bias: bool, mode: Upsample, kernel_size: Literal[3, 4] = 4
+) -> nn.Module:
     """Doubles the resolution, no norm or activation: (B, in, H, W) -> (B, out, 2H, 2W).
 
-    ``deconv`` is the papers' transposed 4x4 convolution. ``resize`` enlarges by nearest neighbour and convolves 3x3,
-    which has no checkerboard artefacts (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016).
+    ``deconv`` is the papers' transposed convolution, 4x4 in U-Nets and 3x3 in ResNets. ``resize`` enlarges by nearest
+    neighbour and convolves 3x3, which has no checkerboard artefacts (Odena et al., "Deconvolution and Checkerboard
+    Artifacts", Distill 2016).
     """
     if mode == "deconv":
-        return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1, bias=bias)
+        odd = kernel_size % 2  # an odd kernel leaves the last row and column out
+        return nn.ConvTranspose2d(
+            in_channels, out_channels, kernel_size, stride=2, padding=1, output_padding=odd, bias=bias
+        )
     return nn.Sequential(
         nn.Upsample(scale_factor=2, mode="nearest"),
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=bias),

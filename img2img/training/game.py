@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from img2img.checkpoint import load_network
 from img2img.config import Config
 from img2img.data.transforms import keyed_seed
+from img2img.image_pool import ImagePool
 from img2img.models import model_class
 from img2img.models.base import Batch, Images, Side
 from img2img.training.average import Average
@@ -43,6 +45,8 @@ class Game:
         torch.manual_seed(keyed_seed(self.seed, "weights"))
         self.model = model_class(config.model.name)(config.model, config.data.channels)
         self.model.check_size(config.data.crop_size)
+        self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
+        self.clip_d = config.optim.clip_d
         self.model.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.names: dict[Side, tuple[str, ...]] = {
             "discriminator": self.model.discriminators,
@@ -119,9 +123,18 @@ class Game:
                 told |= self._gradient_norms(side)
             self.optimizers[side].step()
             self.optimizers[side].zero_grad()
+            if side == "discriminator" and self.clip_d:
+                self._clip_weights()
         for name, average in self.averages.items():
             average.update(self.networks[name])
         return told
+
+    @torch.no_grad()
+    def _clip_weights(self) -> None:
+        """Clamps the discriminators' weights, and so their slope (Arjovsky et al., arXiv 1701.07875, Algorithm 1)."""
+        weights: list[Tensor] = [p for name in self.names["discriminator"] for p in self.networks[name].parameters()]
+        torch._foreach_clamp_min_(weights, -self.clip_d)
+        torch._foreach_clamp_max_(weights, self.clip_d)
 
     def _gradient_norms(self, side: Side) -> dict[str, Tensor]:
         """The L2 norm of the gradient of each network of a side."""
@@ -168,8 +181,10 @@ class Game:
         return bool(torch.cat(found).all())
 
     def state(self) -> dict[str, Any]:
-        """What, beside the weights, the next step depends on."""
+        """What, beside the weights, the next step depends on. All processes call it; the first one's is whole."""
+        pools = {name: pool.state() for name, pool in self.pools.items()}
         return {
+            "pools": gather_object([pools]) if pools else [],  # one of each process
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
             "updates": {name: average.updates for name, average in self.averages.items()},
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
@@ -191,6 +206,12 @@ class Game:
             optimizer.load_state_dict(state["optimizers"][side])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+        # Checkpoints written before there were pools have no such entry
+        if len(saved := state.get("pools", [])) == self.accelerator.num_processes:
+            for name, pool in saved[self.accelerator.process_index].items():
+                self.pools[name].restore(pool)
+        elif saved:
+            self.accelerator.print(f"the image pools were of {len(saved)} processes: they begin anew, empty")
 
 
 def _load(network: nn.Module, path: Path, name: str) -> None:

@@ -83,8 +83,8 @@ class Trainer:
     def __init__(self, config: Config, run: Path) -> None:
         self.config, self.run = config, run
         dataset = dataset_class(model_class(config.model.name).dataset)
-        self.train_set = dataset(config.data, config.data.train_split, augment=True, seed=config.train.seed)
-        self.val_set = dataset(config.data, config.data.val_split)
+        self.train_set = dataset(config.data, "train", augment=True, seed=config.train.seed)
+        self.val_set = dataset(config.data, "val")
         # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
@@ -230,10 +230,11 @@ class Trainer:
         with self.game.inference():
             for index in sorted({round(i * last / (SAMPLES - 1)) for i in range(SAMPLES)}):
                 batch = to_device(collate([self.val_set[0, index]]), self.device, self.game.memory_format)
-                pictures = {**batch, **self.game.model.generate(batch)}
-                rows.append([to_array(pictures[name][0], np.uint8) for name in self.game.model.columns])
+                pictures = {**batch, **self.game.model.samples(batch)}
+                columns = [name for name in self.game.model.columns if name in pictures]
+                rows.append([to_array(pictures[name][0], np.uint8) for name in columns])
         assert self.logger is not None
-        self.logger.sample(self.step, grid(rows))
+        self.logger.sample(self.step, grid(rows, columns))
 
     def save(self) -> None:
         """Writes a checkpoint of this step; a run whose losses or weights are not finite stops here instead."""
@@ -241,9 +242,9 @@ class Trainer:
         # Losses are of the weights before the update; those after it may be worse. All processes hold the same ones.
         weights = 0.0 if self.game.is_finite() else math.nan
         self._stop_unless_finite({name: value.item() for name, value in sums.items()} | {"loss/weights": weights})
+        state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
+        state |= {"sums": sums, "summed": self.summed}
         if self.accelerator.is_main_process:
-            state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
-            state |= {"sums": sums, "summed": self.summed}
             keep = self.config.train.keep_checkpoints
             self.checkpoint = save_checkpoint(
                 self.run, self.step, self.game.weights(), state, self.config.to_yaml(), keep
@@ -261,10 +262,8 @@ class Trainer:
             self.accelerator.print(note)
         theirs = load_config(path / CONFIG_FILE)
         fixed = [(f"model.{key}", vars(theirs.model).get(key), value) for key, value in vars(self.config.model).items()]
-        fixed += [
-            (f"data.{key}", getattr(theirs.data, key), getattr(self.config.data, key))
-            for key in ("direction", "channels_a", "channels_b")
-        ]
+        keys = ("channels_a", "channels_b") if self.game.model.two_way else ("direction", "channels_a", "channels_b")
+        fixed += [(f"data.{key}", getattr(theirs.data, key), getattr(self.config.data, key)) for key in keys]
         for key, before, now in fixed:
             if before != now:
                 raise ValueError(f"{key} {now}: {path} was trained with {before}; keep that")

@@ -20,7 +20,7 @@ def test_layouts(tmp_path: Path, layout: str) -> None:
         else:  # B sorts in another order by its suffixes, and pairs by stem all the same
             write(tmp_path / f"{layout}" / f"{i}.png", a)
             write(tmp_path / f"{layout[:-1]}B" / f"{i}.{'tif' if i == 0 else 'png'}", b)
-    pairs = FolderPairs(str(tmp_path), "train", RGB)
+    pairs = FolderPairs(str(tmp_path), ["train"], RGB)
     assert [pairs.name(i) for i in range(len(pairs))] == ["0", "1", "2"]
     for i in range(3):
         for found, drawn in zip(pairs.read(i), drawn_pair(i), strict=True):
@@ -31,13 +31,13 @@ def test_subfolders_pair_by_their_path(tmp_path: Path) -> None:
     for side in "AB":
         for name in ("x/1.png", "y/1.png"):
             write(tmp_path / f"train{side}" / name, drawn_pair(ord(side) + ord(name[0]))[0])
-    assert find_files(tmp_path, "train").b == ["x/1.png", "y/1.png"]
+    assert find_files(tmp_path, ["train"]).b == ["x/1.png", "y/1.png"]
 
 
 def test_hidden_files_are_passed_over(paired_root: Path) -> None:
     (paired_root / "train" / "._0.png").write_bytes(b"finder")
     (paired_root / "train" / "notes.txt").touch()
-    assert len(find_files(paired_root, "train").a) == 6
+    assert len(find_files(paired_root, ["train"]).a) == 6
 
 
 def test_channels_and_depth(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_channels_and_depth(tmp_path: Path) -> None:
     write(tmp_path / "trainB" / "0.png", np.full((8, 8, 3), 1000, np.uint16))
     write(tmp_path / "trainA" / "1.png", np.full((8, 8, 3), 7, np.uint8))
     write(tmp_path / "trainB" / "1.png", np.full((8, 8, 3), 100, np.uint8))
-    pairs = FolderPairs(str(tmp_path), "train", (1, 4))
+    pairs = FolderPairs(str(tmp_path), ["train"], (1, 4))
     shapes = [(a.shape, a.dtype, b.shape, b.dtype) for a, b in (pairs.read(0), pairs.read(1))]
     assert shapes[0] == shapes[1] == ((8, 8, 1), np.uint8, (8, 8, 4), np.uint16)
     assert pairs.read(1)[1][0, 0].tolist() == [25700, 25700, 25700, 65535]  # one 16-bit file lifts its side
@@ -53,7 +53,7 @@ def test_channels_and_depth(tmp_path: Path) -> None:
 
 def errors(root: Path, split: str = "train") -> str:
     with pytest.raises(ValueError, match=r".") as error:
-        FolderPairs(str(root), split, RGB)
+        FolderPairs(str(root), [split], RGB)
     assert "\n" not in str(error.value)
     return str(error.value)
 

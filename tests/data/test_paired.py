@@ -1,6 +1,7 @@
 """Samples: geometry, keys, direction, files found broken later; and the batches that are made of them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from img2img.config import Config
 from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
 from img2img.data.options import DataConfig
 from img2img.data.paired import PairedDataset
-from img2img.data.transforms import PairTransform, keyed_seed
+from img2img.data.transforms import Jitter, keyed_seed
 from tests.conftest import drawn_pair, in_order, write
 
 
@@ -21,10 +22,10 @@ def same(a: dict, b: dict) -> bool:
 
 def test_transforms_keep_a_and_b_aligned() -> None:
     a = drawn_pair(0, 40, 40)[0]
-    transform = PairTransform(48, 32, flip=True)
+    transform = Jitter(48, 32, flip=True)
     seen = set()
     for seed in range(20):
-        x, y = transform(a, a.copy(), seed)
+        x, y = transform(seed, a, a.copy())
         assert np.array_equal(x, y)
         assert x.shape == (32, 32, 3)
         seen.add(x.tobytes())
@@ -34,21 +35,21 @@ def test_transforms_keep_a_and_b_aligned() -> None:
 def test_transforms_take_different_depths_and_channels() -> None:
     a = np.random.default_rng(0).integers(0, 255, (20, 20, 1), np.uint8)
     b = np.repeat(a.astype(np.uint16) * 257, 4, axis=2)
-    x, y = PairTransform(24, 16, flip=True)(a, b, 3)
+    x, y = Jitter(24, 16, flip=True)(3, a, b)
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((16, 16, 1), np.uint8, (16, 16, 4), np.uint16)
     assert np.abs(y[:, :, :1] / 257 - x).max() <= 1
 
 
 def test_shrinking_averages_areas() -> None:
     board = (np.indices((32, 32)).sum(0) % 2 * 255).astype(np.uint8)[:, :, None].repeat(3, 2)
-    x, _ = PairTransform(16, 16, flip=False)(board, board, 0)
+    x, _ = Jitter(16, 16, flip=False)(0, board, board)
     assert np.abs(x.astype(int) - 127).max() <= 1  # bicubic without antialiasing would keep a pattern
 
 
 def test_flip_mirrors_half_of_the_pairs() -> None:
     a = drawn_pair(1)[0]
-    transform = PairTransform(20, 20, flip=True)
-    flipped = sum(np.array_equal(transform(a, a, seed)[0], a[:, ::-1]) for seed in range(200))
+    transform = Jitter(20, 20, flip=True)
+    flipped = sum(np.array_equal(transform(seed, a, a)[0], a[:, ::-1]) for seed in range(200))
     assert 70 < flipped < 130
 
 
@@ -62,7 +63,12 @@ def test_direction_swaps_the_sides(tiny: Callable[..., Config]) -> None:
     back = PairedDataset(tiny(data={"direction": "BtoA"}).data, "val")[0, 0]
     assert np.array_equal(forth["input"], back["target"])
     assert np.array_equal(forth["target"], back["input"])
-    assert DataConfig(direction="BtoA", channels_a=1, channels_b=4).channels == (4, 1)
+    assert DataConfig(direction="BtoA", channels_a=1, channels_b=4).channels == {
+        "a": 1,
+        "b": 4,
+        "input": 4,
+        "target": 1,
+    }
 
 
 def test_augmentation_is_keyed_by_epoch_and_index(tiny: Callable[..., Config]) -> None:
@@ -91,7 +97,7 @@ def test_toy_needs_no_files_and_has_disjoint_splits() -> None:
     assert (len(train), len(val)) == (2000, 48)
     assert not same(train[0, 0], val[0, 0])
     with pytest.raises(ValueError, match="train, val, test"):
-        PairedDataset(config, "nope")
+        PairedDataset(replace(config, val_split="nope"), "val")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,7 @@ from PIL import Image
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "fetch.py"
 COUNTS = {"train": 3, "val": 2}
+UNPAIRED = {"trainA": 3, "trainB": 2, "testA": 1, "testB": 1}
 
 
 class Server(ThreadingHTTPServer):
@@ -100,6 +102,10 @@ def fetch(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setitem(
         module.SETS, "facades", module.PublicSet(facades.source, "photo", "label", facades.task, COUNTS)
     )
+    for name in ("horse2zebra", "cyclegan-maps"):
+        real = module.SETS[name]
+        small = module.unpaired(real.source, real.a, real.b, tuple(UNPAIRED.values()), real.task)
+        monkeypatch.setitem(module.SETS, name, small)
     yield module
     sys.modules.pop("_common", None)
 
@@ -120,6 +126,18 @@ def pack(counts: dict[str, int], top: str = "facades", extra: str = "") -> bytes
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def pack_zip(counts: dict[str, int], top: str = "horse2zebra", extra: str = "") -> bytes:
+    """A .zip of `top`/FOLDER/N.jpg, and one more member named `extra`."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{top}/", b"")
+        for name in [f"{top}/{folder}/{index}.jpg" for folder, count in counts.items() for index in range(count)]:
+            archive.writestr(name, picture())
+        if extra:
+            archive.writestr(extra, picture())
     return file.getvalue()
 
 
@@ -225,14 +243,12 @@ def test_an_archive_that_is_already_there_is_not_downloaded_again(fetch, server,
 
 def test_http_errors_and_unreachable_hosts(fetch, server, tmp_path, capsys):
     to = ["facades", "--to", tmp_path, "--url"]
-    refused(
-        fetch, capsys, [*to, server.url("missing")], server.url("missing"), "404 Not Found", "--archive FILE.tar.gz"
-    )
+    refused(fetch, capsys, [*to, server.url("missing")], server.url("missing"), "404 Not Found", "--archive FILE")
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, but nobody listens
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/set.tar.gz"
-        refused(fetch, capsys, [*to, url], f"cannot reach {url}", "refused", "--archive FILE.tar.gz")
-    refused(fetch, capsys, [*to, f"http://{'x' * 70}/"], "cannot reach", "--archive FILE.tar.gz")
+        refused(fetch, capsys, [*to, url], f"cannot reach {url}", "refused", "--archive FILE")
+    refused(fetch, capsys, [*to, f"http://{'x' * 70}/"], "cannot reach", "--archive FILE")
     refused(fetch, capsys, [*to, "file:///set.tar.gz"], "--url file:///set.tar.gz", "--archive FILE")
     assert names(tmp_path) == []
 
@@ -283,10 +299,119 @@ def test_a_wrong_number_of_pictures(fetch, tmp_path, capsys, counts, top):
     assert names(tmp_path / "to") == []
 
 
+@pytest.mark.parametrize("manner", ["range", "plain"])
+def test_an_unpaired_set_is_continued_and_unpacked(fetch, server, tmp_path, capsys, manner):
+    server.data = pack_zip(UNPAIRED, extra="__MACOSX/horse2zebra/trainA/._0.jpg")
+    (tmp_path / "horse2zebra.zip.part").write_bytes(server.data[:100])
+    assert fetch.main(["horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)]) == 0
+    assert server.ranges == ["bytes=100-"]
+    assert names(tmp_path) == ["horse2zebra"]
+    assert names(tmp_path / "horse2zebra") == ["testA", "testB", "trainA", "trainB"]
+    assert (tmp_path / "horse2zebra/trainB/1.jpg").read_bytes() == picture()
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "3 trainA, 2 trainB, 1 testA, 1 testB; A = horse, B = zebra; unpaired" in said.out
+    assert "1703.10593" in said.out
+    assert fetch.main(["horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)]) == 0
+    assert "already there and complete" in capsys.readouterr().out
+    (tmp_path / "horse2zebra/testB/0.jpg").unlink()
+    refused(fetch, capsys, ["horse2zebra", "--to", tmp_path], "not complete", "testB has 0 pictures, not 1")
+
+
+def test_a_set_that_shares_its_name_with_pairs(fetch, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def download(url: str, archive: Path) -> None:
+        asked.append(url)
+        archive.write_bytes(pack_zip({**UNPAIRED, "train": 2, "valA": 1}, top="maps", extra="maps/trainA/._0.jpg"))
+
+    monkeypatch.setattr(fetch, "download", download)
+    assert fetch.main(["cyclegan-maps", "--to", str(tmp_path)]) == 0
+    assert asked == ["http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/maps.zip"]
+    assert names(tmp_path) == ["cyclegan-maps"]
+    assert names(tmp_path / "cyclegan-maps") == [
+        "testA",
+        "testB",
+        "trainA",
+        "trainB",
+    ]  # not what else is in the archive
+    assert (tmp_path / "cyclegan-maps").stat().st_mode & 0o777 == 0o777 & ~_umask()
+    assert "1_A and 1_B are partners" in capsys.readouterr().out
+
+
+def bad_picture(data: bytes) -> bytes:
+    start = data.index(b"0.jpg") + 50
+    return data[:start] + bytes([data[start] ^ 255]) + data[start + 1 :]
+
+
+def bad_offset(data: bytes) -> bytes:
+    end = data.rindex(b"PK\x05\x06")  # the end record: bytes 16 to 20 tell where the list of members begins
+    return data[: end + 16] + b"\xff\xff\xff\x7f" + data[end + 20 :]
+
+
+def encrypted(data: bytes) -> bytes:
+    start = data.rindex(b"PK\x01\x02")  # the last member's entry in the list; bytes 8 and 9 are its flags
+    return data[: start + 8] + bytes([data[start + 8] | 1]) + data[start + 9 :]
+
+
+@pytest.mark.parametrize(
+    ("harm", "word"),
+    [
+        (cut, "damaged"),
+        (bad_picture, "damaged"),
+        (bad_offset, "damaged"),
+        (web_page, "damaged"),
+        (encrypted, "encrypted"),
+    ],
+)
+def test_a_damaged_zip(fetch, tmp_path, capsys, harm: Callable[[bytes], bytes], word):
+    archive = tmp_path / "mine.zip"
+    archive.write_bytes(harm(pack_zip(UNPAIRED)))
+    command = ["horse2zebra", "--to", tmp_path / "to", "--archive", archive]
+    refused(fetch, capsys, command, str(archive), f"is {word}", "delete it and fetch it again")
+    assert names(tmp_path / "to") == []
+
+
+@pytest.mark.parametrize("name", ["../evil.jpg", "horse2zebra/trainA/../../../evil.jpg", "/evil.jpg", "..\\evil.jpg"])
+def test_a_zip_member_that_leaves_the_folder_is_refused(fetch, tmp_path, capsys, name):
+    archive = tmp_path / "mine.zip"
+    archive.write_bytes(pack_zip(UNPAIRED, extra=name))
+    command = ["horse2zebra", "--to", tmp_path / "to", "--archive", archive]
+    refused(fetch, capsys, command, str(archive), "unsafe member", "evil.jpg")
+    assert names(tmp_path / "to") == []
+    assert not list(tmp_path.rglob("*evil.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "top"),
+    [
+        ("horse2zebra", {**UNPAIRED, "trainB": 1}, "horse2zebra"),
+        ("horse2zebra", UNPAIRED, "zebra2horse"),
+        ("cyclegan-maps", UNPAIRED, "cyclegan-maps"),
+    ],
+)
+def test_a_zip_of_another_set(fetch, tmp_path, capsys, name, counts, top):
+    archive = tmp_path / "mine.zip"
+    archive.write_bytes(pack_zip(counts, top=top))
+    command = [name, "--to", tmp_path / "to", "--archive", archive]
+    refused(fetch, capsys, command, f"not the set {name}", "trainB has", "delete it")
+    assert names(tmp_path / "to") == []
+
+
+def test_every_unpaired_set_names_its_sides_and_folders(fetch):
+    zips = {name: known for name, known in fetch.SETS.items() if known.home.suffix == ".zip"}
+    assert {"horse2zebra", "apple2orange", "summer2winter_yosemite", "monet2photo", "cyclegan-maps"} <= zips.keys()
+    for known in zips.values():
+        assert list(known.counts) == ["trainA", "trainB", "testA", "testB"]
+        assert known.a != known.b
+
+
 def test_names(fetch, tmp_path, capsys):
     refused(fetch, capsys, ["facade", "--to", tmp_path], "unknown set 'facade'", "Did you mean 'facades'?", "night2day")
     refused(fetch, capsys, ["xyz", "--to", tmp_path], "unknown set 'xyz'. The sets are: edges2handbags, edges2shoes")
     refused(fetch, capsys, ["cityscapes", "--to", tmp_path], "prepare_cityscapes.py")
+    refused(fetch, capsys, ["cyclegan-cityscapes", "--to", tmp_path], "prepare_cityscapes.py")
+    refused(fetch, capsys, ["horse2zebras", "--to", tmp_path], "Did you mean 'horse2zebra'?")
     refused(fetch, capsys, ["facades", "--to", tmp_path, "--archive", tmp_path / "no"], "--archive", "no such file")
     assert names(tmp_path) == []
 
@@ -307,6 +432,9 @@ def test_a_full_disk(fetch, server, tmp_path, capsys):
 
 def test_a_python_without_safe_extraction_says_so_before_it_downloads(fetch, server, tmp_path, capsys, monkeypatch):
     monkeypatch.delattr(tarfile, "data_filter")
+    archive = tmp_path / "mine.zip"
+    archive.write_bytes(pack_zip(UNPAIRED))
+    assert fetch.main(["horse2zebra", "--to", str(tmp_path), "--archive", str(archive)]) == 0  # zips need none of it
     refused(fetch, capsys, ["facades", "--to", tmp_path, "--url", server.url("range")], "3.10.12")
     assert server.ranges == []
 

@@ -12,7 +12,9 @@ from img2img.models.pix2pix import Pix2Pix
 
 def make(**options: object) -> Pix2Pix:
     torch.manual_seed(0)
-    return Pix2Pix(Pix2Pix.Config(**{"num_downs": 4, "ngf": 4, "ndf": 4, "n_layers_d": 1, **options}), (3, 1))
+    return Pix2Pix(
+        Pix2Pix.Config(**{"num_downs": 4, "ngf": 4, "ndf": 4, "n_layers_d": 1, **options}), {"input": 3, "target": 1}
+    )
 
 
 def batch() -> dict[str, torch.Tensor]:

@@ -1,0 +1,153 @@
+"""Make an unpaired set, as CycleGAN learns from, out of side-by-side pairs.
+
+    python datasets/unpair.py --a edges2shoes --a-half right --b edges2handbags --b-half right --to shoes2handbags
+
+--a and --b are folders DIR/{train,val,test} whose files hold two pictures of equal width side by side. One half of each
+file goes to DIR/{trainA,valA,testA} or DIR/{trainB,valB,testB} of the new set, under the name that the pair had.
+
+When --a and --b are the same folder, its training pairs are dealt apart by --seed: half of them give their A, the
+others their B, so that no picture's partner is in the training set. `--both` keeps both halves of every training pair,
+as CycleGAN (Zhu et al., arXiv 1703.10593) did for maps and Cityscapes. In val and test partners always stay together,
+under the same name, for the measures that compare them.
+"""
+
+import random
+import sys
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from _common import Parser, UserError, by_stem, in_threads, run, whole_folder
+from PIL import Image, ImageOps
+
+SPLITS = ("train", "val", "test")
+WRITE = {
+    ".png": (),
+    ".jpg": (
+        cv2.IMWRITE_JPEG_QUALITY,
+        95,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,  # no chroma subsampling: it would mix the colours of neighbouring labels
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """Where the pictures of A or B come from."""
+
+    option: str  # --a or --b
+    folder: Path
+    half: str  # left or right
+
+
+def same(a: Side, b: Side) -> bool:
+    """Whether both sides come from the same pairs."""
+    return a.folder.resolve() == b.folder.resolve()
+
+
+def read(path: Path) -> np.ndarray:
+    """A picture as it is shown: (H, W) or (H, W, 3 or 4), BGR, of 8 or 16 bits; with alpha always of 8."""
+    data = path.read_bytes()
+    # OpenCV 4 gives a truncated JPEG a gray rest without a word; a whole one ends its last scan (FF DA) with FF D9.
+    whole = data[:2] != b"\xff\xd8" or data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    image = None
+    try:
+        with Image.open(BytesIO(data)) as header:  # reads no pixels yet
+            if header.has_transparency_data:  # OpenCV either drops alpha or leaves the picture unturned
+                rgba = np.asarray(ImageOps.exif_transpose(header).convert("RGBA"))
+                return cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
+        if whole:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError):
+        pass
+    if image is None:
+        raise UserError(f"{path} is not a readable picture: save it again or remove it")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{path} has {image.dtype} pixels: save it with 8 or 16 bits a channel")
+    return image
+
+
+def write_halves(source: Path, targets: list[tuple[str, Path]]) -> None:
+    """Write the named halves of a pair to their files."""
+    pair = read(source)
+    width = pair.shape[1]
+    if width % 2:
+        raise UserError(f"{source} is {width} pixels wide: two pictures side by side make an even width")
+    halves = {"left": pair[:, : width // 2], "right": pair[:, width // 2 :]}
+    for half, target in targets:
+        image = halves[half]
+        if target.suffix == ".jpg" and (image.dtype != np.uint8 or image.shape[2:] == (4,)):
+            raise UserError(f"{source} has 16 bits a channel or transparency, which JPEG cannot hold: use --format png")
+        _, data = cv2.imencode(target.suffix, image, WRITE[target.suffix])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data.tobytes())
+
+
+def find(side: Side) -> dict[str, dict[str, Path]]:
+    """The pairs of every split below the side's folder, by their path without the suffix."""
+    if not (side.folder / "train").is_dir():
+        raise UserError(f"{side.option} {side.folder}: it has no folder train with side-by-side pairs")
+    return {split: by_stem(side.option, side.folder / split) for split in SPLITS if (side.folder / split).is_dir()}
+
+
+def deal(stems: list[str], seed: int) -> tuple[set[str], set[str]]:
+    """The pairs that give their A and those that give their B; the same seed and the same stems are dealt the same."""
+    if len(stems) < 2:
+        raise UserError("there is a single training pair, which cannot be dealt apart: use --both")
+    b = set(random.Random(seed).sample(sorted(stems), len(stems) // 2))
+    return set(stems) - b, b
+
+
+def choose(a: Side, b: Side, both: bool, seed: int) -> dict[str, dict[str, Path]]:
+    """The pairs that each part of the new set (trainA, trainB, valA, ...) takes a half from."""
+    found_a, found_b = find(a), find(b)
+    parts = {}
+    for split in [split for split in SPLITS if split in found_a and split in found_b]:
+        parts[f"{split}A"], parts[f"{split}B"] = found_a[split], found_b[split]
+    if same(a, b) and not both:
+        for part, kept in zip(("trainA", "trainB"), deal(list(parts["trainA"]), seed), strict=True):
+            parts[part] = {stem: path for stem, path in parts[part].items() if stem in kept}
+    return parts
+
+
+def unpair(a: Side, b: Side, to: Path, both: bool, seed: int, suffix: str) -> None:
+    """Make the folder `to`."""
+    parts = choose(a, b, both, seed)
+    with whole_folder(to) as unfinished:
+        targets: dict[Path, list[tuple[str, Path]]] = {}  # a pair that gives both halves is read once
+        for part, pairs in parts.items():
+            for stem, source in pairs.items():
+                half = (a if part.endswith("A") else b).half
+                targets.setdefault(source, []).append((half, unfinished / part / f"{stem}{suffix}"))
+        in_threads(write_halves, list(targets.items()), "writing halves")
+    numbers = ", ".join(f"{len(pairs)} {part}" for part, pairs in parts.items())
+    print(f"{to}: {numbers}; A = {a.half} halves of {a.folder}, B = {b.half} halves of {b.folder}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; returns the exit code."""
+    parser = Parser(prog="unpair.py", description="Make an unpaired set from side-by-side pairs.", allow_abbrev=False)
+    for side in ("a", "b"):
+        pairs = f"pairs DIR/{{train,val,test}} that give side {side.upper()}"
+        parser.add_argument(f"--{side}", type=Path, required=True, metavar="DIR", help=pairs)
+        parser.add_argument(f"--{side}-half", choices=("left", "right"), required=True, help="the half that is taken")
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument("--both", action="store_true", help="both halves of every training pair; --a and --b are equal")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="deals the training pairs apart (default: 0)")
+    parser.add_argument("--format", choices=("png", "jpg"), default="png", help="default: png, which loses nothing")
+    options = parser.parse_args(arguments)
+    a = Side("--a", options.a, options.a_half)
+    b = Side("--b", options.b, options.b_half)
+    if same(a, b) and a.half == b.half:
+        parser.error(f"--a-half {a.half} --b-half {b.half}: must differ when --a and --b are the same folder")
+    if options.both and not same(a, b):
+        parser.error("--both: --a and --b must be the same folder")
+    suffix = f".{options.format}"
+    return run(parser.prog, options.to, lambda: unpair(a, b, options.to, options.both, options.seed, suffix))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

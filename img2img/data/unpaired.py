@@ -1,0 +1,175 @@
+"""The data set of unpaired translation: a picture of A and one of B, which have nothing to do with each other.
+
+Zhu et al., arXiv 1703.10593, Sec. 3. The pictures come from two folders (``folder.FolderImages``) or are drawn
+(``ToyImages``). An epoch visits every picture of the larger side once and those of the smaller one as evenly as that
+allows. Who meets whom is drawn anew in each epoch: by a permutation, not picture by picture, so that the parts of an
+epoch that several processes read are disjoint on both sides.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from img2img.data.folder import FolderImages, find_sides, no_split, some
+from img2img.data.images import UnreadableImage
+from img2img.data.options import DataConfig, Domain, Part
+from img2img.data.toy import draw_pair, draw_shoe, toy_split
+from img2img.data.transforms import Jitter, keyed_seed
+
+
+class ImageSource(Protocol):
+    """Where the pictures of a domain come from."""
+
+    def __len__(self) -> int: ...
+    def name(self, index: int) -> str: ...
+    def read(self, index: int) -> np.ndarray: ...
+
+
+class ToyImages:
+    """The embedded task: A has outlines, B shoes. In training no outline is that of a shoe; elsewhere all are."""
+
+    def __init__(self, domain: Domain, splits: tuple[str, ...], size: int) -> None:
+        self.split, self.length = toy_split(splits)
+        self.domain, self.size, self.first = domain, size, 0
+        if self.split == "train":
+            self.length //= 2
+            self.first = self.length if domain == "b" else 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def name(self, index: int) -> str:
+        return f"shoe-{self.first + index:04d}"
+
+    def read(self, index: int) -> np.ndarray:
+        index += self.first
+        return (
+            draw_shoe(index, self.split, self.size)
+            if self.domain == "b"
+            else draw_pair(index, self.split, self.size)[0]
+        )
+
+
+class UnpairedDataset(Dataset[dict]):
+    """``dataset[epoch, index]`` is one sample: ``a`` and ``b`` (crop, crop, C) integers, ``name``, and ``skipped``, the
+    messages of files that could not be decoded, in whose place the next picture of their side came.
+
+    Args:
+        config: the data options.
+        part: which part of the set.
+        augment: whether pictures are jittered, flipped and mixed as the options say, or only resized.
+        seed: of the augmentation and of who meets whom.
+
+    Raises:
+        ValueError: a side is missing, empty, the same as or a part of the other, or has unreadable pictures; no
+            partners where ``config.val_paired`` promises them; when sampling, if no picture of a side can be decoded.
+    """
+
+    def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+        load_size = config.load_size if augment else config.crop_size
+        self.sources: dict[Domain, ImageSource]
+        if config.toy:
+            splits = config.splits(part)
+            self.sources = {"a": ToyImages("a", splits, load_size), "b": ToyImages("b", splits, load_size)}
+        else:
+            a, b = _folders(config, part)
+            self.sources = {"a": FolderImages(a, config.channels_a), "b": FolderImages(b, config.channels_b)}
+        self.partners: dict[Domain, dict[int, int]] = {"a": {}, "b": {}}
+        if part == "val" and config.val_paired:
+            self.partners["a"] = _partners(self.sources)
+            self.partners["b"] = {theirs: mine for mine, theirs in self.partners["a"].items()}
+        self.transform = Jitter(load_size, config.crop_size, flip=augment and config.flip)
+        self.augment, self.seed = augment, seed
+        self.mixed: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # the newest epoch's permutation
+
+    def __len__(self) -> int:
+        return max(len(source) for source in self.sources.values())
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        epoch, index = key
+        places: dict[Domain, int] = {"a": index, "b": self._partner_of_the_day(epoch, index) if self.augment else index}
+        sample: dict = {"name": "", "skipped": []}
+        names = []
+        for domain, place in places.items():
+            picture, name = self._read(domain, place, sample["skipped"])
+            (sample[domain],) = self.transform(keyed_seed(self.seed, epoch, index, domain), picture)
+            names.append(name)
+        return {**sample, "name": " + ".join(names)}
+
+    def _partner_of_the_day(self, epoch: int, index: int) -> int:
+        """Which of B meets the picture ``index`` of A in this epoch."""
+        if self.mixed[0] != epoch:
+            self.mixed = epoch, np.random.default_rng((self.seed, epoch, 1)).permutation(len(self))
+        return int(self.mixed[1][index])
+
+    def _read(self, domain: Domain, place: int, skipped: list[str]) -> tuple[np.ndarray, str]:
+        source = self.sources[domain]
+        for attempt in range(len(source)):
+            chosen = (place + attempt) % len(source)
+            try:
+                return source.read(chosen), source.name(chosen)
+            except UnreadableImage as error:
+                skipped.append(str(error))
+        raise ValueError(f"no picture of {domain.upper()} can be decoded: {skipped[-1]}")
+
+    def count(self, domain: Domain) -> int:
+        """Pictures of a domain."""
+        return len(self.sources[domain])
+
+    def name(self, domain: Domain, index: int) -> str:
+        """Name of a picture."""
+        return self.sources[domain].name(index)
+
+    def picture(self, domain: Domain, index: int) -> np.ndarray:
+        """One picture as it is translated and compared: (crop, crop, C). Raises UnreadableImage."""
+        return self.transform(0, self.sources[domain].read(index))[0]
+
+    def partner(self, domain: Domain, index: int) -> int | None:
+        """Index, in the other domain, of the picture that shows the same thing, where that is known."""
+        return self.partners[domain].get(index)
+
+
+def _folders(config: DataConfig, part: Part) -> tuple[Path, Path]:
+    """The folders of A and of B."""
+    if config.root_a is not None and config.root_b is not None:
+        if part == "val" and config.val_paired:
+            raise ValueError(f"data.val_paired: {config.root_a} has no validation part; give a data.root that has one")
+        folders = Path(config.root_a), Path(config.root_b)
+    elif config.root is None:
+        raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
+    else:
+        root, splits = Path(config.root), config.splits(part)
+        found = next((sides for split in splits if (sides := find_sides(root, split))), None)
+        if found is None:
+            if any((root / split).is_dir() for split in splits):
+                raise ValueError(
+                    f"data.root {root}: {splits[0]}A/ and {splits[0]}B/ are missing; "
+                    "datasets/unpair.py makes them of side-by-side pairs"
+                )
+            raise no_split(root, splits)
+        folders = found
+    a, b = (folder.resolve() for folder in folders)
+    if a == b:
+        raise ValueError(f"{folders[0]} is given as A and as B: two folders of different pictures are needed")
+    if a in b.parents or b in a.parents:
+        raise ValueError(f"{folders[0]} and {folders[1]}: one lies within the other; separate them")
+    return folders
+
+
+def _partners(sources: dict[Domain, ImageSource]) -> dict[int, int]:
+    """Index in A -> index in B of the pictures that share a name, x and x or x_A and x_B."""
+    stems = {
+        domain: {source.name(i).removesuffix(f"_{domain.upper()}"): i for i in range(len(source))}
+        for domain, source in sources.items()
+    }
+    for domain, source in sources.items():
+        if len(stems[domain]) < len(source):
+            raise ValueError(f"data.val_paired: several pictures of {domain.upper()} have one name; keep one of each")
+    lonely = sorted(stems["a"].keys() ^ stems["b"].keys())
+    if lonely:
+        raise ValueError(f"data.val_paired: no partner of the same name for {some(lonely)}; set it to false")
+    return {place: stems["b"][stem] for stem, place in stems["a"].items()}

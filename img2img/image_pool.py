@@ -1,0 +1,59 @@
+"""The image pool: discriminators also judge what the generators made some time ago, so that they forget none of it.
+
+Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training", arXiv 1612.07828,
+Sec. 2.3, as CycleGAN has it (arXiv 1703.10593, Sec. 4 and the authors' code).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class ImagePool:
+    """Keeps up to ``capacity`` generated pictures; 0 keeps none and hands every picture through.
+
+    While it fills, it stores and returns what comes. Full, it tosses a coin for each picture: on heads the picture
+    passes, on tails a stored one leaves in its place. The coins are of torch's global CPU generator, which the game seeds at
+    every step. Every process has a pool of its own.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.pictures: Tensor | None = None  # (up to capacity, C, H, W)
+        self.count = 0
+
+    def __call__(self, fresh: Tensor) -> Tensor:
+        """(B, C, H, W), detached -> as many pictures, each fresh or stored earlier."""
+        if not self.capacity:
+            return fresh
+        if self.pictures is None or self.pictures.shape[1:] != fresh.shape[1:]:  # a resumed run may crop otherwise
+            self.pictures, self.count = fresh.new_empty(self.capacity, *fresh.shape[1:]), 0
+        elif self.pictures.device != fresh.device or self.pictures.dtype != fresh.dtype:  # just restored
+            self.pictures = self.pictures.to(fresh)
+        shown = fresh.clone()
+        for i, picture in enumerate(fresh):
+            if self.count < self.capacity:
+                self.pictures[self.count] = picture
+                self.count += 1
+            elif torch.rand(()) < 0.5:
+                place = int(torch.randint(self.capacity, ()))
+                shown[i] = self.pictures[place]
+                self.pictures[place] = picture
+        return shown
+
+    def state(self) -> dict[str, Any]:
+        """The stored pictures, on the CPU."""
+        return {"pictures": None if self.pictures is None else self.pictures[: self.count].cpu()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes back what ``state`` returned; of more pictures than it holds now, the first."""
+        stored = state["pictures"]
+        if stored is None or not self.capacity:
+            self.pictures, self.count = None, 0
+            return
+        self.count = min(len(stored), self.capacity)
+        self.pictures = stored.new_empty(self.capacity, *stored.shape[1:])
+        self.pictures[: self.count] = stored[: self.count]

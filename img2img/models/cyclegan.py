@@ -1,0 +1,193 @@
+"""CycleGAN: "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", arXiv 1703.10593.
+
+By Zhu, Park, Isola and Efros. Official code: junyanz/CycleGAN (Lua) and junyanz/pytorch-CycleGAN-and-pix2pix. Where we
+differ on purpose:
+- a discriminator is named after the domain whose pictures it judges; the official D_A judges pictures of B.
+- every network sees what it is asked at one point of the step as one batch, since its norm looks at each picture alone;
+  with batch norm, whose statistics would mix two domains, each on its own.
+- the pools are shared by nobody: each process keeps its own, and they are saved with the run.
+
+DualGAN (Yi et al., arXiv 1704.02510) is the same game with a Wasserstein critic and no identity loss:
+configs/cyclegan/dualgan.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from img2img.data.options import Direction
+from img2img.image_pool import ImagePool
+from img2img.losses import GanLoss, discriminator_gan_loss, discriminator_statistics, generator_gan_loss
+from img2img.models.base import Batch, Images, Model, Terms
+from img2img.networks.blocks import Norm, Upsample
+from img2img.networks.patchgan import PatchGAN
+from img2img.networks.resnet import ResNet
+
+
+class CycleGAN(Model):
+    """Two ResNets translate A into B and B into A, two PatchGANs judge the pictures of A and of B."""
+
+    @dataclass
+    class Config:
+        """Networks and losses of CycleGAN."""
+
+        name: Literal["cyclegan"] = "cyclegan"
+        """The model, as --model names it."""
+        generator: Literal["resnet"] = "resnet"
+        """Architecture of the generators."""
+        n_blocks: int | None = None
+        """Residual blocks of a generator; unset, the paper's: 9 for a data.crop_size of 256 or more, 6 below."""
+        ngf: int = 64
+        """Feature maps of a generator's first layer."""
+        ndf: int = 64
+        """Feature maps of a discriminator's first layer."""
+        n_layers_d: int = 3
+        """Strided layers of the PatchGANs: 0, 1, 3, 5 judge patches of 1, 16, 70, 286 pixels."""
+        norm: Norm = "instance"
+        """Normalisation in all networks."""
+        dropout: bool = False
+        """Dropout in the residual blocks."""
+        upsample: Upsample = "deconv"
+        """How the generators enlarge: deconv (paper) or resize, which leaves no checkerboards."""
+        gan_loss: GanLoss = "lsgan"
+        """Adversarial loss (Sec. 4); wasserstein needs optim.clip_d."""
+        lambda_cycle: float = 10.0
+        """Weight of the cycle loss, the L1 distance of a picture to its way there and back (Sec. 3.2 and 4)."""
+        lambda_identity: float = 0.5
+        """Weight of the identity loss, as a share of lambda_cycle (Sec. 5.2); 0 leaves its two forwards out."""
+        pool_size: int = 50
+        """Pictures that each discriminator's pool keeps (Sec. 4); 0 for none."""
+        init_gain: float = 0.02
+        """Standard deviation of the initial weights."""
+
+        def __post_init__(self) -> None:
+            at_least = {"n_blocks": 1, "ngf": 1, "ndf": 1, "n_layers_d": 0, "pool_size": 0}
+            at_least |= {"lambda_cycle": 0, "lambda_identity": 0}
+            for key, least in at_least.items():
+                value = getattr(self, key)
+                if value is not None and value < least:
+                    raise ValueError(f"model.{key} {value}: must be at least {least}")
+            if self.init_gain <= 0:
+                raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
+
+    dataset = "unpaired"
+    generators = ("generator_ab", "generator_ba")
+    discriminators = ("discriminator_a", "discriminator_b")
+    update_order = ("generator", "discriminator")
+    pools = ("pool_a", "pool_b")
+    two_way = True
+    columns = ("a", "fake_b", "cycle_a", "identity_a", "b", "fake_a", "cycle_b", "identity_b")
+
+    @classmethod
+    def resolve(cls, config: Any, size: int) -> None:
+        if config.n_blocks is None:
+            config.n_blocks = 9 if size >= 256 else 6  # Appendix 7.2
+
+    def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
+        super().__init__()
+        a, b = channels["a"], channels["b"]
+        if config.lambda_identity and a != b:
+            raise ValueError(
+                f"model.lambda_identity {config.lambda_identity}: a generator can't leave a picture alone when A has "
+                f"{a} channels and B {b}; set it to 0, or data.channels_a and data.channels_b alike"
+            )
+        self.config = config
+        self.together = config.norm != "batch"
+
+        def generator(c_in: int, c_out: int) -> ResNet:
+            return ResNet(
+                c_in,
+                c_out,
+                config.ngf,
+                config.n_blocks or 9,
+                norm=config.norm,
+                dropout=config.dropout,
+                upsample_mode=config.upsample,
+                init_gain=config.init_gain,
+            )
+
+        self.generator_ab, self.generator_ba = generator(a, b), generator(b, a)  # G and F
+        self.discriminator_a, self.discriminator_b = (
+            PatchGAN(c, config.ndf, config.n_layers_d, config.norm, config.init_gain) for c in (a, b)
+        )
+        self.pool_a, self.pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
+
+    def forward(self, batch: Batch) -> Images:
+        a, b = batch["a"], batch["b"]
+        if self.config.lambda_identity:
+            fake_b, identity_b = self.ask(self.generator_ab, a, b)
+            fake_a, identity_a = self.ask(self.generator_ba, b, a)
+            images = {"identity_a": identity_a, "identity_b": identity_b}
+        else:
+            fake_b, fake_a, images = self.generator_ab(a), self.generator_ba(b), {}
+        cycle_a, cycle_b = self.generator_ba(fake_b), self.generator_ab(fake_a)
+        return {"fake_b": fake_b, "fake_a": fake_a, "cycle_a": cycle_a, "cycle_b": cycle_b, **images}
+
+    def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        kind, lambda_cycle = self.config.gan_loss, self.config.lambda_cycle
+        terms = {
+            "gan_a": generator_gan_loss(self.discriminator_a(images["fake_a"]), kind),
+            "gan_b": generator_gan_loss(self.discriminator_b(images["fake_b"]), kind),
+        }
+        for domain in ("a", "b"):  # Eq. 2, ||F(G(a)) - a||_1 and ||G(F(b)) - b||_1; Sec. 5.2, ||F(a) - a||_1
+            terms[f"cycle_{domain}"] = lambda_cycle * (images[f"cycle_{domain}"] - batch[domain]).abs().mean()
+            if self.config.lambda_identity:
+                distance = (images[f"identity_{domain}"] - batch[domain]).abs().mean()
+                terms[f"identity_{domain}"] = lambda_cycle * self.config.lambda_identity * distance
+        return terms, {}
+
+    def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        kind = self.config.gan_loss
+        judges = {"a": (self.discriminator_a, self.pool_a), "b": (self.discriminator_b, self.pool_b)}
+        terms, statistics = {}, {}
+        for domain, (discriminator, pool) in judges.items():
+            real, fake = self.ask(discriminator, batch[domain], pool(images[f"fake_{domain}"]))
+            # halved, which slows D down relative to G (Appendix 7.1)
+            terms[f"real_{domain}"] = 0.5 * discriminator_gan_loss(real, True, kind)
+            terms[f"fake_{domain}"] = 0.5 * discriminator_gan_loss(fake, False, kind)
+            for name, value in discriminator_statistics(real, fake, kind).items():
+                statistics[f"{name}_{domain}"] = value
+        return terms, statistics
+
+    def ask(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's answers to two batches (B, C, H, W) of one shape, asked as one where the norm allows it."""
+        if not self.together:
+            return network(x), network(y)
+        first, second = network(torch.cat([x, y])).chunk(2)  # (2B, C, H, W)
+        return first, second
+
+    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
+        generator = self.generator_ab if direction == "AtoB" else self.generator_ba
+        return {"output": generator(batch["input"])}
+
+    def samples(self, batch: Batch) -> Images:
+        images = self(batch)
+        if batch["a"].shape[1] == batch["b"].shape[1]:  # shown even where nobody pays for it
+            images = {
+                "identity_a": self.generator_ba(batch["a"]),
+                "identity_b": self.generator_ab(batch["b"]),
+                **images,
+            }
+        return images
+
+    def padded(self, side: int) -> int:
+        generator = self.generator_ab
+        return max(generator.smallest_input, -(-side // generator.stride) * generator.stride)
+
+    def check_size(self, size: int) -> None:
+        if self.padded(size) != size:
+            raise ValueError(
+                f"data.crop_size {size}: must be a multiple of {self.generator_ab.stride}, "
+                f"{self.generator_ab.smallest_input} or more"
+            )
+        smallest = self.discriminator_a.smallest_input
+        if size < smallest:
+            raise ValueError(
+                f"data.crop_size {size} is too small for model.n_layers_d {self.config.n_layers_d}: "
+                f"at least {smallest} pixels, or fewer layers"
+            )
