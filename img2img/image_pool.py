@@ -16,7 +16,7 @@ class ImagePool:
     """Keeps up to ``capacity`` generated pictures; 0 keeps none and hands every picture through.
 
     While it fills, it stores and returns what comes. Full, it tosses a coin for each picture: on heads the picture
-    passes, on tails a stored one leaves in its place. The coins are of torch's global CPU generator, which the game seeds at
+    passes, on tails a stored one leaves in its place. The coins are torch's own on the CPU, which the game seeds at
     every step. Every process has a pool of its own.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from img2img.config import Config, OptimConfig, TrainConfig
 from img2img.data.options import DataConfig
+from img2img.models.cyclegan import CycleGAN
 from img2img.models.pix2pix import Pix2Pix
 
 
@@ -68,16 +70,38 @@ def paired_root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def unpaired_root(tmp_path: Path) -> Path:
+    """A set of 4 and 7 training pictures of different sizes, and 3 validation pictures a side, partners by name."""
+    folder = tmp_path / "unpaired"
+    for i in range(4):
+        write(folder / "trainA" / f"a{i}.png", drawn_pair(i, 20, 20 + i)[0])
+    for i in range(7):
+        write(folder / "trainB" / f"b{i}.jpg", drawn_pair(50 + i, 24, 17)[1])
+    for i in range(3):
+        a, b = drawn_pair(100 + i)
+        write(folder / "testA" / f"{i}_A.png", a)
+        write(folder / "testB" / f"{i}_B.png", b)
+    return folder
+
+
+@pytest.fixture
 def tiny(paired_root: Path) -> Callable[..., Config]:
-    """Makes options of a run that takes seconds; ``tiny(train={"max_steps": 3})`` replaces some of them."""
+    """Makes options of a pix2pix run that takes seconds; ``tiny(train={"max_steps": 3})`` replaces some of them."""
+    return partial(tiny_config, Pix2Pix.Config(num_downs=4, ngf=4, ndf=4, n_layers_d=1), paired_root)
 
-    def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
-        parts = {
-            "model": Pix2Pix.Config(num_downs=4, ngf=4, ndf=4, n_layers_d=1),
-            "data": DataConfig(str(paired_root), load_size=18, crop_size=16, batch_size=2, num_workers=0),
-            "optim": OptimConfig(),
-            "train": TrainConfig(max_steps=4, log_every=2, sample_every=100, save_every=100),
-        }
-        return Config(name, **{key: replace(part, **changes.get(key, {})) for key, part in parts.items()})
 
-    return make
+@pytest.fixture
+def tiny_cyclegan(unpaired_root: Path) -> Callable[..., Config]:
+    """As ``tiny``; the pool fills within four steps."""
+    model = CycleGAN.Config(n_blocks=1, ngf=4, ndf=4, n_layers_d=1, pool_size=6)
+    return partial(tiny_config, model, unpaired_root)
+
+
+def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[str, Any]) -> Config:
+    parts = {
+        "model": model,
+        "data": DataConfig(str(root), load_size=18, crop_size=16, batch_size=2, num_workers=0),
+        "optim": OptimConfig(),
+        "train": TrainConfig(max_steps=4, log_every=2, sample_every=100, save_every=100),
+    }
+    return Config(name, **{key: replace(part, **changes.get(key, {})) for key, part in parts.items()})

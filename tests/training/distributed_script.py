@@ -12,7 +12,10 @@ from img2img.training.trainer import Trainer
 def main() -> None:
     config = load_config(Path(sys.argv[1]))
     trainer = Trainer(config, Path("runs") / config.name)
-    trainer.fit()
+    resume = "--resume" in sys.argv
+    if resume:
+        trainer.restore()
+    trainer.fit(resume=resume)
     flat = torch.cat([p.detach().flatten() for net in trainer.game.networks.values() for p in net.parameters()])
     both = trainer.accelerator.gather(flat[None])
     assert (both == both[0]).all(), "the processes drifted apart"

@@ -1,20 +1,22 @@
 """Two processes on the CPU (gloo) are one process with their batches together."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from img2img.checkpoint import newest_checkpoint
+from img2img.checkpoint import load_state, newest_checkpoint
 from img2img.config import Config
 from img2img.training.trainer import train
 
 
-def launch(config: Config, processes: int) -> str:
+def launch(config: Config, processes: int, *options: str) -> str:
     """Trains under ``accelerate launch``; its ``--cpu --num_processes 2`` would silently be one process."""
     Path(f"{config.name}.yaml").write_text(config.to_yaml())
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
@@ -24,6 +26,7 @@ def launch(config: Config, processes: int) -> str:
         "0",
         str(Path(__file__).with_name("distributed_script.py")),
         f"{config.name}.yaml",
+        *options,
     ]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
@@ -43,3 +46,31 @@ def test_two_processes_equal_one(tiny: Callable[..., Config], norm: str, accumul
             # a bias before instance norm has no gradient but rounding noise, which Adam makes steps of
             if norm == "none" or key.endswith("weight"):
                 assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
+
+
+def test_two_processes_equal_one_for_four_networks(tiny_cyclegan: Callable[..., Config]) -> None:
+    """CycleGAN without its pools, whose coins are each process's own."""
+    model, options = {"norm": "none", "pool_size": 0}, {"max_steps": 8, "ema_decay": 0.9}
+    train(tiny_cyclegan("one", model=model, data={"batch_size": 4}, train=options))
+    assert "processes: 2" in launch(tiny_cyclegan("two", model=model, train=options), 2)
+    for file in sorted(newest_checkpoint(Path("runs/one"))[0].glob("*.safetensors")):
+        two = load_file(newest_checkpoint(Path("runs/two"))[0] / file.name)
+        for key, value in load_file(file).items():
+            assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
+
+
+def test_each_process_keeps_and_finds_its_own_pools(tiny_cyclegan: Callable[..., Config]) -> None:
+    options = {"max_steps": 8, "save_every": 5, "keep_checkpoints": 0}
+    launch(tiny_cyclegan("two", train=options), 2)
+    last = newest_checkpoint(Path("runs/two"))[0]
+    whole, pools = load_state(last)["pools"], [state["pool_a"]["pictures"] for state in load_state(last)["pools"]]
+    weights = {file.name: load_file(file) for file in last.glob("*.safetensors")}
+    assert len(pools) == 2
+    assert not torch.equal(*pools)
+    shutil.rmtree(last)
+    launch(tiny_cyclegan("two", train=options), 2, "--resume")
+    again = load_state(last)["pools"]
+    for mine, theirs in zip(whole, again, strict=True):
+        assert all(torch.equal(mine[name]["pictures"], theirs[name]["pictures"]) for name in mine)
+    for name, tensors in weights.items():
+        assert all(torch.equal(value, load_file(last / name)[key]) for key, value in tensors.items())

@@ -177,10 +177,10 @@ def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
     assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step-00000{i}.png" for i in (0, 2, 4)]
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["latest", "step-000004"]
     sheet = read_image(run / "samples" / "step-000004.png", 3)
-    assert sheet.shape == (3 * 20 + 4, 3 * 20 + 4, 3)  # three validation pictures: input, output, target
+    assert sheet.shape == (14 + 3 * 20 + 4, 3 * 20 + 4, 3)  # titles; input, output, target of three pictures
     drawn = PairedDataset(tiny().data, "val")[0, 0]
-    assert np.array_equal(sheet[4:20, 4:20], drawn["input"])
-    assert np.array_equal(sheet[4:20, 44:60], drawn["target"])
+    assert np.array_equal(sheet[18:34, 4:20], drawn["input"])
+    assert np.array_equal(sheet[18:34, 44:60], drawn["target"])
     board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     assert set(board.Tags()["scalars"]) == set(rows(run)[0]) - {"step", "epoch", "time"}
     assert {"loss/generator/l1", "discriminator/accuracy_real", "gradient_norm/generator", "rate/generator"} <= set(

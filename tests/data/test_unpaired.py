@@ -1,0 +1,181 @@
+"""Unpaired samples: who meets whom, layouts, partners, and what is wrong with a set."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from img2img.config import Config
+from img2img.data.images import UnreadableImage
+from img2img.data.loader import KeyedBatches, keyed_loader
+from img2img.data.options import DataConfig
+from img2img.data.toy import draw_pair, draw_shoe
+from img2img.data.unpaired import UnpairedDataset
+from tests.conftest import drawn_pair, write
+
+Tiny = Callable[..., Config]
+
+
+def same(a: dict, b: dict) -> bool:
+    return all(np.array_equal(a[key], b[key]) for key in "ab")
+
+
+def test_an_epoch_visits_the_larger_side_once_and_the_smaller_evenly(tiny_cyclegan: Tiny) -> None:
+    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    assert (len(pictures), pictures.count("a"), pictures.count("b")) == (7, 4, 7)
+    meetings = []
+    for epoch in range(30):
+        names = [pictures[epoch, i]["name"].split(" + ") for i in range(7)]
+        assert Counter(b for _, b in names) == {f"b{i}": 1 for i in range(7)}
+        assert sorted(Counter(a for a, _ in names).values()) == [1, 2, 2, 2]
+        meetings.append(tuple(map(tuple, names)))
+    assert len(set(meetings)) == 30  # drawn anew in each epoch
+    assert len({pair for epoch in meetings for pair in epoch}) == 4 * 7  # everybody meets everybody
+
+
+def test_samples_are_keyed(tiny_cyclegan: Tiny) -> None:
+    data = tiny_cyclegan().data
+    pictures = UnpairedDataset(data, "train", augment=True, seed=1)
+    backwards = [UnpairedDataset(data, "train", augment=True, seed=1)[1, i] for i in reversed(range(7))][::-1]
+    assert all(same(pictures[1, i], backwards[i]) for i in range(7))
+    other = UnpairedDataset(data, "train", augment=True, seed=2)
+    assert not all(same(pictures[1, i], other[1, i]) for i in range(7))
+    assert pictures[0, 0]["a"].shape == pictures[0, 0]["b"].shape == (16, 16, 3)
+
+
+def test_each_picture_is_jittered_for_itself(unpaired_root: Path) -> None:
+    """Where the same file stands on both sides, crops and flips differ."""
+    picture = drawn_pair(0, 40, 40)[0]
+    for side in "AB":
+        write(unpaired_root / "same" / f"train{side}" / "0.png", picture)
+    pictures = UnpairedDataset(
+        DataConfig(str(unpaired_root / "same"), load_size=40, crop_size=24), "train", augment=True
+    )
+    assert sum(np.array_equal(pictures[e, 0]["a"], pictures[e, 0]["b"]) for e in range(20)) < 3
+
+
+def test_processes_see_disjoint_parts(tiny_cyclegan: Tiny) -> None:
+    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    seen: list[set[str]] = []
+    for rank in (0, 1):
+        keys = [k for part in KeyedBatches(7, 1, 0, 6, rank=rank, world=2) for k in part]
+        seen.append({pictures[key]["name"].split(" + ")[1] for key in keys})
+    assert len(seen[0]) == len(seen[1]) == 3
+    assert not seen[0] & seen[1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(tiny_cyclegan: Tiny, workers: int) -> None:
+    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    keys = KeyedBatches(len(pictures), 2, 0, 28)
+    alone = list(keyed_loader(pictures, keys, 0))
+    for a, b in zip(alone, keyed_loader(pictures, keys, workers), strict=True):
+        assert same(a, b)
+        assert a["name"] == b["name"]
+
+
+def test_layouts(unpaired_root: Path, tmp_path: Path) -> None:
+    size = {"load_size": 16, "crop_size": 16}
+    by_root = UnpairedDataset(DataConfig(str(unpaired_root), **size), "train")
+    a, b = str(unpaired_root / "trainA"), str(unpaired_root / "trainB")
+    by_folders = UnpairedDataset(DataConfig(root_a=a, root_b=b, **size), "train")
+    for side in "AB":
+        (tmp_path / "other" / "train").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "other" / "train" / side).symlink_to(unpaired_root / f"train{side}")
+    inside = UnpairedDataset(DataConfig(str(tmp_path / "other"), **size), "train")
+    for i in range(7):
+        assert same(by_root[0, i], by_folders[0, i])
+        assert same(by_root[0, i], inside[0, i])
+    assert len(UnpairedDataset(DataConfig(root_a=a, root_b=b, **size), "val")) == 7  # there is no other part
+
+
+def test_validation_is_val_or_else_test(unpaired_root: Path) -> None:
+    data = DataConfig(str(unpaired_root), load_size=16, crop_size=16)
+    assert UnpairedDataset(data, "val").name("a", 0) == "0_A"
+    for side in "AB":
+        write(unpaired_root / f"val{side}" / "new.png", drawn_pair(0)[0])
+    assert UnpairedDataset(data, "val").name("a", 0) == "new"
+
+
+def test_partners_share_their_name(tiny_cyclegan: Tiny, unpaired_root: Path) -> None:
+    plain = UnpairedDataset(tiny_cyclegan().data, "val")
+    assert plain.partner("a", 0) is None
+    write(unpaired_root / "testB" / "1.png", drawn_pair(101)[1])
+    (unpaired_root / "testB" / "1_B.png").unlink()  # sorted otherwise than its partner now
+    pictures = UnpairedDataset(tiny_cyclegan(data={"val_paired": True}).data, "val")
+    for domain, other in (("a", "b"), ("b", "a")):
+        for i in range(3):
+            partner = pictures.partner(domain, i)
+            assert partner is not None
+            assert pictures.name(domain, i)[0] == pictures.name(other, partner)[0]
+    (unpaired_root / "testB" / "1.png").unlink()
+    with pytest.raises(ValueError, match=r"data\.val_paired: no partner of the same name for 1; set it to false"):
+        UnpairedDataset(tiny_cyclegan(data={"val_paired": True}).data, "val")
+    UnpairedDataset(tiny_cyclegan(data={"val_paired": True}).data, "train")  # which promises nothing
+
+
+def test_channels_and_depths_are_each_sides_own(unpaired_root: Path) -> None:
+    write(unpaired_root / "trainA" / "deep.png", drawn_pair(9)[0].astype(np.uint16) * 257)
+    data = DataConfig(str(unpaired_root), load_size=18, crop_size=16, channels_a=1)
+    sample = UnpairedDataset(data, "train", augment=True)[0, 0]
+    assert (sample["a"].shape, sample["a"].dtype) == ((16, 16, 1), np.uint16)
+    assert (sample["b"].shape, sample["b"].dtype) == ((16, 16, 3), np.uint8)
+
+
+def test_a_file_found_broken_later_is_skipped_and_named(tiny_cyclegan: Tiny, unpaired_root: Path) -> None:
+    pictures = UnpairedDataset(tiny_cyclegan().data, "train")
+    (unpaired_root / "trainB" / "b2.jpg").write_bytes(b"")
+    sample = pictures[0, 2]
+    assert sample["name"] == "a2 + b3"
+    assert "b2.jpg" in sample["skipped"][0]
+    with pytest.raises(UnreadableImage):
+        pictures.picture("b", 2)
+    for path in (unpaired_root / "trainA").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="no picture of A can be decoded"):
+        pictures[0, 0]
+
+
+def test_the_toy_tasks_sides_share_no_shoe_in_training() -> None:
+    data = DataConfig(toy=True, load_size=32, crop_size=32, val_paired=True)
+    train, val = UnpairedDataset(data, "train"), UnpairedDataset(data, "val")
+    names = [{train.name(domain, i) for i in range(train.count(domain))} for domain in ("a", "b")]
+    assert len(names[0]) == len(names[1]) == 1000
+    assert not names[0] & names[1]
+    assert np.array_equal(train.picture("a", 3), draw_pair(3, "train", 32)[0])
+    assert np.array_equal(train.picture("b", 3), draw_shoe(1003, "train", 32))
+    assert len(val) == 48
+    assert val.partner("a", 5) == 5
+    assert np.array_equal(val.picture("b", 5), draw_pair(5, "val", 32)[1])
+
+
+def error(**options: object) -> str:
+    with pytest.raises(ValueError, match=r".") as raised:
+        UnpairedDataset(DataConfig(**options), "train")
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_what_is_wrong_is_one_line_with_the_remedy(unpaired_root: Path, tmp_path: Path) -> None:
+    a, b = str(unpaired_root / "trainA"), str(unpaired_root / "trainB")
+    assert "is given as A and as B" in error(root_a=a, root_b=a + "/../trainA")
+    assert "one lies within the other" in error(root_a=a, root_b=str(unpaired_root))
+    assert "data.root is not set" in error()
+    assert f"data.root_a {a}: give the other side's folder, too: data.root_b" in error(root_a=a)
+    assert f"data.root_b {b}: give the other side's folder, too: data.root_a" in error(root_b=b)
+    assert "choose one; null drops a preset's" in error(root=str(unpaired_root), root_a=a, root_b=b)
+    assert "choose one of them" in error(root_a=a, root_b=b, toy=True)
+    assert "nowhere: no such folder" in error(root_a=a, root_b="nowhere")
+    assert "no split valid" in error(root=str(unpaired_root), train_split="valid")
+    (tmp_path / "empty").mkdir()
+    assert "empty: no picture in it" in error(root_a=a, root_b=str(tmp_path / "empty"))
+    (tmp_path / "half" / "trainB").mkdir(parents=True)
+    assert "trainA: no such folder, though its other side is there" in error(root=str(tmp_path / "half"))
+    write(tmp_path / "pairs" / "train" / "0.png", drawn_pair(0)[0])
+    assert "datasets/unpair.py makes them" in error(root=str(tmp_path / "pairs"))
+    (unpaired_root / "trainB" / "b1.jpg").write_text("no picture")
+    (unpaired_root / "trainB" / "b2.jpg").write_text("no picture")
+    assert "b1.jpg" in error(root=str(unpaired_root))
+    assert "and 1 more" in error(root=str(unpaired_root))

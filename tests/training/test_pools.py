@@ -1,0 +1,122 @@
+"""A model of four networks and two pools, CycleGAN, through the same trainer: turns, exact resume, weight clipping."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+from img2img.checkpoint import load_state, newest_checkpoint
+from img2img.config import Config
+from img2img.data.images import read_image
+from img2img.data.loader import keyed_loader, to_device
+from img2img.data.unpaired import UnpairedDataset
+from img2img.models.base import Side
+from img2img.models.cyclegan import CycleGAN
+from img2img.training.game import Game
+from img2img.training.trainer import Trainer, train
+from tests.conftest import in_order
+
+Tiny = Callable[..., Config]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    path, _ = newest_checkpoint(run)
+    return {f"{f.stem}.{key}": value for f in sorted(path.glob("*.safetensors")) for key, value in load_file(f).items()}
+
+
+def pools(run: Path) -> list[dict]:
+    return load_state(newest_checkpoint(run)[0])["pools"]
+
+
+def step(game: Game, config: Config) -> dict[str, torch.Tensor]:
+    batch = next(iter(keyed_loader(UnpairedDataset(config.data, "train"), in_order(4, 2), 0)))
+    return game.play([to_device(batch, "cpu")], 0, 1.0)
+
+
+@pytest.mark.parametrize("still", ["generator", "discriminator"])
+def test_a_turn_changes_its_side_alone(tiny_cyclegan: Tiny, still: Side) -> None:
+    """With its learning rate at zero a side stays bit for bit where it was, whatever the other one does."""
+    game = Game(tiny_cyclegan(), Accelerator())
+    game.rates[still] = 0.0
+    before = {name: {k: v.clone() for k, v in p.items()} for name, p in game.weights().items()}
+    step(game, tiny_cyclegan())
+    moved = {n for n, p in game.weights().items() for k, v in p.items() if not torch.equal(v, before[n][k])}
+    assert moved == set(CycleGAN.generators + CycleGAN.discriminators) - set(getattr(CycleGAN, f"{still}s"))
+
+
+def test_the_generators_play_first(tiny_cyclegan: Tiny) -> None:
+    """Unlike in pix2pix, D judges with its new weights nothing that G was asked for."""
+    game, turns = Game(tiny_cyclegan(), Accelerator()), []
+    for side, optimizer in game.optimizers.items():
+
+        def noted(side: Side = side, real: Callable[[], None] = optimizer.step) -> None:
+            named = {n for n, net in game.networks.items() if any(p.grad is not None for p in net.parameters())}
+            turns.append((side, named))
+            real()
+
+        optimizer.step = noted
+    step(game, tiny_cyclegan())
+    assert turns == [("generator", set(CycleGAN.generators)), ("discriminator", set(CycleGAN.discriminators))]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_resume_with_pools_equals_an_uninterrupted_run_bit_for_bit(tiny_cyclegan: Tiny, accumulation: int) -> None:
+    """The pools (6 pictures) are half full at the first stop and full at the second."""
+    options = {"max_steps": 9, "ema_decay": 0.9, "epochs": 2, "decay_epochs": 9, "gradient_accumulation": accumulation}
+    data = {"batch_size": 1}
+    train(tiny_cyclegan("whole", train=options, data=data))
+    train(tiny_cyclegan("parts", train={**options, "max_steps": 2}, data=data))
+    assert [len(pool["pictures"]) for pool in pools(Path("runs/parts"))[0].values()] == [2 * accumulation] * 2
+    train(tiny_cyclegan("parts", train={**options, "max_steps": 7}, data={**data, "num_workers": 1}), resume=True)
+    train(tiny_cyclegan("parts", train=options, data=data), resume=True)
+    whole, parts = weights(Path("runs/whole")), weights(Path("runs/parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    (whole_pools,), (parts_pools,) = pools(Path("runs/whole")), pools(Path("runs/parts"))
+    for name in ("pool_a", "pool_b"):
+        assert len(whole_pools[name]["pictures"]) == 6
+        assert torch.equal(whole_pools[name]["pictures"], parts_pools[name]["pictures"])
+    # and the pools matter: without them the same steps lead elsewhere
+    train(tiny_cyclegan("none", model={"pool_size": 0}, train=options, data=data))
+    none = weights(Path("runs/none"))
+    assert not all(torch.equal(whole[key], none[key]) for key in whole)
+
+
+def test_pools_of_other_processes_begin_anew(tiny_cyclegan: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(tiny_cyclegan())
+    state = load_state(newest_checkpoint(run)[0])
+    trainer = Trainer(tiny_cyclegan(), run)
+    trainer.game.restore(newest_checkpoint(run)[0], {**state, "pools": state["pools"] * 2})
+    assert "were of 2 processes: they begin anew, empty" in capsys.readouterr().out
+    assert all(pool.count == 0 for pool in trainer.game.pools.values())
+
+
+def test_the_direction_may_change_at_a_resume(tiny_cyclegan: Tiny) -> None:
+    train(tiny_cyclegan())
+    train(tiny_cyclegan(data={"direction": "BtoA"}, train={"max_steps": 5}), resume=True)
+    assert newest_checkpoint(Path("runs/tiny"))[0].name == "step-000005"
+
+
+def test_samples_show_both_cycles_and_the_identities(tiny_cyclegan: Tiny) -> None:
+    run = train(tiny_cyclegan())
+    sheet = read_image(run / "samples" / "step-000004.png", 3)
+    assert sheet.shape == (14 + 3 * 20 + 4, 8 * 20 + 4, 3)
+    val = UnpairedDataset(tiny_cyclegan().data, "val")
+    assert (sheet[18:34, 4:20] == val.picture("a", 0)).all()
+    assert (sheet[18:34, 84:100] == val.picture("b", 0)).all()
+    gray = train(tiny_cyclegan("gray", data={"channels_a": 1}, model={"lambda_identity": 0.0}))
+    sheet = read_image(gray / "samples" / "step-000004.png", 3)
+    assert sheet.shape[1] == 6 * 20 + 4  # there is no identity between one channel and three
+
+
+def test_clipping_bounds_the_discriminators_alone(tiny_cyclegan: Tiny) -> None:
+    config = tiny_cyclegan(model={"gan_loss": "wasserstein", "init_gain": 0.5}, optim={"clip_d": 0.01})
+    game = Game(config, Accelerator())
+    told = step(game, config)
+    assert {n for n in told if n.startswith("discriminator/")} == {"discriminator/gap_a", "discriminator/gap_b"}
+    for name, network in game.networks.items():
+        largest = max(p.abs().max().item() for p in network.parameters())
+        assert largest == pytest.approx(0.01) if name in CycleGAN.discriminators else largest > 0.5
