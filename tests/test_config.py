@@ -26,7 +26,7 @@ def error(*argv: str) -> str:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_preset_loads_and_fits_its_networks(path: Path) -> None:
     config = load_config(path)
-    assert config.name == path.stem
+    assert config.name in (path.stem, f"{path.parent.name}-{path.stem}")
     assert config.model.name == path.parent.name
     assert path.read_text().startswith("# ")
     assert "arXiv" in path.read_text()
@@ -36,6 +36,22 @@ def test_every_preset_loads_and_fits_its_networks(path: Path) -> None:
 def test_the_presets_that_were_promised_are_there() -> None:
     names = {path.stem for path in (PRESETS / "pix2pix").iterdir()}
     assert names >= {"toy", "edges2shoes", "facades", "maps", "cityscapes", "night2day"}
+    names = {path.stem for path in (PRESETS / "cyclegan").iterdir()}
+    assert names >= {"toy", "horse2zebra", "monet2photo", "summer2winter", "maps", "cityscapes", "apple2orange"}
+    assert names >= {"shoes2handbags", "dualgan"}
+
+
+def test_no_two_presets_make_runs_of_one_name() -> None:
+    names = [load_config(path).name for path in FILES]
+    assert len(set(names)) == len(names)
+
+
+def test_blocks_follow_the_size_and_are_saved_with_the_run() -> None:
+    for size, blocks in ((256, 9), (128, 6)):
+        config = parse("--model", "cyclegan", "--data.root", "x", "--data.crop_size", str(size))
+        assert config.model.n_blocks == blocks
+        assert f"n_blocks: {blocks}" in config.to_yaml()
+    assert parse("--model", "cyclegan", "--data.root", "x", "--model.n_blocks", "4").model.n_blocks == 4
 
 
 def test_yaml_round_trips(tmp_path: Path) -> None:
@@ -68,6 +84,18 @@ def test_names_come_from_option_preset_or_root() -> None:
     assert parse("--model", "pix2pix", "--data.toy", "true").name == "toy"
     assert parse("--model", "pix2pix", "--data.root", "/data/my cats é (2)/").name == "my-cats-é-2"
     assert parse("--model", "pix2pix", "--data.root=/").name == "run"
+    assert parse("--model", "cyclegan").name == "cyclegan-toy"
+    assert parse("--model", "cyclegan", "--data.root_a", "/x/horses", "--data.root_b=/y/zebras").name == "horses2zebras"
+
+
+def test_two_folders_are_a_users_own_data() -> None:
+    argv = ["--model", "cyclegan", "--data.root_a", "horses", "--data.root_b", "zebras"]
+    arguments = parse_train_arguments(argv, PRESETS)
+    assert not arguments.config.data.toy
+    assert arguments.notes == ["data.root_a and data.root_b have no validation part: samples show training pictures"]
+    horses = ["--config", str(PRESETS / "cyclegan" / "horse2zebra.yaml")]
+    assert "null drops a preset's" in error(*horses, *argv[2:])
+    assert parse(*horses, *argv[2:], "--data.root", "null").data.root_b == "zebras"
 
 
 def test_resume_takes_the_runs_own_options(tmp_path: Path) -> None:
@@ -87,26 +115,39 @@ def test_resume_takes_the_runs_own_options(tmp_path: Path) -> None:
 def test_resume_finds_the_run_that_the_same_command_began(tmp_path: Path) -> None:
     """By root, preset or toy, without --name: the run's own options hold, not the defaults."""
     by_root, toy = ["--data.root", "/data/set"], ["--data.toy", "true", "--data.load_size", "300"]
-    for argv in (["--model", "pix2pix", *by_root], ["--model", "pix2pix"], ["--model", "pix2pix", *toy]):
+    sides = ["--data.root_a", "/data/a", "--data.root_b", "/data/b"]
+    paired = [["--model", "pix2pix", *options] for options in (by_root, [], toy)]
+    for argv in (*paired, ["--model", "cyclegan", *sides], ["--model", "cyclegan"]):
         began = parse(*argv, "--data.batch_size", "3", "--train.seed", "7")
         (tmp_path / "runs" / began.name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "runs" / began.name / "config.yaml").write_text(began.to_yaml())
         assert parse(*argv, "--resume") == began
 
 
-def test_help_shows_every_option_with_its_docstring(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [
+        ("pix2pix", "generator num_downs ngf ndf n_layers_d norm dropout upsample gan_loss lambda_l1 init_gain"),
+        (
+            "cyclegan",
+            "generator n_blocks ngf ndf n_layers_d norm dropout upsample gan_loss lambda_cycle lambda_identity "
+            "pool_size init_gain",
+        ),
+    ],
+)
+def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse_train_arguments(["--model", "pix2pix", "--help"], PRESETS)
+        parse_train_arguments(["--model", model, "--help"], PRESETS)
     assert not ended.value.code
     text = " ".join(capsys.readouterr().out.split())
-    for option in """
-        data.root data.direction data.load_size data.crop_size data.flip data.batch_size data.num_workers
-        data.train_split data.val_split data.channels_a data.channels_b model.generator model.num_downs model.ngf
-        model.ndf model.n_layers_d model.norm model.dropout model.upsample model.gan_loss model.lambda_l1
-        model.init_gain optim.lr optim.betas optim.lr_d train.epochs train.decay_epochs train.max_steps train.seed
-        train.log_every train.sample_every train.save_every train.keep_checkpoints train.ema_decay
-        train.gradient_accumulation train.compile train.channels_last
-    """.split():
+    shared = """
+        data.root data.root_a data.root_b data.direction data.load_size data.crop_size data.flip data.batch_size
+        data.num_workers data.train_split data.val_split data.val_paired data.channels_a data.channels_b optim.lr
+        optim.betas optim.lr_d optim.clip_d train.epochs train.decay_epochs train.max_steps train.seed train.log_every
+        train.sample_every train.save_every train.keep_checkpoints train.ema_decay train.gradient_accumulation
+        train.compile train.channels_last
+    """.split()
+    for option in shared + [f"model.{key}" for key in own.split()]:
         described = text.split(f"--{option} ")[-1].split(" --")[0]
         assert "default:" in described, option
         assert len(described) > 40, option
@@ -153,6 +194,7 @@ def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
         (TrainConfig, {"epochs": 0, "decay_epochs": 0}),
         (OptimConfig, {"lr": 0.0}),
         (OptimConfig, {"betas": (0.5, 1.0)}),
+        (OptimConfig, {"clip_d": -0.01}),
     ],
 )
 def test_options_out_of_range_are_named(section: type, options: dict) -> None:

@@ -21,6 +21,8 @@ EQUATIONS = {
     ("lsgan", False): lambda x: x**2,
     ("hinge", True): lambda x: max(0, 1 - x),
     ("hinge", False): lambda x: max(0, 1 + x),
+    ("wasserstein", True): lambda x: -x,
+    ("wasserstein", False): lambda x: x,
 }
 
 
@@ -30,7 +32,7 @@ def test_discriminator_loss_is_its_equation(kind: str, real: bool) -> None:
     assert discriminator_gan_loss(torch.tensor(LOGITS), real, kind).item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["vanilla", "lsgan", "hinge"])
+@pytest.mark.parametrize("kind", ["vanilla", "lsgan", "hinge", "wasserstein"])
 def test_generator_wants_its_pictures_called_real(kind: str) -> None:
     expected = -sum(LOGITS) / 4 if kind == "hinge" else sum(EQUATIONS[kind, True](x) for x in LOGITS) / 4
     assert generator_gan_loss(torch.tensor(LOGITS), kind).item() == pytest.approx(expected, rel=1e-6)
@@ -44,3 +46,8 @@ def test_generator_wants_its_pictures_called_real(kind: str) -> None:
 def test_accuracy_counts_the_right_verdicts(kind: str, expected: tuple[float, float]) -> None:
     found = discriminator_statistics(torch.tensor([0.2, 0.6, 2.0, -1.0]), torch.tensor([0.2, 0.6, -2.0, -1.0]), kind)
     assert (found["accuracy_real"].item(), found["accuracy_fake"].item()) == expected
+
+
+def test_a_critic_is_described_by_its_gap() -> None:
+    found = discriminator_statistics(torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0]), "wasserstein")
+    assert {name: value.item() for name, value in found.items()} == {"gap": 2.5}

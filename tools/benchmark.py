@@ -13,7 +13,7 @@ def main() -> None:
     options = jsonargparse.auto_cli(BenchmarkOptions)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     rows = benchmark(options)
-    print(f"pix2pix {options.size}x{options.size}, batch {options.batch_size}, ngf {options.ngf}, {device},")
+    print(f"{options.model} {options.size}x{options.size}, batch {options.batch_size}, ngf {options.ngf}, {device},")
     print(f"precision {options.precision}, torch {torch.__version__}, Python {platform.python_version()}\n")
     print("| what | |\n| --- | --- |")
     for what, figure in rows:

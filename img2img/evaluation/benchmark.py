@@ -14,39 +14,41 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from img2img.config import Config, TrainConfig
+from img2img.data import dataset_class
 from img2img.data.images import write_image
 from img2img.data.loader import KeyedBatches, keyed_loader
 from img2img.data.options import DataConfig
-from img2img.data.paired import PairedDataset
 from img2img.data.toy import draw_pair
+from img2img.evaluation.plain import PLAIN
 from img2img.inference.translator import Translator, choose_device
-from img2img.models.pix2pix import Pix2Pix
-from img2img.networks.patchgan import PatchGAN
-from img2img.networks.unet import UNet
+from img2img.models import model_class
+from img2img.models.base import Model
 from img2img.training.trainer import Trainer
 
 PICTURES = 48  # of the set that the loader reads
 MANY = 20_000  # of the set whose size must not matter
+SAMPLES = {"pix2pix": "pairs", "cyclegan": "pictures of each side"}
 
 
 @dataclass
 class BenchmarkOptions:
     """What is measured."""
 
+    model: Literal["pix2pix", "cyclegan"] = "pix2pix"
+    """The model, with its paper's networks."""
     size: int = 256
     """Side of the pictures in pixels; a power of 2."""
     batch_size: int = 1
-    """Pictures of a step."""
+    """Pictures, or pictures of each side, of a step."""
     ngf: int = 64
     """Width of both networks."""
     steps: int = 4
@@ -64,7 +66,7 @@ class BenchmarkOptions:
 def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
     """Measures and returns the rows of a table: what, and how much."""
     with tempfile.TemporaryDirectory() as folder:
-        _draw_set(Path(folder) / "set", options.size)
+        _draw_set(Path(folder) / "set", options)
         root = str(Path(folder) / "set")
         ours, plain = _Side(_ours, options, root), _Side(_plain, options, root)
         turns = [(ours.run("step"), plain.run("step")) for _ in range(options.turns)]
@@ -81,22 +83,25 @@ def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
             ("training step, images/s", f"{speed:.2f}"),
             ("plain loop, images/s", f"{plain_speed:.2f}"),
             ("training step : plain loop, median of the turns", f"{ratio:.2f}"),
+            ("pictures through the generators for each of a step", f"{_generated(options):g}"),
             ("training with data, images/s", f"{with_data:.2f}"),
-            ("loader, pairs/s for each worker", f"{loaded:.0f}"),
+            (f"loader, {SAMPLES[options.model]}/s for each worker", f"{loaded:.0f}"),
             ("loader, one worker : training step", f"{loaded / speed:.1f}"),
             ("inference, images/s", f"{_inference_speed(options):.2f}"),
             ("peak memory, training", memory),
             ("peak memory, plain loop", plain_memory),
-            ("memory growth from step 100 to step 500 (64x64)", _growth_over_steps(Path(folder))),
-            (f"memory of {MANY} pairs' index; headers checked in", _growth_with_pairs(Path(folder))),
+            ("memory growth from step 100 to step 500 (64x64)", _growth_over_steps(Path(folder), options)),
+            (f"memory of an index of {MANY}; headers checked in", _growth_with_files(Path(folder), options)),
         ]
 
 
 def _config(options: BenchmarkOptions, root: str) -> Config:
-    downs = options.size.bit_length() - 1
+    chosen: dict[str, Any] = {"ngf": options.ngf, "ndf": options.ngf}
+    if options.model == "pix2pix":
+        chosen["num_downs"] = options.size.bit_length() - 1
     return Config(
         "benchmark",
-        Pix2Pix.Config(num_downs=downs, ngf=options.ngf, ndf=options.ngf),
+        model_class(options.model).Config(**chosen),
         DataConfig(root, load_size=options.size * 286 // 256, crop_size=options.size, batch_size=options.batch_size),
         train=TrainConfig(epochs=10**6, compile=options.compile, channels_last=options.channels_last),
     )
@@ -159,48 +164,44 @@ def _ours(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], Non
 
 
 def _plain(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], None]]:
-    """The loop that one writes first, with the same networks and losses: G once and D three times a step."""
-    device = choose_device(None)
-    config = _config(options, root)
-    generator = UNet(3, 3, config.model.num_downs, options.ngf).to(device)
-    discriminator = PatchGAN(6, options.ngf).to(device)
-    optimizer_g = torch.optim.Adam(generator.parameters(), 2e-4, (0.5, 0.999))
-    optimizer_d = torch.optim.Adam(discriminator.parameters(), 2e-4, (0.5, 0.999))
-    x, y = (torch.rand(options.batch_size, 3, options.size, options.size, device=device) * 2 - 1 for _ in range(2))
-
-    def judge(picture: torch.Tensor, real: bool) -> torch.Tensor:
-        logits = discriminator(torch.cat([x, picture], 1)).float()
-        return F.mse_loss(logits, torch.full_like(logits, float(real)))
+    device, config = choose_device(None), _config(options, root)
+    model = _model(config).to(device)
+    shape = (options.batch_size, 3, options.size, options.size)
+    batch = {name: torch.rand(shape, device=device) * 2 - 1 for name in config.data.channels}
 
     def autocast() -> Any:
         precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.precision)
         return torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None)
 
-    def step(count: int) -> None:
-        for _ in range(count):
-            with autocast():
-                fake = generator(x)
-                discriminator.requires_grad_(True)
-                loss_d = 0.5 * (judge(y, True) + judge(fake.detach(), False))
-            optimizer_d.zero_grad()
-            loss_d.backward()
-            optimizer_d.step()
-            discriminator.requires_grad_(False)
-            with autocast():
-                loss_g = judge(fake, True) + 100 * (fake.float() - y).abs().mean()
-            optimizer_g.zero_grad()
-            loss_g.backward()
-            optimizer_g.step()
+    step = PLAIN[options.model](model, batch, autocast)
 
-    return {"step": step}
+    def steps(count: int) -> None:
+        for _ in range(count):
+            step()
+
+    return {"step": steps}
+
+
+def _model(config: Config) -> Model:
+    return model_class(config.model.name)(config.model, config.data.channels)
+
+
+def _generated(options: BenchmarkOptions) -> float:
+    """Pictures that a step's forward puts through generators, for each picture of the batch (of a side)."""
+    model, seen = _model(_config(options, "unused")), [0]
+    for name in model.generators:
+        getattr(model, name).register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    with torch.no_grad():
+        model({name: torch.zeros(2, 3, options.size, options.size) for name in ("a", "b", "input", "target")})
+    return sum(seen) / 2
 
 
 def _loader_speed(options: BenchmarkOptions, root: str) -> float:
-    """Pairs/s that one worker decodes, jitters and hands over."""
-    pairs = PairedDataset(_config(options, root).data, "train", augment=True)
-    keys = KeyedBatches(len(pairs), 4, 0, 10**9)
-    loader = iter(keyed_loader(pairs, keys, num_workers=1))
-    for _ in range(len(pairs) // 4):
+    """Samples/s that one worker decodes, jitters and hands over."""
+    pictures = _dataset(options)(_config(options, root).data, "train", augment=True)
+    keys = KeyedBatches(len(pictures), 4, 0, 10**9)
+    loader = iter(keyed_loader(pictures, keys, num_workers=1))
+    for _ in range(len(pictures) // 4):
         next(loader)  # the worker starts and the disk's cache fills
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < 3:
@@ -211,7 +212,7 @@ def _loader_speed(options: BenchmarkOptions, root: str) -> float:
 
 def _inference_speed(options: BenchmarkOptions) -> float:
     config = _config(options, "unused")
-    translate = Translator(Pix2Pix(config.model, config.data.channels), config, choose_device(None))
+    translate = Translator(_model(config), config, choose_device(None))
     picture = draw_pair(0, "val", options.size)[0]
     translate(picture)
     began = time.perf_counter()
@@ -220,8 +221,8 @@ def _inference_speed(options: BenchmarkOptions) -> float:
     return 8 / (time.perf_counter() - began)
 
 
-def _growth_over_steps(folder: Path) -> str:
-    config = _config(BenchmarkOptions(size=64, ngf=8), str(folder / "set"))
+def _growth_over_steps(folder: Path, options: BenchmarkOptions) -> str:
+    config = _config(replace(options, size=64, ngf=8, batch_size=1), str(folder / "set"))
     trainer = Trainer(config, Path("nowhere"))
     for step, batches in enumerate(trainer.batches(500)):
         trainer.game.play(batches, step, 1.0)
@@ -230,22 +231,35 @@ def _growth_over_steps(folder: Path) -> str:
     return f"{(_resident() - before) / 2**20:+.1f} MiB"
 
 
-def _growth_with_pairs(folder: Path) -> str:
-    many = folder / "many" / "train"
-    first = many / "0.png"
-    write_image(first, np.concatenate(draw_pair(0, "train", 32), axis=1))
-    for i in range(1, MANY):
-        os.link(first, many / f"{i}.png")
+def _growth_with_files(folder: Path, options: BenchmarkOptions) -> str:
+    for name, picture in _sample(options, 0, "train", 32).items():
+        first = folder / "many" / name / "0.png"
+        write_image(first, picture)
+        for i in range(1, MANY):
+            os.link(first, first.with_name(f"{i}.png"))
     before, began = _resident(), time.perf_counter()
-    pairs = PairedDataset(DataConfig(str(folder / "many")), "train")
-    assert len(pairs) == MANY
+    pictures = _dataset(options)(DataConfig(str(folder / "many")), "train")
+    assert len(pictures) == MANY
     return f"{(_resident() - before) / 2**20:.1f} MiB; {time.perf_counter() - began:.1f} s"
 
 
-def _draw_set(root: Path, size: int) -> None:
+def _dataset(options: BenchmarkOptions) -> Any:
+    return dataset_class(model_class(options.model).dataset)
+
+
+def _draw_set(root: Path, options: BenchmarkOptions) -> None:
     for split, count in (("train", PICTURES), ("val", 1)):
         for i in range(count):
-            write_image(root / split / f"{i}.jpg", np.concatenate(draw_pair(i, split, size), axis=1))
+            for name, picture in _sample(options, i, split, options.size).items():
+                write_image(root / name / f"{i}.jpg", picture)
+
+
+def _sample(options: BenchmarkOptions, index: int, split: str, size: int) -> dict[str, np.ndarray]:
+    """Pictures of the embedded task by the folder that they belong in."""
+    a, b = draw_pair(index, split, size)
+    if options.model == "pix2pix":
+        return {split: np.concatenate([a, b], axis=1)}
+    return {f"{split}A": a, f"{split}B": b}
 
 
 def _resident() -> int:

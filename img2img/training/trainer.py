@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -204,7 +205,7 @@ class Trainer:
         return (
             f"run         {self.run} ({self.config.model.name})\n"
             f"networks    {', '.join(f'{name} {size:.3f} M parameters' for name, size in sizes.items())}\n"
-            f"data        {len(self.train_set)} training, {len(self.val_set)} validation pictures\n"
+            f"data        {_count(self.train_set)} training, {_count(self.val_set)} validation pictures\n"
             f"training    {self.total_steps} steps of {self.step_size}; {processes} "
             f"process{'es' if processes > 1 else ''} on {self.device.type}, {precision}\n"
             f"log         tensorboard --logdir {self.run}/tensorboard"
@@ -321,3 +322,8 @@ class Trainer:
         began = time.perf_counter()
         yield
         self.clock += time.perf_counter() - began
+
+
+def _count(pictures: Any) -> str:
+    """ "1000", or "1067 + 1334" of a set whose sides differ."""
+    return " + ".join(str(count) for count in dict.fromkeys((pictures.count("a"), pictures.count("b"))))

@@ -168,3 +168,14 @@ def test_writing_leaves_nothing_half_done(tmp_path: Path) -> None:
         write_image(tmp_path / "file" / "x.png", picture(3, np.uint8))
     write_image(tmp_path / "x.png", picture(3, np.uint8))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "x.png"]
+
+
+def test_grid_titles_stand_above_their_columns_and_are_cut_off() -> None:
+    rows = [[np.full((20, 30, 3), 200, np.uint8)] * 2]
+    bare, titled = grid(rows), grid(rows, ["A", "much too long for this"])
+    assert titled.shape == (bare.shape[0] + 14, bare.shape[1], 3)
+    assert np.array_equal(titled[18:], bare[4:])
+    assert (titled[:18, 4:34] < 100).any()  # ink
+    assert (titled[:18, 38:68] < 100).any()
+    assert (titled[:18, 34:38] == 255).all()
+    assert (titled[:18, 68:] == 255).all()

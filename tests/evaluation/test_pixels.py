@@ -8,8 +8,11 @@ import pytest
 from img2img import load_translator
 from img2img.config import Config
 from img2img.data.paired import PairedDataset
+from img2img.data.transforms import Jitter
+from img2img.data.unpaired import UnpairedDataset
 from img2img.evaluation.pixels import pixel_scores
 from img2img.training.trainer import train
+from tests.conftest import drawn_pair
 
 
 def test_l1_and_psnr_are_their_definitions(tiny: Callable[..., Config]) -> None:
@@ -38,3 +41,32 @@ def test_ssim_of_a_picture_with_itself_is_one() -> None:
     l1, _, ssim = _compare(picture, picture)
     assert (l1, ssim) == (0, pytest.approx(1, abs=1e-5))
     assert _compare(picture, 255 - picture)[2] < 0.1
+
+
+def test_a_two_way_run_is_measured_by_its_cycle(tiny_cyclegan: Callable[..., Config]) -> None:
+    config = tiny_cyclegan(model={"init_gain": 0.3})
+    run = train(config)
+    val = UnpairedDataset(config.data, "val")
+    for domain, direction in (("a", "AtoB"), ("b", "BtoA")):
+        translate = load_translator(run, direction=direction)
+        scores = pixel_scores(translate)
+        assert set(scores) == {"cycle"}  # nobody said that the pictures are partners
+        errors = []
+        for i in range(3):
+            picture = val.picture(domain, i) / np.float32(255)
+            errors.append(np.abs(translate.reversed()(translate(picture)) - picture).mean() * 255)
+        assert scores["cycle"].l1 == pytest.approx(np.mean(errors), rel=1e-3)
+
+
+def test_partners_are_compared_where_the_set_knows_them(tiny_cyclegan: Callable[..., Config]) -> None:
+    run = train(tiny_cyclegan(data={"val_paired": True}, model={"init_gain": 0.3}))
+    translate = load_translator(run, direction="BtoA")
+    scores = pixel_scores(translate)
+    assert set(scores) == {"output", "input", "mean training picture", "cycle"}
+    pairs = [drawn_pair(100 + i) for i in range(3)]
+    resized = [[Jitter(16, 16, flip=False)(0, picture)[0].astype(float) for picture in pair] for pair in pairs]
+    assert scores["input"].l1 == pytest.approx(np.mean([np.abs(b - a).mean() for a, b in resized]), rel=1e-4)
+    errors = [np.abs(translate(b.astype(np.uint8)).astype(float) - a).mean() for a, b in resized]
+    assert scores["output"].l1 == pytest.approx(np.mean(errors), rel=1e-2)
+    unsure = load_translator(train(tiny_cyclegan("unsure", model={"init_gain": 0.3})), direction="BtoA")
+    assert set(pixel_scores(unsure, paired=True)) == set(scores)

@@ -11,6 +11,7 @@ from PIL import Image
 from img2img import load_translator
 from img2img.config import Config
 from img2img.data.images import resize, to_array
+from img2img.data.options import Direction
 from img2img.inference.files import translate_files
 from img2img.inference.translator import Translator
 from img2img.training.trainer import train
@@ -185,3 +186,61 @@ def test_to_array_is_what_files_get(run: Path) -> None:
     assert isinstance(translate, Translator)
     tensor = translate.model.generate({"input": torch.zeros(1, 3, 16, 16)})["output"][0]
     assert to_array(tensor, np.uint8).shape == (16, 16, 3)
+
+
+@pytest.fixture
+def two_way(tiny_cyclegan: Tiny) -> Path:
+    return train(tiny_cyclegan(model={"init_gain": 0.3}))
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize("size", [(16, 16), (257, 255), (1, 1), (3, 40)])
+def test_both_directions_keep_any_size(two_way: Path, direction: Direction, size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    assert load_translator(two_way, direction=direction)(picture).shape == picture.shape
+
+
+def test_each_direction_asks_its_own_generator(two_way: Path) -> None:
+    forth, back = load_translator(two_way), load_translator(two_way, direction="BtoA")
+    picture = drawn_pair(0, 16, 16)[0]
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+    for translator, network in ((forth, forth.model.generator_ab), (back, back.model.generator_ba)):
+        with torch.no_grad():
+            expected = to_array(network(pixels)[0], np.uint8)
+        assert np.abs(translator(picture).astype(int) - expected).max() <= 1
+    assert not np.array_equal(forth(picture), back(picture))
+    assert np.array_equal(forth.reversed()(picture), back(picture))
+    assert (forth.directions, back.directions) == (("AtoB", "BtoA"), ("BtoA", "AtoB"))
+
+
+def test_domains_of_different_channels(tiny_cyclegan: Tiny) -> None:
+    run = train(tiny_cyclegan(data={"channels_a": 1}, model={"lambda_identity": 0.0}))
+    forth, back = load_translator(run), load_translator(run, direction="BtoA")
+    assert (forth.channels, back.channels) == ((1, 3), (3, 1))
+    assert forth(drawn_pair(0, 19, 21)[0]).shape == (19, 21, 3)
+    assert back(drawn_pair(0, 19, 21)[0]).shape == (19, 21, 1)
+
+
+def test_cycle_grids_show_the_way_back(two_way: Path, tiny_cyclegan: Tiny, tmp_path: Path) -> None:
+    """input | output | the output, as it is written, translated back."""
+    from img2img.data.images import read_image
+
+    translate = load_translator(two_way, direction="BtoA")
+    picture = drawn_pair(3, 16, 16)[1]
+    write(tmp_path / "in" / "x.png", picture)
+    translate_files(translate, tmp_path / "in", tmp_path / "out", cycle=True)
+    sheet = read_image(tmp_path / "out" / "grids" / "00001-00001.png", 3)
+    assert sheet.shape == (24, 3 * 20 + 4, 3)
+    assert np.array_equal(sheet[4:20, 4:20], picture)
+    assert np.array_equal(sheet[4:20, 24:40], read_image(tmp_path / "out" / "x.png", 3))
+    assert np.array_equal(sheet[4:20, 44:60], translate.reversed()(sheet[4:20, 24:40]))
+    translate_files(translate, None, tmp_path / "val", cycle=True)  # without a partner no fourth column
+    assert read_image(tmp_path / "val" / "grids" / "00001-00003.png", 3).shape[1] == 3 * 20 + 4
+
+
+def test_a_direction_that_was_never_learnt_is_refused(run: Path) -> None:
+    assert load_translator(run, direction="AtoB").directions == ("AtoB",)
+    with pytest.raises(ValueError, match=r"--data\.direction BtoA"):
+        load_translator(run, direction="BtoA")
+    with pytest.raises(ValueError, match="no way back"):
+        load_translator(run).reversed()

@@ -7,6 +7,7 @@ from torch import nn
 
 from img2img.networks.blocks import InstanceNorm, downsample, init_weights, upsample
 from img2img.networks.patchgan import PatchGAN
+from img2img.networks.resnet import ResNet
 from img2img.networks.unet import UNet
 
 
@@ -17,6 +18,8 @@ def millions(network: nn.Module) -> float:
 def test_parameter_counts_are_the_papers() -> None:
     assert millions(UNet()) == 54.414
     assert millions(UNet(num_downs=7)) == 41.829
+    assert millions(ResNet()) == 11.378
+    assert millions(ResNet(norm="batch")) == 11.383
     assert millions(PatchGAN()) == 2.769
     assert millions(PatchGAN(3, norm="instance")) == 2.765
 
@@ -52,6 +55,58 @@ def test_unet_joins_encoder_and_decoder_at_each_resolution() -> None:
         nn.init.zeros_(up[0].weight)
     x = torch.rand(1, 3, 8, 8)
     assert not torch.equal(network(x), network(x + 0.5))
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("mode", ["deconv", "resize"])
+@pytest.mark.parametrize(("n_blocks", "n_downs"), [(1, 2), (3, 1), (2, 3)])
+def test_resnet_keeps_the_size_and_learns(n_blocks: int, n_downs: int, norm: str, mode: str) -> None:
+    network = ResNet(1, 4, 4, n_blocks, n_downs, norm, upsample_mode=mode)
+    out = network(torch.rand(2, 1, 32, 48) * 2 - 1)
+    assert out.shape == (2, 4, 32, 48)
+    assert out.abs().max() <= 1
+    out.mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
+
+
+def test_resnet_is_the_papers_layer_by_layer() -> None:
+    """Appendix 7.2 of arXiv 1703.10593: c7s1-8, d16, d32, R32 x 2, u16, u8, c7s1-3."""
+    network = ResNet(3, 3, 8, 2, init_gain=0.2)
+    convolutions = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    assert [(m.kernel_size[0], m.stride[0], m.out_channels) for m in convolutions] == [
+        (7, 1, 8), (3, 2, 16), (3, 2, 32), *[(3, 1, 32)] * 4, (3, 2, 16), (3, 2, 8), (7, 1, 3)
+    ]  # fmt: skip
+    c = iter(convolutions)
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+
+    def weights() -> tuple[torch.Tensor, torch.Tensor]:
+        layer = next(c)
+        assert layer.bias is not None
+        return layer.weight, layer.bias
+
+    h = F.relu(F.instance_norm(F.conv2d(F.pad(x, (3, 3, 3, 3), "reflect"), *weights())))
+    for _ in range(2):
+        h = F.relu(F.instance_norm(F.conv2d(h, *weights(), stride=2, padding=1)))
+    for _ in range(2):
+        inner = F.relu(F.instance_norm(F.conv2d(F.pad(h, (1, 1, 1, 1), "reflect"), *weights())))
+        h = h + F.instance_norm(F.conv2d(F.pad(inner, (1, 1, 1, 1), "reflect"), *weights()))
+    for _ in range(2):
+        h = F.relu(F.instance_norm(F.conv_transpose2d(h, *weights(), stride=2, padding=1, output_padding=1)))
+    expected = torch.tanh(F.conv2d(F.pad(h, (3, 3, 3, 3), "reflect"), *weights()))
+    torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_resnet_names_a_size_that_does_not_fit() -> None:
+    for height, width in ((16, 18), (4, 16)):
+        with pytest.raises(ValueError, match="multiples of 4, 8 or more"):
+            ResNet(3, 3, 4, 1)(torch.zeros(1, 3, height, width))
+    assert ResNet(3, 3, 4, 1)(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+
+
+def test_resnets_dropout_is_on_in_training_only() -> None:
+    network, x = ResNet(3, 3, 4, 2, norm="none", dropout=True, init_gain=0.3), torch.rand(1, 3, 16, 16)
+    assert not torch.equal(network(x), network(x))
+    assert torch.equal(network.eval()(x), network(x))
 
 
 def test_dropout_sits_in_the_three_innermost_levels_and_only_in_training() -> None:
@@ -114,7 +169,8 @@ def test_blocks_halve_and_double() -> None:
     assert downsample(3, 5, "batch", bias=False)(x).shape == (2, 5, 4, 6)
     assert downsample(3, 5, "batch", bias=False, stride=1)(x).shape == (2, 5, 7, 11)
     for mode in ("deconv", "resize"):
-        assert upsample(3, 5, bias=False, mode=mode)(x).shape == (2, 5, 16, 24)
+        for kernel in (3, 4):
+            assert upsample(3, 5, bias=False, mode=mode, kernel_size=kernel)(x).shape == (2, 5, 16, 24)
 
 
 def test_init_draws_dcgans_weights() -> None:

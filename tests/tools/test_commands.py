@@ -1,6 +1,7 @@
 """The commands as a user gives them: what they print, where it goes, and how they end."""
 
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -67,6 +68,45 @@ def test_from_training_to_a_translated_picture(
     assert Path("runs/mine/checkpoints/latest").read_text() == "step-000006\n"
 
 
+def test_both_directions_of_one_run(
+    unpaired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = "--model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split() + TINY[8:]
+    data = ("--model", "cyclegan", "--data.root", str(unpaired_root), "--data.direction", "BtoA")
+    assert call(monkeypatch, "train", *data, *tiny, "--name", "two") == 0
+    assert "4 + 7 training, 3 validation pictures" in capsys.readouterr().out
+    assert call(monkeypatch, "infer", "two") == 0  # the run's own direction
+    assert call(monkeypatch, "infer", "two", "--direction", "AtoB", "--cycle") == 0
+    results = Path("runs/two/results/step-000004")
+    assert {p.name for p in (results / "BtoA").glob("*.png")} == {f"{i}_B.png" for i in range(3)}
+    assert {p.name for p in (results / "AtoB").glob("*.png")} == {f"{i}_A.png" for i in range(3)}
+    assert call(monkeypatch, "evaluate", "two") == 0
+    assert "| cycle |" in capsys.readouterr().out
+    assert call(monkeypatch, "evaluate", "two", "--paired") == 0
+    printed = capsys.readouterr().out
+    assert printed.index("| BtoA |") < printed.index("| output |") < printed.index("| AtoB |")
+    found = json.loads(Path("runs/two/pixels.json").read_text())
+    assert set(found["AtoB"]) == set(found["BtoA"]) == {"output", "input", "mean training picture", "cycle"}
+
+
+def test_a_run_of_one_direction_says_so(
+    paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--model", "pix2pix", "--data.root", str(paired_root))
+    assert call(monkeypatch, "train", *data, *TINY, "--name", "one") == 0
+    assert call(monkeypatch, "infer", "one", "--direction", "AtoB") == 0
+    capsys.readouterr()
+    for argv, message in {
+        ("--direction", "BtoA"): "learnt AtoB only, as pix2pix does; train another one with --data.direction BtoA",
+        ("--cycle",): "--cycle: run one learnt AtoB only",
+        ("--direction", "BtoC"): "invalid choice: 'BtoC'",
+    }.items():
+        assert call(monkeypatch, "infer", "one", *argv) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
 def test_print_config_prints_what_loads_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +128,10 @@ def test_print_config_prints_what_loads_again(
         ("train", ["--model", "pix2pix", "--data.root", "{root}", "--train.seed", "-1"], "train.seed -1"),
         ("train", ["--model", "pix2pix", "--data.root", "{root}", "--data.crop_size", "60"], "data.crop_size 60"),
         ("train", ["--model", "pix2pix", "--data.root", "{root}", "--name", "new", "--resume"], "there is no run"),
+        ("train", ["--model", "cyclegan", "--data.root", "{root}"], "datasets/unpair.py"),
+        ("train", ["--model", "cyclegan", "--data.root_a", "{root}"], "data.root_b"),
+        ("train", ["--model", "cyclegan", "--data.root_a", "{root}", "--data.root_b", "{root}"], "as A and as B"),
+        ("train", ["--model", "pix2pix", "--data.root_a", "{root}", "--data.root_b", "{root}"], "datasets/pair.py"),
         ("infer", ["nothing"], "no such run"),
         ("infer", ["nothing", "--sampels", "3"], "did you mean --samples?"),
         ("infer", ["nothing", "--seed", "x"], "invalid int value"),
