@@ -1,5 +1,5 @@
 # The project's verbs. Each builds the environment that it needs, once, in .venv.
-#   make demo      train pix2pix on the embedded task and translate held-out pictures
+#   make demo      train pix2pix (MODEL=cyclegan) on the embedded task and translate held-out pictures
 #   make test      the test suite           make test-slow   the proofs that take minutes
 #   make quality   the style and type checks that CI runs      make style   mend what can be mended
 #   make benchmark training, loading and inference speed against a plain loop
@@ -9,6 +9,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 BIN := $(VENV)/bin
 NAME ?= demo
+MODEL ?= pix2pix
 
 .PHONY: demo test test-slow quality style benchmark clean
 .DEFAULT_GOAL := demo
@@ -30,8 +31,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m accelerate.commands.launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-		tools/train.py --model pix2pix --name $(NAME) --overwrite
-	$(BIN)/python tools/infer.py $(NAME)
+		tools/train.py --model $(MODEL) --name $(NAME) --overwrite
+	$(BIN)/python tools/infer.py $(NAME) $(if $(filter cyclegan,$(MODEL)),--cycle)
 	@echo "log         $(BIN)/tensorboard --logdir runs/$(NAME)/tensorboard"
 
 test: $(VENV)/.installed-dev

@@ -2,7 +2,7 @@
 
 Everything random is keyed instead of carried: which pictures come by (seed, position), their augmentation by (seed,
 epoch, index), dropout by (seed, step, rank). A resumed run therefore equals an uninterrupted one bit for bit, for any
-number of workers; its state is the networks, the optimizers, the step and the position.
+number of workers; its state is the networks, the optimizers, the image pools, the step and the position.
 """
 
 from __future__ import annotations

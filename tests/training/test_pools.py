@@ -120,3 +120,10 @@ def test_clipping_bounds_the_discriminators_alone(tiny_cyclegan: Tiny) -> None:
     for name, network in game.networks.items():
         largest = max(p.abs().max().item() for p in network.parameters())
         assert largest == pytest.approx(0.01) if name in CycleGAN.discriminators else largest > 0.5
+
+
+def test_channels_last_trains_alike(tiny_cyclegan: Tiny) -> None:
+    train(tiny_cyclegan("plain", model={"norm": "none"}))
+    train(tiny_cyclegan("fast", model={"norm": "none"}, train={"channels_last": True}))
+    plain, fast = weights(Path("runs/plain")), weights(Path("runs/fast"))
+    assert max((plain[key] - fast[key]).abs().max().item() for key in plain) < 1e-5
