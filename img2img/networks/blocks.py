@@ -42,10 +42,15 @@ def needs_bias(norm: Norm) -> bool:
     return norm != "batch"
 
 
-def downsample(in_channels: int, out_channels: int, norm: Norm, *, bias: bool, stride: int = 2) -> nn.Sequential:
-    """Strided 4x4 convolution, norm, LeakyReLU(0.2): (B, in, H, W) -> (B, out, H/2, W/2); stride 1 gives H-1, W-1."""
+def downsample(
+    in_channels: int, out_channels: int, norm: Norm, *, bias: bool, stride: int = 2, padding: int = 1
+) -> nn.Sequential:
+    """Strided 4x4 convolution, norm, LeakyReLU(0.2): (B, in, H, W) -> (B, out, H/2, W/2); stride 1 gives H-1, W-1.
+
+    With a padding of 2 it is H/2 + 1 and H + 1.
+    """
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=4, stride=stride, padding=1, bias=bias),
+        nn.Conv2d(in_channels, out_channels, kernel_size=4, stride=stride, padding=padding, bias=bias),
         norm_layer(norm, out_channels),
         nn.LeakyReLU(0.2, inplace=True),
     )

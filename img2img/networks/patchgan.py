@@ -5,6 +5,8 @@ Isola et al., arXiv 1611.07004, Sec. 3.2.2 and Appendix 6.1.2. Official code: ph
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from img2img.networks.blocks import Norm, downsample, init_weights, needs_bias, norm_layer
@@ -19,10 +21,18 @@ class PatchGAN(nn.Module):
         n_layers: strided layers: 0, 1, 3 and 5 are the paper's 1x1, 16x16, 70x70 and 286x286 discriminators.
         norm: normalisation of every layer but the first and the last.
         init_gain: standard deviation of the initial weights.
+        padding: of every 4x4 convolution: 1 in pix2pix, 2 in pix2pixHD's code, which makes the verdicts reach farther
+            beyond the edge. It does not change a patch's size.
     """
 
     def __init__(
-        self, in_channels: int = 6, ndf: int = 64, n_layers: int = 3, norm: Norm = "batch", init_gain: float = 0.02
+        self,
+        in_channels: int = 6,
+        ndf: int = 64,
+        n_layers: int = 3,
+        norm: Norm = "batch",
+        init_gain: float = 0.02,
+        padding: int = 1,
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)
@@ -38,10 +48,11 @@ class PatchGAN(nn.Module):
             ]
         else:
             widths = [ndf * min(2**layer, 8) for layer in range(n_layers + 1)]
-            stages = [downsample(in_channels, ndf, "none", bias=True)]
-            stages += [downsample(widths[i - 1], widths[i], norm, bias=bias) for i in range(1, n_layers)]
-            stages.append(downsample(widths[-2], widths[-1], norm, bias=bias, stride=1))
-            stages.append(nn.Conv2d(widths[-1], 1, kernel_size=4, stride=1, padding=1))
+            stages = [downsample(in_channels, ndf, "none", bias=True, padding=padding)]
+            for narrow, wide in pairwise(widths[:-1]):
+                stages.append(downsample(narrow, wide, norm, bias=bias, padding=padding))
+            stages.append(downsample(widths[-2], widths[-1], norm, bias=bias, stride=1, padding=padding))
+            stages.append(nn.Conv2d(widths[-1], 1, kernel_size=4, stride=1, padding=padding))
         self.stages = nn.ModuleList(stages)
         self.n_layers = n_layers
         init_weights(self, init_gain)

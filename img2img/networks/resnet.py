@@ -20,11 +20,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm, dropout: bool) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            _same(channels, channels, 3, bias=needs_bias(norm)),
+            same(channels, channels, 3, bias=needs_bias(norm)),
             norm_layer(norm, channels),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5) if dropout else nn.Identity(),
-            _same(channels, channels, 3, bias=needs_bias(norm)),
+            same(channels, channels, 3, bias=needs_bias(norm)),
             norm_layer(norm, channels),
         )
 
@@ -68,7 +68,7 @@ class ResNet(nn.Module):
         bias = needs_bias(norm)
         widths = [ngf * 2**level for level in range(n_downs + 1)]
 
-        layers = [_same(in_channels, ngf, 7, bias=bias), norm_layer(norm, ngf), nn.ReLU(inplace=True)]
+        layers = [same(in_channels, ngf, 7, bias=bias), norm_layer(norm, ngf), nn.ReLU(inplace=True)]
         for narrow, wide in pairwise(widths):
             layers.append(nn.Conv2d(narrow, wide, kernel_size=3, stride=2, padding=1, bias=bias))
             layers += [norm_layer(norm, wide), nn.ReLU(inplace=True)]
@@ -81,19 +81,23 @@ class ResNet(nn.Module):
             layers.append(upsample(wide, narrow, bias=bias, mode=upsample_mode, kernel_size=3))
             layers += [norm_layer(norm, narrow), nn.ReLU(inplace=True)]
         self.decoder = nn.Sequential(*layers)  # -> (B, ngf, H, W)
-        self.head = nn.Sequential(_same(ngf, out_channels, 7, bias=True), nn.Tanh())
+        self.head = nn.Sequential(same(ngf, out_channels, 7, bias=True), nn.Tanh())
         init_weights(self, init_gain)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """The last feature map before the picture: (B, in_channels, H, W) -> (B, ngf, H, W)."""
         sides = tuple(x.shape[-2:])
         if any(side % self.stride or side < self.smallest_input for side in sides):
             raise ValueError(
                 f"the input is {sides}: both sides must be multiples of {self.stride}, {self.smallest_input} or more"
             )
-        return self.head(self.decoder(self.blocks(self.encoder(x))))
+        return self.decoder(self.blocks(self.encoder(x)))
 
 
-def _same(in_channels: int, out_channels: int, kernel_size: int, *, bias: bool) -> nn.Module:
+def same(in_channels: int, out_channels: int, kernel_size: int, *, bias: bool) -> nn.Module:
     """A convolution that keeps the resolution, padded by reflection."""
     pad = kernel_size // 2
     return nn.Conv2d(in_channels, out_channels, kernel_size, padding=pad, padding_mode="reflect", bias=bias)

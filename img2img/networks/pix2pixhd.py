@@ -1,0 +1,193 @@
+"""The networks of pix2pixHD: a coarse-to-fine generator, discriminators at several scales, and an encoder of styles.
+
+Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", arXiv 1711.11585,
+Sec. 3.2, 3.4 and the appendix. Official code: NVIDIA/pix2pixHD. The global generator is ``resnet.ResNet`` with four halvings.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from img2img.networks.blocks import Norm, Upsample, init_weights, needs_bias, norm_layer, upsample
+from img2img.networks.patchgan import PatchGAN
+from img2img.networks.resnet import ResidualBlock, ResNet, same
+
+
+def halve(x: Tensor) -> Tensor:
+    """One level down the pyramid, by averages of 3x3 pixels: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
+    return F.avg_pool2d(x, kernel_size=3, stride=2, padding=1, count_include_pad=False)
+
+
+class LocalEnhancer(nn.Module):
+    """G2, G3, ...: doubles the resolution of what is below it (Sec. 3.2, Fig. 3).
+
+    Its residual blocks see the element-wise sum of its own front features and the last feature map from below.
+
+    Args:
+        in_channels: channels of the input.
+        ngf: feature maps at its own resolution; twice as many come from below.
+        n_blocks: residual blocks, 3 in the paper.
+        norm, upsample_mode, init_gain: as in ResNet.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        ngf: int = 32,
+        n_blocks: int = 3,
+        norm: Norm = "instance",
+        upsample_mode: Upsample = "deconv",
+        init_gain: float = 0.02,
+    ) -> None:
+        super().__init__()
+        bias = needs_bias(norm)
+        self.front = nn.Sequential(
+            same(in_channels, ngf, 7, bias=bias),
+            norm_layer(norm, ngf),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(ngf, 2 * ngf, kernel_size=3, stride=2, padding=1, bias=bias),
+            norm_layer(norm, 2 * ngf),
+            nn.ReLU(inplace=True),
+        )
+        self.back = nn.Sequential(
+            *(ResidualBlock(2 * ngf, norm, dropout=False) for _ in range(n_blocks)),
+            upsample(2 * ngf, ngf, bias=bias, mode=upsample_mode, kernel_size=3),
+            norm_layer(norm, ngf),
+            nn.ReLU(inplace=True),
+        )
+        init_weights(self, init_gain)
+
+    def forward(self, x: Tensor, below: Tensor) -> Tensor:
+        """(B, in_channels, H, W), (B, 2 ngf, H / 2, W / 2) -> features (B, ngf, H, W)."""
+        return self.back(self.front(x) + below)
+
+
+class CoarseToFine(nn.Module):
+    """(B, in_channels, H, W) -> (B, out_channels, H, W): the global generator G1 and its enhancers.
+
+    Args:
+        in_channels, out_channels: of the input and of the picture.
+        ngf: feature maps of the finest resolution; G1 has ngf x 2^n_enhancers.
+        n_enhancers: how many enhancers; 0 is G1 alone.
+        n_blocks, n_blocks_local: residual blocks of G1, and of each enhancer.
+        n_downs: halvings of G1.
+        norm, upsample_mode, init_gain: as in ResNet.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 3,
+        ngf: int = 64,
+        n_enhancers: int = 0,
+        n_blocks: int = 9,
+        n_blocks_local: int = 3,
+        n_downs: int = 4,
+        norm: Norm = "instance",
+        upsample_mode: Upsample = "deconv",
+        init_gain: float = 0.02,
+    ) -> None:
+        super().__init__()
+        coarse = ngf * 2**n_enhancers
+        self.coarse = ResNet(
+            in_channels, out_channels, coarse, n_blocks, n_downs, norm, False, upsample_mode, init_gain
+        )
+        self.enhancers = nn.ModuleList(  # the coarsest first
+            LocalEnhancer(in_channels, ngf * 2**level, n_blocks_local, norm, upsample_mode, init_gain)
+            for level in reversed(range(n_enhancers))
+        )
+        if n_enhancers:  # nobody sees G1's own picture any more
+            self.coarse.head = nn.Identity()
+            self.head = nn.Sequential(same(ngf, out_channels, 7, bias=True), nn.Tanh())
+            init_weights(self.head, init_gain)
+        self.stride = self.coarse.stride * 2**n_enhancers
+        self.smallest_input = 2 * self.stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.enhancers:
+            return self.coarse(x)
+        pyramid = [x]
+        for _ in self.enhancers:
+            pyramid.append(halve(pyramid[-1]))
+        features = self.coarse.features(pyramid.pop())
+        for enhancer in self.enhancers:
+            features = enhancer(pyramid.pop(), features)  # (B, ngf x 2^level, H / 2^level, W / 2^level)
+        return self.head(features)
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """(B, in_channels, H, W) -> for each scale, the finest first, all layers' outputs, the logits last (Sec. 3.2).
+
+    Args:
+        in_channels: channels of everything that it sees, concatenated.
+        ndf, n_layers, norm, init_gain: as in PatchGAN.
+        n_scales: discriminators of one architecture; each sees half the resolution of the one before.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        ndf: int = 64,
+        n_layers: int = 3,
+        n_scales: int = 2,
+        norm: Norm = "instance",
+        init_gain: float = 0.02,
+    ) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            PatchGAN(in_channels, ndf, n_layers, norm, init_gain, padding=2) for _ in range(n_scales)
+        )
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        found = []
+        for i, scale in enumerate(self.scales):
+            x = halve(x) if i else x
+            found.append(scale(x, return_features=True))
+        return found
+
+
+class StyleEncoder(nn.Module):
+    """E: a picture and its instances -> features that are constant within each instance (Sec. 3.4).
+
+    (B, in_channels, H, W), (B, 1, H, W) integers -> (B, n_features, H, W) in [-1, 1].
+
+    Args:
+        in_channels: channels of the picture.
+        n_features: channels of the features, 3 in the paper.
+        nef: feature maps of the first layer.
+        n_downs: halvings.
+        norm, upsample_mode, init_gain: as in ResNet.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        n_features: int = 3,
+        nef: int = 16,
+        n_downs: int = 4,
+        norm: Norm = "instance",
+        upsample_mode: Upsample = "deconv",
+        init_gain: float = 0.02,
+    ) -> None:
+        super().__init__()
+        self.network = ResNet(in_channels, n_features, nef, 0, n_downs, norm, False, upsample_mode, init_gain)
+
+    def forward(self, x: Tensor, instances: Tensor) -> Tensor:
+        return average_instances(self.network(x), instances)
+
+
+def average_instances(features: Tensor, instances: Tensor) -> Tensor:
+    """Gives every pixel the mean of its instance: (B, C, H, W), (B, 1, H, W) integers -> (B, C, H, W).
+
+    One scatter and one gather for the whole batch, whatever the number of instances; ids need not be dense.
+    """
+    b, c, h, w = features.shape
+    flat = features.permute(0, 2, 3, 1).reshape(-1, c)  # (B x H x W, C)
+    picture = torch.arange(b, device=features.device).view(b, 1, 1).expand(b, h, w)
+    keys = torch.stack([picture, instances[:, 0].long()], dim=-1).view(-1, 2)  # equal ids of two pictures differ
+    found, places = torch.unique(keys, dim=0, return_inverse=True)
+    sums = flat.new_zeros(len(found), c, dtype=torch.float32).index_add_(0, places, flat.float())
+    counts = torch.bincount(places, minlength=len(found)).unsqueeze(1)  # (instances, 1)
+    return (sums / counts)[places].to(flat.dtype).view(b, h, w, c).permute(0, 3, 1, 2)
