@@ -6,6 +6,7 @@ of their elements.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -54,3 +55,19 @@ def discriminator_statistics(real: Tensor, fake: Tensor, kind: GanLoss) -> dict[
         "accuracy_real": (real > boundary).float().mean(),
         "accuracy_fake": (fake <= boundary).float().mean(),
     }
+
+
+def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
+    """How differently the discriminators see a real picture and its fake: the L1 distance of their features.
+
+    Wang et al., arXiv 1711.11585, Sec. 3.3, Eq. 4: means over scales, sums over layers. A sum over the four layers of a
+    70x70 discriminator is the authors' weight; with another number of layers it stays as large (as their code has it).
+
+    Args:
+        real, fake: for each scale the outputs of its layers, the logits last, which are left out.
+    """
+    total = torch.zeros((), device=fake[0][0].device)
+    for real_layers, fake_layers in zip(real, fake, strict=True):
+        distances = [F.l1_loss(f, r.detach()) for r, f in zip(real_layers[:-1], fake_layers[:-1], strict=True)]
+        total = total + 4 / len(distances) * sum(distances) / len(real)
+    return total

@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from img2img.losses import discriminator_gan_loss, discriminator_statistics, generator_gan_loss
+from img2img.losses import (
+    discriminator_gan_loss,
+    discriminator_statistics,
+    feature_matching_loss,
+    generator_gan_loss,
+)
 
 LOGITS = [-1.5, 0.2, 0.7, 3.0]
 
@@ -51,3 +56,23 @@ def test_accuracy_counts_the_right_verdicts(kind: str, expected: tuple[float, fl
 def test_a_critic_is_described_by_its_gap() -> None:
     found = discriminator_statistics(torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0]), "wasserstein")
     assert {name: value.item() for name, value in found.items()} == {"gap": 2.5}
+
+
+@pytest.mark.parametrize("layers", [2, 4])
+def test_feature_matching_is_its_equation(layers: int) -> None:
+    """Eq. 4 of arXiv 1711.11585 by the authors' weights, in plain loops; the logits don't count."""
+    torch.manual_seed(0)
+    shapes = [(1, 2, 8 >> i, 8 >> i) for i in range(layers)] + [(1, 1, 2, 2)]
+    real, fake = ([[torch.rand(shape) for shape in shapes] for _ in range(3)] for _ in range(2))
+    expected = 0.0
+    for r, f in zip(real, fake, strict=True):
+        for j in range(layers):
+            expected += 4 / layers / 3 * (f[j] - r[j]).abs().sum().item() / r[j].numel()
+    assert feature_matching_loss(real, fake).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_feature_matching_teaches_the_fake_alone() -> None:
+    real, fake = torch.rand(1, 1, 4, 4, requires_grad=True), torch.rand(1, 1, 4, 4, requires_grad=True)
+    feature_matching_loss([[real, real]], [[fake, fake]]).backward()
+    assert real.grad is None
+    assert fake.grad is not None

@@ -1,7 +1,8 @@
 """The networks of pix2pixHD: a coarse-to-fine generator, discriminators at several scales, and an encoder of styles.
 
 Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", arXiv 1711.11585,
-Sec. 3.2, 3.4 and the appendix. Official code: NVIDIA/pix2pixHD. The global generator is ``resnet.ResNet`` with four halvings.
+Sec. 3.2, 3.4 and the appendix. Official code: NVIDIA/pix2pixHD. The global generator is a ``resnet.ResNet`` with four
+halvings.
 """
 
 from __future__ import annotations
