@@ -1,0 +1,199 @@
+"""pix2pixHD: "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", arXiv 1711.11585.
+
+By Wang, Liu, Zhu, Tao, Kautz and Catanzaro. Official code: NVIDIA/pix2pixHD. Where we differ on purpose:
+- the finest discriminator is the first, whatever their number; the official numbering runs the other way.
+- VGG19 and the weights of both losses of likeness are options of their own; the official code has one weight for the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from img2img.data.options import Direction
+from img2img.losses import (
+    GanLoss,
+    discriminator_gan_loss,
+    discriminator_statistics,
+    feature_matching_loss,
+    generator_gan_loss,
+)
+from img2img.models.base import Batch, Images, Model, Terms
+from img2img.networks.blocks import Norm, Upsample
+from img2img.networks.labels import boundary_map, colour_labels, one_hot
+from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, StyleEncoder
+from img2img.networks.vgg import PerceptualLoss
+
+
+class Pix2PixHD(Model):
+    """A coarse-to-fine generator draws pictures of label maps, discriminators at several scales judge them."""
+
+    @dataclass
+    class Config:
+        """Networks and losses of pix2pixHD."""
+
+        name: Literal["pix2pixhd"] = "pix2pixhd"
+        """The model, as --model names it."""
+        stage: Literal["global", "local"] = "global"
+        """Which generator is trained: the global one, or the whole of it and its enhancers (Sec. 3.2)."""
+        ngf: int = 64
+        """Feature maps at the finest resolution; the stage local of a global one of 64 has 32."""
+        n_downs: int = 4
+        """How often the global generator halves its input."""
+        n_blocks: int = 9
+        """Residual blocks of the global generator."""
+        n_enhancers: int = 1
+        """Local enhancers, each doubling the resolution, in the stage local."""
+        n_blocks_local: int = 3
+        """Residual blocks of an enhancer."""
+        ndf: int = 64
+        """Feature maps of a discriminator's first layer."""
+        n_layers_d: int = 3
+        """Strided layers of each discriminator."""
+        n_scales: int = 2
+        """Discriminators, each at half the resolution of the one before: 2 or 3 in the paper."""
+        norm: Norm = "instance"
+        """Normalisation in all networks."""
+        upsample: Upsample = "deconv"
+        """How generators enlarge: deconv (paper) or resize, which leaves no checkerboards."""
+        gan_loss: GanLoss = "lsgan"
+        """Adversarial loss."""
+        lambda_feat: float = 10.0
+        """Weight of the feature matching loss (Sec. 3.3)."""
+        lambda_vgg: float = 10.0
+        """Weight of the perceptual loss (Sec. 3.5); 0 trains without VGG19."""
+        vgg_weights: str | None = None
+        """File of torchvision's VGG19 weights; unset, torchvision downloads them."""
+        instance_features: bool = False
+        """Train an encoder of styles along, whose features of each instance the generator sees (Sec. 3.4)."""
+        n_features: int = 3
+        """Channels of these features."""
+        nef: int = 16
+        """Feature maps of the encoder's first layer."""
+        init_gain: float = 0.02
+        """Standard deviation of the initial weights."""
+
+        def __post_init__(self) -> None:
+            at_least = {"ngf": 1, "n_downs": 1, "n_blocks": 0, "n_enhancers": 1, "n_blocks_local": 0, "ndf": 1}
+            at_least |= {"n_layers_d": 1, "n_scales": 1, "n_features": 1, "nef": 1, "lambda_feat": 0, "lambda_vgg": 0}
+            for key, least in at_least.items():
+                if getattr(self, key) < least:
+                    raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
+            if self.init_gain <= 0:
+                raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
+
+    dataset = "labelled"
+    generators = ("generator",)
+    discriminators = ("discriminator",)
+    update_order = ("generator", "discriminator")
+    columns = ("labels", "input", "output", "target")
+
+    def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
+        super().__init__()
+        self.config = config
+        self.label_nc, self.has_instances = channels.get("label", 0), "instance" in channels
+        condition = self.label_nc + self.has_instances if self.label_nc else channels["input"]
+        if config.instance_features and not self.has_instances:
+            raise ValueError("model.instance_features: needs instance maps; leave data.instances true")
+        features = config.n_features if config.instance_features else 0
+        enhancers = config.n_enhancers if config.stage == "local" else 0
+        self.generator = CoarseToFine(
+            condition + features,
+            channels["target"],
+            config.ngf,
+            enhancers,
+            config.n_blocks,
+            config.n_blocks_local,
+            config.n_downs,
+            config.norm,
+            config.upsample,
+            config.init_gain,
+        )
+        self.discriminator = MultiScaleDiscriminator(
+            condition + channels["target"], config.ndf, config.n_layers_d, config.n_scales, config.norm, config.init_gain
+        )
+        if features:
+            self.encoder = StyleEncoder(
+                channels["target"],
+                features,
+                config.nef,
+                config.n_downs,
+                config.norm,
+                config.upsample,
+                config.init_gain,
+            )
+            self.generators = ("generator", "encoder")
+        self.perceptual: nn.Module | None = None
+
+    def load_pretrained(self) -> None:
+        if self.config.lambda_vgg:
+            self.perceptual = PerceptualLoss()
+            self.perceptual.load(self.config.vgg_weights)
+
+    def condition(self, batch: Batch) -> Tensor:
+        """What both sides see of the input: one-hot labels and the instances' boundaries, or the RGB picture."""
+        if not self.label_nc:
+            return batch["input"]
+        labels = one_hot(batch["label"], self.label_nc)  # (B, label_nc, H, W)
+        if not self.has_instances:
+            return labels
+        return torch.cat([labels, boundary_map(batch["instance"])], dim=1)  # (B, label_nc + 1, H, W)
+
+    def draw(self, condition: Tensor, features: Tensor | None) -> Tensor:
+        """The picture of a condition and, where the model has them, a style's features."""
+        return self.generator(condition if features is None else torch.cat([condition, features], dim=1))
+
+    def forward(self, batch: Batch) -> Images:
+        features = self.encoder(batch["target"], batch["instance"]) if self.config.instance_features else None
+        return {"output": self.draw(self.condition(batch), features)}
+
+    def judge(self, condition: Tensor, picture: Tensor) -> list[list[Tensor]]:
+        """Every scale's features, the logits last."""
+        return self.discriminator(torch.cat([condition, picture], dim=1))
+
+    def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        condition = self.condition(batch)
+        fake = self.judge(condition, images["output"])
+        terms = {"gan": sum(generator_gan_loss(scale[-1], self.config.gan_loss) for scale in fake)}
+        if self.config.lambda_feat:
+            with torch.no_grad():
+                real = self.judge(condition, batch["target"])
+            terms["feat"] = self.config.lambda_feat * feature_matching_loss(real, fake)
+        if self.perceptual is not None:
+            terms["vgg"] = self.config.lambda_vgg * self.perceptual(images["output"], batch["target"])
+        return terms, {}
+
+    def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        kind, condition = self.config.gan_loss, self.condition(batch)
+        real, fake = self.judge(condition, batch["target"]), self.judge(condition, images["output"])
+        terms = {  # halved, as in pix2pix
+            "real": 0.5 * sum(discriminator_gan_loss(scale[-1], True, kind) for scale in real),
+            "fake": 0.5 * sum(discriminator_gan_loss(scale[-1], False, kind) for scale in fake),
+        }
+        return terms, discriminator_statistics(real[0][-1], fake[0][-1], kind)
+
+    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
+        """``features`` of the batch are the style; without, the target's own, which is then needed."""
+        features = batch.get("features")
+        if features is None and self.config.instance_features:
+            features = self.encoder(batch["target"], batch["instance"])
+        return {"output": self.draw(self.condition(batch), features)}
+
+    def samples(self, batch: Batch) -> Images:
+        labels = {"labels": colour_labels(batch["label"])} if self.label_nc else {}
+        return {**labels, **self.generate(batch)}
+
+    def padded(self, side: int) -> int:
+        generator = self.generator
+        return max(generator.smallest_input, -(-side // generator.stride) * generator.stride)
+
+    def check_size(self, size: int) -> None:
+        if self.padded(size) != size:
+            raise ValueError(
+                f"data.crop_size {size}: must be a multiple of {self.generator.stride} (2^model.n_downs, doubled by each "
+                f"enhancer), {self.generator.smallest_input} or more"
+            )
