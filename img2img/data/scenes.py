@@ -13,7 +13,7 @@ What a colour depends on is what there is to learn:
     class     fixes most: roads are grey, trees green, tyres dark, windows stand in a grid that fits their building.
     style     is free, and no map shows it. Each thing has its own: a car one of six paints, a building one of six
               facades (and windows lit or dark, at dusk), a tree one of three greens, a person clothes, skin and hair.
-              Each scene has one: a sky (day, grey or dusk, which tints all else and lights the lamps) and a paving.
+              Each scene has one: a sky (day, grey or dusk, which tints all else and lights the lamps), paving, asphalt.
 
 A style is a draw from a short list with a little jitter: the features of instances form clusters. Cars stand bumper to
 bumper and in front of each other, houses share walls: only the instances tell them apart. Random numbers never depend
