@@ -13,11 +13,11 @@ from img2img.evaluation.benchmark import BenchmarkOptions, _generated
 from img2img.evaluation.plain import PLAIN
 from img2img.training.game import Game
 
+Tiny = Callable[..., Config]
+
 
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
-def test_the_plain_loop_trains_alike(
-    name: str, tiny: Callable[..., Config], tiny_cyclegan: Callable[..., Config]
-) -> None:
+def test_the_plain_loop_trains_alike(name: str, tiny: Tiny, tiny_cyclegan: Tiny) -> None:
     if name == "pix2pix":
         config = tiny(model={"norm": "none", "dropout": False})
     else:
