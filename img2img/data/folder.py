@@ -165,12 +165,13 @@ def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:
 def no_split(root: Path, splits: Sequence[str]) -> ValueError:
     """The error for a set without the wanted part."""
     names = {p.name.removesuffix("A").removesuffix("B") for p in root.iterdir() if p.is_dir() and p.name[0] != "."}
-    there = ", ".join(sorted(names - {""}))
-    first = splits[0]
+    there, first = sorted(names - {""}), splits[0]
+    defaults = {("train",): "data.train_split", ("val", "test"): "data.val_split"}  # other names may be of either
+    key = defaults.get(tuple(splits), "data.train_split or data.val_split")
     return ValueError(
         f"data.root {root}: no split {' or '.join(splits)} ({first}A/ + {first}B/, {first}/A/ + {first}/B/, or for "
         f"pairs {first}/); "
-        + (f"there is {there}: set data.train_split and data.val_split" if there else "there is no other one in it")
+        + (f"there is {', '.join(there)}: set {key} {there[0]}" if there else "there is no other one in it")
     )
 
 
