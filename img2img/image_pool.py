@@ -29,7 +29,7 @@ class ImagePool:
         """(B, C, H, W), detached -> as many pictures, each fresh or stored earlier."""
         if not self.capacity:
             return fresh
-        if self.pictures is None or self.pictures.shape[1:] != fresh.shape[1:]:  # a resumed run may crop otherwise
+        if self.pictures is None:
             self.pictures, self.count = fresh.new_empty(self.capacity, *fresh.shape[1:]), 0
         elif self.pictures.device != fresh.device or self.pictures.dtype != fresh.dtype:  # just restored
             self.pictures = self.pictures.to(fresh)
@@ -46,14 +46,15 @@ class ImagePool:
 
     def state(self) -> dict[str, Any]:
         """The stored pictures, on the CPU."""
-        return {"pictures": None if self.pictures is None else self.pictures[: self.count].cpu()}
+        # a copy: saving a part of a tensor saves the memory of all of it
+        return {"pictures": None if self.pictures is None else self.pictures[: self.count].to("cpu", copy=True)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes back what ``state`` returned; of more pictures than it holds now, the first."""
+        """Takes back what ``state`` of a pool of this capacity returned."""
         stored = state["pictures"]
-        if stored is None or not self.capacity:
+        if stored is None:
             self.pictures, self.count = None, 0
             return
-        self.count = min(len(stored), self.capacity)
+        self.count = len(stored)
         self.pictures = stored.new_empty(self.capacity, *stored.shape[1:])
-        self.pictures[: self.count] = stored[: self.count]
+        self.pictures[: self.count] = stored

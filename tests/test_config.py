@@ -88,6 +88,13 @@ def test_names_come_from_option_preset_or_root() -> None:
     assert parse("--model", "cyclegan", "--data.root_a", "/x/horses", "--data.root_b=/y/zebras").name == "horses2zebras"
 
 
+def test_a_wasserstein_critic_needs_its_clip() -> None:
+    for model in ("pix2pix", "cyclegan"):
+        argv = ("--model", model, "--data.root", "x", "--model.gan_loss", "wasserstein")
+        assert "set optim.clip_d 0.01" in error(*argv)
+        assert parse(*argv, "--optim.clip_d", "0.01").optim.clip_d == 0.01
+
+
 def test_two_folders_are_a_users_own_data() -> None:
     argv = ["--model", "cyclegan", "--data.root_a", "horses", "--data.root_b", "zebras"]
     arguments = parse_train_arguments(argv, PRESETS)

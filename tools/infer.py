@@ -11,7 +11,7 @@ def parse() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("run", help="name of a run under runs/, or its folder")
     parser.add_argument("--input", type=Path, help="picture or folder of pictures; without it the run's validation set")
-    parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP)")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP[/DIRECTION])")
     parser.add_argument("--direction", choices=["AtoB", "BtoA"], help="of a run that learnt both (default: its own)")
     parser.add_argument("--cycle", action="store_true", help="grids show the translation back to the input, too")
     parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")

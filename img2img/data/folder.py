@@ -185,17 +185,19 @@ def no_split(root: Path, splits: Sequence[str]) -> ValueError:
     first = splits[0]
     return ValueError(
         f"data.root {root}: no split {' or '.join(splits)} ({first}A/ + {first}B/, {first}/A/ + {first}/B/, or for "
-        f"pairs {first}/); {other_splits(root, ('A', 'B'))}"
+        f"pairs {first}/); {other_splits(root, splits, ('A', 'B'))}"
     )
 
 
-def other_splits(root: Path, suffixes: Sequence[str]) -> str:
-    """What a message says of the parts that a set does have, in folders with these suffixes."""
-    folders = [path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
+def other_splits(root: Path, splits: Sequence[str], suffixes: Sequence[str]) -> str:
+    """What a message says of the parts that a set has, in folders with these suffixes, instead of ``splits``."""
+    names = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."}
     for suffix in suffixes:
-        folders = [name.removesuffix(suffix).removesuffix("_") for name in folders]
-    there = ", ".join(sorted(set(folders) - {""}))
-    return f"there is {there}: set data.train_split and data.val_split" if there else "there is no other one in it"
+        names = {name.removesuffix(suffix).removesuffix("_") for name in names}
+    there = sorted(names - {""})
+    defaults = {("train",): "data.train_split", ("val", "test"): "data.val_split"}  # other names may be of either
+    key = defaults.get(tuple(splits), "data.train_split or data.val_split")
+    return f"there is {', '.join(there)}: set {key} {there[0]}" if there else "there is no other one in it"
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,9 +1,10 @@
 """The data set of unpaired translation: a picture of A and one of B, which have nothing to do with each other.
 
 Zhu et al., arXiv 1703.10593, Sec. 3. The pictures come from two folders (``folder.FolderImages``) or are drawn
-(``ToyImages``). An epoch visits every picture of the larger side once and those of the smaller one as evenly as that
-allows. Who meets whom is drawn anew in each epoch: by a permutation, not picture by picture, so that the parts of an
-epoch that several processes read are disjoint on both sides.
+(``ToyImages``). An epoch visits every picture of the larger side once and goes on among those of the smaller one where
+the last epoch stopped, so that in the long run all of them are seen equally often. Who meets whom is drawn anew in each
+epoch: by a permutation, not picture by picture, so that the parts of an epoch that several processes read are disjoint,
+but for the pictures of the smaller side that must come again.
 """
 
 from __future__ import annotations
@@ -102,7 +103,10 @@ class UnpairedDataset(Dataset[dict]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
-        places: dict[Domain, int] = {"a": index, "b": self._partner_of_the_day(epoch, index) if self.augment else index}
+        places: dict[Domain, int] = {"a": index, "b": index}
+        if self.augment:
+            passed = epoch * len(self)  # a multiple of the larger side's number: it moves the smaller side alone
+            places = {"a": passed + index, "b": passed + self._partner_of_the_day(epoch, index)}
         sample: dict = {"name": "", "skipped": []}
         names = []
         for domain, place in places.items():

@@ -91,7 +91,10 @@ def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
             ("peak memory, training", memory),
             ("peak memory, plain loop", plain_memory),
             ("memory growth from step 100 to step 500 (64x64)", _growth_over_steps(Path(folder), options)),
-            (f"memory of an index of {MANY}; headers checked in", _growth_with_files(Path(folder), options)),
+            (
+                f"index of {MANY} {SAMPLES[options.model]}: memory; headers checked in",
+                _growth_with_files(Path(folder), options),
+            ),
         ]
 
 

@@ -35,7 +35,7 @@ def translate_files(
         output: the folder to write to.
         samples: 0 for the one answer; N writes N answers for each picture, NAME_1.png to NAME_N.png, by dropout.
         seed: of the first answer.
-        cycle: whether the grids show input | output | the output translated back | target.
+        cycle: whether the grids show input | output(s) | the first output, translated back | target.
 
     Returns:
         How many files could not be read; each was named on standard error.

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from img2img.data.options import Direction
+from img2img.networks.patchgan import PatchGAN
 
 Batch = dict[str, Any]
 Images = dict[str, Tensor]
@@ -47,11 +48,13 @@ class Model(nn.Module):
     two_way: ClassVar[bool] = False
     """Whether it learns both directions at once, whatever that of the data is."""
     columns: ClassVar[tuple[str, ...]]
-    """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``samples`` returns."""
+    """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
+    that neither has are left out, as CycleGAN's identities between domains of different channels."""
 
     @classmethod
-    def resolve(cls, config: Any, size: int) -> None:
-        """Fills in what ``config`` leaves to the size of the training pictures, size x size pixels."""
+    def resolve(cls, config: Any, size: int) -> Any:
+        """``config`` with all that it leaves to the training pictures' size, size x size pixels, filled in."""
+        return config
 
     def forward(self, batch: Batch) -> Images:
         """Makes every picture of this step once, so that both sides judge the same ones."""
@@ -86,3 +89,12 @@ class Model(nn.Module):
     def check_size(self, size: int) -> None:
         """Raises ValueError, naming the key to change, if it can't train on size x size pictures."""
         raise NotImplementedError
+
+
+def check_patches(discriminator: PatchGAN, size: int) -> None:
+    """Raises ValueError if size x size pictures leave the discriminator no patch to judge."""
+    if size < discriminator.smallest_input:
+        raise ValueError(
+            f"data.crop_size {size} is too small for model.n_layers_d {discriminator.n_layers}: "
+            f"at least {discriminator.smallest_input} pixels, or fewer layers"
+        )

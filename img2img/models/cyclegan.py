@@ -14,7 +14,7 @@ configs/cyclegan/dualgan.yaml.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from img2img.data.options import Direction
 from img2img.image_pool import ImagePool
 from img2img.losses import GanLoss, discriminator_gan_loss, discriminator_statistics, generator_gan_loss
-from img2img.models.base import Batch, Images, Model, Terms
+from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN
 from img2img.networks.resnet import ResNet
@@ -84,9 +84,8 @@ class CycleGAN(Model):
     columns = ("a", "fake_b", "cycle_a", "identity_a", "b", "fake_a", "cycle_b", "identity_b")
 
     @classmethod
-    def resolve(cls, config: Any, size: int) -> None:
-        if config.n_blocks is None:
-            config.n_blocks = 9 if size >= 256 else 6  # Appendix 7.2
+    def resolve(cls, config: Any, size: int) -> Any:
+        return replace(config, n_blocks=config.n_blocks or (9 if size >= 256 else 6))  # Appendix 7.2
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
@@ -167,12 +166,9 @@ class CycleGAN(Model):
 
     def samples(self, batch: Batch) -> Images:
         images = self(batch)
-        if batch["a"].shape[1] == batch["b"].shape[1]:  # shown even where nobody pays for it
-            images = {
-                "identity_a": self.generator_ba(batch["a"]),
-                "identity_b": self.generator_ab(batch["b"]),
-                **images,
-            }
+        if "identity_a" not in images and batch["a"].shape[1] == batch["b"].shape[1]:  # shown though nobody pays for it
+            images["identity_a"] = self.generator_ba(batch["a"])
+            images["identity_b"] = self.generator_ab(batch["b"])
         return images
 
     def padded(self, side: int) -> int:
@@ -185,9 +181,4 @@ class CycleGAN(Model):
                 f"data.crop_size {size}: must be a multiple of {self.generator_ab.stride}, "
                 f"{self.generator_ab.smallest_input} or more"
             )
-        smallest = self.discriminator_a.smallest_input
-        if size < smallest:
-            raise ValueError(
-                f"data.crop_size {size} is too small for model.n_layers_d {self.config.n_layers_d}: "
-                f"at least {smallest} pixels, or fewer layers"
-            )
+        check_patches(self.discriminator_a, size)

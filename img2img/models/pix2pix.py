@@ -17,7 +17,7 @@ from torch import Tensor
 
 from img2img.data.options import Direction
 from img2img.losses import GanLoss, discriminator_gan_loss, discriminator_statistics, generator_gan_loss
-from img2img.models.base import Batch, Images, Model, Terms
+from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN
 from img2img.networks.unet import UNet
@@ -49,7 +49,7 @@ class Pix2Pix(Model):
         upsample: Upsample = "deconv"
         """How the decoder enlarges: deconv (paper) or resize, which leaves no checkerboards."""
         gan_loss: GanLoss = "lsgan"
-        """Adversarial loss; the paper's is vanilla."""
+        """Adversarial loss; the paper's is vanilla; wasserstein needs optim.clip_d."""
         lambda_l1: float = 100.0
         """Weight of the L1 distance to the target (Sec. 3.3 and 4)."""
         init_gain: float = 0.02
@@ -117,9 +117,4 @@ class Pix2Pix(Model):
                 if fitting >= 2
                 else f"data.crop_size {size}: must be a multiple of 2^model.num_downs = {stride}"
             )
-        smallest = self.discriminator.smallest_input
-        if size < smallest:
-            raise ValueError(
-                f"data.crop_size {size} is too small for model.n_layers_d {self.config.n_layers_d}: "
-                f"at least {smallest} pixels, or fewer layers"
-            )
+        check_patches(self.discriminator, size)

@@ -2,7 +2,7 @@
 
 Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", arXiv 1603.08155, as Zhu et al.
 use it in CycleGAN, arXiv 1703.10593, Sec. 4 and Appendix 7.2: c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3. The
-layers that keep the resolution pad by reflection; the strided ones pad with zeros, as the authors' code does.
+layers that keep the resolution pad by reflection; those that change it pad with zeros, as the authors' code does.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from img2img.checkpoint import load_network
@@ -46,7 +45,7 @@ class Game:
         self.model = model_class(config.model.name)(config.model, config.data.channels)
         self.model.check_size(config.data.crop_size)
         self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
-        self.clip_d = config.optim.clip_d
+        self.clip_d, self.crop_size = config.optim.clip_d, config.data.crop_size
         self.model.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.names: dict[Side, tuple[str, ...]] = {
             "discriminator": self.model.discriminators,
@@ -181,10 +180,9 @@ class Game:
         return bool(torch.cat(found).all())
 
     def state(self) -> dict[str, Any]:
-        """What, beside the weights, the next step depends on. All processes call it; the first one's is whole."""
-        pools = {name: pool.state() for name, pool in self.pools.items()}
+        """What, beside the weights, the next step depends on. All processes call it; the first one's has all pools."""
         return {
-            "pools": gather_object([pools]) if pools else [],  # one of each process
+            "pools": self._gather({name: pool.state() for name, pool in self.pools.items()}) if self.pools else [],
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
             "updates": {name: average.updates for name, average in self.averages.items()},
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
@@ -206,12 +204,33 @@ class Game:
             optimizer.load_state_dict(state["optimizers"][side])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        # Checkpoints written before there were pools have no such entry
-        if len(saved := state.get("pools", [])) == self.accelerator.num_processes:
+        self._restore_pools(state.get("pools", []))  # a checkpoint of before there were pools has none
+
+    def _gather(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every process's value, on the first; one after the other, since pools are large and go by way of the GPU."""
+        count, index = self.accelerator.num_processes, self.accelerator.process_index
+        if index:
+            torch.distributed.send_object_list([mine], dst=0)
+            return []
+        found = [mine]
+        for source in range(1, count):
+            received: list[Any] = [None]
+            torch.distributed.recv_object_list(received, src=source)
+            found += received
+        return found
+
+    def _restore_pools(self, saved: list[dict[str, Any]]) -> None:
+        held = [pool["pictures"] for pools in saved for pool in pools.values() if pool["pictures"] is not None]
+        if not held:
+            return
+        side = held[0].shape[-1]
+        if len(saved) != self.accelerator.num_processes:
+            self.accelerator.print(f"the image pools were of {len(saved)} processes: they begin anew, empty")
+        elif side != self.crop_size:
+            self.accelerator.print(f"the image pools have pictures of {side}x{side}: they begin anew, empty")
+        else:
             for name, pool in saved[self.accelerator.process_index].items():
                 self.pools[name].restore(pool)
-        elif saved:
-            self.accelerator.print(f"the image pools were of {len(saved)} processes: they begin anew, empty")
 
 
 def _load(network: nn.Module, path: Path, name: str) -> None:

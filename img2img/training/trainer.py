@@ -205,7 +205,7 @@ class Trainer:
         return (
             f"run         {self.run} ({self.config.model.name})\n"
             f"networks    {', '.join(f'{name} {size:.3f} M parameters' for name, size in sizes.items())}\n"
-            f"data        {_count(self.train_set)} training, {_count(self.val_set)} validation pictures\n"
+            f"data        {self._count(self.train_set)} training, {self._count(self.val_set)} validation pictures\n"
             f"training    {self.total_steps} steps of {self.step_size}; {processes} "
             f"process{'es' if processes > 1 else ''} on {self.device.type}, {precision}\n"
             f"log         tensorboard --logdir {self.run}/tensorboard"
@@ -286,6 +286,11 @@ class Trainer:
         self.accelerator.free_memory()
         self.accelerator.end_training()
 
+    def _count(self, pictures: Any) -> str:
+        """ "1000" of pairs, "1067 + 1334" of sides that are no pairs."""
+        sides = (pictures.count("a"), pictures.count("b"))
+        return f"{sides[0]} + {sides[1]}" if self.game.model.two_way else str(sides[0])
+
     def _read(self, values: dict[str, Tensor]) -> dict[str, float]:
         """The values' means over the processes, as numbers, in one transfer."""
         stacked = torch.stack([value.float() for value in values.values()])
@@ -322,8 +327,3 @@ class Trainer:
         began = time.perf_counter()
         yield
         self.clock += time.perf_counter() - began
-
-
-def _count(pictures: Any) -> str:
-    """ "1000", or "1067 + 1334" of a set whose sides differ."""
-    return " + ".join(str(count) for count in dict.fromkeys((pictures.count("a"), pictures.count("b"))))

@@ -60,7 +60,10 @@ def errors(root: Path, split: str = "train") -> str:
 
 def test_what_is_wrong_is_named(paired_root: Path, tmp_path: Path) -> None:
     assert "no such folder" in errors(tmp_path / "nowhere")
-    assert "there is train, val" in errors(paired_root, "test")
+    assert "there is train, val: set data.train_split or data.val_split train" in errors(paired_root, "test")
+    (paired_root / "train").rename(paired_root / "learn")
+    assert "no split train" in errors(paired_root)
+    assert "there is learn, val: set data.train_split learn" in errors(paired_root)
     (tmp_path / "bare" / "train").mkdir(parents=True)
     assert "no picture in it" in errors(tmp_path / "bare")
     (tmp_path / "half" / "trainA").mkdir(parents=True)

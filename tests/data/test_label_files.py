@@ -148,7 +148,7 @@ def test_folders_that_are_missing_are_named(labelled_root: Path, tmp_path: Path)
     assert (
         "no split valid (valid_label/ + valid_inst/ + valid_img/; pictures as inputs take data.label_nc 0)" in message
     )
-    assert "there is test, train, val: set data.train_split and data.val_split" in message
+    assert "there is test, train, val: set data.train_split or data.val_split test" in message
 
 
 def test_missing_partners_are_listed(labelled_root: Path) -> None:

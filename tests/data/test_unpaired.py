@@ -35,6 +35,24 @@ def test_an_epoch_visits_the_larger_side_once_and_the_smaller_evenly(tiny_cycleg
     assert len({pair for epoch in meetings for pair in epoch}) == 4 * 7  # everybody meets everybody
 
 
+def test_in_the_long_run_all_pictures_are_seen_equally_often(tiny_cyclegan: Tiny) -> None:
+    """4 and 7 pictures: an epoch shows three of the four twice, and not always the same three."""
+    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    seen = Counter(name for epoch in range(28) for i in range(7) for name in pictures[epoch, i]["name"].split(" + "))
+    assert [seen[f"a{i}"] for i in range(4)] == [28 * 7 // 4] * 4
+    assert [seen[f"b{i}"] for i in range(7)] == [28] * 7
+
+
+def test_augmentation_changes_from_epoch_to_epoch(tiny_cyclegan: Tiny) -> None:
+    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    found: dict[str, set[bytes]] = {}
+    for epoch in range(6):
+        for i in range(7):
+            sample = pictures[epoch, i]
+            found.setdefault(sample["name"].split(" + ")[1], set()).add(sample["b"].tobytes())
+    assert min(len(crops) for crops in found.values()) >= 3
+
+
 def test_samples_are_keyed(tiny_cyclegan: Tiny) -> None:
     data = tiny_cyclegan().data
     pictures = UnpairedDataset(data, "train", augment=True, seed=1)
@@ -56,14 +74,22 @@ def test_each_picture_is_jittered_for_itself(unpaired_root: Path) -> None:
     assert sum(np.array_equal(pictures[e, 0]["a"], pictures[e, 0]["b"]) for e in range(20)) < 3
 
 
-def test_processes_see_disjoint_parts(tiny_cyclegan: Tiny) -> None:
-    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
-    seen: list[set[str]] = []
-    for rank in (0, 1):
-        keys = [k for part in KeyedBatches(7, 1, 0, 6, rank=rank, world=2) for k in part]
-        seen.append({pictures[key]["name"].split(" + ")[1] for key in keys})
+def test_processes_see_disjoint_parts(tiny_cyclegan: Tiny, unpaired_root: Path) -> None:
+    def parts(domain: int, length: int) -> list[set[str]]:
+        pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+        assert len(pictures) == length
+        keys = [[k for part in KeyedBatches(length, 1, 0, 6, rank=rank, world=2) for k in part] for rank in (0, 1)]
+        return [{pictures[key]["name"].split(" + ")[domain] for key in part} for part in keys]
+
+    seen = parts(1, 7)  # of the larger side
     assert len(seen[0]) == len(seen[1]) == 3
     assert not seen[0] & seen[1]
+    for i in range(4, 7):
+        write(unpaired_root / "trainA" / f"a{i}.png", drawn_pair(i)[0])
+    for domain in (0, 1):  # of both, where they are equally large
+        seen = parts(domain, 7)
+        assert len(seen[0]) == len(seen[1]) == 3
+        assert not seen[0] & seen[1]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

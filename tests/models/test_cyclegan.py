@@ -17,40 +17,56 @@ def batch(a: int = 3, b: int = 3) -> dict[str, torch.Tensor]:
     return {"a": torch.rand(2, a, 16, 16) * 2 - 1, "b": torch.rand(2, b, 16, 16) * 2 - 1}
 
 
+def numbers(terms: dict[str, torch.Tensor]) -> dict[str, float]:
+    return {name: term.item() for name, term in terms.items()}
+
+
+def close(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
 @pytest.mark.parametrize("share", [0.5, 0.0])
-def test_losses_are_the_papers(norm: str, share: float) -> None:
+def test_losses_and_their_gradients_are_the_papers(norm: str, share: float) -> None:
     """Eq. 1 with least squares (Sec. 4), Eq. 2, Sec. 5.2; each network asked for one domain at a time."""
     model, data = make(norm=norm, lambda_identity=share, lambda_cycle=10.0), batch()
     a, b = data["a"], data["b"]
     g, f, d_a, d_b = model.generator_ab, model.generator_ba, model.discriminator_a, model.discriminator_b
+    generators = [*g.parameters(), *f.parameters()]
+    discriminators = [*d_a.parameters(), *d_b.parameters()]
 
     def squared(logits: torch.Tensor, label: float) -> torch.Tensor:
         return ((logits - label) ** 2).mean()
 
     images = model(data)
-    assert set(images) == {"fake_a", "fake_b", "cycle_a", "cycle_b"} | (
-        {"identity_a", "identity_b"} if share else set()
-    )
+    assert set(images) == {"fake_a", "fake_b", "cycle_a", "cycle_b", *(("identity_a", "identity_b") if share else ())}
     terms, _ = model.generator_loss(data, images)
     expected = {
-        "gan_a": squared(d_a(f(b)), 1).item(),
-        "gan_b": squared(d_b(g(a)), 1).item(),
-        "cycle_a": 10 * F.l1_loss(f(g(a)), a).item(),
-        "cycle_b": 10 * F.l1_loss(g(f(b)), b).item(),
+        "gan_a": squared(d_a(f(b)), 1),
+        "gan_b": squared(d_b(g(a)), 1),
+        "cycle_a": 10 * F.l1_loss(f(g(a)), a),
+        "cycle_b": 10 * F.l1_loss(g(f(b)), b),
     }
     if share:
-        expected |= {"identity_a": 5 * F.l1_loss(f(a), a).item(), "identity_b": 5 * F.l1_loss(g(b), b).item()}
-    assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-4)
+        expected |= {"identity_a": 5 * F.l1_loss(f(a), a), "identity_b": 5 * F.l1_loss(g(b), b)}
+    assert numbers(terms) == pytest.approx(numbers(expected), rel=1e-4)
+    for name, term in terms.items():  # each by itself: what is cut off in one must not hide behind another
+        found = torch.autograd.grad(term, generators, retain_graph=True, materialize_grads=True)
+        close(list(found), list(torch.autograd.grad(expected[name], generators, materialize_grads=True)))
 
-    terms, statistics = model.discriminator_loss(data, {name: x.detach() for name, x in images.items()})
+    terms, statistics = model.discriminator_loss(data, {name: x.detach() for name, x in model(data).items()})
     expected = {
-        "real_a": 0.5 * squared(d_a(a), 1).item(),
-        "fake_a": 0.5 * squared(d_a(f(b)), 0).item(),
-        "real_b": 0.5 * squared(d_b(b), 1).item(),
-        "fake_b": 0.5 * squared(d_b(g(a)), 0).item(),
+        "real_a": 0.5 * squared(d_a(a), 1),
+        "fake_a": 0.5 * squared(d_a(f(b).detach()), 0),
+        "real_b": 0.5 * squared(d_b(b), 1),
+        "fake_b": 0.5 * squared(d_b(g(a).detach()), 0),
     }
-    assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-4)
+    assert numbers(terms) == pytest.approx(numbers(expected), rel=1e-4)
+    close(
+        list(torch.autograd.grad(sum(terms.values()), discriminators)),
+        list(torch.autograd.grad(sum(expected.values()), discriminators)),
+    )
     assert set(statistics) == {f"accuracy_{what}_{domain}" for what in ("real", "fake") for domain in "ab"}
 
 
@@ -110,11 +126,9 @@ def test_identity_between_different_channels_is_refused() -> None:
 def test_blocks_follow_the_size() -> None:
     for size, blocks in ((64, 6), (128, 6), (256, 9), (512, 9)):
         config = CycleGAN.Config()
-        CycleGAN.resolve(config, size)
-        assert config.n_blocks == blocks
-    config = CycleGAN.Config(n_blocks=4)
-    CycleGAN.resolve(config, 256)
-    assert config.n_blocks == 4
+        assert CycleGAN.resolve(config, size).n_blocks == blocks
+        assert config.n_blocks is None  # the caller's own stays
+    assert CycleGAN.resolve(CycleGAN.Config(n_blocks=4), 256).n_blocks == 4
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_both_directions_of_one_run(
     tiny = "--model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split() + TINY[8:]
     data = ("--model", "cyclegan", "--data.root", str(unpaired_root), "--data.direction", "BtoA")
     assert call(monkeypatch, "train", *data, *tiny, "--name", "two") == 0
-    assert "4 + 7 training, 3 validation pictures" in capsys.readouterr().out
+    assert "4 + 7 training, 3 + 3 validation pictures" in capsys.readouterr().out
     assert call(monkeypatch, "infer", "two") == 0  # the run's own direction
     assert call(monkeypatch, "infer", "two", "--direction", "AtoB", "--cycle") == 0
     results = Path("runs/two/results/step-000004")

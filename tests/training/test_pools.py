@@ -92,6 +92,20 @@ def test_pools_of_other_processes_begin_anew(tiny_cyclegan: Tiny, capsys: pytest
     trainer.game.restore(newest_checkpoint(run)[0], {**state, "pools": state["pools"] * 2})
     assert "were of 2 processes: they begin anew, empty" in capsys.readouterr().out
     assert all(pool.count == 0 for pool in trainer.game.pools.values())
+    smaller = Trainer(tiny_cyclegan(data={"crop_size": 12}), run)
+    smaller.game.restore(newest_checkpoint(run)[0], state)
+    assert "have pictures of 16x16: they begin anew, empty" in capsys.readouterr().out
+    assert all(pool.count == 0 for pool in smaller.game.pools.values())
+
+
+def test_there_is_no_word_of_pools_where_there_are_none(
+    tiny_cyclegan: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(tiny_cyclegan(model={"pool_size": 0}))
+    state = load_state(newest_checkpoint(run)[0])
+    trainer = Trainer(tiny_cyclegan(model={"pool_size": 0}), run)
+    trainer.game.restore(newest_checkpoint(run)[0], {**state, "pools": state["pools"] * 2})
+    assert "pool" not in capsys.readouterr().out
 
 
 def test_the_direction_may_change_at_a_resume(tiny_cyclegan: Tiny) -> None:
