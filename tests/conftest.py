@@ -42,6 +42,27 @@ def drawn_pair(seed: int, height: int = 20, width: int = 20) -> tuple[np.ndarray
     return a, b
 
 
+def drawn_scene(seed: int, height: int = 20, width: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label map (H, W) uint8 of 0..4, instances (H, W) uint16 as Cityscapes has them, and ``photo_of`` both."""
+    random = np.random.default_rng(seed)
+    label = np.zeros((height, width), np.uint8)
+    label[height // 2 :] = 1
+    instances = label.astype(np.uint16)
+    for number in range(4):
+        kind = int(random.integers(2, 5))
+        centre = tuple(int(x) for x in random.integers(0, (width, height)))
+        axes = tuple(int(x) for x in random.integers(height // 8, height // 3, 2))
+        cv2.ellipse(label, centre, axes, 0, 0, 360, kind, -1)
+        cv2.ellipse(instances, centre, axes, 0, 0, 360, kind * 1000 + number, -1)
+    return label, instances, photo_of(label, instances)
+
+
+def photo_of(label: np.ndarray, instances: np.ndarray) -> np.ndarray:
+    """Flat colours (H, W, 3) that tell class and instance."""
+    label, number = label.astype(int), instances.astype(int) % 1000
+    return np.stack([40 + 40 * label, 30 + 50 * (number % 4), 220 - 40 * label], axis=2).astype(np.uint8)
+
+
 def write(path: Path, image: np.ndarray) -> Path:
     """Writes RGB(A) or gray as it is, with OpenCV alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +102,20 @@ def unpaired_root(tmp_path: Path) -> Path:
         a, b = drawn_pair(100 + i)
         write(folder / "testA" / f"{i}_A.png", a)
         write(folder / "testB" / f"{i}_B.png", b)
+    return folder
+
+
+@pytest.fixture
+def labelled_root(tmp_path: Path) -> Path:
+    """A set of 4 training and 2 validation scenes of 20x40, and 2 test scenes that have no photos."""
+    folder = tmp_path / "scenes"
+    for split, count in (("train", 4), ("val", 2), ("test", 2)):
+        for i in range(count):
+            label, instances, photo = drawn_scene(i + 10 * len(split))
+            write(folder / f"{split}_label" / f"{i}.png", label)
+            write(folder / f"{split}_inst" / f"{i}.png", instances)
+            if split != "test":
+                write(folder / f"{split}_img" / f"{i}.tif", photo)
     return folder
 
 

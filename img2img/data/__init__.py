@@ -1,7 +1,8 @@
 """Floor 0: from picture files to batches of tensors.
 
-``images`` reads and writes, ``folder`` finds the pairs of a set, ``toy`` draws the embedded task, ``transforms``
-resizes, crops and flips; ``paired`` is a data set of these, and ``loader`` makes keyed batches of any.
+``images`` reads and writes, ``folder`` finds the pairs of a set and ``label_files`` its label maps, ``toy`` draws the
+embedded task, ``transforms`` resizes, crops and flips; ``paired``, ``unpaired`` and ``labelled`` are data sets,
+``loader`` makes keyed batches of any.
 """
 
 from __future__ import annotations

@@ -1,15 +1,18 @@
 """Finds the pictures of a set on disk, in any of the layouts that people have.
 
 root/trainA/x.png  root/trainB/x.jpg     pairs are matched by file stem, sub-folders included
+root/train_A/x.png root/train_B/x.jpg    the same
 root/train/A/x.png root/train/B/x.jpg    the same
 root/train/x.jpg                         pairs: A (left) and B (right) side by side in one file
+
+Label maps have names of their own: ``label_files``.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_header, read_image, to_channels
+from img2img.data.transforms import SizeCheck
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -59,17 +63,20 @@ class FolderPairs:
         root: the set's folder.
         splits: names that the wanted part of it may have.
         channels: of A and of B; what the files hold is converted.
+        check: called with every pair (file, height, width), to refuse sizes that can't be used.
 
     Raises:
         ValueError: no such folder or split, an empty one, pictures without a partner, or unreadable, or of different
             sizes; the message names them.
     """
 
-    def __init__(self, root: str, splits: Sequence[str], channels: tuple[int, int]) -> None:
+    def __init__(
+        self, root: str, splits: Sequence[str], channels: tuple[int, int], check: SizeCheck | None = None
+    ) -> None:
         self.channels = channels
         self.files = find_files(Path(root), splits)
         # One depth for a side: a batch holds one type. A stray 16-bit file lifts its side to 16 bits.
-        self.dtypes = tuple(np.uint16 if deep else np.uint8 for deep in _check_headers(self.files))
+        self.dtypes = tuple(np.uint16 if deep else np.uint8 for deep in _check_headers(self.files, check))
 
     def __len__(self) -> int:
         return len(self.files.a)
@@ -93,13 +100,14 @@ class FolderPairs:
             if images[0].shape[:2] != images[1].shape[:2]:  # replaced since the headers were read
                 raise UnreadableImage(f"{files.folder_b / files.b[index]}: not of its partner's size any more")
         a, b = (
-            _as_dtype(to_channels(image, channels), dtype)
+            as_dtype(to_channels(image, channels), dtype)
             for image, channels, dtype in zip(images, self.channels, self.dtypes, strict=True)
         )
         return a, b
 
 
-def _as_dtype(image: np.ndarray, dtype: type) -> np.ndarray:
+def as_dtype(image: np.ndarray, dtype: type) -> np.ndarray:
+    """An 8-bit picture at the 16 bits of its fellows."""
     return image.astype(np.uint16) * 257 if dtype == np.uint16 and image.dtype == np.uint8 else image
 
 
@@ -109,16 +117,20 @@ class FolderImages:
     Args:
         folder: searched with its sub-folders; every header is read at once.
         channels: what the files hold is converted to.
+        check: called with every picture (file, height, width), to refuse sizes that can't be used.
 
     Raises:
         ValueError: no such folder, an empty one, or unreadable pictures; the message names them.
     """
 
-    def __init__(self, folder: Path, channels: int) -> None:
+    def __init__(self, folder: Path, channels: int, check: SizeCheck | None = None) -> None:
         self.folder, self.channels = folder, channels
         self.names = _names(folder)
-        headers = list(_read_headers(folder / name for name in self.names))
-        _refuse_unreadable([header for header in headers if isinstance(header, str)])
+        headers = list(read_headers(folder / name for name in self.names))
+        refuse_unreadable([header for header in headers if isinstance(header, str)])
+        for name, header in zip(self.names, headers, strict=True):
+            if check and isinstance(header, Header):
+                check(folder / name, header.height, header.width)
         deep = any(isinstance(header, Header) and header.depth == 16 for header in headers)
         self.dtype = np.uint16 if deep else np.uint8
 
@@ -131,7 +143,7 @@ class FolderImages:
 
     def read(self, index: int) -> np.ndarray:
         """Decodes a picture. Raises UnreadableImage for a damaged file."""
-        return _as_dtype(read_image(self.folder / self.names[index], self.channels), self.dtype)
+        return as_dtype(read_image(self.folder / self.names[index], self.channels), self.dtype)
 
 
 def find_files(root: Path, splits: Sequence[str]) -> Files:
@@ -148,11 +160,17 @@ def find_files(root: Path, splits: Sequence[str]) -> Files:
     raise no_split(root, splits)
 
 
-def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:
-    """The folders of A and of B of a split, if it has such. Raises ValueError if only one of the two is there."""
+def require_root(root: Path) -> None:
+    """Raises ValueError if there is no such folder."""
     if not root.is_dir():
         raise ValueError(f"data.root {root}: no such folder (datasets/README.md tells how to fetch the public sets)")
-    for folders in ((root / f"{split}A", root / f"{split}B"), (root / split / "A", root / split / "B")):
+
+
+def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:
+    """The folders of A and of B of a split, if it has such. Raises ValueError if only one of the two is there."""
+    require_root(root)
+    for side in (f"{split}%s", f"{split}_%s", f"{split}/%s"):
+        folders = root / (side % "A"), root / (side % "B")
         there = [folder for folder in folders if folder.is_dir()]
         if len(there) == 1:
             missing = folders[1] if there[0] == folders[0] else folders[0]
@@ -164,15 +182,22 @@ def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:
 
 def no_split(root: Path, splits: Sequence[str]) -> ValueError:
     """The error for a set without the wanted part."""
-    names = {p.name.removesuffix("A").removesuffix("B") for p in root.iterdir() if p.is_dir() and p.name[0] != "."}
-    there, first = sorted(names - {""}), splits[0]
-    defaults = {("train",): "data.train_split", ("val", "test"): "data.val_split"}  # other names may be of either
-    key = defaults.get(tuple(splits), "data.train_split or data.val_split")
+    first = splits[0]
     return ValueError(
         f"data.root {root}: no split {' or '.join(splits)} ({first}A/ + {first}B/, {first}/A/ + {first}/B/, or for "
-        f"pairs {first}/); "
-        + (f"there is {', '.join(there)}: set {key} {there[0]}" if there else "there is no other one in it")
+        f"pairs {first}/); {other_splits(root, splits, ('A', 'B'))}"
     )
+
+
+def other_splits(root: Path, splits: Sequence[str], suffixes: Sequence[str]) -> str:
+    """What a message says of the parts that a set has, in folders with these suffixes, instead of ``splits``."""
+    names = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."}
+    for suffix in suffixes:
+        names = {name.removesuffix(suffix).removesuffix("_") for name in names}
+    there = sorted(names - {""})
+    defaults = {("train",): "data.train_split", ("val", "test"): "data.val_split"}  # other names may be of either
+    key = defaults.get(tuple(splits), "data.train_split or data.val_split")
+    return f"there is {', '.join(there)}: set {key} {there[0]}" if there else "there is no other one in it"
 
 
 def _names(folder: Path) -> list[str]:
@@ -181,23 +206,30 @@ def _names(folder: Path) -> list[str]:
 
 def _match(folder_a: Path, folder_b: Path) -> Files:
     """Pairs the files of two folders by their relative path without the suffix."""
-    by_stem = []
-    for folder in (folder_a, folder_b):
-        names = _names(folder)
-        stems = [Path(name).with_suffix("").as_posix() for name in names]
-        twice = [stem for stem, count in Counter(stems).items() if count > 1]
-        if twice:
-            raise ValueError(f"{folder}: several files for {some(twice)}: keep one of each")
-        by_stem.append(dict(zip(stems, names, strict=True)))
-    a, b = by_stem
-    for mine, other, folder in ((a, b, folder_b), (b, a, folder_a)):
-        missing = sorted(mine.keys() - other.keys())
-        if missing:
-            raise ValueError(f"{folder}: no partner for {some(missing)}")
+    a, b = by_key(folder_a), by_key(folder_b)
+    refuse_lonely((folder_a, a), (folder_b, b))
     return Files(folder_a, [a[stem] for stem in sorted(a)], folder_b, [b[stem] for stem in sorted(a)])
 
 
-def _check_headers(files: Files) -> tuple[bool, bool]:
+def by_key(folder: Path, key: Callable[[str], str] = str) -> dict[str, str]:
+    """The names of a folder's pictures by what ``key`` makes of their stems. Raises ValueError if two share one."""
+    names = _names(folder)
+    stems = [key(Path(name).with_suffix("").as_posix()) for name in names]
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise ValueError(f"{folder}: several files for {some(twice)}: keep one of each")
+    return dict(zip(stems, names, strict=True))
+
+
+def refuse_lonely(mine: tuple[Path, dict[str, str]], other: tuple[Path, dict[str, str]]) -> None:
+    """Raises ValueError unless every picture of a folder has its partner in the other."""
+    for (_, names), (folder, partners) in ((mine, other), (other, mine)):
+        missing = sorted(names.keys() - partners.keys())
+        if missing:
+            raise ValueError(f"{folder}: no partner for {some(missing)}")
+
+
+def _check_headers(files: Files, check: SizeCheck | None) -> tuple[bool, bool]:
     """Reads every header; returns whether A, and B, has 16 bits.
 
     Raises:
@@ -207,37 +239,42 @@ def _check_headers(files: Files) -> tuple[bool, bool]:
     unreadable: list[str] = []
     paths_a = [files.folder_a / name for name in files.a]
     paths_b = [files.folder_b / name for name in files.b] if files.b and files.folder_b else []
-    headers_a = _read_headers(paths_a)
+    headers_a = read_headers(paths_a)
     if not paths_b:
         pairs: Iterable = ((path, header, path, header) for path, header in zip(paths_a, headers_a, strict=True))
     else:
-        pairs = zip(paths_a, headers_a, paths_b, _read_headers(paths_b), strict=True)
+        pairs = zip(paths_a, headers_a, paths_b, read_headers(paths_b), strict=True)
     for path_a, a, path_b, b in pairs:
         unreadable += dict.fromkeys(found for found in (a, b) if isinstance(found, str))
         if isinstance(a, str) or isinstance(b, str):
             continue
         _check_size(path_a, a, path_b, b)
+        if check:
+            check(path_a, a.height, a.width // 2 if path_a == path_b else a.width)
         deep = [deep[0] or a.depth == 16, deep[1] or b.depth == 16]
-    _refuse_unreadable(unreadable)
+    refuse_unreadable(unreadable)
     return deep[0], deep[1]
 
 
-def _read_headers(paths: Iterable[Path], portion: int = 1000) -> Iterator[Header | str]:
+def read_headers(
+    paths: Iterable[Path], read: Callable[[Path], Header] = read_header, portion: int = 1000
+) -> Iterator[Header | str]:
     """Headers, or what is wrong with the file; read by a few threads, since network disks answer slowly."""
+
+    def header(path: Path) -> Header | str:
+        try:
+            return read(path)
+        except UnreadableImage as error:
+            return str(error)
+
     with ThreadPoolExecutor(8) as pool:
         remaining = iter(paths)
         while some_paths := list(islice(remaining, portion)):
-            yield from pool.map(_header, some_paths)
+            yield from pool.map(header, some_paths)
 
 
-def _header(path: Path) -> Header | str:
-    try:
-        return read_header(path)
-    except UnreadableImage as error:
-        return str(error)
-
-
-def _refuse_unreadable(messages: list[str]) -> None:
+def refuse_unreadable(messages: Sequence[str]) -> None:
+    """Raises ValueError with the first of these messages, if there is one, and how many more there are."""
     if messages:
         more = f", and {len(messages) - 1} more such files" if messages[1:] else ""
         raise ValueError(f"{messages[0]}{more}: mend or remove it")

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -24,7 +24,7 @@ ORIENTATION = 0x0112  # EXIF tag
 TITLE = 14  # height in pixels of the line of titles above a grid
 
 # EXIF orientation -> what makes the picture upright
-_UPRIGHT = {
+UPRIGHT = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
     4: lambda x: x[::-1],
@@ -52,16 +52,26 @@ class Header:
     alpha: bool
 
 
+def raw_mode(image: ImageFile.ImageFile) -> str:
+    """How an opened file lays out its pixels, "RGB;16B" for one, as Pillow names it; "" once they are decoded."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an opened file, 1 for upright."""
+    # Asked for nothing, getexif() would decode a whole PNG to look; a TIFF's own tags are at hand
+    has_exif = "exif" in image.info or image.format == "TIFF"
+    return image.getexif().get(ORIENTATION, 1) if has_exif else 1
+
+
 def read_header(path: Path) -> Header:
     """The header of a picture file. Raises UnreadableImage when there is none that can be used."""
     try:
         with Image.open(path) as image:
             width, height = image.size
-            arguments = image.tile[0].args if image.tile else ""
-            raw_mode = str(arguments[0] if isinstance(arguments, tuple) else arguments)  # "RGB;16B"
-            # Asked for nothing, getexif() would decode a whole PNG to look; a TIFF's own tags are at hand
-            has_exif = "exif" in image.info or image.format == "TIFF"
-            turned = has_exif and image.getexif().get(ORIENTATION, 1) >= 5
+            raw = raw_mode(image)
+            turned = orientation(image) >= 5
             alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
             mode = image.mode
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -69,9 +79,9 @@ def read_header(path: Path) -> Header:
         raise UnreadableImage(f"{path}: can't be read ({reason})") from error
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels")
-    if mode == "F" or (mode == "I" and "16" not in raw_mode):
+    if mode == "F" or (mode == "I" and "16" not in raw):
         raise UnreadableImage(f"{path}: 32 bits a channel; save it with 8 or 16")
-    depth = 16 if mode.startswith("I") or "16" in raw_mode else 8
+    depth = 16 if mode.startswith("I") or "16" in raw else 8
     return Header(height, width, depth, alpha) if turned else Header(width, height, depth, alpha)
 
 
@@ -105,7 +115,7 @@ def read_image(path: Path, channels: int) -> np.ndarray:
         raise UnreadableImage(f"{path}: {image.dtype} pixels; save it with 8 or 16 bits a channel")
     if alpha:  # IMREAD_UNCHANGED leaves the orientation alone
         with Image.open(path) as header:
-            upright = _UPRIGHT.get(header.getexif().get(ORIENTATION, 1))
+            upright = UPRIGHT.get(header.getexif().get(ORIENTATION, 1))
         image = upright(image) if upright else image
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from img2img.data.images import normalise
-from img2img.data.transforms import keyed_seed
+from img2img.data.transforms import BATCH, keyed_seed
 
 
 class KeyedBatches(Sampler[list[tuple[int, int]]]):
@@ -55,10 +55,22 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples -> a batch: pictures are stacked to (B, H, W, C), names listed, skipped files joined to one list."""
+    """Samples -> a batch: pictures are stacked to (B, H, W, C), names listed, skipped files joined to one list.
+
+    Raises:
+        ValueError: two pictures differ in size; the message names them.
+    """
+    first = samples[0]
+    for sample in samples:
+        for key, value in first.items():
+            if isinstance(value, np.ndarray) and sample[key].shape[:2] != value.shape[:2]:
+                (height, width), (h, w) = sample[key].shape[:2], value.shape[:2]
+                raise ValueError(
+                    f"{key} of {sample['name']} is {width}x{height} and that of {first['name']} {w}x{h}: {BATCH}"
+                )
     batch = {
         key: default_collate([torch.from_numpy(np.ascontiguousarray(sample[key])) for sample in samples])
-        for key, value in samples[0].items()
+        for key, value in first.items()
         if isinstance(value, np.ndarray)
     }
     return {
@@ -95,11 +107,15 @@ def _prepare_worker(_: int) -> None:
 def to_device(
     batch: dict[str, Any], device: torch.device | str, memory_format: torch.memory_format = torch.contiguous_format
 ) -> dict[str, Any]:
-    """Moves the pictures of a batch as the integers that they are, and normalises them there: (B, C, H, W), [-1, 1]."""
+    """Moves the pictures of a batch as the integers that they are, and normalises them there: (B, C, H, W), [-1, 1].
+
+    Maps of ids, which are int32, stay integers: (B, 1, H, W) int32.
+    """
     moved = {}
     for key, value in batch.items():
         if isinstance(value, Tensor):
-            pictures = normalise(value.to(device, non_blocking=True))
+            there = value.to(device, non_blocking=True)
+            pictures = there.movedim(-1, -3) if there.dtype == torch.int32 else normalise(there)
             moved[key] = pictures.contiguous(memory_format=memory_format)
         else:
             moved[key] = value

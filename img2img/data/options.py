@@ -8,6 +8,7 @@ from typing import Literal
 Direction = Literal["AtoB", "BtoA"]
 Domain = Literal["a", "b"]
 Part = Literal["train", "val"]
+Preprocess = Literal["resize_and_crop", "scale_width", "scale_width_and_crop", "crop", "none"]
 
 
 def domains(direction: Direction) -> tuple[Domain, Domain]:
@@ -25,19 +26,27 @@ class DataConfig:
     """Where the pictures are and what is done to them."""
 
     root: str | None = None
-    """Folder of the set: trainA/ + trainB/, train/A/ + train/B/, or for pairs train/ with A and B side by side."""
+    """Folder of the set: trainA/ + trainB/, train_A/ + train_B/, train/A/ + train/B/, or for pairs train/ with A and B
+    side by side; of label maps train_label/ + train_inst/ + train_img/."""
     root_a: str | None = None
     """Folder of A's training pictures, instead of root, where A and B are no pairs."""
     root_b: str | None = None
     """Folder of B's training pictures."""
     toy: bool = False
-    """Train on the embedded toy task, drawn shoes, instead of pictures from data.root."""
+    """Train on the embedded toy task, drawn shoes or for label maps drawn scenes, instead of files of data.root."""
     direction: Direction = "AtoB"
     """AtoB translates A (of pairs the left one) into B. A model that learns both ways infers so unless told."""
+    preprocess: Preprocess = "resize_and_crop"
+    """How a picture becomes what the networks see: resize_and_crop (a square of load_size, a square crop of crop_size),
+    scale_width (load_size wide, its shape kept), scale_width_and_crop, crop (without resizing), or none."""
     load_size: int = 286
-    """Side in pixels that a training picture is resized to: a square, as in the paper, whatever its shape."""
+    """Side in pixels that a training picture is resized to: a square, as in the paper, whatever its shape; or, for
+    scale_width and scale_width_and_crop, its width."""
     crop_size: int = 256
     """Side in pixels of the random crop that the networks see; equal to load_size for none."""
+    stride: int = 32
+    """Of preprocess scale_width and none: sides are resized to the nearest multiples of this many pixels, which the
+    halvings of a generator need: 32 is for pix2pixHD's four and one enhancer."""
     flip: bool = True
     """Mirror half of the training pictures."""
     batch_size: int = 1
@@ -55,6 +64,12 @@ class DataConfig:
     """Channels of A: 1 (gray), 3 (RGB) or 4 (RGBA); files are converted to it."""
     channels_b: int = 3
     """Channels of B."""
+    label_nc: int = 0
+    """Classes of the label maps, ids 0..label_nc-1; 0: the inputs are RGB pictures, as of pairs."""
+    ignore_id: int = 255
+    """Of label maps: an id that means no class; its one-hot is all zero."""
+    instances: bool = True
+    """Of label maps: read instance maps, too, whose boundaries the networks then see."""
 
     def __post_init__(self) -> None:
         given = {key: getattr(self, key) for key in ("root", "root_a", "root_b") if getattr(self, key) is not None}
@@ -68,12 +83,15 @@ class DataConfig:
         if len(given) == 1 and "root" not in given:
             (key,), other = given, {"root_a": "root_b", "root_b": "root_a"}
             raise ValueError(f"data.{key} {given[key]}: give the other side's folder, too: data.{other[key]}")
-        for key in ("load_size", "crop_size", "batch_size"):
+        for key in ("load_size", "crop_size", "stride", "batch_size"):
             if getattr(self, key) < 1:
                 raise ValueError(f"data.{key} {getattr(self, key)}: must be at least 1")
-        if self.num_workers < 0:
-            raise ValueError(f"data.num_workers {self.num_workers}: must not be negative")
-        if self.crop_size > self.load_size:
+        for key in ("num_workers", "label_nc", "ignore_id"):
+            if getattr(self, key) < 0:
+                raise ValueError(f"data.{key} {getattr(self, key)}: must not be negative")
+        if self.label_nc and self.direction != "AtoB":
+            raise ValueError(f"data.direction {self.direction}: label maps become pictures, AtoB, and not the reverse")
+        if self.crop_size > self.load_size and self.preprocess in ("resize_and_crop", "scale_width_and_crop"):
             raise ValueError(
                 f"data.crop_size {self.crop_size} is larger than data.load_size {self.load_size}: "
                 "lower the one or raise the other"
@@ -84,6 +102,10 @@ class DataConfig:
             if self.toy and getattr(self, key) != 3:
                 raise ValueError(f"data.{key} {getattr(self, key)}: the toy task draws 3")
 
+    def resized(self, augment: bool) -> int:
+        """What pictures are resized to, and toy ones drawn at: ``load_size``, unless a crop is left out by resizing."""
+        return self.crop_size if self.preprocess == "resize_and_crop" and not augment else self.load_size
+
     def splits(self, part: Part) -> tuple[str, ...]:
         """Names that this part of the set may have; the first that is there counts."""
         if part == "train":
@@ -92,7 +114,13 @@ class DataConfig:
 
     @property
     def channels(self) -> dict[str, int]:
-        """Channels of a batch's pictures by their key: of the domains, and of input and target in their direction."""
+        """Channels of a batch's pictures by their key: of the domains, and of input and target in their direction.
+
+        With label maps there are also those of the one-hot ``label`` and, if they are read, of ``instance``.
+        """
         of = {"a": self.channels_a, "b": self.channels_b}
         source, target = domains(self.direction)
-        return {**of, "input": of[source], "target": of[target]}
+        maps = {"label": self.label_nc, "instance": 1} if self.label_nc else {}
+        if not self.instances:
+            maps.pop("instance", None)
+        return {**of, "input": of[source], "target": of[target], **maps}

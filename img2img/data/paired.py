@@ -6,7 +6,7 @@ direction of the task, transformed and named.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -15,7 +15,7 @@ from img2img.data.folder import FolderPairs
 from img2img.data.images import UnreadableImage
 from img2img.data.options import DataConfig, Domain, Part, domains
 from img2img.data.toy import draw_pair, toy_split
-from img2img.data.transforms import Jitter, keyed_seed
+from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed, size_check
 
 
 class PairSource(Protocol):
@@ -58,20 +58,13 @@ class PairedDataset(Dataset[dict]):
     """
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
-        load_size = config.load_size if augment else config.crop_size
-        self.source: PairSource
-        if config.toy:
-            self.source = ToyPairs(config.splits(part), load_size)
-        elif config.root is None:
-            if config.root_a is not None:
-                raise ValueError(
-                    f"data.root_a {config.root_a}: two folders without pairs are for cyclegan; "
-                    "datasets/pair.py makes a data.root of two folders of partners"
-                )
-            raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
-        else:
-            self.source = FolderPairs(config.root, config.splits(part), (config.channels_a, config.channels_b))
-        self.transform = Jitter(load_size, config.crop_size, flip=augment and config.flip)
+        if config.label_nc:
+            raise ValueError(
+                f"data.label_nc {config.label_nc}: this model takes pictures; label maps are for pix2pixhd"
+            )
+        self.transform = jitter(config, augment)
+        check = size_check(self.transform, BATCH if augment and config.batch_size > 1 else "")
+        self.source = pair_source(config, part, config.resized(augment), check)
         self.domains = domains(config.direction)
         self.seed = seed
 
@@ -80,19 +73,9 @@ class PairedDataset(Dataset[dict]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
-        skipped = []
-        for attempt in range(len(self)):
-            chosen = (index + attempt) % len(self)
-            try:
-                pair = self.source.read(chosen)
-                break
-            except UnreadableImage as error:
-                skipped.append(str(error))
-        else:
-            raise ValueError(f"no picture of the set can be decoded: {skipped[0]}")
+        pair, name, skipped = read_or_next(self.source, index)
         a, b = self.transform(keyed_seed(self.seed, epoch, index), *pair)
         source, target = (a, b) if self.domains == ("a", "b") else (b, a)
-        name = self.source.name(chosen)
         return {"input": source, "target": target, "name": name, "skipped": skipped}
 
     def count(self, domain: Domain) -> int:
@@ -110,3 +93,38 @@ class PairedDataset(Dataset[dict]):
     def partner(self, domain: Domain, index: int) -> int | None:
         """Index, in the other domain, of the picture that shows the same thing."""
         return index
+
+
+def pair_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> PairSource:
+    """The pairs that the options ask for; toy ones are drawn at ``size``. Raises ValueError as FolderPairs."""
+    splits = config.splits(part)
+    if config.toy:
+        check("the toy task's pair", size, size)
+        return ToyPairs(splits, size)
+    return FolderPairs(set_folder(config), splits, (config.channels_a, config.channels_b), check)
+
+
+def set_folder(config: DataConfig) -> str:
+    """``data.root``. Raises ValueError if it is not set."""
+    if config.root is not None:
+        return config.root
+    if config.root_a is not None:
+        raise ValueError(
+            f"data.root_a {config.root_a}: two folders without pairs are for cyclegan; "
+            "datasets/pair.py makes a data.root of two folders of partners"
+        )
+    raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
+
+
+def read_or_next(source: Any, index: int) -> tuple[Any, str, list[str]]:
+    """What ``source.read`` gives for a sample, or for the next one that can be decoded; its name; and the messages of
+    those that could not. Raises ValueError if none can.
+    """
+    skipped: list[str] = []
+    for attempt in range(len(source)):
+        chosen = (index + attempt) % len(source)
+        try:
+            return source.read(chosen), source.name(chosen), skipped
+        except UnreadableImage as error:
+            skipped.append(str(error))
+    raise ValueError(f"no picture of the set can be decoded: {skipped[0]}")

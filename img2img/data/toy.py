@@ -15,7 +15,7 @@ with the split's name and the index: sample i is the same shoe at any size, and 
 
 import colorsys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -361,9 +361,9 @@ def draw_pair(index: int, split: str = "train", size: int = 128) -> tuple[np.nda
     return draw_outline(picture), picture
 
 
-def toy_split(names: Sequence[str]) -> tuple[str, int]:
-    """The first of these splits that the embedded task has, and its number of shoes. Raises ValueError for none."""
+def toy_split(names: Sequence[str], lengths: Mapping[str, int] = LENGTHS) -> tuple[str, int]:
+    """The first of these splits that an embedded task has, and its number of samples. Raises ValueError for none."""
     for name in names:
-        if name in LENGTHS:
-            return name, LENGTHS[name]
-    raise ValueError(f"data split '{names[0]}': the toy task has {', '.join(LENGTHS)}")
+        if name in lengths:
+            return name, lengths[name]
+    raise ValueError(f"data split '{names[0]}': the toy task has {', '.join(lengths)}")

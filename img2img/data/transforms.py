@@ -1,8 +1,10 @@
-"""Resize, random crop and random flip, the same for all pictures that belong together.
+"""Resize, random crop and random flip, the same for all pictures and maps that belong together.
 
 Isola et al., arXiv 1611.07004, Appendix 6.2: random jitter is a resize to 286x286 and a random crop back to 256x256;
 mirroring is the flip. Enlarging is bicubic and shrinking averages areas; the reference code's PIL bicubic differs from
-OpenCV's by under one gray level in the mean when it enlarges 256 to 286.
+OpenCV's by under one gray level in the mean when it enlarges 256 to 286. The other ways are pix2pixHD's (arXiv
+1711.11585, official code, ``resize_or_crop``). Maps of ids take the id of the nearest pixel, as PIL finds it: no id
+comes out that did not go in.
 
 albumentations would give every loader worker the same random stream, and the same one again in each epoch. Here the
 stream of a sample is keyed by (seed, epoch, index), so neither workers nor a resumed run can change a picture.
@@ -11,10 +13,17 @@ stream of a sample is keyed by (seed, epoch, index), so neither workers nor a re
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import albumentations as A
 import cv2
 import numpy as np
+
+from img2img.data.options import DataConfig, Preprocess
+
+SizeCheck = Callable[[Path | str, int, int], None]
+BATCH = "a batch takes one size: set data.batch_size 1, or a data.preprocess that crops"
 
 
 def keyed_seed(*key: int | str) -> int:
@@ -23,28 +32,119 @@ def keyed_seed(*key: int | str) -> int:
 
 
 class Jitter:
-    """Pictures (H, W, C) -> (crop_size, crop_size, C): of one geometry for all that are given together.
+    """Pictures (H, W, C) and maps of ids -> (h, w, C), of one geometry for all that are given together.
 
     Args:
-        load_size: side that a picture is resized to first, in pixels.
-        crop_size: side of the random crop, in pixels; load_size == crop_size keeps all of it.
+        load_size: side that a picture is resized to first, in pixels; its width, where ``preprocess`` scales that.
+        crop_size: side of the crop, in pixels; with resize_and_crop, load_size == crop_size keeps all of it.
         flip: whether half of the calls mirror left to right.
+        preprocess: resize_and_crop, scale_width, scale_width_and_crop, crop, none: see DataConfig.
+        stride: the sides of what scale_width and none leave are multiples of it.
+        centre: crop in the middle instead of anywhere.
     """
 
-    def __init__(self, load_size: int, crop_size: int, flip: bool) -> None:
-        steps: list[A.BasicTransform] = [
-            A.Resize(load_size, load_size, interpolation=cv2.INTER_CUBIC, area_for_downscale="image")
-        ]
-        if crop_size < load_size:
-            steps.append(A.RandomCrop(crop_size, crop_size))
+    def __init__(
+        self,
+        load_size: int,
+        crop_size: int,
+        flip: bool,
+        preprocess: Preprocess = "resize_and_crop",
+        stride: int = 1,
+        centre: bool = False,
+    ) -> None:
+        self.load_size, self.crop_size, self.preprocess, self.stride = load_size, crop_size, preprocess, stride
+        self.crops = preprocess.endswith("crop") and (preprocess != "resize_and_crop" or crop_size < load_size)
+        self.resize = A.Resize(
+            load_size,
+            load_size,
+            interpolation=cv2.INTER_CUBIC,
+            mask_interpolation=cv2.INTER_NEAREST_EXACT,
+            area_for_downscale="image",
+        )
+        steps: list[A.BasicTransform] = [self.resize]
+        if self.crops:
+            steps.append((A.CenterCrop if centre else A.RandomCrop)(crop_size, crop_size))
         if flip:
             steps.append(A.HorizontalFlip(p=0.5))
-        self.compose = A.Compose(steps, additional_targets={"image1": "image"})
+        targets = {"image1": "image", "mask": "mask", "mask1": "mask"}
+        self.compose = A.Compose(steps, additional_targets=targets)
 
-    def __call__(self, seed: int, *pictures: np.ndarray) -> list[np.ndarray]:
-        """At most two pictures of one size."""
-        names = ("image", "image1")[: len(pictures)]
+    def __call__(self, seed: int, *pictures: np.ndarray, ids: Sequence[np.ndarray] = ()) -> list[np.ndarray]:
+        """Up to two pictures and two maps (H, W) of integer ids, all of one size: returned in this order.
+
+        A map comes back as (h, w, 1).
+        """
+        names = ("image", "image1")[: len(pictures)] + ("mask", "mask1")[: len(ids)]
+        given = dict(zip(names, (*pictures, *ids), strict=True))
+        height, width = given[names[0]].shape[:2]
+        if not pictures:  # albumentations takes no maps alone
+            given["image"] = np.zeros((height, width, 1), np.uint8)
+        self.resize.height, self.resize.width = self.resized(height, width)
         self.compose.set_random_seed(seed)
-        out = self.compose(**dict(zip(names, pictures, strict=True)))
+        out = self.compose(**given)
         # resizing drops the channel axis of a one-channel picture
         return [out[name][:, :, None] if out[name].ndim == 2 else out[name] for name in names]
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a picture before the crop."""
+        if self.preprocess == "resize_and_crop":
+            return self.load_size, self.load_size
+        if self.preprocess == "scale_width":
+            return self._multiple(self.load_size * height / width), self._multiple(self.load_size)
+        if self.preprocess == "scale_width_and_crop":
+            return max(1, round(self.load_size * height / width)), self.load_size
+        return (height, width) if self.preprocess == "crop" else (self._multiple(height), self._multiple(width))
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what comes of a picture. Raises ValueError if it is too small for the crop."""
+        resized = self.resized(height, width)
+        if not self.crops:
+            return resized
+        if min(resized) < self.crop_size:
+            if self.preprocess == "crop":
+                raise ValueError(
+                    f"{width}x{height} is too small for data.crop_size {self.crop_size}: "
+                    "lower it, or let data.preprocess scale_width_and_crop enlarge pictures"
+                )
+            raise ValueError(
+                f"{width}x{height}, scaled to {resized[1]}x{resized[0]}, is too small for data.crop_size "
+                f"{self.crop_size}: lower it, or raise data.load_size"
+            )
+        return self.crop_size, self.crop_size
+
+    def _multiple(self, side: float) -> int:
+        return max(1, round(side / self.stride)) * self.stride
+
+
+def jitter(config: DataConfig, augment: bool) -> Jitter:
+    """The transform of a data set: as the options say, or without chance."""
+    return Jitter(
+        config.resized(augment),
+        config.crop_size,
+        flip=augment and config.flip,
+        preprocess=config.preprocess,
+        stride=config.stride,
+        centre=not augment,
+    )
+
+
+def size_check(transform: Jitter, one_size: str = "") -> SizeCheck:
+    """A function to call with each picture of a set (file, height, width) before any is decoded.
+
+    It raises ValueError if one is too small for the crop; and, where there is a reason for ``one_size``, if what comes
+    of two pictures differs in size.
+    """
+    first: list[tuple[Path | str, tuple[int, int]]] = []
+
+    def check(path: Path | str, height: int, width: int) -> None:
+        try:
+            size = transform.size(height, width)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if not first:
+            first.append((path, size))
+        ((other, expected),) = first
+        if one_size and size != expected:
+            raise ValueError(f"{path} becomes {size[1]}x{size[0]} but {other} {expected[1]}x{expected[0]}: {one_size}")
+
+    return check

@@ -19,7 +19,9 @@ from img2img.data.folder import FolderImages, find_sides, no_split, some
 from img2img.data.images import UnreadableImage
 from img2img.data.options import DataConfig, Domain, Part
 from img2img.data.toy import draw_pair, draw_shoe, toy_split
-from img2img.data.transforms import Jitter, keyed_seed
+from img2img.data.transforms import jitter, keyed_seed, size_check
+
+POOLS = "image pools keep one size a side: use a data.preprocess that crops"
 
 
 class ImageSource(Protocol):
@@ -71,19 +73,28 @@ class UnpairedDataset(Dataset[dict]):
     """
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
-        load_size = config.load_size if augment else config.crop_size
+        if config.label_nc:
+            raise ValueError(
+                f"data.label_nc {config.label_nc}: this model takes pictures; label maps are for pix2pixhd"
+            )
+        self.transform = jitter(config, augment)
+        load_size = config.resized(augment)
+        checks = [size_check(self.transform, POOLS if augment else "") for _ in "ab"]  # the sides' sizes may differ
         self.sources: dict[Domain, ImageSource]
         if config.toy:
             splits = config.splits(part)
+            checks[0]("the toy task's picture", load_size, load_size)
             self.sources = {"a": ToyImages("a", splits, load_size), "b": ToyImages("b", splits, load_size)}
         else:
             a, b = _folders(config, part)
-            self.sources = {"a": FolderImages(a, config.channels_a), "b": FolderImages(b, config.channels_b)}
+            self.sources = {
+                "a": FolderImages(a, config.channels_a, checks[0]),
+                "b": FolderImages(b, config.channels_b, checks[1]),
+            }
         self.partners: dict[Domain, dict[int, int]] = {"a": {}, "b": {}}
         if part == "val" and config.val_paired:
             self.partners["a"] = _partners(self.sources)
             self.partners["b"] = {theirs: mine for mine, theirs in self.partners["a"].items()}
-        self.transform = Jitter(load_size, config.crop_size, flip=augment and config.flip)
         self.augment, self.seed = augment, seed
         self.mixed: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # the newest epoch's permutation
 

@@ -11,7 +11,7 @@ from tests.conftest import drawn_pair, write
 RGB = (3, 3)
 
 
-@pytest.mark.parametrize("layout", ["together", "trainA", "train/A"])
+@pytest.mark.parametrize("layout", ["together", "trainA", "train_A", "train/A"])
 def test_layouts(tmp_path: Path, layout: str) -> None:
     for i in range(3):
         a, b = drawn_pair(i)

@@ -1,0 +1,29 @@
+"""Maps of ids as networks see them, computed on the device: classes as one-hot channels, instances as boundaries.
+
+Wang et al., arXiv 1711.11585, Sec. 3.3: "the instance boundary map": a pixel is 1 if its id differs from any of its
+four neighbours', else 0. Official code: NVIDIA/pix2pixHD, ``encode_input`` and ``get_edges``.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def one_hot(label: Tensor, label_nc: int, ignore_id: int = 255) -> Tensor:
+    """Class ids (B, 1, H, W) -> (B, label_nc, H, W) in {0, 1}; pixels of ``ignore_id`` are zero in every channel."""
+    classes = torch.arange(label_nc, dtype=label.dtype, device=label.device).view(1, -1, 1, 1)  # (1, label_nc, 1, 1)
+    return ((label == classes) & (label != ignore_id)).float()
+
+
+def boundary_map(instances: Tensor) -> Tensor:
+    """Instance ids (B, 1, H, W) -> (B, 1, H, W): 1 on both sides of each boundary between two instances, else 0."""
+    across = instances[..., :, 1:] != instances[..., :, :-1]  # (B, 1, H, W - 1)
+    down = instances[..., 1:, :] != instances[..., :-1, :]  # (B, 1, H - 1, W)
+    return (
+        F.pad(across, (1, 0, 0, 0))
+        | F.pad(across, (0, 1, 0, 0))
+        | F.pad(down, (0, 0, 1, 0))
+        | F.pad(down, (0, 0, 0, 1))
+    ).float()

@@ -1,0 +1,258 @@
+"""Samples of label maps: parts, keys, layouts, toy scenes, pictures as inputs; and the batches made of them."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from img2img.config import Config
+from img2img.data import dataset_class
+from img2img.data.images import UnreadableImage
+from img2img.data.labelled import LabelledDataset
+from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
+from img2img.data.options import DataConfig
+from img2img.data.paired import PairedDataset
+from img2img.data.unpaired import UnpairedDataset
+from tests.conftest import drawn_pair, drawn_scene, photo_of, write
+
+
+def options(root: Path | None, **changes: Any) -> DataConfig:
+    base = {"label_nc": 5, "preprocess": "crop", "crop_size": 16, "load_size": 40, "stride": 4}
+    return DataConfig(str(root) if root else None, **{**base, **changes})
+
+
+def same(a: dict, b: dict) -> bool:
+    assert a.keys() == b.keys()
+    return all(np.array_equal(a[key], b[key]) for key in a if isinstance(a[key], np.ndarray))
+
+
+def error(root: Path | None, part: str = "train", **changes: Any) -> str:
+    with pytest.raises(ValueError, match=r".") as raised:
+        LabelledDataset(options(root, **changes), part, augment=part == "train")
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_sample_has_maps_and_a_photo_of_one_geometry(labelled_root: Path) -> None:
+    assert dataset_class("labelled") is LabelledDataset
+    scenes = LabelledDataset(options(labelled_root), "train", augment=True)
+    assert len(scenes) == 4
+    for epoch in range(5):
+        for i in range(4):
+            sample = scenes[epoch, i]
+            label, instance = sample["label"], sample["instance"]
+            assert label.shape == instance.shape == (16, 16, 1)
+            assert label.dtype == instance.dtype == np.int32
+            assert np.array_equal(sample["target"], photo_of(label[:, :, 0], instance[:, :, 0]))
+            assert (sample["name"], sample["skipped"]) == (str(i), [])
+
+
+def test_what_a_sample_lacks(labelled_root: Path) -> None:
+    assert "instance" not in LabelledDataset(options(labelled_root, instances=False), "train")[0, 0]
+    test = LabelledDataset(options(labelled_root, val_split="test"), "val")
+    assert sorted(test[0, 0]) == ["instance", "label", "name", "skipped"]
+    assert (test.count("a"), test.count("b"), test.partner("a", 0)) == (2, 0, None)
+
+
+def test_augmentation_is_keyed_by_epoch_and_index(labelled_root: Path) -> None:
+    data = options(labelled_root, preprocess="resize_and_crop")
+    scenes = LabelledDataset(data, "train", augment=True, seed=1)
+    assert same(scenes[3, 2], scenes[3, 2])
+    assert not all(same(scenes[0, i], scenes[1, i]) for i in range(4))
+    other = LabelledDataset(data, "train", augment=True, seed=2)
+    assert not all(same(scenes[0, i], other[0, i]) for i in range(4))
+    still = LabelledDataset(data, "train", seed=1)
+    assert same(still[0, 1], still[9, 1])
+
+
+def test_evaluation_sees_a_scene_without_chance(labelled_root: Path) -> None:
+    scenes = LabelledDataset(options(labelled_root, preprocess="none"), "val")
+    label, instances, photo = drawn_scene(31)
+    assert np.array_equal(scenes.picture("a", 1)[:, :, 0], label)
+    assert np.array_equal(scenes.picture("b", 1), photo)
+    assert np.array_equal(scenes.scene(1)["instance"][:, :, 0], instances)
+    assert (scenes.count("a"), scenes.count("b"), scenes.name("b", 1), scenes.partner("b", 1)) == (2, 2, "1", 1)
+    middle = LabelledDataset(options(labelled_root), "val")
+    assert np.array_equal(middle.picture("b", 1), photo[2:18, 12:28])
+
+
+def test_a_scene_found_broken_later_is_skipped_and_named(labelled_root: Path) -> None:
+    scenes = LabelledDataset(options(labelled_root), "train")
+    (labelled_root / "train_inst" / "2.png").write_bytes(b"")
+    sample = scenes[0, 2]
+    assert sample["name"] == "3"
+    assert "train_inst/2.png" in sample["skipped"][0]
+    with pytest.raises(UnreadableImage):
+        scenes.scene(2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(labelled_root: Path, workers: int) -> None:
+    scenes = LabelledDataset(options(labelled_root), "train", augment=True)
+    keys = KeyedBatches(len(scenes), 2, 0, 8)
+    for a, b in zip(keyed_loader(scenes, keys, 0), keyed_loader(scenes, keys, workers), strict=True):
+        assert all(torch.equal(a[key], b[key]) for key in ("label", "instance", "target"))
+
+
+def test_ids_reach_the_device_as_integers(labelled_root: Path) -> None:
+    scenes = LabelledDataset(options(labelled_root, preprocess="none"), "val")
+    samples = [scenes[0, i] for i in range(2)]
+    samples[0]["instance"][0, 0] = 2**31 - 1
+    batch = to_device(collate(samples), "cpu", torch.channels_last)
+    for key in ("label", "instance"):
+        assert (batch[key].dtype, batch[key].shape) == (torch.int32, (2, 1, 20, 40))
+        assert np.array_equal(batch[key][1, 0].numpy(), samples[1][key][:, :, 0])
+    assert batch["instance"].max() == 2**31 - 1
+    assert batch["target"].dtype == torch.float32
+    assert -1 <= batch["target"].min() < batch["target"].max() <= 1
+
+
+def test_batches_of_two_sizes_are_one_line(labelled_root: Path) -> None:
+    label, instances, photo = drawn_scene(0, 24, 40)
+    write(labelled_root / "train_label" / "2.png", label)
+    write(labelled_root / "train_inst" / "2.png", instances)
+    write(labelled_root / "train_img" / "2.tif", photo)
+    message = error(labelled_root, preprocess="none", batch_size=2)
+    assert "train_label/2.png becomes 40x24 but" in message
+    assert (
+        "train_label/0.png 40x20: a batch takes one size: set data.batch_size 1, or a data.preprocess that" in message
+    )
+    one = LabelledDataset(options(labelled_root, preprocess="none"), "train", augment=True)
+    with pytest.raises(ValueError, match=r"^target of 2 is 40x24 and that of 0 40x20: a batch takes one size: [^\n]*$"):
+        collate([one[0, 0], one[0, 2]])
+    LabelledDataset(options(labelled_root, batch_size=2), "train", augment=True)  # crops are all of one size
+
+
+def test_pictures_too_small_are_named_at_start(labelled_root: Path) -> None:
+    message = error(labelled_root, crop_size=24)
+    assert "train_label/0.png: 40x20 is too small for data.crop_size 24: lower it, or let data.preprocess" in message
+    message = error(labelled_root, crop_size=24, preprocess="scale_width_and_crop")
+    assert "scaled to 40x20, is too small for data.crop_size 24: lower it, or raise data.load_size" in message
+
+
+def test_what_is_wrong_is_one_line(labelled_root: Path, tmp_path: Path) -> None:
+    assert "data.root is not set" in error(None)
+    with pytest.raises(ValueError, match=r"data\.root_a x: two folders without pairs are for cyclegan"):
+        LabelledDataset(DataConfig(root_a="x", root_b="y", label_nc=5), "train")
+    assert "id 4 is neither in 0..3" in error(labelled_root, label_nc=4)
+    for dataset in (PairedDataset, UnpairedDataset):
+        with pytest.raises(ValueError, match=r"data\.label_nc 5: this model takes pictures; label maps are for"):
+            dataset(options(labelled_root), "train")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_nc": -1}, r"data\.label_nc -1: must not be negative"),
+        ({"ignore_id": -1}, r"data\.ignore_id -1: must not be negative"),
+        ({"stride": 0}, r"data\.stride 0: must be at least 1"),
+        ({"direction": "BtoA"}, r"data\.direction BtoA: label maps become pictures, AtoB, and not the reverse"),
+        (
+            {"preprocess": "scale_width_and_crop", "load_size": 8},
+            r"data\.crop_size 16 is larger than data\.load_size 8",
+        ),
+    ],
+)
+def test_options_out_of_range_are_named(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        options(None, **changes)
+
+
+@pytest.mark.parametrize("preprocess", ["scale_width", "crop", "none"])
+def test_sizes_that_are_not_used_do_not_matter(preprocess: str) -> None:
+    assert options(None, preprocess=preprocess, load_size=8).crop_size == 16
+
+
+def test_channels_tell_a_model_of_its_maps() -> None:
+    pictures = {"a": 3, "b": 3, "input": 3, "target": 3}
+    assert DataConfig().channels == pictures
+    assert options(None).channels == {**pictures, "label": 5, "instance": 1}
+    assert options(None, instances=False).channels == {**pictures, "label": 5}
+
+
+@pytest.mark.parametrize("layout", ["train_", "train", "train/"])
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_pictures_as_inputs_need_no_maps(tmp_path: Path, layout: str, direction: str) -> None:
+    for i in range(2):
+        for side, picture in zip("AB", drawn_pair(i, 20, 40), strict=True):
+            write(tmp_path / f"{layout}{side}" / f"{i}.png", picture)
+    data = options(tmp_path, label_nc=0, preprocess="none", direction=direction)
+    pairs = LabelledDataset(data, "train")
+    sample = pairs[0, 1]
+    assert sorted(sample) == ["input", "name", "skipped", "target"]
+    assert same(sample, PairedDataset(data, "train")[0, 1])
+    a, b = drawn_pair(1, 20, 40)
+    assert np.array_equal(sample["input"], a if direction == "AtoB" else b)
+    assert np.array_equal(pairs.picture("a", 1), a)
+    assert np.array_equal(pairs.picture("b", 1), b)
+    assert (pairs.count("a"), pairs.count("b"), pairs.partner("b", 1)) == (2, 2, 1)
+
+
+def test_side_by_side_pairs_as_inputs(tiny: Callable[..., Config]) -> None:
+    data = tiny(data={"preprocess": "crop"}).data
+    for augment in (False, True):
+        pairs, expected = (kind(data, "train", augment=augment, seed=3) for kind in (LabelledDataset, PairedDataset))
+        assert all(same(pairs[1, i], expected[1, i]) for i in range(6))
+        assert pairs[1, 0]["input"].shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("preprocess", ["scale_width", "scale_width_and_crop", "crop", "none"])
+def test_pairs_and_strangers_take_every_mode(tmp_path: Path, preprocess: str) -> None:
+    for i in range(2):
+        for side, picture in zip("AB", drawn_pair(i, 20, 40), strict=True):
+            write(tmp_path / f"train{side}" / f"{i}.png", picture)
+    data = options(tmp_path, label_nc=0, preprocess=preprocess)
+    for dataset in (PairedDataset, UnpairedDataset):
+        pictures = dataset(data, "train", augment=True)
+        assert pictures.picture("a", 0).shape == ((16, 16, 3) if "crop" in preprocess else (20, 40, 3))
+        assert pictures[0, 0][{PairedDataset: "input", UnpairedDataset: "b"}[dataset]].shape[1] in (16, 40)
+    small = options(tmp_path, label_nc=0, preprocess="crop", crop_size=21)
+    write(tmp_path / "trainB" / "1.png", drawn_pair(1, 24, 40)[0])
+    write(tmp_path / "trainA" / "1.png", drawn_pair(1, 24, 40)[0])
+    for dataset, name in ((PairedDataset, "trainA/0.png"), (UnpairedDataset, "trainA/0.png")):
+        with pytest.raises(ValueError, match=rf"{name}: 40x20 is too small for data\.crop_size 21"):
+            dataset(small, "train", augment=True)
+    if preprocess == "none":
+        with pytest.raises(
+            ValueError, match=r"trainA/1\.png becomes 40x24 but .*trainA/0\.png 40x20: image pools keep"
+        ):
+            UnpairedDataset(data, "train", augment=True)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the embedded task."""
+    module = ModuleType("img2img.data.scenes")
+
+    def draw_scene(index: int, split: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return drawn_scene(index + 1000 * len(split), height, width)
+
+    module.CLASSES, module.LENGTHS, module.draw_scene = tuple("abcde"), {"train": 9, "val": 3, "test": 2}, draw_scene  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "img2img.data.scenes", module)
+
+
+def test_toy_scenes_are_drawn_twice_as_wide_as_high(toy: None) -> None:
+    data = options(None, toy=True, preprocess="scale_width", load_size=64)
+    train, val = LabelledDataset(data, "train", augment=True), LabelledDataset(data, "val")
+    assert (len(train), len(val), train.notes) == (9, 3, [])
+    sample = val[0, 1]
+    label, instances, photo = drawn_scene(3001, 32, 64)
+    for key, drawn in (("label", label), ("instance", instances)):
+        assert sample[key].dtype == np.int32
+        assert np.array_equal(sample[key][:, :, 0], drawn)
+    assert np.array_equal(sample["target"], photo)
+    assert sample["name"] == "scene-0001"
+    assert "instance" not in LabelledDataset(options(None, toy=True, instances=False), "val")[0, 0]
+    assert LabelledDataset(options(None, toy=True, label_nc=0), "val")[0, 0]["input"].shape == (16, 16, 3)  # a shoe
+
+
+def test_toy_scenes_know_what_they_cannot_do(toy: None) -> None:
+    assert "data.label_nc 4: the toy scenes have 5 classes" in error(None, toy=True, label_nc=4)
+    assert "the toy task has train, val, test" in error(None, "val", toy=True, val_split="nope")
+    message = error(None, toy=True, crop_size=24)
+    assert "the toy task's scene: 40x20 is too small for data.crop_size 24" in message

@@ -1,0 +1,149 @@
+"""The ways from a picture to what the networks see, with maps of ids beside it."""
+
+import pickle
+
+import albumentations as A
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from img2img.data.transforms import Jitter, size_check
+from img2img.networks.labels import boundary_map
+from tests.conftest import drawn_pair, drawn_scene, photo_of
+
+MODES = ("resize_and_crop", "scale_width", "scale_width_and_crop", "crop", "none")
+
+
+def flat(label: np.ndarray, instances: np.ndarray, margin: int) -> np.ndarray:
+    """Where a scene (h, w, 1) has no boundary within ``margin`` pixels; beyond its frame there may be one."""
+    ids = torch.from_numpy(instances.astype(np.int64) * 10 + label)[None, None, :, :, 0]
+    wide = torch.nn.functional.max_pool2d(boundary_map(ids), 2 * margin + 1, 1, margin)
+    inside = np.zeros(label.shape[:2], bool)
+    inside[margin:-margin, margin:-margin] = True
+    return inside & (wide[0, 0].numpy() == 0)
+
+
+def test_the_papers_jitter_draws_as_it_always_did() -> None:
+    """A run resumed with a newer version sees the same pictures: this is the whole pipeline before it had modes."""
+    resize = A.Resize(24, 24, interpolation=cv2.INTER_CUBIC, area_for_downscale="image")
+    old = A.Compose([resize, A.RandomCrop(16, 16), A.HorizontalFlip(p=0.5)], additional_targets={"image1": "image"})
+    new = Jitter(24, 16, flip=True)
+    for seed in range(30):
+        a, b = drawn_pair(seed, 20, 30)
+        old.set_random_seed(seed)
+        expected = old(image=a, image1=b)
+        for found, key in zip(new(seed, a, b), ("image", "image1"), strict=True):
+            assert np.array_equal(found, expected[key])
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "height", "width", "expected"),
+    [
+        ("resize_and_crop", 50, 90, (16, 16)),
+        ("scale_width", 50, 90, (12, 24)),  # 13.3 x 24
+        ("scale_width", 90, 50, (44, 24)),  # 43.2 x 24
+        ("scale_width_and_crop", 90, 50, (16, 16)),
+        ("crop", 17, 91, (16, 16)),
+        ("crop", 16, 16, (16, 16)),
+        ("none", 51, 89, (52, 88)),
+        ("none", 1, 2, (4, 4)),
+        ("none", 48, 96, (48, 96)),
+    ],
+)
+@pytest.mark.parametrize("centre", [False, True])
+def test_sizes(preprocess: str, height: int, width: int, expected: tuple[int, int], centre: bool) -> None:
+    transform = Jitter(24, 16, True, preprocess, stride=4, centre=centre)
+    assert transform.size(height, width) == expected
+    picture, label = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.int32)
+    for array in transform(0, picture, ids=(label,)):
+        assert array.shape[:2] == expected
+
+
+@pytest.mark.parametrize("preprocess", MODES)
+def test_maps_stay_aligned_with_their_photo_and_get_no_new_ids(preprocess: str) -> None:
+    label, instances, photo = drawn_scene(3, 61, 117)
+    wide = instances.astype(np.int32)
+    wide[instances == instances.max()] += 2**25  # more than float32 holds
+    wide[0, 0] = 2**31 - 1
+    transform = Jitter(120, 48, True, preprocess, stride=8)
+    seen = set()
+    for seed in range(12):
+        x, a, b = transform(seed, photo, ids=(label.astype(np.int32), wide))
+        assert a.dtype == b.dtype == np.int32
+        assert np.isin(a, label).all()
+        assert np.isin(b, wide).all()
+        b = np.where(b == 2**31 - 1, instances[0, 0], b % 2**25)
+        inside = flat(a, b, 3)
+        assert inside.mean() > 0.1
+        assert np.abs(x.astype(int) - photo_of(a[:, :, 0], b[:, :, 0]))[inside].max() <= 3  # bicubic ripples
+        seen.add(a.tobytes())
+    assert len(seen) >= (6 if "crop" in preprocess else 2)  # crops, or the two ways that a flip leaves
+
+
+def test_crops_and_flips_are_exact_where_nothing_is_resized() -> None:
+    label, instances, photo = drawn_scene(5, 40, 70)
+    for seed in range(10):
+        x, a, b = Jitter(1, 32, True, "crop")(seed, photo, ids=(label, instances))
+        assert np.array_equal(x, photo_of(a[:, :, 0], b[:, :, 0]))
+
+
+@pytest.mark.parametrize("preprocess", MODES)
+def test_maps_alone_go_as_beside_a_photo(preprocess: str) -> None:
+    label, instances, photo = drawn_scene(1, 40, 70)
+    transform = Jitter(64, 32, True, preprocess, stride=8)
+    for seed in range(5):
+        alone = transform(seed, ids=(label, instances))
+        beside = transform(seed, photo, ids=(label, instances))
+        assert len(alone) == 2
+        assert all(np.array_equal(a, b) for a, b in zip(alone, beside[1:], strict=True))
+
+
+def test_the_nearest_pixel_is_that_at_the_middle() -> None:
+    """OpenCV's plain nearest takes the first of each four, a pixel and a half beside where the photo's mean lies."""
+    ramp = np.arange(16, dtype=np.int32)[None].repeat(16, 0)
+    (shrunk,) = Jitter(4, 4, False)(0, ids=(ramp,))
+    assert shrunk[0, :, 0].tolist() == [2, 6, 10, 14]
+
+
+@pytest.mark.parametrize("preprocess", ["scale_width_and_crop", "crop"])
+def test_without_chance_the_crop_is_the_middle(preprocess: str) -> None:
+    ramp = np.arange(40, dtype=np.int32)[None].repeat(20, 0)
+    transform = Jitter(40, 10, False, preprocess, centre=True)
+    for seed in range(3):
+        (cropped,) = transform(seed, ids=(ramp,))
+        assert cropped[0, :, 0].tolist() == list(range(15, 25))
+
+
+def test_transforms_can_be_sent_to_another_process() -> None:
+    transform = Jitter(24, 16, True, "scale_width", stride=8)
+    picture = drawn_pair(0, 30, 50)[0]
+    (here,), (there,) = transform(7, picture), pickle.loads(pickle.dumps(transform))(7, picture)
+    assert np.array_equal(here, there)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "height", "width", "message"),
+    [
+        ("crop", 15, 99, r"x\.png: 99x15 is too small for data\.crop_size 16: lower it, or let data\.preprocess scale"),
+        ("scale_width_and_crop", 50, 99, r"99x50, scaled to 24x12, is too small for .* or raise data\.load_size"),
+    ],
+)
+def test_a_picture_too_small_for_the_crop_is_named(preprocess: str, height: int, width: int, message: str) -> None:
+    check = size_check(Jitter(24, 16, False, preprocess))
+    check("y.png", 200, 200)
+    with pytest.raises(ValueError, match=message):
+        check("x.png", height, width)
+
+
+def test_two_sizes_are_named_where_they_cannot_be() -> None:
+    wide, cropped = (Jitter(24, 16, False, mode, stride=4) for mode in ("scale_width", "scale_width_and_crop"))
+    for transform, reason in ((wide, ""), (cropped, "one size")):
+        check = size_check(transform, reason)
+        check("x.png", 50, 50)
+        check("y.png", 50, 40)
+    check = size_check(wide, "one size, please")
+    check("x.png", 100, 100)
+    check("y.png", 51, 50)  # 24.5, of which nothing is left
+    with pytest.raises(ValueError, match=r"^z\.png becomes 24x48 but x\.png 24x24: one size, please$"):
+        check("z.png", 100, 50)

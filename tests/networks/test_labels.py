@@ -1,0 +1,69 @@
+"""One-hot classes and boundaries against slow and obvious references on random maps."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from img2img.networks.labels import boundary_map, one_hot
+
+
+def random_ids(seed: int, *ids: int, shape: tuple[int, ...] = (2, 1, 7, 9)) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.tensor(ids, dtype=torch.int32)[torch.randint(len(ids), shape, generator=generator)]
+
+
+def slow_one_hot(label: Tensor, label_nc: int, ignore_id: int) -> Tensor:
+    b, _, h, w = label.shape
+    out = torch.zeros(b, label_nc, h, w)
+    for i in range(b):
+        for y in range(h):
+            for x in range(w):
+                value = int(label[i, 0, y, x])
+                if value != ignore_id:
+                    out[i, value, y, x] = 1
+    return out
+
+
+def slow_boundary(instances: Tensor) -> Tensor:
+    out = torch.zeros(instances.shape)
+    b, _, h, w = instances.shape
+    for i in range(b):
+        for y in range(h):
+            for x in range(w):
+                for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                    if 0 <= v < h and 0 <= u < w and instances[i, 0, v, u] != instances[i, 0, y, x]:
+                        out[i, 0, y, x] = 1
+    return out
+
+
+@pytest.mark.parametrize("ignore_id", [255, 0, 3])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_one_hot_is_the_obvious_one(ignore_id: int, dtype: torch.dtype) -> None:
+    label = random_ids(0, 0, 1, 2, 3, 4, ignore_id).to(dtype)
+    out = one_hot(label, 5, ignore_id)
+    assert out.dtype == torch.float32
+    assert torch.equal(out, slow_one_hot(label, 5, ignore_id))
+    assert torch.equal(out.sum(1, keepdim=True) == 0, label == ignore_id)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("shape", [(2, 1, 7, 9), (1, 1, 1, 6), (1, 1, 5, 1), (3, 1, 8, 8)])
+def test_boundaries_are_the_obvious_ones(seed: int, shape: tuple[int, ...]) -> None:
+    instances = random_ids(seed, 7, 7, 7, 26001, 26002, 33001, 2**24, 2**24 + 1, shape=shape)
+    out = boundary_map(instances)
+    assert out.dtype == torch.float32
+    assert torch.equal(out, slow_boundary(instances))
+
+
+def test_both_sides_of_a_boundary_are_marked_and_the_frame_is_none() -> None:
+    instances = torch.zeros(1, 1, 4, 6, dtype=torch.int32)
+    instances[..., 3:] = 40000
+    assert torch.equal(boundary_map(instances)[0, 0, 0], torch.tensor([0.0, 0, 1, 1, 0, 0]))
+    assert boundary_map(torch.full((1, 1, 4, 4), 9)).sum() == 0
+
+
+def test_neither_reads_a_value_back() -> None:
+    """Tensors without data would raise: on a GPU reading one back waits for everything before it."""
+    ids = torch.zeros(2, 1, 8, 8, dtype=torch.int32, device="meta")
+    assert one_hot(ids, 5).shape == (2, 5, 8, 8)
+    assert boundary_map(ids).shape == (2, 1, 8, 8)
