@@ -11,10 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def one_hot(label: Tensor, label_nc: int, ignore_id: int = 255) -> Tensor:
-    """Class ids (B, 1, H, W) -> (B, label_nc, H, W) in {0, 1}; pixels of ``ignore_id`` are zero in every channel."""
+def one_hot(label: Tensor, label_nc: int) -> Tensor:
+    """Class ids (B, 1, H, W) -> (B, label_nc, H, W) in {0, 1}; ids of no class are zero in every channel."""
     classes = torch.arange(label_nc, dtype=label.dtype, device=label.device).view(1, -1, 1, 1)  # (1, label_nc, 1, 1)
-    return ((label == classes) & (label != ignore_id)).float()
+    return (label == classes).float()
+
+
+def colour_labels(label: Tensor) -> Tensor:
+    """Class ids (B, 1, H, W) -> a picture (B, 3, H, W) in [-1, 1] that tells them apart; ids of no class are black."""
+    ids = label.float()
+    hue = ids * 0.618034 % 1  # the golden section: near ids get distant hues
+    value = torch.where(label % 2 == 0, 1.0, 0.65)
+    channels = [(hue * 6 + shift) % 6 for shift in (5.0, 3.0, 1.0)]  # HSV to RGB, saturation 0.75
+    rgb = torch.cat([value * (1 - 0.75 * torch.minimum(k, 4 - k).clamp(0, 1)) for k in channels], dim=1)
+    return torch.where(label < 0, -1.0, rgb * 2 - 1)
 
 
 def boundary_map(instances: Tensor) -> Tensor:
