@@ -84,8 +84,9 @@ class PairScenes:
 class LabelledDataset(Dataset[dict]):
     """``dataset[epoch, index]`` is one sample: ``label`` and ``instance`` (h, w, 1) int32, the latter where the options
     ask for it; ``target`` (h, w, C) integers, where this part of the set has photos; ``name``; and ``skipped``, the
-    messages of files that could not be decoded, in whose place the next scene of the set came. With
-    ``config.label_nc`` 0 there is ``input`` (h, w, C) instead of the maps.
+    messages of files that could not be decoded, in whose place the next scene of the set came. Pixels of no class,
+    ``config.ignore_id``, have the label -1. With ``config.label_nc`` 0 there is ``input`` (h, w, C) instead of
+    the maps.
 
     Args:
         config: the data options.
@@ -102,7 +103,7 @@ class LabelledDataset(Dataset[dict]):
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         self.transform = jitter(config, augment)
-        self.seed = seed
+        self.seed, self.ignore_id = seed, config.ignore_id
         self.keys = dict(
             zip(domains(config.direction), ("label" if config.label_nc else "input", "target"), strict=True)
         )
@@ -129,7 +130,10 @@ class LabelledDataset(Dataset[dict]):
         pictures = {key: array for key, array in scene.items() if key not in IDS}
         maps = {key: array for key, array in scene.items() if key in IDS}
         arrays = self.transform(seed, *pictures.values(), ids=tuple(maps.values()))
-        return dict(zip([*pictures, *maps], arrays, strict=True))
+        found = dict(zip([*pictures, *maps], arrays, strict=True))
+        if "label" in found:  # what is no class is negative from here on
+            found["label"] = np.where(found["label"] == self.ignore_id, -1, found["label"])
+        return found
 
     def count(self, domain: Domain) -> int:
         """Label maps (a) or photos (b); pictures of a domain, where the inputs are pictures."""

@@ -37,8 +37,8 @@ class Model(nn.Module):
     """Its options; the field ``name`` is the name of its file."""
     dataset: ClassVar[str]
     """Kind of data set that it learns from: a module of ``img2img.data``."""
-    generators: ClassVar[tuple[str, ...]]
-    """Attribute names of its generators."""
+    generators: tuple[str, ...]
+    """Attribute names of its generators, and of what learns along with them, such as encoders."""
     discriminators: ClassVar[tuple[str, ...]]
     """Attribute names of its discriminators."""
     update_order: ClassVar[tuple[Side, Side]]
@@ -55,6 +55,13 @@ class Model(nn.Module):
     def resolve(cls, config: Any, size: int) -> Any:
         """``config`` with all that it leaves to the training pictures' size, size x size pixels, filled in."""
         return config
+
+    def load_pretrained(self) -> None:
+        """Loads the networks that training needs and does not train; inference does without.
+
+        Raises:
+            ValueError: they can't be had; the message names the ways out.
+        """
 
     def forward(self, batch: Batch) -> Images:
         """Makes every picture of this step once, so that both sides judge the same ones."""

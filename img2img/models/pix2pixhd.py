@@ -2,17 +2,17 @@
 
 By Wang, Liu, Zhu, Tao, Kautz and Catanzaro. Official code: NVIDIA/pix2pixHD. Where we differ on purpose:
 - the finest discriminator is the first, whatever their number; the official numbering runs the other way.
-- VGG19 and the weights of both losses of likeness are options of their own; the official code has one weight for the two.
+- feature matching and VGG19 have a weight each; the official code has one for both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from img2img.data.options import Direction
 from img2img.losses import (
@@ -87,7 +87,7 @@ class Pix2PixHD(Model):
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 
     dataset = "labelled"
-    generators = ("generator",)
+    generators: tuple[str, ...] = ("generator",)
     discriminators = ("discriminator",)
     update_order = ("generator", "discriminator")
     columns = ("labels", "input", "output", "target")
@@ -114,7 +114,12 @@ class Pix2PixHD(Model):
             config.init_gain,
         )
         self.discriminator = MultiScaleDiscriminator(
-            condition + channels["target"], config.ndf, config.n_layers_d, config.n_scales, config.norm, config.init_gain
+            condition + channels["target"],
+            config.ndf,
+            config.n_layers_d,
+            config.n_scales,
+            config.norm,
+            config.init_gain,
         )
         if features:
             self.encoder = StyleEncoder(
@@ -127,7 +132,7 @@ class Pix2PixHD(Model):
                 config.init_gain,
             )
             self.generators = ("generator", "encoder")
-        self.perceptual: nn.Module | None = None
+        self.perceptual: PerceptualLoss | None = None
 
     def load_pretrained(self) -> None:
         if self.config.lambda_vgg:
@@ -158,7 +163,7 @@ class Pix2PixHD(Model):
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         condition = self.condition(batch)
         fake = self.judge(condition, images["output"])
-        terms = {"gan": sum(generator_gan_loss(scale[-1], self.config.gan_loss) for scale in fake)}
+        terms = {"gan": torch.stack([generator_gan_loss(scale[-1], self.config.gan_loss) for scale in fake]).sum()}
         if self.config.lambda_feat:
             with torch.no_grad():
                 real = self.judge(condition, batch["target"])
@@ -171,8 +176,8 @@ class Pix2PixHD(Model):
         kind, condition = self.config.gan_loss, self.condition(batch)
         real, fake = self.judge(condition, batch["target"]), self.judge(condition, images["output"])
         terms = {  # halved, as in pix2pix
-            "real": 0.5 * sum(discriminator_gan_loss(scale[-1], True, kind) for scale in real),
-            "fake": 0.5 * sum(discriminator_gan_loss(scale[-1], False, kind) for scale in fake),
+            "real": 0.5 * torch.stack([discriminator_gan_loss(scale[-1], True, kind) for scale in real]).sum(),
+            "fake": 0.5 * torch.stack([discriminator_gan_loss(scale[-1], False, kind) for scale in fake]).sum(),
         }
         return terms, discriminator_statistics(real[0][-1], fake[0][-1], kind)
 
@@ -194,6 +199,6 @@ class Pix2PixHD(Model):
     def check_size(self, size: int) -> None:
         if self.padded(size) != size:
             raise ValueError(
-                f"data.crop_size {size}: must be a multiple of {self.generator.stride} (2^model.n_downs, doubled by each "
-                f"enhancer), {self.generator.smallest_input} or more"
+                f"data.crop_size {size}: must be a multiple of {self.generator.stride} (2^model.n_downs, doubled by "
+                f"each enhancer), {self.generator.smallest_input} or more"
             )

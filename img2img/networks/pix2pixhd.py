@@ -100,7 +100,7 @@ class CoarseToFine(nn.Module):
             for level in reversed(range(n_enhancers))
         )
         if n_enhancers:  # nobody sees G1's own picture any more
-            self.coarse.head = nn.Identity()
+            self.coarse.head = nn.Sequential()
             self.head = nn.Sequential(same(ngf, out_channels, 7, bias=True), nn.Tanh())
             init_weights(self.head, init_gain)
         self.stride = self.coarse.stride * 2**n_enhancers

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from img2img.checkpoint import load_network
 from img2img.config import Config
+from img2img.data.options import DataConfig
 from img2img.data.transforms import keyed_seed
 from img2img.image_pool import ImagePool
 from img2img.models import model_class
-from img2img.models.base import Batch, Images, Side
+from img2img.models.base import Batch, Images, Model, Side
 from img2img.training.average import Average
 
 
@@ -43,7 +44,8 @@ class Game:
 
         torch.manual_seed(keyed_seed(self.seed, "weights"))
         self.model = model_class(config.model.name)(config.model, config.data.channels)
-        self.model.check_size(config.data.crop_size)
+        _check_sizes(self.model, config.data)
+        self.model.load_pretrained()
         self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
         self.clip_d, self.crop_size = config.optim.clip_d, config.data.crop_size
         self.model.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]
@@ -231,6 +233,18 @@ class Game:
         else:
             for name, pool in saved[self.accelerator.process_index].items():
                 self.pools[name].restore(pool)
+
+
+def _check_sizes(model: Model, data: DataConfig) -> None:
+    """Raises ValueError if the model can't train on pictures of the sizes that the options make."""
+    many = 64 * data.stride  # sides that are resized to multiples of the stride are all as good as this one
+    if data.preprocess not in ("scale_width", "none"):
+        model.check_size(data.crop_size)
+    elif model.padded(many) != many:
+        raise ValueError(
+            f"data.stride {data.stride}: the generator takes sides of {model.padded(1)}, "
+            f"{model.padded(model.padded(1) + 1)}, ...: set a multiple of their difference"
+        )
 
 
 def _load(network: nn.Module, path: Path, name: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from img2img.networks.labels import boundary_map, one_hot
+from img2img.networks.labels import boundary_map, colour_labels, one_hot
 
 
 def random_ids(seed: int, *ids: int, shape: tuple[int, ...] = (2, 1, 7, 9)) -> Tensor:
@@ -12,14 +12,14 @@ def random_ids(seed: int, *ids: int, shape: tuple[int, ...] = (2, 1, 7, 9)) -> T
     return torch.tensor(ids, dtype=torch.int32)[torch.randint(len(ids), shape, generator=generator)]
 
 
-def slow_one_hot(label: Tensor, label_nc: int, ignore_id: int) -> Tensor:
+def slow_one_hot(label: Tensor, label_nc: int) -> Tensor:
     b, _, h, w = label.shape
     out = torch.zeros(b, label_nc, h, w)
     for i in range(b):
         for y in range(h):
             for x in range(w):
                 value = int(label[i, 0, y, x])
-                if value != ignore_id:
+                if value in range(label_nc):
                     out[i, value, y, x] = 1
     return out
 
@@ -36,14 +36,23 @@ def slow_boundary(instances: Tensor) -> Tensor:
     return out
 
 
-@pytest.mark.parametrize("ignore_id", [255, 0, 3])
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-def test_one_hot_is_the_obvious_one(ignore_id: int, dtype: torch.dtype) -> None:
-    label = random_ids(0, 0, 1, 2, 3, 4, ignore_id).to(dtype)
-    out = one_hot(label, 5, ignore_id)
+def test_one_hot_is_the_obvious_one(dtype: torch.dtype) -> None:
+    label = random_ids(0, -1, 0, 1, 2, 3, 4, 255).to(dtype)
+    out = one_hot(label, 5)
     assert out.dtype == torch.float32
-    assert torch.equal(out, slow_one_hot(label, 5, ignore_id))
-    assert torch.equal(out.sum(1, keepdim=True) == 0, label == ignore_id)
+    assert torch.equal(out, slow_one_hot(label, 5))
+    assert torch.equal(out.sum(1, keepdim=True) == 0, (label < 0) | (label > 4))
+
+
+def test_colours_tell_the_classes_apart() -> None:
+    label = torch.arange(-1, 35, dtype=torch.int32).view(1, 1, 6, 6)
+    out = colour_labels(label)
+    assert out.shape == (1, 3, 6, 6)
+    assert -1 <= out.min() < out.max() <= 1
+    colours = out[0].flatten(1).T
+    assert (colours[0] == -1).all()
+    assert torch.cdist(colours, colours).fill_diagonal_(9).min() > 0.05
 
 
 @pytest.mark.parametrize("seed", range(5))
