@@ -104,7 +104,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        self.model = model_class(self.model.name).resolve(self.model, self.data.crop_size)
+        self.model = model_class(self.model.name).resolve(self.model, self.data.width)
         if getattr(self.model, "gan_loss", None) == "wasserstein" and not self.optim.clip_d:
             raise ValueError("model.gan_loss wasserstein: needs a critic of bounded slope; set optim.clip_d 0.01")
         if not re.fullmatch(r"\w[\w.+-]{,99}", self.name):

@@ -29,7 +29,7 @@ class ImagePool:
         """(B, C, H, W), detached -> as many pictures, each fresh or stored earlier."""
         if not self.capacity:
             return fresh
-        if self.pictures is None:
+        if self.pictures is None or self.pictures.shape[1:] != fresh.shape[1:]:  # a resumed run may scale otherwise
             self.pictures, self.count = fresh.new_empty(self.capacity, *fresh.shape[1:]), 0
         elif self.pictures.device != fresh.device or self.pictures.dtype != fresh.dtype:  # just restored
             self.pictures = self.pictures.to(fresh)

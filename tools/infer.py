@@ -21,6 +21,10 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="resize each picture to the size of the run's training, and the answer back to the picture's own",
     )
+    parser.add_argument(
+        "--instances", type=Path, help="of label maps: the instance map, or folder of those, of --input"
+    )
+    parser.add_argument("--style", help="of label maps: encode:PHOTO draws in the style of a photo")
     parser.add_argument("--samples", type=int, default=0, help="write N different answers, with dropout on")
     parser.add_argument("--seed", type=int, default=0, help="of the first of these answers")
     parser.add_argument(
@@ -37,17 +41,11 @@ def main() -> int:
     from img2img.inference.files import translate_files
     from img2img.inference.translator import load_translator
 
-    translator = load_translator(
-        args.run,
-        args.checkpoint,
-        args.device,
-        args.norm_policy,
-        args.samples > 0,
-        args.training_size,
-        args.direction,
-    )
+    chosen = (args.norm_policy, args.samples > 0, args.training_size, args.direction)
+    translator = load_translator(args.run, args.checkpoint, args.device, *chosen)
     output = args.output or translator.results
-    unreadable = translate_files(translator, args.input, output, args.samples, args.seed, args.cycle)
+    more = (args.samples, args.seed, args.cycle, args.instances, args.style)
+    unreadable = translate_files(translator, args.input, output, *more)
     print(f"run         {translator.run}, {translator.direction}\npictures    {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
 

@@ -177,6 +177,11 @@ def normalise(images: Tensor) -> Tensor:
     return images.movedim(-1, -3).to(torch.float32, copy=True).mul_(2 / top).sub_(1)
 
 
+def as_input(images: Tensor) -> Tensor:
+    """A batch (..., H, W, C) as (..., C, H, W): pictures normalised, maps of ids (int32) as they are."""
+    return images.movedim(-1, -3) if images.dtype == torch.int32 else normalise(images)
+
+
 def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:
     """(..., C, H, W) in [-1, 1] -> (..., H, W, C) of ``dtype``: rounded integers, or floats in [0, 1]."""
     unit = (images.detach().float().cpu() + 1).div_(2).clamp_(0, 1).movedim(-3, -1).numpy()

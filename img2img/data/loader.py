@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from img2img.data.images import normalise
+from img2img.data.images import as_input
 from img2img.data.transforms import BATCH, keyed_seed
 
 
@@ -114,9 +114,7 @@ def to_device(
     moved = {}
     for key, value in batch.items():
         if isinstance(value, Tensor):
-            there = value.to(device, non_blocking=True)
-            pictures = there.movedim(-1, -3) if there.dtype == torch.int32 else normalise(there)
-            moved[key] = pictures.contiguous(memory_format=memory_format)
+            moved[key] = as_input(value.to(device, non_blocking=True)).contiguous(memory_format=memory_format)
         else:
             moved[key] = value
     return moved

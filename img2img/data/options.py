@@ -106,6 +106,11 @@ class DataConfig:
         """What pictures are resized to, and toy ones drawn at: ``load_size``, unless a crop is left out by resizing."""
         return self.crop_size if self.preprocess == "resize_and_crop" and not augment else self.load_size
 
+    @property
+    def width(self) -> int:
+        """Width in pixels of the pictures that the networks see, where the options say it; else crop_size."""
+        return self.crop_size if self.preprocess != "scale_width" else self.load_size
+
     def splits(self, part: Part) -> tuple[str, ...]:
         """Names that this part of the set may have; the first that is there counts."""
         if part == "train":

@@ -57,22 +57,23 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Pixe
     found: dict[str, list[tuple[float, float, float]]] = {}
     for index in tqdm(range(pictures.count(source)), unit="picture", disable=None):
         try:
-            picture = pictures.picture(source, index)
+            given = translator.given(pictures, index)
             partner = pictures.partner(source, index)
             truth = None if partner is None else pictures.picture(target, partner)
         except UnreadableImage:
             continue
-        top = np.iinfo(picture.dtype).max
-        output = translator(picture / np.float32(top))  # floats, so that the way back is not rounded
         pairs = {}
         if truth is not None:
             if mean is None:
                 mean = _mean_picture(dataset_class(translator.model.dataset)(data, "train"), target)
-            untouched = to_channels(picture, translator.channels[1])
-            written = np.rint(output * top).astype(picture.dtype)
-            pairs = {"output": (written, truth), "input": (untouched, truth), "mean training picture": (mean, truth)}
-        if back:
-            pairs["cycle"] = back(output), picture
+            pairs["output"] = translator.translate(given), truth
+            if "input" in given:
+                pairs["input"] = to_channels(given["input"], translator.channels[1]), truth
+            if mean.shape == truth.shape:
+                pairs["mean training picture"] = mean, truth
+        if back:  # in floats, so that the way is not rounded in between
+            picture = given["input"]
+            pairs["cycle"] = back(translator(picture / np.float32(np.iinfo(picture.dtype).max))), picture
         for name, (answer, goal) in pairs.items():
             found.setdefault(name, []).append(_compare(answer, goal))
     if not found:
@@ -95,7 +96,7 @@ def _unit(picture: np.ndarray) -> Tensor:
 
 
 def _mean_picture(pictures: Any, domain: Domain) -> np.ndarray:
-    """The mean training picture of a domain, (H, W, C) in [0, 1]."""
+    """The mean training picture of a domain, (H, W, C) in [0, 1]; empty, if they differ in size."""
     count = pictures.count(domain)
     total, summed = np.zeros(1), 0
     for index in range(0, count, max(1, count // MOST_FOR_MEAN)):
@@ -103,6 +104,8 @@ def _mean_picture(pictures: Any, domain: Domain) -> np.ndarray:
             picture = pictures.picture(domain, index)
         except UnreadableImage:
             continue
+        if summed and picture.shape != total.shape:
+            return np.zeros(0)  # pictures of several sizes have no mean
         total = total + picture / np.iinfo(picture.dtype).max
         summed += 1
     return total / summed

@@ -12,19 +12,26 @@ from tqdm import tqdm
 
 from img2img.data import dataset_class
 from img2img.data.folder import list_images
-from img2img.data.images import UnreadableImage, cell, grid, read_image, write_image
+from img2img.data.images import UnreadableImage, cell, grid, write_image
 from img2img.data.options import domains
 from img2img.inference.translator import Translator
 
 ROWS = 8  # of a contact sheet
 LOSSLESS = {".png", ".tif", ".tiff"}
 
-Job = tuple[str, np.ndarray, np.ndarray | None]
-"""Name of the output file below the output folder, input (H, W, C), target or None."""
+Job = tuple[str, dict[str, np.ndarray], np.ndarray | None]
+"""Name of the output file below the output folder, what is translated, (H, W, C) by key, target or None."""
 
 
 def translate_files(
-    translator: Translator, source: Path | None, output: Path, samples: int = 0, seed: int = 0, cycle: bool = False
+    translator: Translator,
+    source: Path | None,
+    output: Path,
+    samples: int = 0,
+    seed: int = 0,
+    cycle: bool = False,
+    instances: Path | None = None,
+    style: str | None = None,
 ) -> int:
     """Writes ``output/NAME.png`` for every picture, and ``output/grids/``: input | output(s) | target.
 
@@ -36,6 +43,8 @@ def translate_files(
         samples: 0 for the one answer; N writes N answers for each picture, NAME_1.png to NAME_N.png, by dropout.
         seed: of the first answer.
         cycle: whether the grids show input | output(s) | the first output, translated back | target.
+        instances: of label maps, the instance map, or the folder of those, that belongs to ``source``.
+        style: of label maps, "encode:PHOTO" to draw all in the style of a photo.
 
     Returns:
         How many files could not be read; each was named on standard error.
@@ -49,7 +58,14 @@ def translate_files(
         raise ValueError(f"--samples {samples}: must not be negative")
     if not 0 <= seed < 2**63 - samples:
         raise ValueError(f"--seed {seed}: must lie in [0, 2^63)")
-    total, jobs = _validation(translator) if source is None else _given(translator, source, output)
+    total: int
+    jobs: Iterable[Job | UnreadableImage]
+    if source is None:
+        if instances is not None or style is not None:
+            raise ValueError("--instances and --style go with --input; the validation set has its own")
+        total, jobs = _validation(translator)
+    else:
+        total, jobs = _given(translator, source, output, instances, style)
     unreadable = translated = 0
     rows: list[list[np.ndarray]] = []
     for job in tqdm(jobs, total=total, unit="picture", disable=None):
@@ -57,13 +73,13 @@ def translate_files(
             tqdm.write(f"skipped: {job}", file=sys.stderr)
             unreadable += 1
             continue
-        name, picture, target = job
-        answers = [translator(picture, seed + i) for i in range(max(1, samples))]
+        name, given, target = job
+        answers = [translator.translate(given, seed + i) for i in range(max(1, samples))]
         path = output / name
         for i, answer in enumerate(answers, 1):
             write_image(path.with_name(f"{path.stem}_{i}{path.suffix}") if samples else path, answer)
         translated += 1
-        row = [picture, *answers]
+        row = [translator.show(given), *answers]
         if back:
             row.append(back(answers[0], seed))
         rows.append([cell(image) for image in (row if target is None else [*row, target])])
@@ -91,14 +107,16 @@ def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableI
             twice = f"-{i}" if names[name] > 1 else ""
             try:
                 truth = None if partner is None else pictures.picture(target, partner)
-                yield f"{name}{twice}.png", pictures.picture(source, i), truth
+                yield f"{name}{twice}.png", translator.given(pictures, i), truth
             except UnreadableImage as error:
                 yield error
 
     return count, jobs()
 
 
-def _given(translator: Translator, source: Path, output: Path) -> tuple[int, Iterable[Job | UnreadableImage]]:
+def _given(
+    translator: Translator, source: Path, output: Path, instances: Path | None, style: str | None
+) -> tuple[int, Iterable[Job | UnreadableImage]]:
     if source.is_file():
         files, folder = [source], source.parent
     elif source.is_dir():
@@ -113,7 +131,7 @@ def _given(translator: Translator, source: Path, output: Path) -> tuple[int, Ite
     def jobs() -> Iterator[Job | UnreadableImage]:
         for path, name in zip(files, names, strict=True):
             try:
-                yield name, read_image(path, translator.channels[0]), None
+                yield name, translator.read(path, instances, style), None
             except UnreadableImage as error:
                 if source.is_file():
                     raise

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import nn
+from torch import Tensor, nn
 
 from img2img.checkpoint import find_checkpoint, load_network
 from img2img.config import CONFIG_FILE, Config, load_config
-from img2img.data.images import normalise, resize, to_array, to_channels
+from img2img.data.images import as_input, read_image, resize, to_array, to_channels
 from img2img.data.options import Direction, domains, opposite
 from img2img.models import model_class
 from img2img.models.base import Model
@@ -80,7 +81,7 @@ class Translator:
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Channels of the input and of the output."""
+        """Channels of the input, where it is a picture, and of the output."""
         source, target = domains(self.direction)
         return self.config.data.channels[source], self.config.data.channels[target]
 
@@ -126,22 +127,52 @@ class Translator:
             raise ValueError(f"a picture of type {picture.dtype}: give uint8, uint16, or floats in [0, 1]")
         image = to_channels(picture, self.channels[0])
         if self.training_size:
-            image = resize(image, self.config.data.crop_size, self.config.data.crop_size)
-        height, width = image.shape[:2]
+            from img2img.data.transforms import jitter  # and with it albumentations, which takes a second
+
+            image = resize(image, *jitter(self.config.data, augment=False).resized(*image.shape[:2]))
+        answer = to_array(self.answer({"input": image}, seed), picture.dtype)
+        if self.training_size:
+            answer = resize(answer, *picture.shape[:2])
+        return _squeeze(answer) if picture.ndim == 2 else answer
+
+    def answer(self, given: Mapping[str, np.ndarray], seed: int = 0) -> Tensor:
+        """The model's picture, (C, H, W) in [-1, 1], of arrays (H, W, C) of one size by their key in a batch.
+
+        They are padded by reflection to what the network takes, and the picture is cut back.
+        """
+        height, width = next(iter(given.values())).shape[:2]
         more_high, more_wide = self.model.padded(height) - height, self.model.padded(width) - width
         top, left = more_high // 2, more_wide // 2
-        padded = np.pad(image, ((top, more_high - top), (left, more_wide - left), (0, 0)), mode="reflect")
-        pixels = normalise(torch.from_numpy(padded)[None].to(self.device)).contiguous()  # (1, C, H', W')
+        pad = ((top, more_high - top), (left, more_wide - left), (0, 0))
+        batch = {}
+        for key, array in given.items():
+            padded = torch.from_numpy(np.pad(array, pad, mode="reflect"))[None].to(self.device)
+            batch[key] = as_input(padded).contiguous()  # (1, C, H', W')
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.inference_mode(), torch.random.fork_rng(devices, enabled=self.dropout):
             if self.dropout:
                 torch.manual_seed(seed)
-            output = self.model.generate({"input": pixels}, self.direction)["output"][0]
-        output = output[:, top : top + height, left : left + width]
-        answer = to_array(output, picture.dtype)
-        if self.training_size:
-            answer = resize(answer, *picture.shape[:2])
-        return _squeeze(answer) if picture.ndim == 2 else answer
+            output = self.model.generate(batch, self.direction)["output"][0]
+        return output[:, top : top + height, left : left + width]
+
+    def given(self, pictures: Any, index: int) -> dict[str, np.ndarray]:
+        """What is translated of a data set's sample: (H, W, C) by key in a batch. Raises UnreadableImage."""
+        return {"input": pictures.picture(domains(self.direction)[0], index)}
+
+    def translate(self, given: Mapping[str, np.ndarray], seed: int = 0) -> np.ndarray:
+        """The answer to what ``given`` or ``read`` returned."""
+        return self(given["input"], seed)
+
+    def show(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What a grid shows of it, (H, W, C)."""
+        return given["input"]
+
+    def read(self, path: Path, instances: Path | None = None, style: str | None = None) -> dict[str, np.ndarray]:
+        """Reads a file to translate. Raises UnreadableImage, and ValueError for options that the run has no use for."""
+        for option, value in (("--instances", instances), ("--style", style)):
+            if value is not None:
+                raise ValueError(f"{option} {value}: run {self.config.name} translates pictures, not label maps")
+        return {"input": read_image(path, self.channels[0])}
 
 
 def load_translator(
@@ -178,7 +209,10 @@ def load_translator(
             raise ValueError(
                 f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
             ) from error
-    translator = Translator(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
+    kind = Translator
+    if config.data.label_nc:
+        from img2img.inference.scenes import SceneTranslator as kind  # which is made of this module
+    translator = kind(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
     translator.checkpoint = path
     return translator
 

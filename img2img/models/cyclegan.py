@@ -154,8 +154,8 @@ class CycleGAN(Model):
         return terms, statistics
 
     def ask(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The network's answers to two batches (B, C, H, W) of one shape, asked as one where the norm allows it."""
-        if not self.together:
+        """The network's answers to two batches (B, C, H, W), asked as one where norm and sizes allow it."""
+        if not self.together or x.shape != y.shape:
             return network(x), network(y)
         first, second = network(torch.cat([x, y])).chunk(2)  # (2B, C, H, W)
         return first, second

@@ -34,7 +34,8 @@ class Game:
         accelerator: whose device, processes and precision it is played with.
 
     Raises:
-        ValueError: the networks can't take pictures of data.crop_size.
+        ValueError: the networks can't take pictures of the sizes that the options make, or what they learn from can't
+            be loaded.
     """
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
@@ -47,7 +48,7 @@ class Game:
         _check_sizes(self.model, config.data)
         self.model.load_pretrained()
         self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
-        self.clip_d, self.crop_size = config.optim.clip_d, config.data.crop_size
+        self.clip_d, self.width = config.optim.clip_d, config.data.width
         self.model.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.names: dict[Side, tuple[str, ...]] = {
             "discriminator": self.model.discriminators,
@@ -225,11 +226,11 @@ class Game:
         held = [pool["pictures"] for pools in saved for pool in pools.values() if pool["pictures"] is not None]
         if not held:
             return
-        side = held[0].shape[-1]
+        height, width = held[0].shape[-2:]
         if len(saved) != self.accelerator.num_processes:
             self.accelerator.print(f"the image pools were of {len(saved)} processes: they begin anew, empty")
-        elif side != self.crop_size:
-            self.accelerator.print(f"the image pools have pictures of {side}x{side}: they begin anew, empty")
+        elif width != self.width:
+            self.accelerator.print(f"the image pools have pictures of {width}x{height}: they begin anew, empty")
         else:
             for name, pool in saved[self.accelerator.process_index].items():
                 self.pools[name].restore(pool)

@@ -1,6 +1,7 @@
 """Scores against their definitions, computed with numpy."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from img2img.data.transforms import Jitter
 from img2img.data.unpaired import UnpairedDataset
 from img2img.evaluation.pixels import pixel_scores
 from img2img.training.trainer import train
-from tests.conftest import drawn_pair
+from tests.conftest import drawn_pair, write
 
 
 def test_l1_and_psnr_are_their_definitions(tiny: Callable[..., Config]) -> None:
@@ -70,3 +71,12 @@ def test_partners_are_compared_where_the_set_knows_them(tiny_cyclegan: Callable[
     assert scores["output"].l1 == pytest.approx(np.mean(errors), rel=1e-2)
     unsure = load_translator(train(tiny_cyclegan("unsure", model={"init_gain": 0.3})), direction="BtoA")
     assert set(pixel_scores(unsure, paired=True)) == set(scores)
+
+
+def test_pictures_of_several_sizes_have_no_mean(tiny: Callable[..., Config], paired_root: Path) -> None:
+    for i in range(2):
+        a, b = drawn_pair(i, 40, 20)
+        write(paired_root / "train" / f"tall{i}.png", np.concatenate([a, b], axis=1))
+    data = {"preprocess": "scale_width", "load_size": 16, "stride": 16, "batch_size": 1}
+    scores = pixel_scores(load_translator(train(tiny(data=data))))
+    assert set(scores) == {"output", "input"}

@@ -244,3 +244,11 @@ def test_a_direction_that_was_never_learnt_is_refused(run: Path) -> None:
         load_translator(run, direction="BtoA")
     with pytest.raises(ValueError, match="no way back"):
         load_translator(run).reversed()
+
+
+def test_training_size_keeps_the_shape_where_training_did(tiny: Tiny) -> None:
+    data = {"preprocess": "scale_width", "load_size": 32, "stride": 16}
+    at_size = load_translator(train(tiny(data=data)), training_size=True)
+    picture = drawn_pair(0, 64, 130)[0]
+    plain = load_translator(Path("runs/tiny"))
+    assert np.array_equal(at_size(picture), resize(plain(resize(picture, 16, 32)), 64, 130))

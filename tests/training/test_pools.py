@@ -17,7 +17,7 @@ from img2img.models.base import Side
 from img2img.models.cyclegan import CycleGAN
 from img2img.training.game import Game
 from img2img.training.trainer import Trainer, train
-from tests.conftest import in_order
+from tests.conftest import drawn_pair, in_order, write
 
 Tiny = Callable[..., Config]
 
@@ -141,3 +141,15 @@ def test_channels_last_trains_alike(tiny_cyclegan: Tiny) -> None:
     train(tiny_cyclegan("fast", model={"norm": "none"}, train={"channels_last": True}))
     plain, fast = weights(Path("runs/plain")), weights(Path("runs/fast"))
     assert max((plain[key] - fast[key]).abs().max().item() for key in plain) < 1e-5
+
+
+def test_sides_of_different_shapes_train(tiny_cyclegan: Tiny) -> None:
+    """Each side keeps its shape, so that a network is asked for one domain at a time."""
+    for side in "AB":
+        for path in Path(tiny_cyclegan().data.root or "", f"train{side}").iterdir():
+            path.unlink()
+        for i in range(3):
+            write(path.parent / f"{i}.png", drawn_pair(i, 20 if side == "A" else 40, 40)[side == "B"])
+    run = train(tiny_cyclegan(data={"preprocess": "scale_width", "load_size": 32, "stride": 8}))
+    found = pools(run)[0]
+    assert (found["pool_a"]["pictures"].shape[2:], found["pool_b"]["pictures"].shape[2:]) == ((16, 32), (32, 32))

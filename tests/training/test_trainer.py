@@ -315,3 +315,10 @@ def test_speed_options_train_alike(tiny: Tiny, options: dict, tolerance: float) 
     plain, fast = weights(Path("runs/plain")), weights(Path("runs/fast"))
     assert plain.keys() == fast.keys()
     assert max((plain[key].float() - fast[key]).abs().max().item() for key in plain) < tolerance
+
+
+def test_strides_that_the_networks_do_not_take_are_refused(tiny: Tiny) -> None:
+    data = {"preprocess": "scale_width", "load_size": 40, "stride": 8}
+    with pytest.raises(ValueError, match=r"data\.stride 8: the generator takes sides of 16, 32, \.\.\."):
+        train(tiny(data=data))
+    train(tiny(data={**data, "stride": 16}))
