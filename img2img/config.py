@@ -74,6 +74,10 @@ class TrainConfig:
     """How many of the newest checkpoints stay; 0 keeps all."""
     ema_decay: float = 0.0
     """Decay of the generator's running average, which samples and inference then use; 0 for none, 0.999 is usual."""
+    init_from: str | None = None
+    """Run, by name or folder, whose newest weights the networks begin with: for a local stage its global one."""
+    freeze_global_epochs: float = 0.0
+    """Passes in which what a local stage took from the global one stays as it is (pix2pixHD)."""
     gradient_accumulation: int = 1
     """Batches whose gradients make one step: a large batch in the memory of a small one."""
     compile: bool = False
@@ -82,7 +86,14 @@ class TrainConfig:
     """Keep pictures and weights in channels-last memory order, which suits GPUs with tensor cores."""
 
     def __post_init__(self) -> None:
-        at_least = {"epochs": 0, "decay_epochs": 0, "max_steps": 0, "seed": 0, "keep_checkpoints": 0}
+        at_least = {
+            "epochs": 0,
+            "decay_epochs": 0,
+            "freeze_global_epochs": 0,
+            "max_steps": 0,
+            "seed": 0,
+            "keep_checkpoints": 0,
+        }
         at_least |= {"log_every": 1, "sample_every": 1, "save_every": 1, "gradient_accumulation": 1}
         for key, least in at_least.items():
             if getattr(self, key) < least:
@@ -105,6 +116,8 @@ class Config:
 
     def __post_init__(self) -> None:
         self.model = model_class(self.model.name).resolve(self.model, self.data.width)
+        if getattr(self.model, "stage", None) == "local" and not self.train.init_from:
+            raise ValueError("model.stage local: begins with a global stage's run; set train.init_from runs/THAT")
         if getattr(self.model, "gan_loss", None) == "wasserstein" and not self.optim.clip_d:
             raise ValueError("model.gan_loss wasserstein: needs a critic of bounded slope; set optim.clip_d 0.01")
         if not re.fullmatch(r"\w[\w.+-]{,99}", self.name):

@@ -17,6 +17,7 @@ from img2img.config import Config, OptimConfig, TrainConfig
 from img2img.data.options import DataConfig
 from img2img.models.cyclegan import CycleGAN
 from img2img.models.pix2pix import Pix2Pix
+from img2img.models.pix2pixhd import Pix2PixHD
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +131,18 @@ def tiny_cyclegan(unpaired_root: Path) -> Callable[..., Config]:
     """As ``tiny``; the pool fills within four steps."""
     model = CycleGAN.Config(n_blocks=1, ngf=4, ndf=4, n_layers_d=1, pool_size=6)
     return partial(tiny_config, model, unpaired_root)
+
+
+@pytest.fixture
+def tiny_hd() -> Callable[..., Config]:
+    """As ``tiny``, of pix2pixHD on the embedded scenes, 64x32."""
+    model = Pix2PixHD.Config(ngf=4, n_downs=1, n_blocks=1, n_blocks_local=1, ndf=4, n_layers_d=1, nef=4, lambda_vgg=0.0)
+
+    def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
+        data = {"root": None, "toy": True, "label_nc": 9, "preprocess": "scale_width", "load_size": 64, "stride": 8}
+        return tiny_config(model, Path(), name, **{**changes, "data": {**data, **changes.get("data", {})}})
+
+    return make
 
 
 def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[str, Any]) -> Config:

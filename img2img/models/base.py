@@ -43,6 +43,8 @@ class Model(nn.Module):
     """Attribute names of its discriminators."""
     update_order: ClassVar[tuple[Side, Side]]
     """Which side steps first, as its paper has it."""
+    frozen_first: tuple[str, ...] = ()
+    """Names of the modules, below its own, that stay as they are for the first ``train.freeze_global_epochs``."""
     pools: ClassVar[tuple[str, ...]] = ()
     """Attribute names of its image pools, which each process fills for itself."""
     two_way: ClassVar[bool] = False
@@ -62,6 +64,14 @@ class Model(nn.Module):
         Raises:
             ValueError: they can't be had; the message names the ways out.
         """
+
+    def adopt(self, name: str, weights: dict[str, Tensor], theirs: Any) -> dict[str, Tensor]:
+        """The state dict of network ``name`` of another run, whose options are ``theirs``, by the names it has here.
+
+        Raises:
+            ValueError: weights of such a run are no beginning for this one; the message says why.
+        """
+        return weights
 
     def forward(self, batch: Batch) -> Images:
         """Makes every picture of this step once, so that both sides judge the same ones."""

@@ -132,12 +132,40 @@ class Pix2PixHD(Model):
                 config.init_gain,
             )
             self.generators = ("generator", "encoder")
+        if enhancers:
+            self.frozen_first = ("generator.coarse",)
         self.perceptual: PerceptualLoss | None = None
 
     def load_pretrained(self) -> None:
         if self.config.lambda_vgg:
             self.perceptual = PerceptualLoss()
             self.perceptual.load(self.config.vgg_weights)
+
+    def adopt(self, name: str, weights: dict[str, Tensor], theirs: Config) -> dict[str, Tensor]:
+        """A local stage begins with a global one's generator, at its place below the enhancers, and with its
+        discriminators, each at the resolution that it knows; the finest one is new.
+        """
+        mine = self.config
+        if mine.stage == "global" or theirs.stage == "local":
+            if mine.stage != theirs.stage:
+                raise ValueError(
+                    f"it is of model.stage {theirs.stage}, which is no beginning of the stage {mine.stage}"
+                )
+            return weights
+        coarse = mine.ngf * 2**mine.n_enhancers
+        if theirs.ngf != coarse:
+            raise ValueError(
+                f"its model.ngf is {theirs.ngf}, and {mine.n_enhancers} enhancers of model.ngf {mine.ngf} need one of "
+                f"{coarse}: set model.ngf {max(1, theirs.ngf // 2**mine.n_enhancers)}"
+            )
+        if name != "discriminator":
+            return {key: value for key, value in weights.items() if not key.startswith("coarse.head.")}
+        found = {}
+        for key, value in weights.items():
+            _, scale, rest = key.split(".", 2)
+            if int(scale) + mine.n_enhancers < mine.n_scales:
+                found[f"scales.{int(scale) + mine.n_enhancers}.{rest}"] = value
+        return found
 
     def condition(self, batch: Batch) -> Tensor:
         """What both sides see of the input: one-hot labels and the instances' boundaries, or the RGB picture."""
@@ -189,6 +217,10 @@ class Pix2PixHD(Model):
         return {"output": self.draw(self.condition(batch), features)}
 
     def samples(self, batch: Batch) -> Images:
+        """In the styles of the batch's own photos; scenes without a photo in the middle of all styles, which is 0."""
+        if self.config.instance_features and "target" not in batch:
+            b, _, h, w = batch["label"].shape
+            batch = {**batch, "features": torch.zeros(b, self.config.n_features, h, w, device=batch["label"].device)}
         labels = {"labels": colour_labels(batch["label"])} if self.label_nc else {}
         return {**labels, **self.generate(batch)}
 

@@ -16,13 +16,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from img2img.checkpoint import load_network
-from img2img.config import Config
+from img2img.checkpoint import load_network, newest_checkpoint
+from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.options import DataConfig
 from img2img.data.transforms import keyed_seed
 from img2img.image_pool import ImagePool
 from img2img.models import model_class
 from img2img.models.base import Batch, Images, Model, Side
+from img2img.runs import find_run
 from img2img.training.average import Average
 
 
@@ -39,7 +40,7 @@ class Game:
     """
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
-        self.accelerator, self.seed = accelerator, config.train.seed
+        self.accelerator, self.seed, self.model_name = accelerator, config.train.seed, config.model.name
         device = accelerator.device
         self.memory_format = torch.channels_last if config.train.channels_last else torch.contiguous_format
 
@@ -58,6 +59,12 @@ class Game:
         self.networks: dict[str, nn.Module] = {
             name: getattr(self.model, name) for names in self.names.values() for name in names
         }
+        self.frozen_first = [p for name in self.model.frozen_first for p in self.model.get_submodule(name).parameters()]
+        if config.train.freeze_global_epochs and not self.frozen_first:
+            raise ValueError(
+                f"train.freeze_global_epochs {config.train.freeze_global_epochs}: there is nothing to freeze in this "
+                "model or stage; set it to 0"
+            )
         self.averages = {
             name: Average(self.networks[name], config.train.ema_decay)
             for name in (self.model.generators if config.train.ema_decay else ())
@@ -77,7 +84,38 @@ class Game:
                 network.compile()
             setattr(self.model, name, accelerator.prepare(network))
 
-    def play(self, batches: list[Batch], step: int, rate_factor: float, norms: bool = False) -> dict[str, Tensor]:
+    def begin_with(self, run: str) -> None:
+        """Takes the networks' first weights from another run's newest checkpoint, as far as they fit, and says so.
+
+        Raises:
+            ValueError: there is no such run, or it is of another model, or none of its weights fit.
+        """
+        path, notes = newest_checkpoint(find_run(run))
+        theirs = load_config(path / CONFIG_FILE).model
+        if theirs.name != self.model_name:
+            raise ValueError(f"train.init_from {run}: a run of {theirs.name}, not of {self.model_name}")
+        for name, network in self.networks.items():
+            mine = network.state_dict()
+            try:
+                given = self.model.adopt(name, load_network(path, name), theirs)
+            except ValueError as error:
+                raise ValueError(f"train.init_from {run}: {error}") from error
+            fitting = {key: value for key, value in given.items() if key in mine and value.shape == mine[key].shape}
+            if not fitting and name in self.model.generators:
+                raise ValueError(f"train.init_from {run}: nothing of its {name} fits this one")
+            network.load_state_dict(fitting, strict=False)
+            if name in self.averages:
+                self.averages[name].module.load_state_dict(fitting, strict=False)
+            new = sorted({".".join(key.split(".")[:2]) for key in mine.keys() - fitting.keys()})
+            notes.append(
+                f"{name}: {len(fitting)} of {len(mine)} tensors of {path}" + (f"; new: {', '.join(new)}" if new else "")
+            )
+        for note in notes:
+            self.accelerator.print(note)
+
+    def play(
+        self, batches: list[Batch], step: int, rate_factor: float, norms: bool = False, frozen: bool = False
+    ) -> dict[str, Tensor]:
         """One step: each side in its turn pays for all micro-batches and is updated.
 
         Args:
@@ -85,6 +123,7 @@ class Game:
             step: number of this step; it keys the dropout.
             rate_factor: share of the full learning rates.
             norms: whether to measure each network's gradient too.
+            frozen: whether what the model names as ``frozen_first`` stays as it is.
 
         Returns:
             The loss terms and statistics of this process, means over the micro-batches, detached, on the device.
@@ -123,6 +162,9 @@ class Game:
                     told[name] = told[name] + share if name in told else share
             if norms:
                 told |= self._gradient_norms(side)
+            if frozen:  # not by requires_grad: processes would wait for the gradients' exchange
+                for parameter in self.frozen_first:
+                    parameter.grad = None
             self.optimizers[side].step()
             self.optimizers[side].zero_grad()
             if side == "discriminator" and self.clip_d:

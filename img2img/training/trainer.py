@@ -52,6 +52,8 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
         trainer.accelerator.print(note)
     if resume:
         trainer.restore()
+    elif config.train.init_from:
+        trainer.game.begin_with(config.train.init_from)
     try:
         trainer.fit(resume=resume)
     except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
@@ -134,7 +136,8 @@ class Trainer:
             for batches in self.batches(total):
                 last = self.step + 1 == total
                 log = (self.step + 1) % options.log_every == 0 or last
-                told = self.game.play(batches, self.step, self.rate_factor, norms=log)
+                frozen = self.epoch < options.freeze_global_epochs
+                told = self.game.play(batches, self.step, self.rate_factor, norms=log, frozen=frozen)
                 norms = {name: told.pop(name) for name in list(told) if name.startswith("gradient_norm/")}
                 for name, value in told.items():
                     self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -265,6 +268,7 @@ class Trainer:
         fixed = [(f"model.{key}", vars(theirs.model).get(key), value) for key, value in vars(self.config.model).items()]
         keys = ("channels_a", "channels_b") if self.game.model.two_way else ("direction", "channels_a", "channels_b")
         fixed += [(f"data.{key}", getattr(theirs.data, key), getattr(self.config.data, key)) for key in keys]
+        fixed.append(("train.init_from", theirs.train.init_from, self.config.train.init_from))
         for key, before, now in fixed:
             if before != now:
                 raise ValueError(f"{key} {now}: {path} was trained with {before}; keep that")

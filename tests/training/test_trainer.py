@@ -193,8 +193,8 @@ def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
 def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Game.play
 
-    def poisoned(self: Game, batches: list, step: int, rate_factor: float, norms: bool) -> dict:
-        told = real(self, batches, step, rate_factor, norms)
+    def poisoned(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
+        told = real(self, batches, step, rate_factor, **more)
         return {**told, "loss/generator/l1": told["loss/generator/l1"] * float("nan" if step == 5 else 1)}
 
     monkeypatch.setattr(Game, "play", poisoned)
@@ -208,8 +208,8 @@ def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkey
 def test_weights_that_an_update_broke_are_not_saved(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Game.play
 
-    def poisoned(self: Game, batches: list, step: int, rate_factor: float, norms: bool) -> dict:
-        told = real(self, batches, step, rate_factor, norms)
+    def poisoned(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
+        told = real(self, batches, step, rate_factor, **more)
         if step == 3:
             with torch.no_grad():
                 next(self.networks["generator"].parameters()).fill_(float("inf"))
@@ -227,10 +227,10 @@ def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, num
     train(tiny("whole", train=options))
     real = Game.play
 
-    def interrupted(self: Game, batches: list, step: int, rate_factor: float, norms: bool) -> dict:
+    def interrupted(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
         if step == 2:
             os.kill(os.getpid(), number)
-        return real(self, batches, step, rate_factor, norms)
+        return real(self, batches, step, rate_factor, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(Game, "play", interrupted)
@@ -246,11 +246,11 @@ def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, num
 def test_a_worker_that_dies_is_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Game.play
 
-    def killing(self: Game, batches: list, step: int, rate_factor: float, norms: bool) -> dict:
+    def killing(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
         if step == 3:
             for child in multiprocessing.active_children():
                 os.kill(child.pid or 0, signal.SIGKILL)
-        return real(self, batches, step, rate_factor, norms)
+        return real(self, batches, step, rate_factor, **more)
 
     monkeypatch.setattr(Game, "play", killing)
     with pytest.raises(TrainingStopped, match=r"fewer data.num_workers.*step-00000\d") as stopped:

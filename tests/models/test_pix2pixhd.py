@@ -1,0 +1,126 @@
+"""pix2pixHD against its paper, written out term by term."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from img2img.models.pix2pixhd import Pix2PixHD
+from img2img.networks.labels import boundary_map, one_hot
+from img2img.networks.pix2pixhd import halve
+
+
+def make(channels: dict[str, int] | None = None, **options: object) -> Pix2PixHD:
+    torch.manual_seed(0)
+    small = {"ngf": 4, "n_downs": 2, "n_blocks": 1, "ndf": 4, "n_layers_d": 2, "nef": 4, "lambda_vgg": 0.0}
+    config = Pix2PixHD.Config(**{**small, "init_gain": 0.1, **options})
+    return Pix2PixHD(config, channels or {"label": 5, "instance": 1, "target": 3})
+
+
+def batch() -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    label = torch.randint(-1, 5, (2, 1, 32, 48), dtype=torch.int32)
+    return {"label": label, "instance": label * 1000 + 1, "target": torch.rand(2, 3, 32, 48) * 2 - 1}
+
+
+def numbers(terms: dict[str, torch.Tensor]) -> dict[str, float]:
+    return {name: term.item() for name, term in terms.items()}
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
+    model, data = make(instance_features=features, n_scales=2), batch()
+    condition = torch.cat([one_hot(data["label"], 5), boundary_map(data["instance"])], 1)
+    assert torch.equal(model.condition(data), condition)
+    seen = torch.cat([condition, model.encoder(data["target"], data["instance"])], 1) if features else condition
+    output = model.generator(seen)
+    images = model(data)
+    torch.testing.assert_close(images["output"], output)
+
+    def layers(picture: torch.Tensor) -> list[list[torch.Tensor]]:
+        x = torch.cat([condition, picture], 1)
+        fine, coarse = model.discriminator.scales
+        return [fine(x, return_features=True), coarse(halve(x), return_features=True)]
+
+    fake, real = layers(output), layers(data["target"])
+    gan = sum(((scale[-1] - 1) ** 2).mean() for scale in fake)
+    feat = torch.zeros(())
+    for scale in (0, 1):
+        for layer in (0, 1, 2):
+            feat = feat + F.l1_loss(fake[scale][layer], real[scale][layer].detach())
+    expected = {"gan": gan, "feat": 10 * 4 / 3 / 2 * feat}  # three layers, two scales
+    terms, _ = model.generator_loss(data, images)
+    assert numbers(terms) == pytest.approx(numbers(expected), rel=1e-4)
+    learning = [p for name in model.generators for p in getattr(model, name).parameters()]
+    for name, term in terms.items():
+        found = torch.autograd.grad(term, learning, retain_graph=True, materialize_grads=True)
+        wanted = torch.autograd.grad(expected[name], learning, retain_graph=True, materialize_grads=True)
+        for a, b in zip(found, wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    if features:  # the losses teach the encoder through the generator
+        reached = torch.autograd.grad(sum(terms.values()), list(model.encoder.parameters()), materialize_grads=True)
+        assert sum(gradient.abs().sum() for gradient in reached) > 0
+
+    terms, statistics = model.discriminator_loss(data, {"output": output.detach()})
+    fake, real = layers(output.detach()), layers(data["target"])
+    expected = {
+        "real": 0.5 * sum(((scale[-1] - 1) ** 2).mean() for scale in real),
+        "fake": 0.5 * sum((scale[-1] ** 2).mean() for scale in fake),
+    }
+    assert numbers(terms) == pytest.approx(numbers(expected), rel=1e-4)
+    assert set(statistics) == {"accuracy_real", "accuracy_fake"}
+
+
+def test_terms_without_weight_are_left_out() -> None:
+    model, data = make(lambda_feat=0.0), batch()
+    assert set(model.generator_loss(data, model(data))[0]) == {"gan"}
+
+
+def test_the_perceptual_term_is_weighted() -> None:
+    model, data = make(lambda_vgg=3.0), batch()
+    model.perceptual = lambda x, y: (x - y).abs().mean()  # type: ignore[assignment]
+    terms, _ = model.generator_loss(data, images := model(data))
+    assert terms["vgg"].item() == pytest.approx(3 * F.l1_loss(images["output"], data["target"]).item(), rel=1e-5)
+
+
+def test_pictures_as_inputs_need_no_maps() -> None:
+    model = make({"input": 3, "target": 3})
+    data = {"input": torch.rand(1, 3, 32, 32), "target": torch.rand(1, 3, 32, 32)}
+    assert model.condition(data) is data["input"]
+    assert set(model.samples(data)) == {"output"}
+
+
+def test_scenes_without_a_photo_are_shown_in_the_middle_of_all_styles() -> None:
+    model, data = make(instance_features=True), batch()
+    del data["target"]
+    condition = torch.cat([model.condition(data), torch.zeros(2, 3, 32, 48)], 1)
+    torch.testing.assert_close(model.samples(data)["output"], model.generator(condition))
+    assert model.samples(data)["labels"].shape == (2, 3, 32, 48)
+
+
+def test_a_local_stage_adopts_a_global_one() -> None:
+    theirs = make(ngf=8)
+    mine = make(stage="local", n_scales=3)
+    weights = theirs.generator.state_dict()
+    adopted = mine.adopt("generator", weights, theirs.config)
+    assert adopted.keys() == {key for key in mine.generator.state_dict() if key.startswith("coarse.")}
+    before = theirs.discriminator.state_dict()
+    adopted = mine.adopt("discriminator", before, theirs.config)  # each at the resolution that it knows
+    assert {key.split(".")[1] for key in adopted} == {"1", "2"}
+    assert torch.equal(adopted["scales.1.stages.0.0.weight"], before["scales.0.stages.0.0.weight"])
+    assert torch.equal(adopted["scales.2.stages.0.0.weight"], before["scales.1.stages.0.0.weight"])
+    assert mine.frozen_first == ("generator.coarse",)
+    with pytest.raises(ValueError, match=r"need one of 8: set model\.ngf 8"):
+        mine.adopt("generator", weights, make(ngf=16).config)
+    with pytest.raises(ValueError, match=r"of model\.stage local, which is no beginning of the stage global"):
+        theirs.adopt("generator", {}, mine.config)
+
+
+def test_what_can_not_be_is_named() -> None:
+    with pytest.raises(ValueError, match=r"model\.instance_features: needs instance maps"):
+        make({"label": 5, "target": 3}, instance_features=True)
+    for options in ({"ngf": 0}, {"n_scales": 0}, {"lambda_feat": -1.0}, {"n_layers_d": 0}, {"n_enhancers": 0}):
+        with pytest.raises(ValueError, match=rf"model\.{next(iter(options))}"):
+            make(**options)
+    with pytest.raises(ValueError, match=r"data\.crop_size 18: must be a multiple of 4"):
+        make().check_size(18)
+    assert make(stage="local").padded(30) == 32

@@ -1,0 +1,81 @@
+"""Stages of pix2pixHD: a run begins with another's weights, what it took stays still for a while, and it resumes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from img2img.checkpoint import find_checkpoint, newest_checkpoint
+from img2img.config import Config
+from img2img.training.trainer import train
+
+Tiny = Callable[..., Config]
+LOCAL = {"stage": "local", "ngf": 2, "n_scales": 3}
+
+
+def generator(run: Path, which: str = "latest") -> dict[str, torch.Tensor]:
+    return load_file(find_checkpoint(run, which)[0] / "generator.safetensors")
+
+
+def local(tiny_hd: Tiny, name: str = "local", **train_options: object) -> Config:
+    options = {"init_from": "first", "save_every": 2, "keep_checkpoints": 0, **train_options}
+    return tiny_hd(name, model=LOCAL, train=options)
+
+
+def test_the_global_part_is_adopted_stays_still_and_then_moves(
+    tiny_hd: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """400 scenes in batches of two: 0.01 of an epoch are two steps."""
+    first = generator(train(tiny_hd("first", train={"ema_decay": 0.9})))
+    config = local(tiny_hd, max_steps=6, ema_decay=0.9, freeze_global_epochs=0.01)
+    capsys.readouterr()
+    run = train(config)
+    assert "new: enhancers.0, head.0" in capsys.readouterr().out
+    frozen, moved = generator(run, "2"), generator(run, "6")
+    for key, value in first.items():
+        if key.startswith("coarse.") and not key.startswith("coarse.head."):
+            assert torch.equal(frozen[key], value), key
+    assert not torch.equal(moved["coarse.encoder.0.weight"], first["coarse.encoder.0.weight"])
+    assert not torch.equal(frozen["head.0.weight"], moved["head.0.weight"])
+
+
+def test_a_second_stage_resumes_bit_for_bit_and_thaws_by_the_step(tiny_hd: Tiny) -> None:
+    train(tiny_hd("first"))
+    results = []
+    for name, stops in (("whole", [6]), ("parts", [1, 3, 6])):
+        for i, stop in enumerate(stops):
+            train(local(tiny_hd, name, max_steps=stop, freeze_global_epochs=0.01), resume=i > 0)
+        results.append(generator(Path("runs") / name))
+    whole, parts = results
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_what_is_no_beginning_is_one_line_and_leaves_nothing(tiny_hd: Tiny, tiny: Tiny) -> None:
+    train(tiny_hd("first"))
+    train(tiny("other"))
+    train(tiny_hd("wide", model={"ngf": 8}))
+    for name, message in {
+        "nowhere": "nowhere: no such run",
+        "other": "train.init_from other: a run of pix2pix, not of pix2pixhd",
+        "wide": "its model.ngf is 8, and 1 enhancers of model.ngf 2 need one of 4",
+    }.items():
+        with pytest.raises(ValueError, match=message) as raised:
+            train(local(tiny_hd, "bad", init_from=name))
+        assert "\n" not in str(raised.value)
+        assert not Path("runs/bad").exists()
+    with pytest.raises(ValueError, match=r"model\.stage local: begins with a global stage's run"):
+        local(tiny_hd, init_from=None)
+    with pytest.raises(ValueError, match=r"train\.freeze_global_epochs 3: there is nothing to freeze"):
+        train(tiny_hd("bad", train={"freeze_global_epochs": 3}))
+    train(local(tiny_hd))
+    with pytest.raises(ValueError, match="which is no beginning of the stage global"):
+        train(tiny_hd("bad", train={"init_from": "local"}))
+
+
+def test_more_than_one_enhancer_trains(tiny_hd: Tiny) -> None:
+    train(tiny_hd("first"))
+    model = {"stage": "local", "ngf": 1, "n_enhancers": 2}
+    run = train(tiny_hd("two", model=model, train={"init_from": "first"}))
+    assert newest_checkpoint(run)[0].name == "step-000004"
