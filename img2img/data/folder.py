@@ -267,10 +267,11 @@ def read_headers(
         except UnreadableImage as error:
             return str(error)
 
-    with ThreadPoolExecutor(8) as pool:
-        remaining = iter(paths)
-        while some_paths := list(islice(remaining, portion)):
-            yield from pool.map(header, some_paths)
+    remaining = iter(paths)
+    while some_paths := list(islice(remaining, portion)):
+        with ThreadPoolExecutor(8) as pool:  # closed before the caller, who may stop here for good, sees anything
+            headers = list(pool.map(header, some_paths))
+        yield from headers
 
 
 def refuse_unreadable(messages: Sequence[str]) -> None:

@@ -280,7 +280,7 @@ class Game:
 
 def _check_sizes(model: Model, data: DataConfig) -> None:
     """Raises ValueError if the model can't train on pictures of the sizes that the options make."""
-    many = 64 * data.stride  # sides that are resized to multiples of the stride are all as good as this one
+    many = 101 * data.stride  # where an odd and large multiple of the stride fits, all do that are large enough
     if data.preprocess not in ("scale_width", "none"):
         model.check_size(data.crop_size)
     elif model.padded(many) != many:
