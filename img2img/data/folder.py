@@ -224,10 +224,11 @@ def _check_headers(files: Files) -> tuple[bool, bool]:
 
 def _read_headers(paths: Iterable[Path], portion: int = 1000) -> Iterator[Header | str]:
     """Headers, or what is wrong with the file; read by a few threads, since network disks answer slowly."""
-    with ThreadPoolExecutor(8) as pool:
-        remaining = iter(paths)
-        while some_paths := list(islice(remaining, portion)):
-            yield from pool.map(_header, some_paths)
+    remaining = iter(paths)
+    while some_paths := list(islice(remaining, portion)):
+        with ThreadPoolExecutor(8) as pool:  # closed before the caller, who may stop here for good, sees anything
+            headers = list(pool.map(_header, some_paths))
+        yield from headers
 
 
 def _header(path: Path) -> Header | str:
