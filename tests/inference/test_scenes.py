@@ -119,7 +119,7 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
     plain, with_style = load_translator(run), load_translator(styled)
     assert isinstance(plain, SceneTranslator)
     pictures = load_translator(train(tiny("pictures")))
-    one, ids, none = one, ids, tmp_path / "empty"
+    one, ids, none = tmp_path / "l.png", tmp_path / "i.png", tmp_path / "empty"
     calls: dict[str, Callable[[], object]] = {
         "sees instance maps: give the label's": lambda: plain(label),
         "the label map is 64x32 but its instance map 63x32": lambda: plain(label, instances=instances[:, 1:]),
