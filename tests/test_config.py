@@ -39,6 +39,8 @@ def test_the_presets_that_were_promised_are_there() -> None:
     names = {path.stem for path in (PRESETS / "cyclegan").iterdir()}
     assert names >= {"toy", "horse2zebra", "monet2photo", "summer2winter", "maps", "cityscapes", "apple2orange"}
     assert names >= {"shoes2handbags", "dualgan"}
+    names = {path.stem for path in (PRESETS / "pix2pixhd").iterdir()}
+    assert names >= {"toy", "cityscapes_512p", "cityscapes_1024p"}
 
 
 def test_no_two_presets_make_runs_of_one_name() -> None:
@@ -140,6 +142,11 @@ def test_resume_finds_the_run_that_the_same_command_began(tmp_path: Path) -> Non
             "generator n_blocks ngf ndf n_layers_d norm dropout upsample gan_loss lambda_cycle lambda_identity "
             "pool_size init_gain",
         ),
+        (
+            "pix2pixhd",
+            "stage ngf n_downs n_blocks n_enhancers n_blocks_local ndf n_layers_d n_scales norm upsample gan_loss "
+            "lambda_feat lambda_vgg vgg_weights instance_features n_features nef init_gain",
+        ),
     ],
 )
 def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +157,8 @@ def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys
     shared = """
         data.root data.root_a data.root_b data.direction data.load_size data.crop_size data.flip data.batch_size
         data.num_workers data.train_split data.val_split data.val_paired data.channels_a data.channels_b optim.lr
-        optim.betas optim.lr_d optim.clip_d train.epochs train.decay_epochs train.max_steps train.seed train.log_every
+        optim.betas optim.lr_d optim.clip_d data.preprocess data.stride data.label_nc data.ignore_id data.instances
+        train.init_from train.freeze_global_epochs train.epochs train.decay_epochs train.max_steps train.seed train.log_every
         train.sample_every train.save_every train.keep_checkpoints train.ema_decay train.gradient_accumulation
         train.compile train.channels_last
     """.split()

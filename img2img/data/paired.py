@@ -66,6 +66,7 @@ class PairedDataset(Dataset[dict]):
         check = size_check(self.transform, BATCH if augment and config.batch_size > 1 else "")
         self.source = pair_source(config, part, config.resized(augment), check)
         self.domains = domains(config.direction)
+        self.notes: list[str] = []  # there is nothing to tell of pairs that can be used
         self.seed = seed
 
     def __len__(self) -> int:

@@ -96,6 +96,7 @@ class UnpairedDataset(Dataset[dict]):
             self.partners["a"] = _partners(self.sources)
             self.partners["b"] = {theirs: mine for mine, theirs in self.partners["a"].items()}
         self.augment, self.seed = augment, seed
+        self.notes: list[str] = []  # there is nothing to tell of pictures that can be used
         self.mixed: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # the newest epoch's permutation
 
     def __len__(self) -> int:

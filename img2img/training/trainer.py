@@ -48,7 +48,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
     run = RUNS / config.name
     check_run(run, resume=resume, overwrite=overwrite)
     trainer = Trainer(config, run)
-    for note in notes:
+    for note in [*notes, *trainer.train_set.notes, *trainer.val_set.notes]:
         trainer.accelerator.print(note)
     if resume:
         trainer.restore()
