@@ -157,7 +157,8 @@ def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys
     shared = """
         data.root data.root_a data.root_b data.direction data.load_size data.crop_size data.flip data.batch_size
         data.num_workers data.train_split data.val_split data.val_paired data.channels_a data.channels_b optim.lr
-        optim.betas optim.lr_d optim.clip_d data.preprocess data.stride data.label_nc data.ignore_id data.instances
+        optim.betas optim.lr_d optim.clip_d
+        data.preprocess data.stride data.label_nc data.ignore_id data.instances
         train.init_from train.freeze_global_epochs train.epochs train.decay_epochs train.max_steps train.seed train.log_every
         train.sample_every train.save_every train.keep_checkpoints train.ema_decay train.gradient_accumulation
         train.compile train.channels_last
