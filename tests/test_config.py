@@ -159,7 +159,8 @@ def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys
         data.num_workers data.train_split data.val_split data.val_paired data.channels_a data.channels_b optim.lr
         optim.betas optim.lr_d optim.clip_d
         data.preprocess data.stride data.label_nc data.ignore_id data.instances
-        train.init_from train.freeze_global_epochs train.epochs train.decay_epochs train.max_steps train.seed train.log_every
+        train.init_from train.freeze_global_epochs train.epochs train.decay_epochs train.max_steps train.seed
+        train.log_every
         train.sample_every train.save_every train.keep_checkpoints train.ema_decay train.gradient_accumulation
         train.compile train.channels_last
     """.split()
