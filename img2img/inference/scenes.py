@@ -90,18 +90,8 @@ class SceneTranslator(Translator):
             transform = jitter(self.config.data, augment=False)
             height, width = transform.resized(*sides)
             given = {key: _nearest(ids, height, width) for key, ids in given.items()}
-        if self.style is not None:
-            photo = self.style.photo
-        if photo is not None and encodes(self):
-            given["target"] = resize(to_channels(photo, self.channels[1]), height, width)
-        elif encodes(self) and self.style is None:
-            raise ValueError(
-                f"run {self.config.name} draws in a style: choose one (--style random, or encode:PHOTO for a photo's)"
-            )
-        if self.style is not None:
-            photo = given.pop("target", None)
-            encoded = None if photo is None else encode(self, photo, given["instance"])
-            given["features"] = self.style(given["label"][:, :, 0], given["instance"][:, :, 0], seed, encoded)
+        if encodes(self):
+            given |= self._look(given, photo if self.style is None else self.style.photo, seed)
         answer = to_array(self.answer(given, seed), np.uint8)
         return resize(answer, *sides) if self.training_size else answer
 
@@ -123,6 +113,20 @@ class SceneTranslator(Translator):
                 raise ValueError(f"run {self.config.name} sees instance maps: give them by --instances FILE|DIR")
             given["instance"] = read_ids(_companion(path, instances))[:, :, None]
         return given
+
+    def _look(self, given: Mapping[str, np.ndarray], photo: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
+        """What tells the model how a scene looks: the style's features, or the photo that it takes them from."""
+        label, instance = (given[key][:, :, 0] for key in ("label", "instance"))
+        if photo is not None:
+            photo = resize(to_channels(photo, self.channels[1]), *label.shape)
+        if self.style is not None:
+            encoded = None if photo is None else encode(self, photo, given["instance"])
+            return {"features": self.style(label, instance, seed, encoded)}
+        if photo is None:
+            raise ValueError(
+                f"run {self.config.name} draws in a style: choose one (--style random, or encode:PHOTO for a photo's)"
+            )
+        return {"target": photo}
 
     def _edited(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not self.moves:
