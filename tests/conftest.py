@@ -108,8 +108,11 @@ def unpaired_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def labelled_root(tmp_path: Path) -> Path:
+    return write_scenes(tmp_path / "scenes")
+
+
+def write_scenes(folder: Path) -> Path:
     """A set of 4 training and 2 validation scenes of 20x40, and 2 test scenes that have no photos."""
-    folder = tmp_path / "scenes"
     for split, count in (("train", 4), ("val", 2), ("test", 2)):
         for i in range(count):
             label, instances, photo = drawn_scene(i + 10 * len(split))

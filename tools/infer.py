@@ -24,8 +24,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--instances", type=Path, help="of label maps: the instance map, or folder of those, of --input"
     )
-    parser.add_argument("--style", help="of label maps: encode:PHOTO draws in the style of a photo")
-    parser.add_argument("--samples", type=int, default=0, help="write N different answers, with dropout on")
+    styles = "random, cluster:CLASS=N,..., instance:ID=N,... or encode:PHOTO; several with ';' between"
+    parser.add_argument("--style", help=f"of label maps: {styles}")
+    parser.add_argument("--relabel", help="of label maps: FROM:TO,... makes regions of one class those of another")
+    parser.add_argument("--samples", type=int, default=0, help="write N answers, by dropout or --style random")
     parser.add_argument("--seed", type=int, default=0, help="of the first of these answers")
     parser.add_argument(
         "--norm-policy",
@@ -41,10 +43,11 @@ def main() -> int:
     from img2img.inference.files import translate_files
     from img2img.inference.translator import load_translator
 
-    chosen = (args.norm_policy, args.samples > 0, args.training_size, args.direction)
+    dropout = args.samples > 0 and args.style is None
+    chosen = (args.norm_policy, dropout, args.training_size, args.direction)
     translator = load_translator(args.run, args.checkpoint, args.device, *chosen)
     output = args.output or translator.results
-    more = (args.samples, args.seed, args.cycle, args.instances, args.style)
+    more = (args.samples, args.seed, args.cycle, args.instances, args.style, args.relabel)
     unreadable = translate_files(translator, args.input, output, *more)
     print(f"run         {translator.run}, {translator.direction}\npictures    {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0

@@ -32,40 +32,50 @@ def translate_files(
     cycle: bool = False,
     instances: Path | None = None,
     style: str | None = None,
+    relabel: str | None = None,
 ) -> int:
     """Writes ``output/NAME.png`` for every picture, and ``output/grids/``: input | output(s) | target.
+
+    Where a style is chosen, titles stand above the grids' columns.
 
     Args:
         translator: of the run.
         source: a picture or a folder of pictures, at their own size; None for the run's validation set at the size that
             it was trained with.
         output: the folder to write to.
-        samples: 0 for the one answer; N writes N answers for each picture, NAME_1.png to NAME_N.png, by dropout.
-        seed: of the first answer.
+        samples: 0 for the one answer; N writes N answers for each picture, NAME_1.png to NAME_N.png, by dropout or by
+            random styles.
+        seed: of the first answer; each further one has the next.
         cycle: whether the grids show input | output(s) | the first output, translated back | target.
         instances: of label maps, the instance map, or the folder of those, that belongs to ``source``.
-        style: of label maps, "encode:PHOTO" to draw all in the style of a photo.
+        style: of label maps, how to draw them: see ``styles.Style``. Unset, the validation set's scenes are drawn in
+            the styles of their own photos.
+        relabel: of label maps, classes to change: see ``classes.parse_relabel``.
 
     Returns:
         How many files could not be read; each was named on standard error.
 
     Raises:
-        ValueError: ``samples`` is negative, ``source`` is missing or holds no picture, ``output`` can't be written, or
-            ``cycle`` of a run that learnt one direction only.
+        ValueError: ``samples`` is negative, ``source`` is missing or holds no picture, ``output`` can't be written,
+            ``cycle`` of a run that learnt one direction only, or a style or edit that the run or scene does not have.
     """
+    translator = translator.styled(style, relabel)
     back = translator.reversed() if cycle else None
     if samples < 0:
         raise ValueError(f"--samples {samples}: must not be negative")
     if not 0 <= seed < 2**63 - samples:
         raise ValueError(f"--seed {seed}: must lie in [0, 2^63)")
+    if style is not None and samples > 1 and not translator.draws:
+        raise ValueError(f"--samples {samples}: --style {style} has one answer; with random each seed has its own")
+    titles = ["input", *(f"style {i + 1}" for i in range(max(1, samples))), "target"] if style is not None else []
     total: int
     jobs: Iterable[Job | UnreadableImage]
     if source is None:
-        if instances is not None or style is not None:
-            raise ValueError("--instances and --style go with --input; the validation set has its own")
+        if instances is not None:
+            raise ValueError("--instances goes with --input; the validation set has its own")
         total, jobs = _validation(translator)
     else:
-        total, jobs = _given(translator, source, output, instances, style)
+        total, jobs = _given(translator, source, output, instances)
     unreadable = translated = 0
     rows: list[list[np.ndarray]] = []
     for job in tqdm(jobs, total=total, unit="picture", disable=None):
@@ -84,15 +94,16 @@ def translate_files(
             row.append(back(answers[0], seed))
         rows.append([cell(image) for image in (row if target is None else [*row, target])])
         if len(rows) == ROWS:
-            _write_grid(output, rows, translated)
+            _write_grid(output, rows, translated, titles)
             rows = []
     if rows:
-        _write_grid(output, rows, translated)
+        _write_grid(output, rows, translated, titles)
     return unreadable
 
 
-def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int) -> None:
-    write_image(output / "grids" / f"{last - len(rows) + 1:05d}-{last:05d}.png", grid(rows))
+def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int, titles: list[str]) -> None:
+    titles = titles[: max(map(len, rows))]  # without targets there is no such column
+    write_image(output / "grids" / f"{last - len(rows) + 1:05d}-{last:05d}.png", grid(rows, titles))
 
 
 def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableImage]]:
@@ -115,7 +126,7 @@ def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableI
 
 
 def _given(
-    translator: Translator, source: Path, output: Path, instances: Path | None, style: str | None
+    translator: Translator, source: Path, output: Path, instances: Path | None
 ) -> tuple[int, Iterable[Job | UnreadableImage]]:
     if source.is_file():
         files, folder = [source], source.parent
@@ -131,7 +142,7 @@ def _given(
     def jobs() -> Iterator[Job | UnreadableImage]:
         for path, name in zip(files, names, strict=True):
             try:
-                yield name, translator.read(path, instances, style), None
+                yield name, translator.read(path, instances), None
             except UnreadableImage as error:
                 if source.is_file():
                     raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from img2img.data.images import read_image, resize, to_array, to_channels
+from img2img.data.images import resize, to_array, to_channels
 from img2img.data.label_files import read_ids, scene_name
+from img2img.inference.classes import Classes, parse_relabel, relabel
+from img2img.inference.styles import Style, encode, encodes
 from img2img.inference.translator import Translator
 from img2img.networks.labels import colour_labels
 
@@ -22,6 +25,28 @@ class SceneTranslator(Translator):
     Args:
         As Translator. ``training_size`` scales ids to their nearest neighbours.
     """
+
+    style: Style | None = None
+    moves: Mapping[int, int] = {}  # classes to relabel
+
+    def styled(self, style: str | None = None, relabel: str | None = None) -> SceneTranslator:
+        """The same run's translator with a style, as ``Style`` has it, and edits of each scene, "24:26,car:tree".
+
+        Raises:
+            ValueError: a style of a run that has no encoder, or as Style and parse_relabel.
+        """
+        other = copy.copy(self)  # the networks are shared
+        if style is not None:
+            if not encodes(self):
+                raise ValueError(f"--style {style}: run {self.config.name} has no encoder (model.instance_features)")
+            other.style = Style(style, self)
+        if relabel is not None:
+            other.moves = parse_relabel(relabel, Classes(self.config.data))
+        return other
+
+    @property
+    def draws(self) -> bool:
+        return self.dropout or (self.style is not None and self.style.random)
 
     def __call__(  # type: ignore[override]
         self,
@@ -35,13 +60,14 @@ class SceneTranslator(Translator):
 
         Args:
             label: class ids, (H, W) integers.
-            seed: as Translator has it.
+            seed: as Translator has it, and of a random style.
             instances: instance ids, (H, W) integers, where the run learnt from such.
             photo: (H, W, C) of any size, whose styles the scene takes, instance by instance, where the run has an
-                encoder of styles. It is resized to the scene.
+                encoder of styles. It is resized to the scene. A style of ``styled`` precedes it.
 
         Raises:
-            ValueError: ids out of range, maps of different sizes, or a map or photo that the run needs is missing.
+            ValueError: ids out of range, maps of different sizes, a map or photo that the run needs is missing, or the
+                style names an instance that is not there.
         """
         given = {"label": _ids(label, "label")}
         if self.config.data.instances:
@@ -54,6 +80,9 @@ class SceneTranslator(Translator):
                 )
         self._check_range(given["label"])
         given["label"] = np.where(given["label"] == self.config.data.ignore_id, -1, given["label"])
+        given = self._edited(given)
+        if self.style is not None:
+            self.style.check(given["label"][:, :, 0], given["instance"][:, :, 0])
         height, width = sides = given["label"].shape[:2]
         if self.training_size:
             from img2img.data.transforms import jitter
@@ -61,19 +90,10 @@ class SceneTranslator(Translator):
             transform = jitter(self.config.data, augment=False)
             height, width = transform.resized(*sides)
             given = {key: _nearest(ids, height, width) for key, ids in given.items()}
-        if self.encodes:
-            if photo is None:
-                raise ValueError(
-                    f"run {self.config.name} draws in the style of a photo: give one (--style encode:PHOTO)"
-                )
-            given["target"] = resize(to_channels(photo, self.channels[1]), height, width)
+        if encodes(self):
+            given |= self._look(given, photo if self.style is None else self.style.photo, seed)
         answer = to_array(self.answer(given, seed), np.uint8)
         return resize(answer, *sides) if self.training_size else answer
-
-    @property
-    def encodes(self) -> bool:
-        """Whether the run has an encoder of styles."""
-        return "encoder" in self.model.generators
 
     def given(self, pictures: Any, index: int) -> dict[str, np.ndarray]:
         return pictures.scene(index)
@@ -83,22 +103,36 @@ class SceneTranslator(Translator):
         return self(maps["label"], seed, instances=maps.get("instance"), photo=given.get("target"))
 
     def show(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        return to_array(colour_labels(torch.from_numpy(given["label"]).permute(2, 0, 1)[None])[0], np.uint8)
+        label = torch.from_numpy(self._edited(given)["label"])
+        return to_array(colour_labels(label.permute(2, 0, 1)[None])[0], np.uint8)
 
-    def read(self, path: Path, instances: Path | None = None, style: str | None = None) -> dict[str, np.ndarray]:
+    def read(self, path: Path, instances: Path | None = None) -> dict[str, np.ndarray]:
         given = {"label": read_ids(path)[:, :, None]}
         if self.config.data.instances:
             if instances is None:
                 raise ValueError(f"run {self.config.name} sees instance maps: give them by --instances FILE|DIR")
             given["instance"] = read_ids(_companion(path, instances))[:, :, None]
-        if style is not None:
-            kind, _, photo = style.partition(":")
-            if kind != "encode" or not photo:
-                raise ValueError(f"--style {style}: encode:PHOTO takes the styles of a photo")
-            if not self.encodes:
-                raise ValueError(f"--style {style}: run {self.config.name} has no encoder (model.instance_features)")
-            given["target"] = read_image(Path(photo), self.channels[1])
         return given
+
+    def _look(self, given: Mapping[str, np.ndarray], photo: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
+        """What tells the model how a scene looks: the style's features, or the photo that it takes them from."""
+        label, instance = (given[key][:, :, 0] for key in ("label", "instance"))
+        if photo is not None:
+            photo = resize(to_channels(photo, self.channels[1]), *label.shape)
+        if self.style is not None:
+            encoded = None if photo is None else encode(self, photo, given["instance"])
+            return {"features": self.style(label, instance, seed, encoded)}
+        if photo is None:
+            raise ValueError(
+                f"run {self.config.name} draws in a style: choose one (--style random, or encode:PHOTO for a photo's)"
+            )
+        return {"target": photo}
+
+    def _edited(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if not self.moves:
+            return dict(given)
+        label, instance = relabel(given["label"], given.get("instance"), self.moves)
+        return {**given, "label": label, **({} if instance is None else {"instance": instance})}
 
     def _check_range(self, label: np.ndarray) -> None:
         top, ignored = self.config.data.label_nc, self.config.data.ignore_id

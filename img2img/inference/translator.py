@@ -76,7 +76,8 @@ class Translator:
                     module.train(dropout)
                     self.dropout = dropout
         if dropout and not self.dropout:
-            raise ValueError(f"run {config.name} has no dropout (see its model options): it has one answer only")
+            more = "; --style random draws others" if "encoder" in model.generators else ""
+            raise ValueError(f"run {config.name} has no dropout (see its model options): it has one answer only{more}")
         self.checkpoint: Path | None = None
 
     @property
@@ -140,6 +141,16 @@ class Translator:
 
         They are padded by reflection to what the network takes, and the picture is cut back.
         """
+        batch, inside = self.batch(given)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.inference_mode(), torch.random.fork_rng(devices, enabled=self.dropout):
+            if self.dropout:
+                torch.manual_seed(seed)
+            output = self.model.generate(batch, self.direction)["output"][0]
+        return output[inside]
+
+    def batch(self, given: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], tuple[slice, slice, slice]]:
+        """A batch of one on the device, padded, and where what was given lies in it, (C, H', W')."""
         height, width = next(iter(given.values())).shape[:2]
         more_high, more_wide = self.model.padded(height) - height, self.model.padded(width) - width
         top, left = more_high // 2, more_wide // 2
@@ -147,13 +158,10 @@ class Translator:
         batch = {}
         for key, array in given.items():
             padded = torch.from_numpy(np.pad(array, pad, mode="reflect"))[None].to(self.device)
-            batch[key] = as_input(padded).contiguous()  # (1, C, H', W')
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.inference_mode(), torch.random.fork_rng(devices, enabled=self.dropout):
-            if self.dropout:
-                torch.manual_seed(seed)
-            output = self.model.generate(batch, self.direction)["output"][0]
-        return output[:, top : top + height, left : left + width]
+            # pictures and ids; a style's features are what the network takes already
+            tensor = padded.movedim(-1, -3) if key == "features" else as_input(padded)
+            batch[key] = tensor.contiguous()  # (1, C, H', W')
+        return batch, (slice(None), slice(top, top + height), slice(left, left + width))
 
     def given(self, pictures: Any, index: int) -> dict[str, np.ndarray]:
         """What is translated of a data set's sample: (H, W, C) by key in a batch. Raises UnreadableImage."""
@@ -167,12 +175,25 @@ class Translator:
         """What a grid shows of it, (H, W, C)."""
         return given["input"]
 
-    def read(self, path: Path, instances: Path | None = None, style: str | None = None) -> dict[str, np.ndarray]:
+    def read(self, path: Path, instances: Path | None = None) -> dict[str, np.ndarray]:
         """Reads a file to translate. Raises UnreadableImage, and ValueError for options that the run has no use for."""
-        for option, value in (("--instances", instances), ("--style", style)):
-            if value is not None:
-                raise ValueError(f"{option} {value}: run {self.config.name} translates pictures, not label maps")
+        self._refuse("--instances", instances)
         return {"input": read_image(path, self.channels[0])}
+
+    def styled(self, style: str | None = None, relabel: str | None = None) -> Translator:
+        """This translator with a style, and with edits of what it is given. ValueError: pictures have neither."""
+        self._refuse("--style", style)
+        self._refuse("--relabel", relabel)
+        return self
+
+    @property
+    def draws(self) -> bool:
+        """Whether the seed changes the answer."""
+        return self.dropout
+
+    def _refuse(self, option: str, value: object) -> None:
+        if value is not None:
+            raise ValueError(f"{option} {value}: run {self.config.name} translates pictures, not label maps")
 
 
 def load_translator(

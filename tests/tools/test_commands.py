@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.conftest import drawn_scene, write
+
 ROOT = Path(__file__).parents[2]
 TINY = (
     "--model.num_downs 4 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1 --data.load_size 18 --data.crop_size 16 "
@@ -96,12 +98,59 @@ def test_a_run_of_one_direction_says_so(
     assert call(monkeypatch, "train", *data, *TINY, "--name", "one") == 0
     assert call(monkeypatch, "infer", "one", "--direction", "AtoB") == 0
     capsys.readouterr()
+    assert call(monkeypatch, "encode_features", "one") == 2
+    assert "run one has no encoder: train one with --model.instance_features true" in capsys.readouterr().err
     for argv, message in {
         ("--direction", "BtoA"): "learnt AtoB only, as pix2pix does; train another one with --data.direction BtoA",
         ("--cycle",): "--cycle: run one learnt AtoB only",
         ("--direction", "BtoC"): "invalid choice: 'BtoC'",
     }.items():
         assert call(monkeypatch, "infer", "one", *argv) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_from_training_to_styles(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """pix2pixHD on the embedded scenes: train, find the styles, draw scenes in them."""
+    monkeypatch.setattr("img2img.data.scenes.LENGTHS", {"train": 80, "val": 4, "test": 4})
+    small = "--model.ngf 4 --model.n_downs 1 --model.n_blocks 1 --model.ndf 4 --model.n_layers_d 1 --model.nef 4"
+    data = "--data.toy true --data.label_nc 9 --data.preprocess scale_width --data.load_size 64 --data.stride 16"
+    steps = "--data.num_workers 0 --train.max_steps 3 --train.log_every 3 --model.init_gain 0.3"
+    flat = "--model.lambda_vgg 0 --model.n_scales 1 --model.instance_features true"
+    argv = f"--model pix2pixhd --name toy {small} {data} {steps} {flat}".split()
+    assert call(monkeypatch, "train", *argv) == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "infer", "toy", "--style", "random") == 2
+    assert "run tools/encode_features.py runs/toy first" in capsys.readouterr().err
+    assert call(monkeypatch, "encode_features", "toy", "--clusters", "4") == 0
+    printed = capsys.readouterr().out
+    assert "runs/toy/styles/step-000003.npz" in printed
+    assert "instances in 9 classes, 80 pictures" in printed
+    assert "so all count: class " in printed
+    assert call(monkeypatch, "infer", "toy", "--style", "random;cluster:road=1", "--samples", "2", "--output", "o") == 0
+    assert len(list(Path("o").glob("*.png"))) == 2 * 4
+    label, instances = drawn_scene(0)[:2]
+    one = ["--input", str(write(Path("label.png"), label)), "--instances", str(write(Path("inst.png"), instances))]
+    styled = ["toy", *one, "--samples", "5", "--seed", "3", "--style", "random"]
+    assert call(monkeypatch, "infer", *styled, "--output", "five") == 0
+    assert call(monkeypatch, "infer", *styled[:-4], "--seed", "5", *styled[-2:], "--output", "again") == 0
+    five = [Path(f"five/label_{i}.png").read_bytes() for i in range(1, 6)]
+    assert len(set(five)) > 1
+    assert Path("again/label_1.png").read_bytes() == five[2]  # the seeds are 3 to 7
+    assert call(monkeypatch, "infer", *styled, "--relabel", "1:tree", "--output", "e") == 0
+    assert Path("e/label_1.png").read_bytes() != five[0]
+    capsys.readouterr()
+    for argv, message in {
+        ("--style", "cluster:raod=1"): "no class raod; did you mean road?",
+        ("--style", "cluster:car=4"): "class car has no cluster 4; it has 0..3",
+        ("--style", "instance:77=0"): "the instance map has no 77; it has 0, 1",
+        ("--style", "cars"): "cars is no style; there are random, cluster:CLASS=N",
+        ("--relabel", "car:9"): "--relabel car:9: no class 9; there are 0..8: 0 void, 1 road",
+        ("--samples", "2"): "it has one answer only; --style random draws others",
+        (): "draws in a style: choose one (--style random, or",
+    }.items():
+        assert call(monkeypatch, "infer", "toy", *one, *argv) == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
@@ -138,6 +187,8 @@ def test_print_config_prints_what_loads_again(
         ("infer", [], "required: run"),
         ("infer", ["{root}"], "no such run"),
         ("evaluate", ["nothing"], "no such run"),
+        ("encode_features", ["nothing"], "no such run"),
+        ("encode_features", ["nothing", "--clusters", "x"], "invalid int value"),
     ],
 )
 def test_mistakes_end_with_one_line_and_code_2(
