@@ -100,7 +100,7 @@ def test_files_and_folders(run: Path, styled: Path, tmp_path: Path) -> None:
     assert np.array_equal(*same)
     style = f"encode:{tmp_path / 'photo.png'}"
     translate_files(load_translator(styled), one, tmp_path / "styled", instances=ids, style=style)
-    assert read_image(tmp_path / "styled" / "grids" / "00001-00001.png", 3).shape == (40, 2 * 44 + 4, 3)
+    assert read_image(tmp_path / "styled" / "grids" / "00001-00001.png", 3).shape == (14 + 40, 2 * 44 + 4, 3)
 
 
 def test_the_validation_set_and_its_scores(styled: Path, tmp_path: Path) -> None:
@@ -125,11 +125,11 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "the label map is 64x32 but its instance map 63x32": lambda: plain(label, instances=instances[:, 1:]),
         "id 9 of a label map is neither in 0..8 nor 255": lambda: plain(label + 9, instances=instances),
         "give integer ids": lambda: plain(photo, instances=instances),
-        "draws in the style of a photo": lambda: with_style(label, instances=instances),
+        "draws in a style: choose one": lambda: with_style(label, instances=instances),
         "give them by --instances": lambda: translate_files(plain, one, Path("o")),
         "0 files for l.png": lambda: translate_files(plain, one, Path("o"), instances=none),
-        "has no encoder": lambda: plain.read(one, ids, "encode:x.png"),
-        "--style wild: encode:PHOTO": lambda: with_style.read(one, ids, "wild"),
+        "has no encoder": lambda: plain.styled("encode:x.png"),
+        "--style wild": lambda: with_style.styled("wild"),
         "go with --input": lambda: translate_files(plain, None, Path("o"), instances=ids),
         "translates pictures, not label maps": lambda: pictures.read(one, ids),
     }
