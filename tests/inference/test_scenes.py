@@ -130,7 +130,7 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "0 files for l.png": lambda: translate_files(plain, one, Path("o"), instances=none),
         "has no encoder": lambda: plain.styled("encode:x.png"),
         "--style wild": lambda: with_style.styled("wild"),
-        "go with --input": lambda: translate_files(plain, None, Path("o"), instances=ids),
+        "goes with --input": lambda: translate_files(plain, None, Path("o"), instances=ids),
         "translates pictures, not label maps": lambda: pictures.read(one, ids),
     }
     for message, call in calls.items():
