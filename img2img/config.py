@@ -115,7 +115,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        self.model = model_class(self.model.name).resolve(self.model, self.data.width)
+        self.model = model_class(self.model.name).resolve(self.model, self.data.width or self.data.crop_size)
         if getattr(self.model, "stage", None) == "local" and not self.train.init_from:
             raise ValueError("model.stage local: begins with a global stage's run; set train.init_from runs/THAT")
         if getattr(self.model, "gan_loss", None) == "wasserstein" and not self.optim.clip_d:

@@ -43,7 +43,7 @@ class DataConfig:
     """Side in pixels that a training picture is resized to: a square, as in the paper, whatever its shape; or, for
     scale_width and scale_width_and_crop, its width."""
     crop_size: int = 256
-    """Side in pixels of the random crop that the networks see; equal to load_size for none."""
+    """Side in pixels of the random crop that the networks see; if it equals load_size, nothing is cropped."""
     stride: int = 32
     """Of preprocess scale_width and none: sides are resized to the nearest multiples of this many pixels, which the
     halvings of a generator need: 32 is for pix2pixHD's four and one enhancer."""
@@ -107,9 +107,11 @@ class DataConfig:
         return self.crop_size if self.preprocess == "resize_and_crop" and not augment else self.load_size
 
     @property
-    def width(self) -> int:
-        """Width in pixels of the pictures that the networks see, where the options say it; else crop_size."""
-        return self.crop_size if self.preprocess != "scale_width" else self.load_size
+    def width(self) -> int | None:
+        """Width in pixels of the training pictures, where the options say it."""
+        if self.preprocess == "scale_width":
+            return max(1, round(self.load_size / self.stride)) * self.stride
+        return None if self.preprocess == "none" else self.crop_size
 
     def splits(self, part: Part) -> tuple[str, ...]:
         """Names that this part of the set may have; the first that is there counts."""

@@ -41,6 +41,7 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Pixe
 
     Of "output", "input" (the picture untouched) and "mean training picture" against the true picture, where the set
     knows it, and of "cycle", the output translated back, against the input, where the run learnt both directions.
+    Scenes are drawn in the styles of their true photos, where the run has styles.
 
     Args:
         translator: of the run, in the direction to measure.
@@ -76,6 +77,11 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Pixe
             pairs["cycle"] = back(translator(picture / np.float32(np.iinfo(picture.dtype).max))), picture
         for name, (answer, goal) in pairs.items():
             found.setdefault(name, []).append(_compare(answer, goal))
+    if not found and not any(pictures.partner(source, i) is not None for i in range(pictures.count(source))):
+        raise ValueError(
+            f"run {translator.config.name}: its validation part has no true pictures to compare with; "
+            "data.val_split names another part"
+        )
     if not found:
         raise ValueError(f"run {translator.config.name}: no validation picture can be read")
     return {name: PixelScores(*np.mean(scores, axis=0).tolist()) for name, scores in found.items()}

@@ -98,14 +98,16 @@ class Pix2PixHD(Model):
         self.label_nc, self.has_instances = channels.get("label", 0), "instance" in channels
         condition = self.label_nc + self.has_instances if self.label_nc else channels["input"]
         if config.instance_features and not self.has_instances:
-            raise ValueError("model.instance_features: needs instance maps; leave data.instances true")
+            raise ValueError("model.instance_features: needs label maps (data.label_nc) and data.instances true")
+        if config.lambda_vgg and channels["target"] == 4:
+            raise ValueError("model.lambda_vgg: VGG19 sees no transparency; set it to 0, or data.channels_b 3")
         features = config.n_features if config.instance_features else 0
-        enhancers = config.n_enhancers if config.stage == "local" else 0
+        above = enhancers(config)
         self.generator = CoarseToFine(
             condition + features,
             channels["target"],
             config.ngf,
-            enhancers,
+            above,
             config.n_blocks,
             config.n_blocks_local,
             config.n_downs,
@@ -132,7 +134,7 @@ class Pix2PixHD(Model):
                 config.init_gain,
             )
             self.generators = ("generator", "encoder")
-        if enhancers:
+        if above:
             self.frozen_first = ("generator.coarse",)
         self.perceptual: PerceptualLoss | None = None
 
@@ -142,29 +144,25 @@ class Pix2PixHD(Model):
             self.perceptual.load(self.config.vgg_weights)
 
     def adopt(self, name: str, weights: dict[str, Tensor], theirs: Config) -> dict[str, Tensor]:
-        """A local stage begins with a global one's generator, at its place below the enhancers, and with its
-        discriminators, each at the resolution that it knows; the finest one is new.
+        """Enhancers are put on top of a generator that had fewer, whose own output layer they replace; discriminators
+        stay each at the resolution that it knows, so that with every enhancer the finest one is new.
         """
-        mine = self.config
-        if mine.stage == "global" or theirs.stage == "local":
-            if mine.stage != theirs.stage:
-                raise ValueError(
-                    f"it is of model.stage {theirs.stage}, which is no beginning of the stage {mine.stage}"
-                )
-            return weights
-        coarse = mine.ngf * 2**mine.n_enhancers
-        if theirs.ngf != coarse:
+        mine, added = self.config, enhancers(self.config) - enhancers(theirs)
+        if added < 0:
+            raise ValueError(f"it is of model.stage {theirs.stage}, which is no beginning of the stage {mine.stage}")
+        if theirs.ngf != mine.ngf * 2**added:
             raise ValueError(
-                f"its model.ngf is {theirs.ngf}, and {mine.n_enhancers} enhancers of model.ngf {mine.ngf} need one of "
-                f"{coarse}: set model.ngf {max(1, theirs.ngf // 2**mine.n_enhancers)}"
+                f"its model.ngf is {theirs.ngf}, and {added} more enhancers on model.ngf {mine.ngf} need one of "
+                f"{mine.ngf * 2**added}: set model.ngf {max(1, theirs.ngf // 2**added)}"
             )
         if name != "discriminator":
-            return {key: value for key, value in weights.items() if not key.startswith("coarse.head.")}
+            heads = ("head.", "coarse.head.") if added else ()
+            return {key: value for key, value in weights.items() if not key.startswith(heads)}
         found = {}
         for key, value in weights.items():
             _, scale, rest = key.split(".", 2)
-            if int(scale) + mine.n_enhancers < mine.n_scales:
-                found[f"scales.{int(scale) + mine.n_enhancers}.{rest}"] = value
+            if int(scale) + added < mine.n_scales:
+                found[f"scales.{int(scale) + added}.{rest}"] = value
         return found
 
     def condition(self, batch: Batch) -> Tensor:
@@ -234,3 +232,8 @@ class Pix2PixHD(Model):
                 f"data.crop_size {size}: must be a multiple of {self.generator.stride} (2^model.n_downs, doubled by "
                 f"each enhancer), {self.generator.smallest_input} or more"
             )
+
+
+def enhancers(config: Pix2PixHD.Config) -> int:
+    """Local enhancers on top of the global generator."""
+    return config.n_enhancers if config.stage == "local" else 0

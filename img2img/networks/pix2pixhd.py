@@ -186,9 +186,9 @@ def average_instances(features: Tensor, instances: Tensor) -> Tensor:
     """
     b, c, h, w = features.shape
     flat = features.permute(0, 2, 3, 1).reshape(-1, c)  # (B x H x W, C)
-    picture = torch.arange(b, device=features.device).view(b, 1, 1).expand(b, h, w)
-    keys = torch.stack([picture, instances[:, 0].long()], dim=-1).view(-1, 2)  # equal ids of two pictures differ
-    found, places = torch.unique(keys, dim=0, return_inverse=True)
+    picture = torch.arange(b, device=features.device).view(b, 1, 1)
+    keys = (picture << 33) + instances[:, 0].long()  # (B, H, W): equal ids of two pictures differ
+    found, places = torch.unique(keys.flatten(), return_inverse=True)
     sums = flat.new_zeros(len(found), c, dtype=torch.float32).index_add_(0, places, flat.float())
     counts = torch.bincount(places, minlength=len(found)).unsqueeze(1)  # (instances, 1)
     return (sums / counts)[places].to(flat.dtype).view(b, h, w, c).permute(0, 3, 1, 2)

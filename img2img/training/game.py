@@ -85,10 +85,10 @@ class Game:
             setattr(self.model, name, accelerator.prepare(network))
 
     def begin_with(self, run: str) -> None:
-        """Takes the networks' first weights from another run's newest checkpoint, as far as they fit, and says so.
+        """Takes the networks' first weights from another run's newest checkpoint, and says what is new.
 
         Raises:
-            ValueError: there is no such run, or it is of another model, or none of its weights fit.
+            ValueError: there is no such run, or it is of another model, or its networks are other ones.
         """
         path, notes = newest_checkpoint(find_run(run))
         theirs = load_config(path / CONFIG_FILE).model
@@ -100,15 +100,21 @@ class Game:
                 given = self.model.adopt(name, load_network(path, name), theirs)
             except ValueError as error:
                 raise ValueError(f"train.init_from {run}: {error}") from error
-            fitting = {key: value for key, value in given.items() if key in mine and value.shape == mine[key].shape}
-            if not fitting and name in self.model.generators:
-                raise ValueError(f"train.init_from {run}: nothing of its {name} fits this one")
-            network.load_state_dict(fitting, strict=False)
+            # What is new is told; what is there twice must fit, and so must all that will be frozen
+            wrong = sorted(key for key in given if key not in mine or given[key].shape != mine[key].shape)
+            frozen = tuple(f"{place}." for place in self.model.frozen_first)
+            wrong += sorted(key for key in mine.keys() - given.keys() if f"{name}.{key}".startswith(frozen))
+            if wrong:
+                raise ValueError(
+                    f"train.init_from {run}: {name}.{wrong[0]} is not the same there and here (of {len(wrong)} such "
+                    "tensors): keep that run's model options, data.label_nc, data.instances and channels"
+                )
+            network.load_state_dict(given, strict=False)
             if name in self.averages:
-                self.averages[name].module.load_state_dict(fitting, strict=False)
-            new = sorted({".".join(key.split(".")[:2]) for key in mine.keys() - fitting.keys()})
+                self.averages[name].module.load_state_dict(given, strict=False)
+            new = sorted({".".join(key.split(".")[:2]) for key in mine.keys() - given.keys()})
             notes.append(
-                f"{name}: {len(fitting)} of {len(mine)} tensors of {path}" + (f"; new: {', '.join(new)}" if new else "")
+                f"{name}: {len(given)} of {len(mine)} tensors of {path}" + (f"; new: {', '.join(new)}" if new else "")
             )
         for note in notes:
             self.accelerator.print(note)
@@ -271,7 +277,7 @@ class Game:
         height, width = held[0].shape[-2:]
         if len(saved) != self.accelerator.num_processes:
             self.accelerator.print(f"the image pools were of {len(saved)} processes: they begin anew, empty")
-        elif width != self.width:
+        elif self.width not in (None, width):
             self.accelerator.print(f"the image pools have pictures of {width}x{height}: they begin anew, empty")
         else:
             for name, pool in saved[self.accelerator.process_index].items():

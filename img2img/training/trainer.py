@@ -29,7 +29,7 @@ from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
 from img2img.models.base import Batch
-from img2img.runs import RUNS, begin_run, check_run
+from img2img.runs import RUNS, begin_run, check_run, find_run
 from img2img.training.game import Game
 from img2img.training.logger import RunLogger
 from img2img.training.process import StopRequest, keep_memory
@@ -47,6 +47,8 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
     """
     run = RUNS / config.name
     check_run(run, resume=resume, overwrite=overwrite)
+    if config.train.init_from and not resume and find_run(config.train.init_from).resolve() == run.resolve():
+        raise ValueError(f"train.init_from {config.train.init_from}: is this run itself; --name gives it another name")
     trainer = Trainer(config, run)
     for note in [*notes, *trainer.train_set.notes, *trainer.val_set.notes]:
         trainer.accelerator.print(note)
@@ -265,8 +267,13 @@ class Trainer:
         for note in notes:
             self.accelerator.print(note)
         theirs = load_config(path / CONFIG_FILE)
-        fixed = [(f"model.{key}", vars(theirs.model).get(key), value) for key, value in vars(self.config.model).items()]
-        keys = ("channels_a", "channels_b") if self.game.model.two_way else ("direction", "channels_a", "channels_b")
+        fixed = [
+            (f"model.{key}", vars(theirs.model).get(key), value)
+            for key, value in vars(self.config.model).items()
+            if key != "vgg_weights"  # a file, which may lie elsewhere now
+        ]
+        keys = ["channels_a", "channels_b", "label_nc", "ignore_id", "instances"]
+        keys += [] if self.game.model.two_way else ["direction"]
         fixed += [(f"data.{key}", getattr(theirs.data, key), getattr(self.config.data, key)) for key in keys]
         fixed.append(("train.init_from", theirs.train.init_from, self.config.train.init_from))
         for key, before, now in fixed:

@@ -116,7 +116,7 @@ def test_a_local_stage_adopts_a_global_one() -> None:
 
 
 def test_what_can_not_be_is_named() -> None:
-    with pytest.raises(ValueError, match=r"model\.instance_features: needs instance maps"):
+    with pytest.raises(ValueError, match=r"model\.instance_features: needs label maps"):
         make({"label": 5, "target": 3}, instance_features=True)
     for options in ({"ngf": 0}, {"n_scales": 0}, {"lambda_feat": -1.0}, {"n_layers_d": 0}, {"n_enhancers": 0}):
         with pytest.raises(ValueError, match=rf"model\.{next(iter(options))}"):

@@ -154,3 +154,21 @@ def test_sides_of_different_shapes_train(tiny_cyclegan: Tiny) -> None:
     found = pools(run)[0]
     # what was made of B is a picture of A, and has B's shape
     assert (found["pool_a"]["pictures"].shape[2:], found["pool_b"]["pictures"].shape[2:]) == ((32, 32), (16, 32))
+
+
+@pytest.mark.parametrize("data", [{"preprocess": "none"}, {"preprocess": "scale_width", "load_size": 30}])
+def test_pools_are_found_again_whatever_the_preprocess(
+    tiny_cyclegan: Tiny, data: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in "AB":
+        for path in Path(tiny_cyclegan().data.root or "", f"train{side}").iterdir():
+            path.unlink()
+        for i in range(3):
+            write(path.parent / f"{i}.png", drawn_pair(i, 20, 40)[side == "B"])
+    data = {**data, "stride": 8}
+    train(tiny_cyclegan("whole", data=data, train={"max_steps": 6}))
+    train(tiny_cyclegan("parts", data=data))
+    train(tiny_cyclegan("parts", data=data, train={"max_steps": 6}), resume=True)
+    assert "anew" not in capsys.readouterr().out
+    whole, parts = weights(Path("runs/whole")), weights(Path("runs/parts"))
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)

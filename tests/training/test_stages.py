@@ -59,7 +59,7 @@ def test_what_is_no_beginning_is_one_line_and_leaves_nothing(tiny_hd: Tiny, tiny
     for name, message in {
         "nowhere": "nowhere: no such run",
         "other": "train.init_from other: a run of pix2pix, not of pix2pixhd",
-        "wide": "its model.ngf is 8, and 1 enhancers of model.ngf 2 need one of 4",
+        "wide": "its model.ngf is 8, and 1 more enhancers on model.ngf 2 need one of 4",
     }.items():
         with pytest.raises(ValueError, match=message) as raised:
             train(local(tiny_hd, "bad", init_from=name))
@@ -79,3 +79,31 @@ def test_more_than_one_enhancer_trains(tiny_hd: Tiny) -> None:
     model = {"stage": "local", "ngf": 1, "n_enhancers": 2}
     run = train(tiny_hd("two", model=model, train={"init_from": "first"}))
     assert newest_checkpoint(run)[0].name == "step-000004"
+
+
+def test_a_run_of_other_networks_is_refused_before_anything_is_lost(tiny_hd: Tiny) -> None:
+    train(tiny_hd("first", model={"instance_features": True}))
+    with pytest.raises(ValueError, match=r"generator\.coarse\.encoder\.0\.weight is not the same there and here"):
+        train(local(tiny_hd))
+    with pytest.raises(ValueError, match="is this run itself; --name"):
+        train(tiny_hd("first", train={"init_from": "first"}), overwrite=True)
+    assert newest_checkpoint(Path("runs/first"))[0].name == "step-000004"
+
+
+def test_what_the_ids_mean_may_not_change_at_a_resume(tiny_hd: Tiny) -> None:
+    train(tiny_hd())
+    for key, value in {"label_nc": 10, "ignore_id": 0, "instances": False}.items():
+        with pytest.raises(ValueError, match=rf"data\.{key} {value}: .*was trained with"):
+            train(tiny_hd(data={key: value}, train={"max_steps": 5}), resume=True)
+    train(tiny_hd(model={"vgg_weights": "elsewhere.pth"}, train={"max_steps": 5}), resume=True)
+
+
+def test_a_second_enhancer_goes_on_top_of_the_first(tiny_hd: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tiny_hd("first"))
+    train(local(tiny_hd))
+    capsys.readouterr()
+    model = {"stage": "local", "ngf": 1, "n_enhancers": 2, "n_scales": 4}
+    train(tiny_hd("finer", model=model, train={"init_from": "local"}))
+    printed = capsys.readouterr().out
+    assert "new: enhancers.1, head.0" in printed
+    assert "new: scales.0" in printed
