@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from img2img.data.folder import list_images
 from img2img.data.images import resize, to_array, to_channels
 from img2img.data.label_files import read_ids, scene_name
 from img2img.inference.classes import Classes, parse_relabel, relabel
@@ -147,7 +148,10 @@ def _companion(path: Path, other: Path) -> Path:
     """The file that belongs to ``path``: ``other`` itself, or the one of the same scene in that folder."""
     if not other.is_dir():
         return other
-    found = [p for p in sorted(other.iterdir()) if scene_name(p.stem) == scene_name(path.stem)]
+    scene = scene_name(path.stem)
+    found = [p for p in list_images(other) if scene_name(p.stem) == scene and not p.samefile(path)]
+    if len(found) > 1:  # Cityscapes' own folders hold colours, labels and instances side by side
+        found = [p for p in found if p.stem.endswith("_instanceIds")]
     if len(found) != 1:
         raise ValueError(f"--instances {other}: {len(found)} files for {path.name}; one is needed")
     return found[0]

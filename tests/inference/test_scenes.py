@@ -10,6 +10,7 @@ import torch
 from img2img import load_translator
 from img2img.config import Config
 from img2img.data.images import read_image, to_array
+from img2img.data.label_files import read_ids
 from img2img.data.labelled import LabelledDataset
 from img2img.data.scenes import draw_scene
 from img2img.evaluation.pixels import pixel_scores
@@ -95,6 +96,11 @@ def test_files_and_folders(run: Path, styled: Path, tmp_path: Path) -> None:
     translate_files(translate, tmp_path / "label", tmp_path / "out", instances=tmp_path / "inst")
     assert read_image(tmp_path / "out" / "b_0_gtFine_labelIds.png", 3).shape == (32, 41, 3)
     one, ids = tmp_path / "label" / "a_0_gtFine_labelIds.png", tmp_path / "inst" / "a_0_gtFine_instanceIds.png"
+    for name in ("gtFine_instanceIds", "gtFine_color"):  # as Cityscapes comes, in a folder of its city
+        write(tmp_path / "city" / "a" / f"a_0_{name}.png", read_ids(ids).astype(np.uint16))
+    translate_files(translate, one, tmp_path / "in-city", instances=tmp_path / "city")
+    same = [read_image(tmp_path / folder / one.name, 3) for folder in ("out", "in-city")]
+    assert np.array_equal(*same)
     translate_files(translate, one, tmp_path / "one", instances=ids)
     same = [read_image(tmp_path / folder / one.name, 3) for folder in ("out", "one")]
     assert np.array_equal(*same)
@@ -127,7 +133,7 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "give integer ids": lambda: plain(photo, instances=instances),
         "draws in a style: choose one": lambda: with_style(label, instances=instances),
         "give them by --instances": lambda: translate_files(plain, one, Path("o")),
-        "0 files for l.png": lambda: translate_files(plain, one, Path("o"), instances=none),
+        "empty: no picture in it": lambda: translate_files(plain, one, Path("o"), instances=none),
         "has no encoder": lambda: plain.styled("encode:x.png"),
         "--style wild": lambda: with_style.styled("wild"),
         "goes with --input": lambda: translate_files(plain, None, Path("o"), instances=ids),
