@@ -58,10 +58,7 @@ class PairedDataset(Dataset[dict]):
     """
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
-        if config.label_nc:
-            raise ValueError(
-                f"data.label_nc {config.label_nc}: this model takes pictures; label maps are for pix2pixhd"
-            )
+        refuse_label_maps(config)
         self.transform = jitter(config, augment)
         check = size_check(self.transform, BATCH if augment and config.batch_size > 1 else "")
         self.source = pair_source(config, part, config.resized(augment), check)
@@ -94,6 +91,12 @@ class PairedDataset(Dataset[dict]):
     def partner(self, domain: Domain, index: int) -> int | None:
         """Index, in the other domain, of the picture that shows the same thing."""
         return index
+
+
+def refuse_label_maps(config: DataConfig) -> None:
+    """Raises ValueError if the options ask for label maps."""
+    if config.label_nc:
+        raise ValueError(f"data.label_nc {config.label_nc}: this model takes pictures; label maps are for pix2pixhd")
 
 
 def pair_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> PairSource:

@@ -16,8 +16,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from img2img.data.folder import FolderImages, find_sides, no_split, some
-from img2img.data.images import UnreadableImage
 from img2img.data.options import DataConfig, Domain, Part
+from img2img.data.paired import read_or_next, refuse_label_maps, set_folder
 from img2img.data.toy import draw_pair, draw_shoe, toy_split
 from img2img.data.transforms import jitter, keyed_seed, size_check
 
@@ -73,10 +73,7 @@ class UnpairedDataset(Dataset[dict]):
     """
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
-        if config.label_nc:
-            raise ValueError(
-                f"data.label_nc {config.label_nc}: this model takes pictures; label maps are for pix2pixhd"
-            )
+        refuse_label_maps(config)
         self.transform = jitter(config, augment)
         load_size = config.resized(augment)
         checks = [size_check(self.transform, POOLS if augment else "") for _ in "ab"]  # the sides' sizes may differ
@@ -111,8 +108,9 @@ class UnpairedDataset(Dataset[dict]):
         sample: dict = {"name": "", "skipped": []}
         names = []
         for domain, place in places.items():
-            picture, name = self._read(domain, place, sample["skipped"])
+            picture, name, skipped = read_or_next(self.sources[domain], place)
             (sample[domain],) = self.transform(keyed_seed(self.seed, epoch, index, domain), picture)
+            sample["skipped"] += skipped
             names.append(name)
         return {**sample, "name": " + ".join(names)}
 
@@ -121,16 +119,6 @@ class UnpairedDataset(Dataset[dict]):
         if self.mixed[0] != epoch:
             self.mixed = epoch, np.random.default_rng((self.seed, epoch, 1)).permutation(len(self))
         return int(self.mixed[1][index])
-
-    def _read(self, domain: Domain, place: int, skipped: list[str]) -> tuple[np.ndarray, str]:
-        source = self.sources[domain]
-        for attempt in range(len(source)):
-            chosen = (place + attempt) % len(source)
-            try:
-                return source.read(chosen), source.name(chosen)
-            except UnreadableImage as error:
-                skipped.append(str(error))
-        raise ValueError(f"no picture of {domain.upper()} can be decoded: {skipped[-1]}")
 
     def count(self, domain: Domain) -> int:
         """Pictures of a domain."""
@@ -155,10 +143,8 @@ def _folders(config: DataConfig, part: Part) -> tuple[Path, Path]:
         if part == "val" and config.val_paired:
             raise ValueError(f"data.val_paired: {config.root_a} has no validation part; give a data.root that has one")
         folders = Path(config.root_a), Path(config.root_b)
-    elif config.root is None:
-        raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
     else:
-        root, splits = Path(config.root), config.splits(part)
+        root, splits = Path(set_folder(config)), config.splits(part)
         found = next((sides for split in splits if (sides := find_sides(root, split))), None)
         if found is None:
             if any((root / split).is_dir() for split in splits):

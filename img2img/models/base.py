@@ -100,8 +100,12 @@ class Model(nn.Module):
         return self.generate(batch)
 
     def padded(self, side: int) -> int:
-        """The smallest side, in pixels, that a generator takes and that is not below ``side``."""
-        raise NotImplementedError
+        """The smallest side, in pixels, that its generators take and that is not below ``side``.
+
+        The first of ``generators`` tells by its ``stride`` and its ``smallest_input``.
+        """
+        generator: Any = getattr(self, self.generators[0])
+        return max(generator.smallest_input, -(-side // generator.stride) * generator.stride)
 
     def check_size(self, size: int) -> None:
         """Raises ValueError, naming the key to change, if it can't train on size x size pictures."""

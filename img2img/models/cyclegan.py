@@ -171,10 +171,6 @@ class CycleGAN(Model):
             images["identity_b"] = self.generator_ab(batch["b"])
         return images
 
-    def padded(self, side: int) -> int:
-        generator = self.generator_ab
-        return max(generator.smallest_input, -(-side // generator.stride) * generator.stride)
-
     def check_size(self, size: int) -> None:
         if self.padded(size) != size:
             raise ValueError(

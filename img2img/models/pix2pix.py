@@ -104,9 +104,6 @@ class Pix2Pix(Model):
     def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
         return {"output": self.generator(batch["input"])}
 
-    def padded(self, side: int) -> int:
-        return -(-side // self.generator.stride) * self.generator.stride
-
     def check_size(self, size: int) -> None:
         stride = self.generator.stride
         if size % stride:

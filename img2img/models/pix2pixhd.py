@@ -222,10 +222,6 @@ class Pix2PixHD(Model):
         labels = {"labels": colour_labels(batch["label"])} if self.label_nc else {}
         return {**labels, **self.generate(batch)}
 
-    def padded(self, side: int) -> int:
-        generator = self.generator
-        return max(generator.smallest_input, -(-side // generator.stride) * generator.stride)
-
     def check_size(self, size: int) -> None:
         if self.padded(size) != size:
             raise ValueError(

@@ -48,7 +48,7 @@ class UNet(nn.Module):
         super().__init__()
         if num_downs < 2:
             raise ValueError(f"num_downs is {num_downs}: a U-Net halves the picture at least twice")
-        self.stride = 2**num_downs
+        self.stride = self.smallest_input = 2**num_downs
         bias = needs_bias(norm)
         widths = [ngf * min(2**level, 8) for level in range(num_downs)]
 
