@@ -14,30 +14,48 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import jsonargparse
 import yaml
 
+from img2img.adversary import BalanceConfig
 from img2img.data.options import DataConfig
 from img2img.models import model_class, model_names
+from img2img.models.base import Side
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 CONFIG_FILE = "config.yaml"
+Optimizer = Literal["adam", "rmsprop"]
 ROOTS = ("root", "root_a", "root_b")  # of a user's own data
 
 
 @dataclass
 class OptimConfig:
-    """Adam, for both sides (arXiv 1611.07004, Sec. 3.4)."""
+    """The optimizers: Adam for both sides (arXiv 1611.07004, Sec. 3.4), unless told."""
+
+    optimizer: Optimizer = "adam"
+    """Optimizer of the generators: adam, or rmsprop, the WGAN paper's (arXiv 1701.07875)."""
+    optimizer_d: Optimizer | None = None
+    """That of the discriminators; unset, that of the generators. So with the other options that end in _d."""
 
     lr: float = 2e-4
     """Learning rate before the decay."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay rates of the gradient's mean and of its square."""
     lr_d: float | None = None
-    """Learning rate of the discriminators; unset, that of the generators."""
+    """Learning rate of the discriminators (two time-scales, TTUR: arXiv 1706.08500)."""
+    betas_d: tuple[float, float] | None = None
+    """Adam's decay rates for the discriminators."""
+    clip_grad_norm: float = 0.0
+    """Longest gradient, in L2 norm, of each of the generators in a step; longer ones are scaled down. 0: any."""
+    clip_grad_norm_d: float | None = None
+    """The same for the discriminators."""
+    clip_grad_value: float = 0.0
+    """Largest value that an element of the generators' gradients may have; larger ones are cut. 0: any."""
+    clip_grad_value_d: float | None = None
+    """The same for the discriminators."""
     clip_d: float = 0.0
     """Clamp the discriminators' weights to [-clip_d, clip_d] after each of their steps, as the Wasserstein loss needs
     (arXiv 1701.07875, Algorithm 1: 0.01); 0 leaves them alone."""
@@ -46,10 +64,17 @@ class OptimConfig:
         for key in ("lr", "lr_d"):
             if getattr(self, key) is not None and getattr(self, key) <= 0:
                 raise ValueError(f"optim.{key} {getattr(self, key)}: must be positive")
-        if self.clip_d < 0:
-            raise ValueError(f"optim.clip_d {self.clip_d}: must not be negative")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"optim.betas {list(self.betas)}: both must lie in [0, 1)")
+        for key in ("clip_d", "clip_grad_norm", "clip_grad_norm_d", "clip_grad_value", "clip_grad_value_d"):
+            if (getattr(self, key) or 0) < 0:
+                raise ValueError(f"optim.{key} {getattr(self, key)}: must not be negative")
+        for key in ("betas", "betas_d"):
+            if not all(0 <= beta < 1 for beta in getattr(self, key) or ()):
+                raise ValueError(f"optim.{key} {list(getattr(self, key))}: both must lie in [0, 1)")
+
+    def of(self, key: str, side: Side) -> Any:
+        """An option for a side: the discriminators' own, if it is set."""
+        own = getattr(self, f"{key}_d") if side == "discriminator" else None
+        return getattr(self, key) if own is None else own
 
 
 @dataclass
@@ -113,13 +138,22 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
 
     def __post_init__(self) -> None:
         self.model = model_class(self.model.name).resolve(self.model, self.data.width or self.data.crop_size)
         if getattr(self.model, "stage", None) == "local" and not self.train.init_from:
             raise ValueError("model.stage local: begins with a global stage's run; set train.init_from runs/THAT")
-        if getattr(self.model, "gan_loss", None) == "wasserstein" and not self.optim.clip_d:
-            raise ValueError("model.gan_loss wasserstein: needs a critic of bounded slope; set optim.clip_d 0.01")
+        self.balance.check_loss(self.model.gan_loss, self.optim.clip_d)
+        if self.balance.minibatch_std and self.data.batch_size == 1:
+            raise ValueError("balance.minibatch_std true: a batch of one has no deviation; set data.batch_size 4, say")
+        if self.balance.gradient_penalty == "wgan-gp" and getattr(self.model, "norm", "none") == "batch":
+            raise ValueError(
+                "balance.gradient_penalty wgan-gp: is of each picture by itself, which batch norm mixes (arXiv "
+                "1704.00028, Sec. 4); set model.norm instance"
+            )
+        if self.balance.gradient_penalty != "none" and self.train.compile:
+            raise ValueError("balance.gradient_penalty: torch.compile can't derive twice; set train.compile false")
         if not re.fullmatch(r"\w[\w.+-]{,99}", self.name):
             raise ValueError(
                 f"--name {self.name[:120]!r}: a run's name is up to 100 letters, digits, '_', '-', '.' and '+'"
@@ -128,7 +162,8 @@ class Config:
     def to_yaml(self) -> str:
         """As YAML that ``load_config`` reads back to an equal configuration."""
         plain = asdict(self)
-        plain["optim"]["betas"] = list(plain["optim"]["betas"])
+        for section in ("optim", "balance"):
+            plain[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in plain[section].items()}
         return yaml.safe_dump(plain, sort_keys=False)
 
 
@@ -253,12 +288,13 @@ def _parser(model: str) -> jsonargparse.ArgumentParser:
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(OptimConfig, "optim")
     parser.add_class_arguments(TrainConfig, "train")
+    parser.add_class_arguments(BalanceConfig, "balance")
     return parser
 
 
 def _config(parser: jsonargparse.ArgumentParser, values: Any, name: str) -> Config:
     parts = parser.instantiate(values)
-    return Config(name, parts.model, parts.data, parts.optim, parts.train)
+    return Config(name, parts.model, parts.data, parts.optim, parts.train, parts.balance)
 
 
 def _parse(parser: jsonargparse.ArgumentParser, argv: list[str], where: str = "") -> Any:
@@ -315,7 +351,7 @@ def _peek(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: options are written as 'data:' with '  root: DIR' below it")
-    for section in ("model", "data", "optim", "train"):
+    for section in ("model", "data", "optim", "train", "balance"):
         if section in content and not isinstance(content[section], dict):
             raise ValueError(f"{path}: below '{section}:' there must be options, such as '  key: value'")
     if not isinstance(content.get("model", {}).get("name", ""), str) or not isinstance(content.get("name", ""), str):

@@ -1,45 +1,55 @@
 """Losses as pure functions of tensors, each as long as its equation.
 
-Logits are a discriminator's raw outputs, before any sigmoid, of any shape; every loss is a scalar, averaged over all
-of their elements.
+Logits are a discriminator's raw outputs, before any sigmoid, (B, ...) of any shape; every loss is a scalar, averaged
+over all of their elements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GanLoss = Literal["lsgan", "vanilla", "hinge", "wasserstein"]
+GanLoss = Literal["lsgan", "vanilla", "minimax", "hinge", "wasserstein"]
 
 
-def discriminator_gan_loss(logits: Tensor, real: bool, kind: GanLoss) -> Tensor:
-    """What the discriminator pays for ``logits`` on pictures that are real, or not.
+def discriminator_gan_loss(logits: Tensor, label: Tensor | float, kind: GanLoss) -> Tensor:
+    """What the discriminator pays for ``logits`` on pictures that are labelled real, 1, or fake, 0.
 
-    vanilla: -log sigmoid(D(x)), or -log(1 - sigmoid(D(x)))     (Goodfellow et al., arXiv 1406.2661, Eq. 1)
-    lsgan:   (D(x) - 1)^2, or D(x)^2                             (Mao et al., arXiv 1611.04076, Eq. 9, without its 1/2)
-    hinge:   max(0, 1 - D(x)), or max(0, 1 + D(x))               (Lim and Ye, arXiv 1705.02894)
-    wasserstein: -D(x), or D(x)                                  (Arjovsky et al., arXiv 1701.07875, Eq. 3)
+    vanilla, minimax: -log sigmoid(D(x)), or -log(1 - sigmoid(D(x)))   (Goodfellow et al., arXiv 1406.2661, Eq. 1)
+    lsgan:       (D(x) - 1)^2, or D(x)^2                   (Mao et al., arXiv 1611.04076, Eq. 9, without its 1/2)
+    hinge:       max(0, 1 - D(x)), or max(0, 1 + D(x))     (Lim and Ye, arXiv 1705.02894)
+    wasserstein: -D(x), or D(x)                            (Arjovsky et al., arXiv 1701.07875, Eq. 3)
 
-    The Wasserstein loss needs a D of bounded slope: ``optim.clip_d`` is that paper's way to have it (Algorithm 1).
+    The Wasserstein loss needs a D of bounded slope: weight clipping (``optim.clip_d``) or ``gradient_penalty``.
+
+    Args:
+        logits: (B, ...).
+        label: of all pictures, or (B,) of each. vanilla, minimax and lsgan take labels between and beside the two.
+        kind: the loss.
     """
+    if isinstance(label, Tensor):
+        label = label.view(-1, *[1] * (logits.ndim - 1)).expand_as(logits)
     if kind == "wasserstein":
-        return -logits.mean() if real else logits.mean()
+        return ((1 - 2 * label) * logits).mean()
     if kind == "hinge":
-        return F.relu(1 - logits if real else 1 + logits).mean()
-    goal = torch.ones_like(logits) if real else torch.zeros_like(logits)
+        return F.relu(1 + (1 - 2 * label) * logits).mean()
+    goal = label if isinstance(label, Tensor) else torch.full_like(logits, label)
     return F.mse_loss(logits, goal) if kind == "lsgan" else F.binary_cross_entropy_with_logits(logits, goal)
 
 
 def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
-    """What the generator pays for the discriminator's ``logits`` on its pictures: the non-saturating form.
+    """What the generator pays for the discriminator's ``logits`` on its pictures.
 
-    hinge: -D(G(x)); the others: the discriminator's own loss with the label "real".
+    minimax: log(1 - sigmoid(D(G(z)))), which saturates where D is sure (arXiv 1406.2661, Sec. 3); hinge: -D(G(x)); the
+    others the discriminator's own loss with the label "real": the non-saturating form.
     """
-    return -logits.mean() if kind == "hinge" else discriminator_gan_loss(logits, True, kind)
+    if kind == "minimax":
+        return -discriminator_gan_loss(logits, 0.0, kind)
+    return -logits.mean() if kind == "hinge" else discriminator_gan_loss(logits, 1.0, kind)
 
 
 @torch.no_grad()
@@ -55,6 +65,49 @@ def discriminator_statistics(real: Tensor, fake: Tensor, kind: GanLoss) -> dict[
         "accuracy_real": (real > boundary).float().mean(),
         "accuracy_fake": (fake <= boundary).float().mean(),
     }
+
+
+def gradient_penalty(judge: Callable[[Tensor], Sequence[Tensor]], pictures: Tensor, norm: float | None) -> Tensor:
+    """How far the slope of a discriminator lies from what it should be, at ``pictures``.
+
+    norm 1:    (||grad D(x)|| - 1)^2   (WGAN-GP, Gulrajani et al., arXiv 1704.00028, Eq. 3; x as ``between`` has them)
+    norm None: ||grad D(x)||^2 / 2     (R1, Mescheder et al., arXiv 1801.04406, Eq. 9; x real)
+
+    D(x) is the mean of a picture's logits, as it is in the loss; the penalties of several scales are added up.
+
+    Args:
+        judge: pictures -> the logits (B, ...) of each scale.
+        pictures: (B, C, H, W); no gradient reaches where they come from.
+        norm: what the slope's L2 norm should be; None pulls it to 0.
+    """
+    x = pictures.detach().requires_grad_(True)
+    total = torch.zeros((), device=x.device)
+    for logits in judge(x):
+        mean = logits.flatten(1).mean(1).sum()  # of each picture; they don't know of each other
+        (slope,) = torch.autograd.grad(mean, x, create_graph=True)
+        squared = slope.float().square().flatten(1).sum(1)  # (B,)
+        if norm is None:
+            total = total + 0.5 * squared.mean()
+        else:  # 1e-12: the root has no slope at 0
+            total = total + ((squared + 1e-12).sqrt() - norm).square().mean()
+    return total
+
+
+def between(real: Tensor, fake: Tensor) -> Tensor:
+    """A random point on the line from each real picture to a fake one, (B, C, H, W): arXiv 1704.00028, Sec. 4."""
+    epsilon = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
+    return epsilon * real + (1 - epsilon) * fake
+
+
+def diversity_loss(first: Tensor, second: Tensor, bound: float = 1.0) -> Tensor:
+    """Minus the mean L1 distance of two pictures (B, C, H, W) of one input, no more than ``bound`` each.
+
+    Yang et al., "Diversity-Sensitive Conditional Generative Adversarial Networks", arXiv 1901.09024, Eq. 2 and 3; the
+    distance of the noises, which its quotient has below, is left out: dropout has none, and that of Gaussian noise
+    hardly changes.
+    """
+    distance = (first - second).abs().flatten(1).mean(1)  # (B,)
+    return -distance.clamp(max=bound).mean()
 
 
 def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:

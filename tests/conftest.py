@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from img2img.adversary import BalanceConfig
 from img2img.config import Config, OptimConfig, TrainConfig
 from img2img.data.options import DataConfig
 from img2img.models.cyclegan import CycleGAN
@@ -154,5 +155,6 @@ def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[s
         "data": DataConfig(str(root), load_size=18, crop_size=16, batch_size=2, num_workers=0),
         "optim": OptimConfig(),
         "train": TrainConfig(max_steps=4, log_every=2, sample_every=100, save_every=100),
+        "balance": BalanceConfig(),
     }
     return Config(name, **{key: replace(part, **changes.get(key, {})) for key, part in parts.items()})

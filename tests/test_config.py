@@ -1,9 +1,11 @@
 """Options: presets, precedence, and what a user gets wrong."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from img2img.adversary import BalanceConfig
 from img2img.config import Config, OptimConfig, TrainConfig, load_config, parse_train_arguments
 from img2img.models import model_class
 
@@ -93,8 +95,37 @@ def test_names_come_from_option_preset_or_root() -> None:
 def test_a_wasserstein_critic_needs_its_clip() -> None:
     for model in ("pix2pix", "cyclegan"):
         argv = ("--model", model, "--data.root", "x", "--model.gan_loss", "wasserstein")
-        assert "set optim.clip_d 0.01" in error(*argv)
+        assert "or optim.clip_d 0.01" in error(*argv)
         assert parse(*argv, "--optim.clip_d", "0.01").optim.clip_d == 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--model.gan_loss", "hinge", "--balance.label_real", "[0.9,0.9]"), "hinge has no labels to smooth"),
+        (("--model.gan_loss=wasserstein", "--optim.clip_d=0.01", "--balance.skip_above=0.8"), "has no accuracy"),
+        (("--balance.minibatch_std", "true"), "set data.batch_size 4"),
+        (("--balance.gradient_penalty", "wgan-gp"), "set model.norm instance"),
+        (("--balance.gradient_penalty", "r1", "--train.compile", "true"), "set train.compile false"),
+        (("--balance.augment", "[colour]"), "expected"),
+    ],
+)
+def test_remedies_that_exclude_each_other_are_one_line(options: tuple[str, ...], message: str) -> None:
+    assert message in error("--model", "pix2pix", "--data.root", "x", *options)
+
+
+def test_a_slope_is_bounded_in_three_ways() -> None:
+    argv = ("--model", "pix2pix", "--data.root", "x", "--model.gan_loss", "wasserstein", "--model.norm", "instance")
+    for key, value in (("gradient_penalty", "wgan-gp"), ("gradient_penalty", "r1"), ("spectral_norm", "d")):
+        assert getattr(parse(*argv, f"--balance.{key}", value).balance, key) == value
+
+
+def test_options_of_a_side_are_its_own_or_the_generators() -> None:
+    optim = OptimConfig(lr=1e-3, lr_d=4e-3, clip_grad_norm=1.0, clip_grad_value=2.0, clip_grad_value_d=0.0)
+    assert (optim.of("lr", "generator"), optim.of("lr", "discriminator")) == (1e-3, 4e-3)
+    assert optim.of("clip_grad_norm", "discriminator") == 1.0
+    assert optim.of("clip_grad_value", "discriminator") == 0.0
+    assert optim.of("optimizer", "discriminator") == "adam"
 
 
 def test_two_folders_are_a_users_own_data() -> None:
@@ -163,7 +194,10 @@ def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys
         train.log_every
         train.sample_every train.save_every train.keep_checkpoints train.ema_decay train.gradient_accumulation
         train.compile train.channels_last
+    optim.optimizer optim.optimizer_d optim.betas_d optim.clip_grad_norm optim.clip_grad_norm_d optim.clip_grad_value
+    optim.clip_grad_value_d
     """.split()
+    shared += [f"balance.{field.name}" for field in fields(BalanceConfig)]
     for option in shared + [f"model.{key}" for key in own.split()]:
         described = text.split(f"--{option} ")[-1].split(" --")[0]
         assert "default:" in described, option
@@ -212,6 +246,16 @@ def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
         (OptimConfig, {"lr": 0.0}),
         (OptimConfig, {"betas": (0.5, 1.0)}),
         (OptimConfig, {"clip_d": -0.01}),
+        (OptimConfig, {"betas_d": (1.0, 0.9)}),
+        (OptimConfig, {"clip_grad_norm_d": -1.0}),
+        (BalanceConfig, {"label_real": (1.2, 0.7)}),
+        (BalanceConfig, {"label_fake": (0.0, 1.0)}),
+        (BalanceConfig, {"label_flip": 0.5}),
+        (BalanceConfig, {"instance_noise": -0.1}),
+        (BalanceConfig, {"dropout_d": 1.0}),
+        (BalanceConfig, {"discriminator_steps": 0}),
+        (BalanceConfig, {"first_steps": 10}),
+        (BalanceConfig, {"skip_above": 0.4}),
     ],
 )
 def test_options_out_of_range_are_named(section: type, options: dict) -> None:

@@ -16,7 +16,7 @@ from img2img.checkpoint import find_checkpoint, load_network
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.images import as_input, read_image, resize, to_array, to_channels
 from img2img.data.options import Direction, domains, opposite
-from img2img.models import model_class
+from img2img.models import build_model
 from img2img.models.base import Model
 from img2img.runs import find_run
 
@@ -221,7 +221,7 @@ def load_translator(
         print(note)
     config = load_config(path / CONFIG_FILE)
     with torch.device("meta"):  # no memory and no time for weights that are about to be replaced
-        model = model_class(config.model.name)(config.model, config.data.channels)
+        model = build_model(config.model, config.data.channels, config.balance)
     for name in model.generators:
         averaged = (path / f"{name}_ema.safetensors").exists()
         try:

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from img2img.adversary import Adversary, BalanceConfig
 from img2img.models.base import Model
+from img2img.networks.remedies import fortify, spectral_norm
 
 
 def model_names() -> list[str]:
@@ -33,4 +37,26 @@ def model_class(name: str) -> type[Model]:
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Model) and value.__module__ == module.__name__
     )
+    return model
+
+
+def build_model(config: Any, channels: Mapping[str, int], balance: BalanceConfig) -> Model:
+    """A model with the remedies that are asked for, the same way for all.
+
+    Args:
+        config: the model's own options.
+        channels: as Model has them.
+        balance: the remedies.
+
+    Raises:
+        ValueError: as the model.
+    """
+    model = model_class(config.name)(config, channels)
+    model.adversary = Adversary(model.adversary.kind, balance)
+    for name in model.discriminators:
+        fortify(getattr(model, name), balance.dropout_d, balance.feature_noise, balance.minibatch_std)
+    normed = {"none": (), "d": model.discriminators, "g": model.generators}
+    normed["both"] = (*model.generators, *model.discriminators)
+    for name in normed[balance.spectral_norm]:
+        spectral_norm(getattr(model, name))
     return model

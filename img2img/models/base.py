@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from img2img.adversary import Adversary
 from img2img.data.options import Direction
 from img2img.networks.patchgan import PatchGAN
 
@@ -49,6 +50,8 @@ class Model(nn.Module):
     """Attribute names of its image pools, which each process fills for itself."""
     two_way: ClassVar[bool] = False
     """Whether it learns both directions at once, whatever that of the data is."""
+    adversary: Adversary
+    """What its two sides pay each other: of its own loss, with the remedies that ``models.build_model`` sets."""
     columns: ClassVar[tuple[str, ...]]
     """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
     that neither has are left out, as CycleGAN's identities between domains of different channels."""

@@ -20,9 +20,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from img2img.adversary import Adversary
 from img2img.data.options import Direction
 from img2img.image_pool import ImagePool
-from img2img.losses import GanLoss, discriminator_gan_loss, discriminator_statistics, generator_gan_loss
+from img2img.losses import GanLoss
 from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN
@@ -55,7 +56,7 @@ class CycleGAN(Model):
         upsample: Upsample = "deconv"
         """How the generators enlarge: deconv (paper) or resize, which leaves no checkerboards."""
         gan_loss: GanLoss = "lsgan"
-        """Adversarial loss (Sec. 4); wasserstein needs optim.clip_d."""
+        """Adversarial loss (Sec. 4); wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_cycle: float = 10.0
         """Weight of the cycle loss, the L1 distance of a picture to its way there and back (Sec. 3.2 and 4)."""
         lambda_identity: float = 0.5
@@ -95,7 +96,7 @@ class CycleGAN(Model):
                 f"model.lambda_identity {config.lambda_identity}: a generator can't leave a picture alone when A has "
                 f"{a} channels and B {b}; set it to 0, or data.channels_a and data.channels_b alike"
             )
-        self.config = config
+        self.config, self.adversary = config, Adversary(config.gan_loss)
         self.together = config.norm != "batch"
 
         def generator(c_in: int, c_out: int) -> ResNet:
@@ -128,11 +129,11 @@ class CycleGAN(Model):
         return {"fake_b": fake_b, "fake_a": fake_a, "cycle_a": cycle_a, "cycle_b": cycle_b, **images}
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        kind, lambda_cycle = self.config.gan_loss, self.config.lambda_cycle
-        terms = {
-            "gan_a": generator_gan_loss(self.discriminator_a(images["fake_a"]), kind),
-            "gan_b": generator_gan_loss(self.discriminator_b(images["fake_b"]), kind),
-        }
+        lambda_cycle = self.config.lambda_cycle
+        terms: Terms = {}
+        for domain, discriminator in (("a", self.discriminator_a), ("b", self.discriminator_b)):
+            (seen,) = self.adversary.look(None, images[f"fake_{domain}"])
+            terms[f"gan_{domain}"] = self.adversary.generator_loss(discriminator(seen))
         for domain in ("a", "b"):  # Eq. 2, ||F(G(a)) - a||_1 and ||G(F(b)) - b||_1; Sec. 5.2, ||F(a) - a||_1
             terms[f"cycle_{domain}"] = lambda_cycle * (images[f"cycle_{domain}"] - batch[domain]).abs().mean()
             if self.config.lambda_identity:
@@ -141,16 +142,17 @@ class CycleGAN(Model):
         return terms, {}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        kind = self.config.gan_loss
         judges = {"a": (self.discriminator_a, self.pool_a), "b": (self.discriminator_b, self.pool_b)}
-        terms, statistics = {}, {}
+        terms: Terms = {}
+        statistics: Terms = {}
         for domain, (discriminator, pool) in judges.items():
-            real, fake = self.ask(discriminator, batch[domain], pool(images[f"fake_{domain}"]))
+            fake = pool(images[f"fake_{domain}"])
             # halved, which slows D down relative to G (Appendix 7.1)
-            terms[f"real_{domain}"] = 0.5 * discriminator_gan_loss(real, True, kind)
-            terms[f"fake_{domain}"] = 0.5 * discriminator_gan_loss(fake, False, kind)
-            for name, value in discriminator_statistics(real, fake, kind).items():
-                statistics[f"{name}_{domain}"] = value
+            paid, told = self.adversary.discriminator_loss(
+                discriminator, batch[domain], fake, weight=0.5, together=self.together
+            )
+            terms |= {f"{name}_{domain}": value for name, value in paid.items()}
+            statistics |= {f"{name}_{domain}": value for name, value in told.items()}
         return terms, statistics
 
     def ask(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

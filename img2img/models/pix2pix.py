@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
+from img2img.adversary import Adversary
 from img2img.data.options import Direction
-from img2img.losses import GanLoss, discriminator_gan_loss, discriminator_statistics, generator_gan_loss
+from img2img.losses import GanLoss
 from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN
@@ -49,7 +47,7 @@ class Pix2Pix(Model):
         upsample: Upsample = "deconv"
         """How the decoder enlarges: deconv (paper) or resize, which leaves no checkerboards."""
         gan_loss: GanLoss = "lsgan"
-        """Adversarial loss; the paper's is vanilla; wasserstein needs optim.clip_d."""
+        """Adversarial loss; the paper's is vanilla; wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_l1: float = 100.0
         """Weight of the L1 distance to the target (Sec. 3.3 and 4)."""
         init_gain: float = 0.02
@@ -70,7 +68,7 @@ class Pix2Pix(Model):
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.adversary = config, Adversary(config.gan_loss)
         c_in, c_out = channels["input"], channels["target"]
         self.generator = UNet(
             c_in, c_out, config.num_downs, config.ngf, config.norm, config.dropout, config.upsample, config.init_gain
@@ -81,25 +79,15 @@ class Pix2Pix(Model):
         return {"output": self.generator(batch["input"])}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        kind = self.config.gan_loss
-        real = self.judge(batch["input"], batch["target"])
-        fake = self.judge(batch["input"], images["output"])
-        terms = {  # halved, which slows D down relative to G (Sec. 3.4)
-            "real": 0.5 * discriminator_gan_loss(real, True, kind),
-            "fake": 0.5 * discriminator_gan_loss(fake, False, kind),
-        }
-        return terms, discriminator_statistics(real, fake, kind)
+        x, y = batch["input"], batch["target"]
+        return self.adversary.discriminator_loss(self.discriminator, y, images["output"], x)
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        fake = self.judge(batch["input"], images["output"])
+        (seen,) = self.adversary.look(batch["input"], images["output"])
         return {
-            "gan": generator_gan_loss(fake, self.config.gan_loss),
+            "gan": self.adversary.generator_loss(self.discriminator(seen)),
             "l1": self.config.lambda_l1 * (images["output"] - batch["target"]).abs().mean(),
         }, {}
-
-    def judge(self, source: Tensor, picture: Tensor) -> Tensor:
-        """D's logits on a pair, one a patch: (B, C_in, H, W), (B, C_out, H, W) -> (B, 1, h, w)."""
-        return self.discriminator(torch.cat([source, picture], dim=1))  # (B, C_in + C_out, H, W)
 
     def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
         return {"output": self.generator(batch["input"])}

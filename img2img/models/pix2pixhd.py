@@ -14,14 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from img2img.adversary import Adversary
 from img2img.data.options import Direction
-from img2img.losses import (
-    GanLoss,
-    discriminator_gan_loss,
-    discriminator_statistics,
-    feature_matching_loss,
-    generator_gan_loss,
-)
+from img2img.losses import GanLoss, feature_matching_loss
 from img2img.models.base import Batch, Images, Model, Terms
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.labels import boundary_map, colour_labels, one_hot
@@ -94,7 +89,7 @@ class Pix2PixHD(Model):
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.adversary = config, Adversary(config.gan_loss)
         self.label_nc, self.has_instances = channels.get("label", 0), "instance" in channels
         condition = self.label_nc + self.has_instances if self.label_nc else channels["input"]
         if config.instance_features and not self.has_instances:
@@ -182,30 +177,22 @@ class Pix2PixHD(Model):
         features = self.encoder(batch["target"], batch["instance"]) if self.config.instance_features else None
         return {"output": self.draw(self.condition(batch), features)}
 
-    def judge(self, condition: Tensor, picture: Tensor) -> list[list[Tensor]]:
-        """Every scale's features, the logits last."""
-        return self.discriminator(torch.cat([condition, picture], dim=1))
-
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        condition = self.condition(batch)
-        fake = self.judge(condition, images["output"])
-        terms = {"gan": torch.stack([generator_gan_loss(scale[-1], self.config.gan_loss) for scale in fake]).sum()}
+        # looked at together, so that features which are compared are of one augmentation
+        real, fake = self.adversary.look(self.condition(batch), batch["target"], images["output"])
+        judged = self.discriminator(fake)
+        terms = {"gan": self.adversary.generator_loss(judged)}
         if self.config.lambda_feat:
             with torch.no_grad():
-                real = self.judge(condition, batch["target"])
-            terms["feat"] = self.config.lambda_feat * feature_matching_loss(real, fake)
+                goal = self.discriminator(real)
+            terms["feat"] = self.config.lambda_feat * feature_matching_loss(goal, judged)
         if self.perceptual is not None:
             terms["vgg"] = self.config.lambda_vgg * self.perceptual(images["output"], batch["target"])
         return terms, {}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        kind, condition = self.config.gan_loss, self.condition(batch)
-        real, fake = self.judge(condition, batch["target"]), self.judge(condition, images["output"])
-        terms = {  # halved, as in pix2pix
-            "real": 0.5 * torch.stack([discriminator_gan_loss(scale[-1], True, kind) for scale in real]).sum(),
-            "fake": 0.5 * torch.stack([discriminator_gan_loss(scale[-1], False, kind) for scale in fake]).sum(),
-        }
-        return terms, discriminator_statistics(real[0][-1], fake[0][-1], kind)
+        condition = self.condition(batch)  # halved, as in pix2pix
+        return self.adversary.discriminator_loss(self.discriminator, batch["target"], images["output"], condition)
 
     def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
         """``features`` of the batch are the style; without, the target's own, which is then needed."""

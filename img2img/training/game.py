@@ -21,8 +21,9 @@ from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.options import DataConfig
 from img2img.data.transforms import keyed_seed
 from img2img.image_pool import ImagePool
-from img2img.models import model_class
+from img2img.models import build_model
 from img2img.models.base import Batch, Images, Model, Side
+from img2img.networks.remedies import FeatureNoise
 from img2img.runs import find_run
 from img2img.training.average import Average
 
@@ -45,11 +46,13 @@ class Game:
         self.memory_format = torch.channels_last if config.train.channels_last else torch.contiguous_format
 
         torch.manual_seed(keyed_seed(self.seed, "weights"))
-        self.model = model_class(config.model.name)(config.model, config.data.channels)
+        self.model = build_model(config.model, config.data.channels, config.balance)
         _check_sizes(self.model, config.data)
         self.model.load_pretrained()
         self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
-        self.clip_d, self.width = config.optim.clip_d, config.data.width
+        self.options, self.balance, self.width = config.optim, config.balance, config.data.width
+        if config.balance.gradient_penalty != "none" and accelerator.mixed_precision == "fp16":
+            raise ValueError("balance.gradient_penalty: its slopes underflow in fp16; use --mixed_precision bf16")
         self.model.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.names: dict[Side, tuple[str, ...]] = {
             "discriminator": self.model.discriminators,
@@ -69,16 +72,11 @@ class Game:
             name: Average(self.networks[name], config.train.ema_decay)
             for name in (self.model.generators if config.train.ema_decay else ())
         }
-        self.rates: dict[Side, float] = {
-            "discriminator": config.optim.lr_d or config.optim.lr,
-            "generator": config.optim.lr,
+        self.noises = [module for module in self.model.modules() if isinstance(module, FeatureNoise)]
+        self.rates: dict[Side, float] = {side: config.optim.of("lr", side) for side in self.names}
+        self.optimizers: dict[Side, Any] = {
+            side: accelerator.prepare(self._optimizer(side, device.type in ("cpu", "cuda"))) for side in self.names
         }
-        self.optimizers: dict[Side, Any] = {}
-        for side, names in self.names.items():
-            parameters = [p for name in names for p in self.networks[name].parameters()]
-            fused = device.type in ("cpu", "cuda")
-            adam = torch.optim.Adam(parameters, self.rates[side], config.optim.betas, fused=fused)
-            self.optimizers[side] = accelerator.prepare(adam)
         for name, network in self.networks.items():
             if config.train.compile:
                 network.compile()
@@ -137,54 +135,105 @@ class Game:
         for side, rate in self.rates.items():
             for group in self.optimizers[side].param_groups:
                 group["lr"] = rate * rate_factor
-        accumulate = len(batches) > 1
+        share = self.model.adversary.share = self.balance.noise_share(step)
+        for module in self.noises:
+            module.sigma.fill_(self.balance.feature_noise * share)
+        both = self.balance.plays_generator(step)
+        sides: tuple[Side, ...] = self.model.update_order if both else ("discriminator",)
         made: list[Images | None] = [None] * len(batches)
         told: dict[str, Tensor] = {}
-        for side in self.model.update_order:
-            # Frozen in the generator's turn, D computes no gradients of its own weights, which nobody wants. The other
-            # way round nothing needs freezing: D is shown detached pictures.
-            for name in self.model.discriminators:
-                self.networks[name].requires_grad_(side == "discriminator")
-            for i, batch in enumerate(batches):
-                with self._synchronised(side, i == len(batches) - 1):
-                    images = made[i]
-                    if images is None or (accumulate and side == "generator"):
-                        # One forward serves both turns. With several micro-batches its graph would be kept for all of
-                        # them at once: then D's turn makes the pictures without a graph, and G's the same ones again.
-                        with torch.set_grad_enabled(side == "generator" or not accumulate):
-                            torch.manual_seed(keyed_seed(self.seed, step, self.accelerator.process_index, i))
-                            images = self.model(batch)
-                    if side == "discriminator":
-                        shown = {name: picture.detach() for name, picture in images.items()}
-                        terms, statistics = self.model.discriminator_loss(batch, shown)
-                    else:
-                        terms, statistics = self.model.generator_loss(batch, images)
-                    self.accelerator.backward(sum(terms.values()) / len(batches))
-                made[i] = {name: picture.detach() for name, picture in images.items()} if accumulate else images
-                named = {f"loss/{side}/{name}": term for name, term in terms.items()}
-                named |= {f"{side}/{name}": value for name, value in statistics.items()}
-                for name, value in named.items():
-                    share = value.detach() / len(batches)
-                    told[name] = told[name] + share if name in told else share
+        for side in sides:
+            turn = self._turn(side, batches, made, step, graph=both)
             if norms:
                 told |= self._gradient_norms(side)
             if frozen:  # not by requires_grad: processes would wait for the gradients' exchange
                 for parameter in self.frozen_first:
                     parameter.grad = None
-            self.optimizers[side].step()
+            if side == "generator" or not self._skips(turn):
+                self._clip_gradients(side)
+                self.optimizers[side].step()
+                if side == "discriminator" and self.options.clip_d:
+                    self._clip_weights()
             self.optimizers[side].zero_grad()
-            if side == "discriminator" and self.clip_d:
-                self._clip_weights()
+            told |= turn
+        if not both:
+            return told
         for name, average in self.averages.items():
             average.update(self.networks[name])
         return told
+
+    def _turn(
+        self, side: Side, batches: list[Batch], made: list[Images | None], step: int, graph: bool
+    ) -> dict[str, Tensor]:
+        """A side's gradients of all micro-batches, whose pictures are kept in ``made``; and what it pays, in the mean.
+
+        ``graph`` tells whether the generators have a turn in this step, too.
+        """
+        # Frozen in the generator's turn, D computes no gradients of its own weights, which nobody wants. The other
+        # way round nothing needs freezing: D is shown detached pictures.
+        for name in self.model.discriminators:
+            self.networks[name].requires_grad_(side == "discriminator")
+        accumulate = len(batches) > 1
+        turn: dict[str, Tensor] = {}
+        for i, batch in enumerate(batches):
+            with self._synchronised(side, i == len(batches) - 1):
+                images = made[i]
+                if images is None or (accumulate and side == "generator"):
+                    # One forward serves both turns. With several micro-batches its graph would be kept for all of
+                    # them at once: then D's turn makes the pictures without a graph, and G's the same ones again.
+                    with torch.set_grad_enabled(graph and (side == "generator" or not accumulate)):
+                        torch.manual_seed(keyed_seed(self.seed, step, self.accelerator.process_index, i))
+                        images = self.model(batch)
+                if side == "discriminator":
+                    shown = {name: picture.detach() for name, picture in images.items()}
+                    terms, statistics = self.model.discriminator_loss(batch, shown)
+                else:
+                    terms, statistics = self.model.generator_loss(batch, images)
+                self.accelerator.backward(sum(terms.values()) / len(batches))
+            made[i] = {name: picture.detach() for name, picture in images.items()} if accumulate else images
+            named = {f"loss/{side}/{name}": term for name, term in terms.items()}
+            named |= {f"{side}/{name}": value for name, value in statistics.items()}
+            for name, value in named.items():
+                share = value.detach() / len(batches)
+                turn[name] = turn[name] + share if name in turn else share
+        return turn
 
     @torch.no_grad()
     def _clip_weights(self) -> None:
         """Clamps the discriminators' weights, and so their slope (Arjovsky et al., arXiv 1701.07875, Algorithm 1)."""
         weights: list[Tensor] = [p for name in self.names["discriminator"] for p in self.networks[name].parameters()]
-        torch._foreach_clamp_min_(weights, -self.clip_d)
-        torch._foreach_clamp_max_(weights, self.clip_d)
+        torch._foreach_clamp_min_(weights, -self.options.clip_d)
+        torch._foreach_clamp_max_(weights, self.options.clip_d)
+
+    def _optimizer(self, side: Side, fused: bool) -> torch.optim.Optimizer:
+        parameters = [p for name in self.names[side] for p in self.networks[name].parameters()]
+        if self.options.of("optimizer", side) == "rmsprop":
+            return torch.optim.RMSprop(parameters, self.rates[side])
+        return torch.optim.Adam(parameters, self.rates[side], self.options.of("betas", side), fused=fused)
+
+    def _clip_gradients(self, side: Side) -> None:
+        """Bounds the gradients of a side: each network's length, or every element."""
+        norm, value = self.options.of("clip_grad_norm", side), self.options.of("clip_grad_value", side)
+        if not (norm or value):
+            return
+        self.accelerator.unscale_gradients(self.optimizers[side])  # of this side alone
+        for name in self.names[side]:
+            if norm:
+                torch.nn.utils.clip_grad_norm_(self.networks[name].parameters(), norm)
+            if value:
+                torch.nn.utils.clip_grad_value_(self.networks[name].parameters(), value)
+
+    def _skips(self, turn: dict[str, Tensor]) -> bool:
+        """Whether the discriminators judge so many of a step's pictures rightly that they wait; noted in ``turn``.
+
+        Of all processes' pictures, so that they agree. Waits for the device.
+        """
+        if self.balance.skip_above >= 1:
+            return False
+        accuracies = [value for name, value in turn.items() if name.startswith("discriminator/accuracy")]
+        accuracy = self.accelerator.reduce(torch.stack(accuracies).mean(), "mean")
+        turn["discriminator/skipped"] = (accuracy > self.balance.skip_above).float()
+        return bool(turn["discriminator/skipped"])
 
     def _gradient_norms(self, side: Side) -> dict[str, Tensor]:
         """The L2 norm of the gradient of each network of a side."""

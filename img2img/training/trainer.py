@@ -111,7 +111,7 @@ class Trainer:
         self.step = 0
         self.position = 0  # pictures consumed, over all processes: the place in the endless stream of epochs
         self.sums: dict[str, Tensor] = {}  # of losses and statistics, over the steps since the last log
-        self.summed = 0  # steps in these sums
+        self.summed: dict[str, int] = {}  # steps in each of these sums: not every step has every side's turn
         self.timed = 0  # steps since the clock
         self.clock = time.perf_counter()  # when the interval began, later by all pauses
         self.skipped: set[str] = set()
@@ -143,9 +143,9 @@ class Trainer:
                 norms = {name: told.pop(name) for name in list(told) if name.startswith("gradient_norm/")}
                 for name, value in told.items():
                     self.sums[name] = self.sums[name] + value if name in self.sums else value
+                    self.summed[name] = self.summed.get(name, 0) + 1
                 self.step += 1
                 self.position += self.step_size
-                self.summed += 1
                 self.timed += 1
                 if self.logger:
                     self.logger.advance()
@@ -207,9 +207,11 @@ class Trainer:
         sizes = {name: sum(p.numel() for p in net.parameters()) / 1e6 for name, net in self.game.networks.items()}
         processes = self.accelerator.num_processes
         precision = {"no": "fp32"}.get(self.accelerator.mixed_precision, self.accelerator.mixed_precision)
+        remedies = f"balance     {', '.join(self.config.balance.used)}\n" if self.config.balance.used else ""
         return (
             f"run         {self.run} ({self.config.model.name})\n"
             f"networks    {', '.join(f'{name} {size:.3f} M parameters' for name, size in sizes.items())}\n"
+            f"{remedies}"
             f"data        {self._count(self.train_set)} training, {self._count(self.val_set)} validation pictures\n"
             f"training    {self.total_steps} steps of {self.step_size}; {processes} "
             f"process{'es' if processes > 1 else ''} on {self.device.type}, {precision}\n"
@@ -218,7 +220,7 @@ class Trainer:
 
     def log(self, norms: dict[str, Tensor]) -> None:
         """Means since the last log, and the gradients' norms of now. Reading them waits for the device."""
-        means = self._read({name: value / self.summed for name, value in self.sums.items()} | norms)
+        means = self._read({name: value / self.summed[name] for name, value in self.sums.items()} | norms)
         self._stop_unless_finite(means)
         count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
         skipped = self._read({"data/skipped": count})  # their mean is the sum over the processes
@@ -227,7 +229,7 @@ class Trainer:
             speed = self.timed * self.step_size / (time.perf_counter() - self.clock)
             values = {**means, **rates, "speed/images_per_second": speed, **skipped}
             self.logger.scalars(self.step, self.epoch, values)
-        self.sums, self.summed, self.timed, self.clock = {}, 0, 0, time.perf_counter()
+        self.sums, self.summed, self.timed, self.clock = {}, {}, 0, time.perf_counter()
 
     def sample(self) -> None:
         """A grid of the model's pictures, one row for each of a few fixed validation inputs, as in inference."""
@@ -275,6 +277,8 @@ class Trainer:
         keys = ["channels_a", "channels_b", "label_nc", "ignore_id", "instances"]
         keys += [] if self.game.model.two_way else ["direction"]
         fixed += [(f"data.{key}", getattr(theirs.data, key), getattr(self.config.data, key)) for key in keys]
+        for key in ("spectral_norm", "minibatch_std"):  # built into the networks' weights
+            fixed.append((f"balance.{key}", getattr(theirs.balance, key), getattr(self.config.balance, key)))
         fixed.append(("train.init_from", theirs.train.init_from, self.config.train.init_from))
         for key, before, now in fixed:
             if before != now:

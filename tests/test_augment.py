@@ -1,0 +1,71 @@
+"""Augmentation of what discriminators see: gradients pass, what belongs together stays together."""
+
+import pytest
+import torch
+
+from img2img.augment import Augment
+
+
+def pictures(channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.rand(2, 2, 32, 32), torch.rand(2, channels, 32, 32) * 2 - 1
+
+
+@pytest.mark.parametrize("policies", [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_gradients_reach_the_picture(policies: tuple[str, ...], channels: int) -> None:
+    condition, picture = pictures(channels)
+    picture.requires_grad_(True)
+    (seen,) = Augment(policies)([torch.cat([condition, picture], 1)], [channels])
+    assert seen.shape == (2, 2 + channels, 32, 32)
+    assert not torch.equal(seen[:, 2:], picture)
+    seen.sum().backward()
+    assert picture.grad is not None
+    assert (picture.grad.abs() > 0).float().mean() > 0.5
+
+
+def test_colours_leave_the_condition_and_opacity_alone() -> None:
+    condition, picture = pictures(4)
+    (seen,) = Augment(("color",))([torch.cat([condition, picture], 1)], [4])
+    assert torch.equal(seen[:, :2], condition)
+    assert torch.equal(seen[:, 5:], picture[:, 3:])
+
+
+@pytest.mark.parametrize("policies", [("color",), ("color", "translation", "cutout")])
+def test_pictures_that_are_compared_are_augmented_alike(policies: tuple[str, ...]) -> None:
+    condition, picture = pictures()
+    seen = torch.cat([condition, picture], 1)
+    first, second = Augment(policies)([seen, seen.clone()], [3, 3])
+    assert torch.allclose(first, second)
+    assert not torch.allclose(first, Augment(policies)([seen], [3])[0])
+
+
+def test_a_picture_moves_with_its_condition() -> None:
+    ramp = torch.linspace(-1, 1, 32).view(1, 1, 1, 32).expand(2, 1, 32, 32)
+    (seen,) = Augment(("translation",))([torch.cat([ramp, ramp.expand(-1, 3, -1, -1)], 1)], [3])
+    assert torch.allclose(seen[:, :1], seen[:, 1:2])
+    assert not torch.allclose(seen[:, :1], ramp)
+
+
+def test_strengths_are_the_papers() -> None:
+    """A quarter is cut out, nothing moves by more than an eighth, brightness by no more than a half."""
+    torch.manual_seed(0)
+    ones = torch.ones(64, 3, 32, 32)
+    (cut,) = Augment(("cutout",))([ones], [3])
+    assert (cut == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    (moved,) = Augment(("translation",))([ones], [3])
+    empty = (moved[:, 0] < 0.5).float()
+    assert 0 < empty.mean((1, 2)).max() <= 1 - (28 / 32) ** 2 + 0.02
+    gray = torch.zeros(64, 3, 8, 8)
+    (seen,) = Augment(("color",))([gray], [3])
+    assert seen.amax() > 0.4  # mid-gray becomes brighter ...
+    assert seen.amin() < -0.4  # ... and darker
+
+
+def test_it_is_keyed_by_torchs_seed() -> None:
+    condition, picture = pictures()
+    found = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        found.append(Augment(("color", "translation", "cutout"))([torch.cat([condition, picture], 1)], [3])[0])
+    assert torch.equal(*found)

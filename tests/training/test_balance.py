@@ -1,0 +1,190 @@
+"""Remedies in the game: every one with every model, whose turn it is, and that a resume knows of them all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from img2img.config import Config, load_config
+from img2img.data import dataset_class
+from img2img.data.loader import keyed_loader, to_device
+from img2img.inference.translator import load_translator
+from img2img.models.base import Side
+from img2img.training.game import Game
+from img2img.training.trainer import train
+from tests.conftest import in_order
+from tests.training.test_distributed import launch
+from tests.training.test_trainer import equal, logged, rows, weights
+
+Tiny = Callable[..., Config]
+
+LABELS = {"label_real": (0.7, 1.2), "label_fake": (0.0, 0.3), "label_flip": 0.2}
+SEEN = {"instance_noise": 0.1, "noise_steps": 5, "augment": ("color", "translation", "cutout")}
+BUILT = {"feature_noise": 0.1, "dropout_d": 0.2, "minibatch_std": True, "spectral_norm": "both"}
+
+
+@pytest.fixture(params=["tiny", "tiny_cyclegan", "tiny_hd"])
+def any_model(request: pytest.FixtureRequest) -> Tiny:
+    return request.getfixturevalue(request.param)
+
+
+def batches(config: Config, count: int = 1) -> list[dict[str, torch.Tensor]]:
+    pictures = dataset_class({"pix2pix": "paired", "cyclegan": "unpaired", "pix2pixhd": "labelled"}[config.model.name])
+    loader = keyed_loader(pictures(config.data, "train"), in_order(2 * count, 2), 0)
+    return [to_device(batch, "cpu") for batch in loader]
+
+
+def snapshot(game: Game, names: tuple[str, ...]) -> list[torch.Tensor]:
+    return [p.detach().clone() for name in names for p in game.networks[name].parameters()]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("remedies", [{**LABELS, **SEEN, **BUILT}, {"gradient_penalty": "r1", "skip_above": 0.9}])
+def test_every_model_takes_every_remedy_and_resumes_bit_for_bit(any_model: Tiny, remedies: dict) -> None:
+    """With two steps of D for one of G and gradients clipped, in one run of 6 steps and in one of 3 and 3."""
+    remedies = {**remedies, "discriminator_steps": 2, "first_discriminator_steps": 1, "first_steps": 1}
+    optim = {"clip_grad_norm": 1.0, "clip_grad_value_d": 0.1, "optimizer_d": "rmsprop"}
+    options = {"balance": remedies, "optim": optim, "model": {"norm": "instance"}}
+    train(any_model("whole", train={"max_steps": 6}, **options))
+    train(any_model("halves", train={"max_steps": 3}, **options))
+    train(any_model("halves", train={"max_steps": 6}, **options), resume=True)
+    assert equal(weights(Path("runs/whole")), weights(Path("runs/halves")))
+    assert load_config(Path("runs/whole/config.yaml")).balance == any_model(balance=remedies).balance
+    load_translator("whole")  # whose generator has what was built into it
+
+
+@pytest.mark.parametrize("kind", ["minimax", "vanilla", "hinge", "wasserstein"])
+@pytest.mark.parametrize("penalty", ["wgan-gp", "r1"])
+def test_every_model_plays_every_loss_with_every_penalty(any_model: Tiny, kind: str, penalty: str) -> None:
+    model = {"gan_loss": kind, "norm": "instance"}
+    game = Game(any_model(model=model, balance={"gradient_penalty": penalty}), Accelerator())
+    told = game.play(batches(any_model()), 0, 1.0)
+    assert all(value.isfinite() for value in told.values())
+    assert any("penalty" in name for name in told)
+
+
+def test_steps_without_the_generators_leave_them_where_they_are(any_model: Tiny) -> None:
+    config = any_model(balance={"discriminator_steps": 3}, train={"ema_decay": 0.9})
+    game = Game(config, Accelerator())
+    batch = batches(config)
+    for step, moves in enumerate([False, False, True, False]):
+        before = {side: snapshot(game, names) for side, names in game.names.items()}
+        updates = [average.updates for average in game.averages.values()]
+        told = game.play(batch, step, 1.0)
+        assert same(before["generator"], snapshot(game, game.names["generator"])) != moves
+        assert not same(before["discriminator"], snapshot(game, game.names["discriminator"]))
+        assert any(name.startswith("loss/generator") for name in told) == moves
+        assert ([average.updates for average in game.averages.values()] != updates) == moves
+
+
+@pytest.mark.parametrize(("threshold", "skips"), [(0.5, True), (0.999, False)])
+def test_a_discriminator_that_is_too_good_waits(tiny: Tiny, threshold: float, skips: bool) -> None:
+    """Its accuracy is set by hand: 0.75."""
+    game = Game(tiny(balance={"skip_above": threshold}), Accelerator())
+    play = game.model.discriminator_loss
+
+    def told(*args: object) -> object:
+        terms, statistics = play(*args)
+        return terms, {name: torch.tensor(0.75) for name in statistics}
+
+    game.model.discriminator_loss = told
+    before = {side: snapshot(game, names) for side, names in game.names.items()}
+    found = game.play(batches(tiny()), 0, 1.0)
+    assert bool(found["discriminator/skipped"]) == skips
+    assert same(before["discriminator"], snapshot(game, ("discriminator",))) == skips
+    assert not same(before["generator"], snapshot(game, ("generator",)))
+    assert all(p.grad is None for p in game.networks["discriminator"].parameters())
+
+
+@pytest.mark.parametrize("side", ["generator", "discriminator"])
+def test_gradients_are_clipped_on_the_side_that_asks(tiny: Tiny, side: Side) -> None:
+    """SGD-like: the gradient that the optimizer is given is as long as the option says."""
+    options = {"clip_grad_norm": 1e-3, "clip_grad_norm_d": 0.0}
+    if side == "discriminator":
+        options = {"clip_grad_norm_d": 1e-3}
+    game = Game(tiny(optim=options), Accelerator())
+    lengths: dict[str, float] = {}
+    for name, optimizer in game.optimizers.items():
+
+        def step(name: str = name) -> None:
+            parameters = [p for n in game.names[name] for p in game.networks[n].parameters()]
+            lengths[name] = float(torch.nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None))
+
+        optimizer.step = step
+    game.play(batches(tiny()), 0, 1.0)
+    other = "generator" if side == "discriminator" else "discriminator"
+    assert lengths[side] == pytest.approx(1e-3, rel=1e-3)
+    assert lengths[other] > 1e-2
+
+
+def test_elements_of_gradients_are_cut(tiny: Tiny) -> None:
+    game = Game(tiny(optim={"clip_grad_value": 1e-4}), Accelerator())
+    largest = []
+    for optimizer in game.optimizers.values():
+        optimizer.step = lambda: largest.append(
+            max(float(p.grad.abs().max()) for n in game.networks.values() for p in n.parameters() if p.grad is not None)
+        )
+    game.play(batches(tiny()), 0, 1.0)
+    assert largest == pytest.approx([1e-4, 1e-4])
+
+
+def test_each_side_has_its_optimizer(tiny: Tiny) -> None:
+    game = Game(tiny(optim={"optimizer_d": "rmsprop", "lr_d": 1e-3, "betas": (0.0, 0.9)}), Accelerator())
+    inner = {side: getattr(optimizer, "optimizer", optimizer) for side, optimizer in game.optimizers.items()}
+    assert isinstance(inner["generator"], torch.optim.Adam)
+    assert isinstance(inner["discriminator"], torch.optim.RMSprop)
+    assert inner["generator"].param_groups[0]["betas"] == (0.0, 0.9)
+    assert inner["discriminator"].param_groups[0]["lr"] == 1e-3
+
+
+def test_the_noise_in_the_networks_fades_with_the_steps(tiny: Tiny) -> None:
+    game = Game(tiny(balance={"feature_noise": 0.4, "instance_noise": 0.2, "noise_steps": 10}), Accelerator())
+    for step, left in ((0, 1.0), (5, 0.5), (10, 0.0), (20, 0.0)):
+        game.play(batches(tiny()), step, 1.0)
+        assert {round(float(module.sigma), 6) for module in game.noises} == {0.4 * left}
+        assert game.model.adversary.share == left
+
+
+def test_losses_are_averaged_over_the_steps_that_had_them(tiny: Tiny) -> None:
+    """Two of the generator's among four of the discriminator's; the other run's rows have one of each."""
+    train(tiny("a", train={"max_steps": 4, "log_every": 2}, balance={"discriminator_steps": 2}))
+    train(tiny("b", train={"max_steps": 4, "log_every": 4}, balance={"discriminator_steps": 2}))
+    halves, (mean,) = rows(Path("runs/a")), rows(Path("runs/b"))
+    for key in ("loss/discriminator/real", "loss/generator/gan"):
+        values = [float(row[key]) for row in halves]
+        assert float(mean[key]) == pytest.approx(sum(values) / 2, rel=1e-5)
+    told = Game(tiny(), Accelerator()).play(batches(tiny()), 1, 1.0)  # one step's, of about the same pictures
+    assert float(halves[0]["loss/generator/gan"]) == pytest.approx(told["loss/generator/gan"].item(), rel=0.2)
+
+
+def test_a_resume_in_between_two_logs_keeps_the_means(tiny: Tiny) -> None:
+    options = {"balance": {"discriminator_steps": 2}}
+    train(tiny("whole", train={"max_steps": 6, "log_every": 6}, **options))
+    train(tiny("halves", train={"max_steps": 3, "log_every": 6, "save_every": 3}, **options))
+    assert logged(Path("runs/whole"))["6"]
+    train(tiny("halves", train={"max_steps": 6, "log_every": 6}, **options), resume=True)
+    assert equal(weights(Path("runs/whole")), weights(Path("runs/halves")))
+
+
+def test_what_is_built_into_the_networks_stays_at_a_resume(tiny: Tiny) -> None:
+    train(tiny(train={"max_steps": 2}))
+    with pytest.raises(ValueError, match=r"balance.spectral_norm d: .* was trained with none"):
+        train(tiny(train={"max_steps": 4}, balance={"spectral_norm": "d"}), resume=True)
+    train(tiny(train={"max_steps": 4}, balance={"dropout_d": 0.5, "label_flip": 0.1}), resume=True)  # is no weight
+
+
+def test_two_processes_with_a_penalty_equal_one(tiny: Tiny) -> None:
+    options = {
+        "model": {"norm": "none", "dropout": False},
+        "balance": {"gradient_penalty": "r1", "discriminator_steps": 2, "skip_above": 0.9},
+        "optim": {"clip_grad_norm": 0.5},
+    }
+    train(tiny("one", data={"batch_size": 4}, train={"max_steps": 8}, **options))
+    assert "processes: 2" in launch(tiny("two", train={"max_steps": 8}, **options), 2)
+    one, two = weights(Path("runs/one")), weights(Path("runs/two"))
+    assert max((one[key] - two[key]).abs().max().item() for key in one) < 2e-5
