@@ -25,6 +25,7 @@ from img2img.models import model_class
 from img2img.models.base import Batch, Images, Model, Side
 from img2img.runs import find_run
 from img2img.training.average import Average
+from img2img.training.signs import Signs
 
 
 class Game:
@@ -83,6 +84,7 @@ class Game:
             if config.train.compile:
                 network.compile()
             setattr(self.model, name, accelerator.prepare(network))
+        self.signs = Signs(self.model, self.seed, config.train.log_every, accelerator)
 
     def begin_with(self, run: str) -> None:
         """Takes the networks' first weights from another run's newest checkpoint, and says what is new.
@@ -120,7 +122,7 @@ class Game:
             self.accelerator.print(note)
 
     def play(
-        self, batches: list[Batch], step: int, rate_factor: float, norms: bool = False, frozen: bool = False
+        self, batches: list[Batch], step: int, rate_factor: float, measure: bool = False, frozen: bool = False
     ) -> dict[str, Tensor]:
         """One step: each side in its turn pays for all micro-batches and is updated.
 
@@ -128,7 +130,7 @@ class Game:
             batches: the micro-batches, with pictures (B, C, H, W) in [-1, 1] on the device.
             step: number of this step; it keys the dropout.
             rate_factor: share of the full learning rates.
-            norms: whether to measure each network's gradient too.
+            measure: whether to measure each network's gradient and the pictures too.
             frozen: whether what the model names as ``frozen_first`` stays as it is.
 
         Returns:
@@ -166,8 +168,11 @@ class Game:
                 for name, value in named.items():
                     share = value.detach() / len(batches)
                     told[name] = told[name] + share if name in told else share
-            if norms:
+            if measure:
                 told |= self._gradient_norms(side)
+                if side == "generator":  # before its update, which would make other pictures
+                    assert images is not None
+                    told |= self.signs.measure(batches[-1], images, step)
             if frozen:  # not by requires_grad: processes would wait for the gradients' exchange
                 for parameter in self.frozen_first:
                     parameter.grad = None
@@ -236,6 +241,7 @@ class Game:
             "pools": self._gather({name: pool.state() for name, pool in self.pools.items()}) if self.pools else [],
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
             "updates": {name: average.updates for name, average in self.averages.items()},
+            "signs": self.signs.state(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
         }
 
@@ -255,6 +261,7 @@ class Game:
             optimizer.load_state_dict(state["optimizers"][side])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.signs.restore(state.get("signs", {}))  # as one of before there were signs has none
         self._restore_pools(state.get("pools", []))  # a checkpoint of before there were pools has none
 
     def _gather(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
