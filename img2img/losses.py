@@ -6,6 +6,7 @@ over all of their elements.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -14,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GanLoss = Literal["lsgan", "vanilla", "minimax", "hinge", "wasserstein"]
+UNDECIDED = {"lsgan": 0.5, "vanilla": 2 * math.log(2), "minimax": 2 * math.log(2), "hinge": 2.0}
+"""What a discriminator pays for a real and a fake picture together while its logits say neither."""
 
 
 def discriminator_gan_loss(logits: Tensor, label: Tensor | float, kind: GanLoss) -> Tensor:
@@ -56,14 +59,20 @@ def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
 def discriminator_statistics(real: Tensor, fake: Tensor, kind: GanLoss) -> dict[str, Tensor]:
     """How well the discriminator tells real from fake.
 
-    The share of right verdicts on each, in [0, 1]; a Wasserstein critic gives none, and has the gap between its means.
+    The gap between the mean logits; the share of right verdicts on each, in [0, 1]; and its loss as a share of an
+    undecided one's: 1 for logits halfway between the labels, 0 for the labels themselves. A Wasserstein critic gives no
+    verdicts, and has the gap alone.
     """
+    gap = {"gap": real.float().mean() - fake.float().mean()}
     if kind == "wasserstein":
-        return {"gap": real.float().mean() - fake.float().mean()}
+        return gap
+    paid = discriminator_gan_loss(real.float(), True, kind) + discriminator_gan_loss(fake.float(), False, kind)
     boundary = 0.5 if kind == "lsgan" else 0.0  # halfway between the two labels
     return {
         "accuracy_real": (real > boundary).float().mean(),
         "accuracy_fake": (fake <= boundary).float().mean(),
+        **gap,
+        "relative_loss": paid / UNDECIDED[kind],
     }
 
 

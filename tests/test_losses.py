@@ -128,6 +128,19 @@ def test_a_critic_is_described_by_its_gap() -> None:
     assert {name: value.item() for name, value in found.items()} == {"gap": 2.5}
 
 
+@pytest.mark.parametrize(
+    ("kind", "undecided", "right"), [("lsgan", 0.5, (1, 0)), ("hinge", 0, (1, -1)), ("vanilla", 0, (50, -50))]
+)
+def test_the_relative_loss_is_one_when_undecided_and_none_at_the_labels(
+    kind: str, undecided: float, right: tuple[float, float]
+) -> None:
+    neither, real, fake = (torch.full((2, 1, 3, 3), float(logit)) for logit in (undecided, *right))
+    assert discriminator_statistics(neither, neither, kind)["relative_loss"].item() == pytest.approx(1, abs=1e-6)
+    found = discriminator_statistics(real, fake, kind)
+    assert found["relative_loss"].item() == pytest.approx(0, abs=1e-6)
+    assert found["gap"].item() == right[0] - right[1]
+
+
 @pytest.mark.parametrize("layers", [2, 4])
 def test_feature_matching_is_its_equation(layers: int) -> None:
     """Eq. 4 of arXiv 1711.11585 by the authors' weights, in plain loops; the logits don't count."""

@@ -9,6 +9,7 @@ logger or process: the trainer (``training.trainer``) plays the game, in this or
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -52,6 +53,10 @@ class Model(nn.Module):
     """Whether it learns both directions at once, whatever that of the data is."""
     adversary: Adversary
     """What its two sides pay each other: of its own loss, with the remedies that ``models.build_model`` sets."""
+    fakes: ClassVar[Mapping[str, str]]
+    """Pictures of ``forward`` that a discriminator judges -> the batch's real ones that it sees beside them."""
+    paired: ClassVar[bool] = False
+    """Whether a fake and the real picture of the same index show one scene, so that they can be compared."""
     columns: ClassVar[tuple[str, ...]]
     """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
     that neither has are left out, as CycleGAN's identities between domains of different channels."""
@@ -60,6 +65,12 @@ class Model(nn.Module):
     def resolve(cls, config: Any, size: int) -> Any:
         """``config`` with all that it leaves to the training pictures' size, size x size pixels, filled in."""
         return config
+
+    @property
+    def random(self) -> bool:
+        """Whether two forwards of one batch differ: by dropout here; a model that draws noise says so itself."""
+        layers = [layer for name in self.generators for layer in getattr(self, name).modules()]
+        return any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in layers)
 
     def load_pretrained(self) -> None:
         """Loads the networks that training needs and does not train; inference does without.

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,7 @@ class CycleGAN(Model):
     update_order = ("generator", "discriminator")
     pools = ("pool_a", "pool_b")
     two_way = True
+    fakes: ClassVar = {"fake_b": "b", "fake_a": "a"}
     columns = ("a", "fake_b", "cycle_a", "identity_a", "b", "fake_a", "cycle_b", "identity_b")
 
     @classmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from img2img.adversary import Adversary
 from img2img.data.options import Direction
@@ -64,6 +64,8 @@ class Pix2Pix(Model):
     generators = ("generator",)
     discriminators = ("discriminator",)
     update_order = ("discriminator", "generator")
+    fakes: ClassVar = {"output": "target"}
+    paired = True
     columns = ("input", "output", "target")
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -85,6 +85,8 @@ class Pix2PixHD(Model):
     generators: tuple[str, ...] = ("generator",)
     discriminators = ("discriminator",)
     update_order = ("generator", "discriminator")
+    fakes: ClassVar = {"output": "target"}
+    paired = True
     columns = ("labels", "input", "output", "target")
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:

@@ -21,11 +21,13 @@ from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.options import DataConfig
 from img2img.data.transforms import keyed_seed
 from img2img.image_pool import ImagePool
+from img2img.losses import diversity_loss
 from img2img.models import build_model
 from img2img.models.base import Batch, Images, Model, Side
 from img2img.networks.remedies import FeatureNoise
 from img2img.runs import find_run
 from img2img.training.average import Average
+from img2img.training.signs import Signs
 
 
 class Game:
@@ -48,6 +50,11 @@ class Game:
         torch.manual_seed(keyed_seed(self.seed, "weights"))
         self.model = build_model(config.model, config.data.channels, config.balance)
         _check_sizes(self.model, config.data)
+        if config.balance.diversity and not self.model.random:
+            raise ValueError(
+                f"balance.diversity {config.balance.diversity}: these generators have no noise that could make two "
+                "outputs of one input differ; set model.dropout true where there is one, or balance.diversity 0"
+            )
         self.model.load_pretrained()
         self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
         self.options, self.balance, self.width = config.optim, config.balance, config.data.width
@@ -81,6 +88,7 @@ class Game:
             if config.train.compile:
                 network.compile()
             setattr(self.model, name, accelerator.prepare(network))
+        self.signs = Signs(self.model, self.seed, config.train.log_every, accelerator)
 
     def begin_with(self, run: str) -> None:
         """Takes the networks' first weights from another run's newest checkpoint, and says what is new.
@@ -118,7 +126,7 @@ class Game:
             self.accelerator.print(note)
 
     def play(
-        self, batches: list[Batch], step: int, rate_factor: float, norms: bool = False, frozen: bool = False
+        self, batches: list[Batch], step: int, rate_factor: float, measure: bool = False, frozen: bool = False
     ) -> dict[str, Tensor]:
         """One step: each side in its turn pays for all micro-batches and is updated.
 
@@ -126,7 +134,7 @@ class Game:
             batches: the micro-batches, with pictures (B, C, H, W) in [-1, 1] on the device.
             step: number of this step; it keys the dropout.
             rate_factor: share of the full learning rates.
-            norms: whether to measure each network's gradient too.
+            measure: whether to measure each network's gradient and the pictures too.
             frozen: whether what the model names as ``frozen_first`` stays as it is.
 
         Returns:
@@ -144,8 +152,11 @@ class Game:
         told: dict[str, Tensor] = {}
         for side in sides:
             turn = self._turn(side, batches, made, step, graph=both)
-            if norms:
+            if measure:
                 told |= self._gradient_norms(side)
+                if side == "generator":  # before its update, which would make other pictures
+                    assert made[-1] is not None
+                    told |= self.signs.measure(batches[-1], made[-1], step)
             if frozen:  # not by requires_grad: processes would wait for the gradients' exchange
                 for parameter in self.frozen_first:
                     parameter.grad = None
@@ -189,6 +200,8 @@ class Game:
                     terms, statistics = self.model.discriminator_loss(batch, shown)
                 else:
                     terms, statistics = self.model.generator_loss(batch, images)
+                    if self.balance.diversity:
+                        terms["diversity"] = self.balance.diversity * self._alike(batch, images, step, i)
                 self.accelerator.backward(sum(terms.values()) / len(batches))
             made[i] = {name: picture.detach() for name, picture in images.items()} if accumulate else images
             named = {f"loss/{side}/{name}": term for name, term in terms.items()}
@@ -222,6 +235,12 @@ class Game:
                 torch.nn.utils.clip_grad_norm_(self.networks[name].parameters(), norm)
             if value:
                 torch.nn.utils.clip_grad_value_(self.networks[name].parameters(), value)
+
+    def _alike(self, batch: Batch, images: Images, step: int, index: int) -> Tensor:
+        """How alike a micro-batch's pictures are to those of other noise: the mean ``diversity_loss`` of all fakes."""
+        torch.manual_seed(keyed_seed(self.seed, step, self.accelerator.process_index, index, "other noise"))
+        others = self.model(batch)
+        return torch.stack([diversity_loss(images[name], others[name]) for name in self.model.fakes]).mean()
 
     def _skips(self, turn: dict[str, Tensor]) -> bool:
         """Whether the discriminators judge so many of a step's pictures rightly that they wait; noted in ``turn``.
@@ -285,6 +304,7 @@ class Game:
             "pools": self._gather({name: pool.state() for name, pool in self.pools.items()}) if self.pools else [],
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
             "updates": {name: average.updates for name, average in self.averages.items()},
+            "signs": self.signs.state(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
         }
 
@@ -304,6 +324,7 @@ class Game:
             optimizer.load_state_dict(state["optimizers"][side])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.signs.restore(state.get("signs", {}))  # as one of before there were signs has none
         self._restore_pools(state.get("pools", []))  # a checkpoint of before there were pools has none
 
     def _gather(self, mine: dict[str, Any]) -> list[dict[str, Any]]:

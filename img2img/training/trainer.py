@@ -32,9 +32,11 @@ from img2img.models.base import Batch
 from img2img.runs import RUNS, begin_run, check_run, find_run
 from img2img.training.game import Game
 from img2img.training.logger import RunLogger
+from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio
 from img2img.training.process import StopRequest, keep_memory
 
 SAMPLES = 8  # rows of a sample grid
+MEASURED = ("gradient_norm/", "signs/")  # of one step, not means over many
 ASK_GPUS_EVERY = 10  # steps between two looks at whether another process was told to stop
 
 
@@ -106,6 +108,7 @@ class Trainer:
                 raise ValueError("--mixed_precision fp16 needs a GPU; on a CPU there is bf16")
             keep_memory()
         self.game = Game(config, self.accelerator)
+        self.monitor = Monitor()
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0
@@ -139,8 +142,8 @@ class Trainer:
                 last = self.step + 1 == total
                 log = (self.step + 1) % options.log_every == 0 or last
                 frozen = self.epoch < options.freeze_global_epochs
-                told = self.game.play(batches, self.step, self.rate_factor, norms=log, frozen=frozen)
-                norms = {name: told.pop(name) for name in list(told) if name.startswith("gradient_norm/")}
+                told = self.game.play(batches, self.step, self.rate_factor, measure=log, frozen=frozen)
+                now = {name: told.pop(name) for name in list(told) if name.startswith(MEASURED)}
                 for name, value in told.items():
                     self.sums[name] = self.sums[name] + value if name in self.sums else value
                     self.summed[name] = self.summed.get(name, 0) + 1
@@ -150,7 +153,7 @@ class Trainer:
                 if self.logger:
                     self.logger.advance()
                 if log:
-                    self.log(norms)
+                    self.log(now)
                 if self.logger and (self.step % options.sample_every == 0 or last):
                     with self._pause():
                         self.sample()
@@ -218,17 +221,21 @@ class Trainer:
             f"log         tensorboard --logdir {self.run}/tensorboard"
         )
 
-    def log(self, norms: dict[str, Tensor]) -> None:
-        """Means since the last log, and the gradients' norms of now. Reading them waits for the device."""
-        means = self._read({name: value / self.summed[name] for name, value in self.sums.items()} | norms)
+    def log(self, now: dict[str, Tensor]) -> None:
+        """Means since the last log, and what was measured now. Reading them waits for the device."""
+        means = self._read({name: value / self.summed[name] for name, value in self.sums.items()} | now)
         self._stop_unless_finite(means)
+        means |= loss_ratio(means)
+        # Between two regular logs the last step of a run tells, and leaves the monitor as a longer run would have it.
+        regular = self.step % self.config.train.log_every == 0
+        verdicts = [verdict.line for verdict in self.monitor.observe(self.step, means)] if regular else []
         count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
         skipped = self._read({"data/skipped": count})  # their mean is the sum over the processes
         if self.logger:
             rates = {f"rate/{side}": opt.param_groups[0]["lr"] for side, opt in self.game.optimizers.items()}
             speed = self.timed * self.step_size / (time.perf_counter() - self.clock)
             values = {**means, **rates, "speed/images_per_second": speed, **skipped}
-            self.logger.scalars(self.step, self.epoch, values)
+            self.logger.scalars(self.step, self.epoch, values, verdicts)
         self.sums, self.summed, self.timed, self.clock = {}, {}, 0, time.perf_counter()
 
     def sample(self) -> None:
@@ -251,7 +258,7 @@ class Trainer:
         weights = 0.0 if self.game.is_finite() else math.nan
         self._stop_unless_finite({name: value.item() for name, value in sums.items()} | {"loss/weights": weights})
         state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
-        state |= {"sums": sums, "summed": self.summed}
+        state |= {"sums": sums, "summed": self.summed, "monitor": self.monitor.state()}
         if self.accelerator.is_main_process:
             keep = self.config.train.keep_checkpoints
             self.checkpoint = save_checkpoint(
@@ -287,6 +294,8 @@ class Trainer:
         self.game.restore(path, state)
         self.step, self.position, self.summed = state["step"], state["position"], state["summed"]
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        if "monitor" in state:  # a checkpoint of before there was one has none
+            self.monitor.restore(state["monitor"])
         self.checkpoint = path
         if state["length"] != len(self.train_set):
             self.accelerator.print(
@@ -316,10 +325,10 @@ class Trainer:
         if bad:
             bad = [name.replace("loss/weights", "a weight") for name in bad]
             last = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
-            help_ = "a lower optim.lr, or bf16 instead of fp16, helps most often"
-            raise TrainingStopped(
-                f"error: {', '.join(bad)} became NaN or infinite before step {self.step}; {last}; {help_}", 1
-            )
+            found = f"{', '.join(bad)} became NaN or infinite before step {self.step}"
+            if self.logger:
+                self.logger.record(self.step, self.epoch, {}, [f"{NOT_FINITE.name}: {found}; {NOT_FINITE.advice}"])
+            raise TrainingStopped(f"error: {found}; {last}; {NOT_FINITE.advice}, or bf16 instead of fp16", 1)
 
     def _told_to_stop(self, stop: StopRequest) -> int:
         """The signal that any of the processes got, or 0."""

@@ -188,3 +188,17 @@ def test_two_processes_with_a_penalty_equal_one(tiny: Tiny) -> None:
     assert "processes: 2" in launch(tiny("two", train={"max_steps": 8}, **options), 2)
     one, two = weights(Path("runs/one")), weights(Path("runs/two"))
     assert max((one[key] - two[key]).abs().max().item() for key in one) < 2e-5
+
+
+def test_generators_seek_what_noise_changes(tiny: Tiny) -> None:
+    """With nothing but diversity to pay for, two seeds draw further and further apart."""
+    config = tiny(model={"lambda_l1": 0.0}, balance={"diversity": 100.0}, optim={"lr": 1e-3})
+    game = Game(config, Accelerator())
+    told = [game.play(batches(config), step, 1.0)["loss/generator/diversity"].item() for step in range(30)]
+    assert told[0] < 0
+    assert told[-1] < 2 * told[0]
+
+
+def test_diversity_needs_noise(tiny: Tiny) -> None:
+    with pytest.raises(ValueError, match="no noise that could make two outputs"):
+        Game(tiny(model={"dropout": False}, balance={"diversity": 1.0}), Accelerator())

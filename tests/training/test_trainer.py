@@ -182,12 +182,12 @@ def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
     assert np.array_equal(sheet[18:34, 4:20], drawn["input"])
     assert np.array_equal(sheet[18:34, 44:60], drawn["target"])
     board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
-    assert set(board.Tags()["scalars"]) == set(rows(run)[0]) - {"step", "epoch", "time"}
+    assert set(board.Tags()["scalars"]) == set(rows(run)[0]) - {"step", "epoch", "time", "verdict"}
     assert {"loss/generator/l1", "discriminator/accuracy_real", "gradient_norm/generator", "rate/generator"} <= set(
         board.Tags()["scalars"]
     )
     assert board.Tags()["images"] == ["samples"]
-    assert board.Tags()["tensors"] == ["config/text_summary"]
+    assert set(board.Tags()["tensors"]) == {"config/text_summary", "custom_scalars__config__"}
 
 
 def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,245 @@
+"""The monitor: it says which illness a training has, while it happens, and which two options help most often.
+
+Plain Python over the numbers of each log, for any model: what is looked at is found by the names of the values, where
+SIDE tells several discriminators apart (``_a``) and may be empty, and NAME is a picture of the model:
+
+    loss/SIDE_OF_THE_GAME/TERM              means since the last log
+    discriminator/accuracy_realSIDE, accuracy_fakeSIDE, gapSIDE, relative_lossSIDE    likewise (``losses``)
+    gradient_norm/NETWORK, signs/..._NAME   of one step (``game``, ``signs``)
+
+An illness is told when its condition has held for PATIENCE logs in a row, once; it can be told again when it has been
+gone for as many. The thresholds are such that the embedded tasks' presets, healthy, come nowhere near for so long.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Values = Mapping[str, float]
+Logs = Sequence[Values]
+"""The latest logs, oldest first, the newest last."""
+
+WINDOW = 10  # logs that are remembered: a trend is one over these
+PATIENCE = 5  # logs in a row: what passes by itself within 500 steps (at train.log_every 100) is no illness
+
+SURE = 0.95  # accuracy on both kinds from which a discriminator makes no mistakes to speak of
+CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07 off their labels, vanilla's 4.3 apart
+FALLING = 0.9  # of the window's first half: G's gan loss that falls below it is winning ground
+GUESSING = 0.55  # mean accuracy on both kinds that a discriminator exceeds within a few logs if it learns at all
+FLAT = 0.1  # relative spread of G's gan loss over the window: nobody tells it anything
+ALIKE = 0.07  # of the real pictures' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after some twenty steps
+STIFF = 0.1  # share of unsaturated values, as a share of the real pictures', below which tanh passes no gradient
+FEW_TONES = 0.02  # unsaturated share of real pictures below which they are black and white by nature
+INVERTED = -0.1  # correlation with the target; one that is not learned yet is about 0
+WILD = 10.0  # times an undecided discriminator's loss: logits of 2 for lsgan, of 14 for vanilla, all of them wrong
+EXPLODED = 10.0  # times the lowest value that a loss other than the GAN's has had, and above the one at first
+STEEP = 1000.0  # times the lowest mean gradient norm of a window
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An illness that has just become certain; ``line`` says where, by what sign, and which two options may help."""
+
+    illness: str
+    line: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Illness:
+    """What it is called, how it is seen, and the options that help most often.
+
+    ``signs`` takes the latest logs and returns, for each discriminator, picture or loss that has it, what shows it.
+    """
+
+    name: str
+    signs: Callable[[Logs], dict[str, str]]
+    hints: tuple[tuple[str, str], tuple[str, str]]
+
+    @property
+    def advice(self) -> str:
+        """As a part of a line: "try optim.lr_d lower or balance.instance_noise 0.1"."""
+        return "try " + " or ".join(f"{key} {change}" for key, change in self.hints)
+
+
+def overpowering(logs: Logs) -> dict[str, str]:
+    """D makes no mistake, pays next to nothing, and G is not catching up."""
+    now, found = logs[-1], {}
+    for side in discriminators(now):
+        real, fake = (now[f"discriminator/accuracy_{kind}{side}"] for kind in ("real", "fake"))
+        share, gan = now[f"discriminator/relative_loss{side}"], course(logs, f"loss/generator/gan{side}")
+        before = mean(gan[: WINDOW // 2])
+        if gan and min(real, fake) > SURE and share < CERTAIN and gan[-1] > FALLING * before:
+            sign = f"accuracy {real:.2f} on real and {fake:.2f} on fake, {share:.1%} of an undecided D's loss"
+            found[f"D{of(side)}"] = f"{sign}, G's gan {gan[-1]:.3g} after {before:.3g}"
+    return found
+
+
+def blind(logs: Logs) -> dict[str, str]:
+    """D has guessed since the beginning, and G's loss says so: nobody learns from anybody."""
+    found = {}
+    for side in discriminators(logs[-1]):
+        gan = course(logs, f"loss/generator/gan{side}")
+        best = logs[-1][f"{BEST}{side}"]
+        if best < GUESSING and len(gan) == WINDOW and max(gan) - min(gan) < FLAT * abs(mean(gan)):
+            found[f"D{of(side)}"] = f"accuracy never above {best:.2f}, G's gan at {gan[-1]:.3g} and flat"
+    return found
+
+
+def collapse(logs: Logs) -> dict[str, str]:
+    """G draws nearly the same picture whatever it is given."""
+    return {
+        f"G of {name}": f"{name} is {value:.0%} as diverse as the real pictures"
+        for name, value in pictures(logs[-1], "diversity")
+        if value < ALIKE
+    }
+
+
+def saturation(logs: Logs) -> dict[str, str]:
+    """G's tanh is at its ends where the real pictures are not: no gradient comes through."""
+    found = {}
+    for name, share in pictures(logs[-1], "saturation"):
+        real = logs[-1].get(f"signs/saturation_real_{name}", 1.0)
+        if 1 - real > FEW_TONES and 1 - share < STIFF * (1 - real):
+            found[f"G of {name}"] = f"{share:.1%} of {name} is at the ends of tanh, {real:.1%} of the real pictures"
+    return found
+
+
+def inversion(logs: Logs) -> dict[str, str]:
+    """Dark is bright and bright is dark."""
+    return {
+        f"G of {name}": f"{name} has a correlation of {value:.2f} with the target"
+        for name, value in pictures(logs[-1], "correlation")
+        if value < INVERTED
+    }
+
+
+def divergence(logs: Logs) -> dict[str, str]:
+    """Losses or gradients have left the range in which anything is learned."""
+    now, found = logs[-1], {}
+    for side in discriminators(now):
+        if (share := now[f"discriminator/relative_loss{side}"]) > WILD:
+            found[f"D{of(side)}"] = f"{share:.3g} times an undecided D's loss"
+    for name, value in now.items():
+        if f"{LOWEST}{name}" in now:
+            first, lowest = now[f"{FIRST}{name}"], now[f"{LOWEST}{name}"]
+            if value > EXPLODED * lowest and value > first:
+                found[name] = f"{value:.3g}, {first:.3g} at first and {lowest:.3g} at best"
+        if name.startswith("gradient_norm/"):
+            before = mean(course(logs, name)[: WINDOW // 2])
+            if value > STEEP * before:
+                found[name] = f"{value:.3g} after {before:.3g}"
+    return found
+
+
+BEST = "monitor/best_accuracy"  # + SIDE: the highest mean accuracy since the beginning
+FIRST = "monitor/first/"  # + a loss: its value at the first log
+LOWEST = "monitor/lowest/"  # + a loss: its lowest value since
+
+ILLNESSES = (
+    Illness("D overpowering", overpowering, (("optim.lr_d", "lower"), ("balance.instance_noise", "0.1"))),
+    Illness("D blind", blind, (("optim.lr_d", "higher"), ("balance.discriminator_steps", "2"))),
+    Illness("collapse", collapse, (("balance.diversity", "1"), ("balance.minibatch_std", "true"))),
+    Illness("saturation", saturation, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
+    Illness("colour inversion", inversion, (("optim.lr_d", "lower"), ("train.seed", "another"))),
+    Illness("divergence", divergence, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
+)
+NOT_FINITE = Illness("NaN", lambda _: {}, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1")))
+"""Found by the trainer, which ends the run at once."""
+
+
+class Monitor:
+    """Watches the logs of one run. What it remembers are plain values, which go into the checkpoint."""
+
+    def __init__(self) -> None:
+        self.logs: list[dict[str, float]] = []
+        self.sick: dict[str, int] = {}  # logs in a row for which it has been seen, by illness and place
+        self.gone: dict[str, int] = {}  # logs in a row for which one that was told has not been seen
+
+    def observe(self, step: int, values: Values) -> list[Verdict]:
+        """Takes the values of a log in and returns what has just become certain."""
+        watched = {
+            name: value
+            for name, value in values.items()
+            if name.startswith(("loss/", "discriminator/", "gradient_norm/", "signs/")) and math.isfinite(value)
+        }
+        self.logs = [*self.logs, {**watched, **self._records(watched)}][-WINDOW:]
+        seen = {
+            f"{illness.name}: {place}": (illness, place, evidence)
+            for illness in ILLNESSES
+            for place, evidence in illness.signs(self.logs).items()
+        }
+        verdicts = []
+        for key, (illness, place, evidence) in seen.items():
+            if key in self.gone:
+                self.gone[key] = 0
+            elif self.sick.get(key, 0) + 1 == PATIENCE:
+                self.gone[key] = 0
+                line = f"{illness.name} ({place}): {evidence}; {illness.advice}"
+                verdicts.append(Verdict(illness.name, line, step))
+        self.sick = {key: min(self.sick.get(key, 0) + 1, PATIENCE) for key in seen}
+        self.gone = {key: count if key in seen else count + 1 for key, count in self.gone.items()}
+        self.gone = {key: count for key, count in self.gone.items() if count < PATIENCE}
+        return verdicts
+
+    def state(self) -> dict[str, Any]:
+        """What ``restore`` takes back, as plain values."""
+        return {"logs": self.logs, "sick": self.sick, "gone": self.gone}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on as the monitor whose ``state`` it was."""
+        self.logs, self.sick, self.gone = list(state["logs"]), dict(state["sick"]), dict(state["gone"])
+
+    def _records(self, now: Values) -> dict[str, float]:
+        """First, best and lowest values since the beginning, as far as conditions ask for them."""
+        before = self.logs[-1] if self.logs else {}
+        records = {name: value for name, value in before.items() if name.startswith("monitor/")}
+        for side in discriminators(now):
+            accuracy = mean([now[f"discriminator/accuracy_{kind}{side}"] for kind in ("real", "fake")])
+            records[f"{BEST}{side}"] = max(accuracy, before.get(f"{BEST}{side}", 0.0))
+        for name, value in now.items():
+            if name.startswith("loss/generator/") and not name.startswith("loss/generator/gan") and value > 0:
+                records[f"{FIRST}{name}"] = before.get(f"{FIRST}{name}", value)
+                records[f"{LOWEST}{name}"] = min(value, before.get(f"{LOWEST}{name}", math.inf))
+        return records
+
+
+def loss_ratio(values: Values) -> dict[str, float]:
+    """What G pays for D's verdicts as a share of what D pays, where D gives verdicts: it soars when D wins."""
+    gan = [value for name, value in values.items() if name.startswith("loss/generator/gan")]
+    paid = [value for name, value in values.items() if name.startswith("loss/discriminator/")]
+    if not (gan and paid and discriminators(values)):
+        return {}
+    return {"signs/loss_ratio": sum(gan) / max(sum(paid), 1e-8)}
+
+
+def discriminators(values: Values) -> list[str]:
+    """SIDE of each discriminator that gives verdicts, all of whose values are there: what isn't finite is left out."""
+    start, others = "discriminator/accuracy_real", ("accuracy_fake", "relative_loss")
+    sides = [name.removeprefix(start) for name in values if name.startswith(start)]
+    return [side for side in sides if all(f"discriminator/{other}{side}" in values for other in others)]
+
+
+def pictures(values: Values, sign: str) -> list[tuple[str, float]]:
+    """(name, value) of each picture's sign."""
+    start = f"signs/{sign}_"
+    found = [(name.removeprefix(start), value) for name, value in values.items() if name.startswith(start)]
+    return [(name, value) for name, value in found if not name.startswith("real_")]
+
+
+def course(logs: Logs, name: str) -> list[float]:
+    """A value's course over the logs that have it, oldest first."""
+    return [log[name] for log in logs if name in log]
+
+
+def of(side: str) -> str:
+    """ " of a" for the side "_a", nothing for the only one."""
+    return side.replace("_", " of ", 1)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean; of nothing, 0."""
+    return sum(values) / max(len(values), 1)

@@ -1,0 +1,115 @@
+"""Signs: what a step's pictures tell of how a training goes. They are measured at log steps alone, on the device.
+
+For every picture NAME that a discriminator judges (``Model.fakes``):
+
+    signs/diversity_NAME        how different the latest fakes are from each other, as a share of how different the real
+                                pictures are: near 0 when the generator draws one picture whatever it is given
+    signs/saturation_NAME       share of values at the flat ends of tanh, in [0, 1]
+    signs/saturation_real_NAME  the same of the real pictures, whose white paper is there as well
+    signs/correlation_NAME      with the target, in [-1, 1], of models that have one: below 0 colours are inverted
+    signs/two_seeds_NAME        mean distance of two answers to one input, of models that are random
+
+Nothing here changes the training: neither the random numbers of the step nor batch norm's running statistics.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor
+from torch.func import functional_call
+
+from img2img.data.transforms import keyed_seed
+from img2img.models.base import Batch, Images, Model
+
+KEPT = 16  # pictures of each kind that are compared: 120 pairs; batches are often of one picture
+FEWEST = 4  # of them, for a diversity to be told
+SIDE = 16  # of a thumbnail, in pixels: enough for what is where in which colour
+SATURATED = 0.99  # beyond it the slope of tanh is below 0.02, and the generator hardly learns
+NO_DISTANCE = 1e-3  # an eighth of a gray level: keeps the ratio of two distances sound when both are none
+
+
+class Signs:
+    """Measures a model's pictures and holds thumbnails of the latest ones, which all processes share.
+
+    Args:
+        model: the model as it is trained.
+        seed: of the run.
+        every: steps between two regular logs. Only theirs are kept, so that a run in parts tells what a whole one does.
+        accelerator: gathers the thumbnails of all processes.
+    """
+
+    def __init__(self, model: Model, seed: int, every: int, accelerator: Accelerator) -> None:
+        self.model, self.seed, self.every, self.accelerator = model, seed, every, accelerator
+        self.kept: dict[str, Tensor] = {}  # by fake: (n, 2 C, SIDE, SIDE), a fake's channels before a real picture's
+
+    @torch.no_grad()
+    def measure(self, batch: Batch, images: Images, step: int) -> dict[str, Tensor]:
+        """The signs of a step's newest micro-batch, scalars on the device; ``images`` are (B, C, H, W) in [-1, 1]."""
+        found: dict[str, Tensor] = {}
+        again = self._again(batch, step) if self.model.random else {}
+        for name, key in self.model.fakes.items():
+            fake, real = images[name].float(), batch[key].float()
+            thumbnails = self._remember(name, torch.cat([thumbnail(fake), thumbnail(real)], dim=1), step)
+            if len(thumbnails) >= FEWEST:
+                ours, theirs = (spread(half) for half in thumbnails.chunk(2, dim=1))  # (n, C, SIDE, SIDE) each
+                found[f"diversity_{name}"] = (ours + NO_DISTANCE) / (theirs + NO_DISTANCE)
+            found[f"saturation_{name}"] = saturation(fake)
+            found[f"saturation_real_{name}"] = saturation(real)
+            if self.model.paired:
+                found[f"correlation_{name}"] = correlation(fake, real)
+            if name in again:
+                found[f"two_seeds_{name}"] = (again[name].float() - fake).abs().mean()
+        return {f"signs/{name}": value for name, value in found.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """The thumbnails, on the CPU; the same in all processes."""
+        return {name: pictures.cpu() for name, pictures in self.kept.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Takes back what ``state`` returned."""
+        self.kept = dict(state)
+
+    def _remember(self, name: str, fresh: Tensor, step: int) -> Tensor:
+        """The latest thumbnails with the fresh ones (B, 2 C, SIDE, SIDE) of all processes, oldest first."""
+        fresh = self.accelerator.gather(fresh[:KEPT])
+        latest = torch.cat([self.kept[name].to(fresh), fresh] if name in self.kept else [fresh])[-KEPT:]
+        if (step + 1) % self.every == 0:
+            self.kept[name] = latest
+        return latest
+
+    def _again(self, batch: Batch, step: int) -> Images:
+        """The same batch's pictures under another seed."""
+        device = self.accelerator.device
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}  # running statistics move
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.compiler.set_stance("force_eager"):
+            torch.manual_seed(keyed_seed(self.seed, "again", step, self.accelerator.process_index))
+            return functional_call(self.model, buffers, (batch,))
+
+
+def thumbnail(pictures: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, SIDE, SIDE), each value the mean of what it stands for."""
+    height, width = pictures.shape[-2:]
+    cell = (max(1, height // SIDE), max(1, width // SIDE))
+    return F.interpolate(F.avg_pool2d(pictures, cell), (SIDE, SIDE), mode="bilinear")  # of at most twice that side
+
+
+def spread(pictures: Tensor) -> Tensor:
+    """The mean L1 distance, per value, between two different pictures of (n, C, h, w), n > 1: a scalar."""
+    count, flat = len(pictures), pictures.flatten(1)  # (n, C h w)
+    return torch.cdist(flat, flat, p=1).sum() / (count * (count - 1) * flat.shape[1])
+
+
+def saturation(pictures: Tensor) -> Tensor:
+    """The share of values of (B, C, H, W) beyond SATURATED: a scalar in [0, 1]."""
+    return (pictures.abs() > SATURATED).float().mean()
+
+
+def correlation(fake: Tensor, real: Tensor) -> Tensor:
+    """Pearson's correlation of two pictures over all of their values, (B, C, H, W) each: its mean, in [-1, 1].
+
+    It is 0 where one of them is of one colour.
+    """
+    fake, real = (picture.flatten(1) - picture.flatten(1).mean(1, keepdim=True) for picture in (fake, real))
+    return F.cosine_similarity(fake, real, dim=1).mean()

@@ -1,0 +1,108 @@
+"""Provoked runs: each illness, brought about at toy size, is told by the run itself, in every place."""
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from img2img.config import Config
+from img2img.errors import TrainingStopped
+from img2img.models.base import Batch, Images
+from img2img.models.pix2pix import Pix2Pix
+from img2img.training.game import Game
+from img2img.training.trainer import train
+
+Tiny = Callable[..., Config]
+
+
+def verdicts(run: Path) -> list[str]:
+    """Those of metrics.csv; TensorBoard has the same ones as text."""
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["verdict"]]
+    board = EventAccumulator(str(run / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    tag = "verdicts/text_summary"
+    events = board.Tensors(tag) if tag in board.Tags()["tensors"] else []
+    texts = [event.tensor_proto.string_val[0].decode() for event in events]
+    assert [int(row["step"]) for row in rows] == [event.step for event in events]
+    assert [row["verdict"].split(" | ") for row in rows] == [text.split("  \n") for text in texts]
+    return [line for row in rows for line in row["verdict"].split(" | ")]
+
+
+def illnesses(run: Path) -> set[str]:
+    return {line.partition(" (")[0] for line in verdicts(run)}
+
+
+def test_a_discriminator_that_learns_far_faster_overpowers(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says so above the bar, once."""
+    options = {"max_steps": 120, "log_every": 5}
+    config = tiny(optim={"lr": 1e-7, "lr_d": 2e-3}, model={"ndf": 16, "gan_loss": "vanilla"}, train=options)
+    run = train(config)
+    assert illnesses(run) == {"D overpowering"}
+    assert capsys.readouterr().out.count("verdict     D overpowering (D): accuracy 1.00 on real and 1.00 on fake") == 1
+
+
+def test_a_discriminator_that_does_not_learn_is_blind(tiny: Tiny) -> None:
+    assert illnesses(train(tiny(optim={"lr_d": 1e-9}, train={"max_steps": 20, "log_every": 1}))) == {"D blind"}
+
+
+def test_a_generator_that_ignores_its_input_has_collapsed(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deaf(self: Pix2Pix, batch: Batch) -> Images:
+        return {"output": self.generator(torch.zeros_like(batch["input"]))}
+
+    monkeypatch.setattr(Pix2Pix, "forward", deaf)
+    found = verdicts(train(tiny(train={"max_steps": 20, "log_every": 1})))
+    assert [line for line in found if re.match(r"collapse \(G of output\): .*balance.minibatch_std", line)] == found
+    assert len(found) == 1
+
+
+def test_a_generator_at_the_ends_of_tanh_is_saturated(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gain of 1e4 before it; the pictures of the set are mostly white, and that is no saturation."""
+    real = Pix2Pix.forward
+
+    def shrill(self: Pix2Pix, batch: Batch) -> Images:
+        return {"output": torch.tanh(1e4 * real(self, batch)["output"])}
+
+    monkeypatch.setattr(Pix2Pix, "forward", shrill)
+    assert illnesses(train(tiny(train={"max_steps": 12, "log_every": 1}))) == {"saturation"}
+
+
+def test_a_negative_is_an_inversion(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def negative(self: Pix2Pix, batch: Batch) -> Images:
+        return {"output": 0.2 * self.generator(batch["input"]) - batch["target"]}
+
+    monkeypatch.setattr(Pix2Pix, "forward", negative)
+    assert illnesses(train(tiny(train={"max_steps": 12, "log_every": 1}))) == {"colour inversion"}
+
+
+@pytest.mark.parametrize("kind", ["lsgan", "vanilla"])
+def test_a_huge_rate_diverges(tiny: Tiny, kind: str) -> None:
+    config = tiny(
+        optim={"lr_d": 30.0}, model={"gan_loss": kind, "norm": "none"}, train={"max_steps": 12, "log_every": 1}
+    )
+    assert "divergence" in illnesses(train(config))
+
+
+def test_nan_is_told_with_its_keys_and_written(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Game.play
+
+    def poisoned(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict[str, Tensor]:
+        told = real(self, batches, step, rate_factor, **more)
+        return {**told, "loss/generator/l1": told["loss/generator/l1"] * float("nan" if step == 3 else 1)}
+
+    monkeypatch.setattr(Game, "play", poisoned)
+    with pytest.raises(TrainingStopped, match=r"try optim\.lr lower or optim\.clip_grad_norm 1, or bf16"):
+        train(tiny(train={"max_steps": 20, "log_every": 2}))
+    (line,) = verdicts(Path("runs/tiny"))
+    assert line.startswith(
+        "NaN: loss/generator/l1 became NaN or infinite before step 4; try optim.lr lower or optim.clip"
+    )
+
+
+def test_a_healthy_run_is_told_nothing(tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny) -> None:
+    for make in (tiny, tiny_cyclegan, tiny_hd):
+        assert verdicts(train(make(train={"max_steps": 30, "log_every": 2}), overwrite=True)) == []
