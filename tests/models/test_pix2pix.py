@@ -44,7 +44,7 @@ def test_losses_are_the_papers() -> None:
     assert sum(terms.values()).item() == pytest.approx(
         -0.5 * (real.log().mean() + (1 - fake).log().mean()).item(), rel=1e-5
     )
-    assert set(statistics) == {"accuracy_real", "accuracy_fake"}
+    assert set(statistics) == {"accuracy_real", "accuracy_fake", "gap", "relative_loss"}
     terms, _ = model.generator_loss(data, images)
     assert terms["gan"].item() == pytest.approx(-fake.log().mean().item(), rel=1e-5)
     assert terms["l1"].item() == pytest.approx(100 * (images["output"] - data["target"]).abs().mean().item(), rel=1e-5)

@@ -67,7 +67,7 @@ def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
         "fake": 0.5 * sum((scale[-1] ** 2).mean() for scale in fake),
     }
     assert numbers(terms) == pytest.approx(numbers(expected), rel=1e-4)
-    assert set(statistics) == {"accuracy_real", "accuracy_fake"}
+    assert set(statistics) == {"accuracy_real", "accuracy_fake", "gap", "relative_loss"}
 
 
 def test_terms_without_weight_are_left_out() -> None:

@@ -192,7 +192,8 @@ def test_two_processes_with_a_penalty_equal_one(tiny: Tiny) -> None:
 
 def test_generators_seek_what_noise_changes(tiny: Tiny) -> None:
     """With nothing but diversity to pay for, two seeds draw further and further apart."""
-    config = tiny(model={"lambda_l1": 0.0}, balance={"diversity": 100.0}, optim={"lr": 1e-3})
+    deep = {"model": {"lambda_l1": 0.0, "num_downs": 6}, "data": {"load_size": 64, "crop_size": 64}}  # has dropout
+    config = tiny(**deep, balance={"diversity": 100.0}, optim={"lr": 1e-3})
     game = Game(config, Accelerator())
     told = [game.play(batches(config), step, 1.0)["loss/generator/diversity"].item() for step in range(30)]
     assert told[0] < 0

@@ -1,0 +1,87 @@
+"""Makes the runs and the figures of docs/balance.md: python docs/make_balance.py [ILLNESS ...] (or make balance).
+
+Each illness is provoked in one run and cured in another that differs by the named remedy alone; both are of the
+embedded digits, for a minute or so on two cores. The runs stay in runs/balance-*, the figures are docs/balance-*.jpg.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+COMMON = """--config configs/dcgan/toy.yaml --overwrite --model.num_classes 0 --model.ngf 16 --model.ndf 16
+    --train.ema_decay 0 --train.log_every 25 --train.sample_every 250""".split()
+
+
+@dataclass
+class Story:
+    """One illness: what both runs have, what provokes it, what cures it, and the curve that shows it."""
+
+    both: str
+    sick: str
+    cured: str
+    curve: str
+    steps: int = 1500
+
+
+STORIES = {
+    "overpowering": Story("--model.gan_loss minimax --optim.lr_d 2e-3", "", "--balance.instance_noise 0.5 --balance.noise_steps 5000", "loss/generator/gan"),
+    "blind": Story("", "--optim.lr_d 1e-7", "--optim.lr_d 2e-4", "discriminator/accuracy_fake"),
+    "collapse": Story("--model.norm none --optim.lr 2e-3", "", "--balance.minibatch_std true", "signs/diversity_output"),
+    "saturation": Story("", "--optim.lr 0.05", "--optim.lr 0.05 --optim.clip_grad_norm 0.01", "signs/saturation_output"),
+    "divergence": Story("--model.gan_loss lsgan", "--optim.lr_d 0.1", "--optim.lr_d 0.1 --balance.spectral_norm d", "discriminator/relative_loss"),
+}  # fmt: skip
+
+
+def command(illness: str, state: str) -> list[str]:
+    """The training's command line, after "python"."""
+    story = STORIES[illness]
+    own = f"{story.both} {story.sick if state == 'sick' else story.cured}".split()
+    name = ["--name", f"balance-{illness}-{state}", "--train.max_steps", str(story.steps)]
+    return ["tools/train.py", *COMMON, *name, *own]
+
+
+def main() -> None:
+    for illness in sys.argv[1:] or STORIES:
+        for state in ("sick", "cured"):
+            print("python", " ".join(command(illness, state)))
+            subprocess.run([sys.executable, *command(illness, state)], cwd=ROOT, check=True)
+        draw(illness)
+
+
+def draw(illness: str) -> None:
+    """Samples of both runs at the end, and the curve that tells them apart: docs/balance-ILLNESS.jpg."""
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), dpi=90, width_ratios=(1, 1, 1.3))
+    for axis, state in zip(axes[:2], ("sick", "cured"), strict=True):
+        run = ROOT / "runs" / f"balance-{illness}-{state}"
+        sheet = np.asarray(Image.open(sorted((run / "samples").iterdir())[-1]))
+        axis.imshow(sheet)
+        axis.set_title(f"{state}, step {STORIES[illness].steps}", fontsize=10)
+        axis.set_axis_off()
+        with (run / "metrics.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row[STORIES[illness].curve]]
+        steps = [int(row["step"]) for row in rows]
+        axes[2].plot(steps, [float(row[STORIES[illness].curve]) for row in rows], label=state)
+        for step in (int(row["step"]) for row in rows if row.get("verdict")):
+            axes[2].axvline(step, color="tab:blue" if state == "sick" else "tab:orange", linestyle=":", linewidth=1)
+    axes[2].set_title(STORIES[illness].curve, fontsize=10)
+    axes[2].set_xlabel("step (dotted: the monitor's verdict)", fontsize=9)
+    axes[2].legend(fontsize=9)
+    figure.tight_layout()
+    figure.savefig(ROOT / "docs" / f"balance-{illness}.jpg", pil_kwargs={"quality": 85})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
