@@ -166,7 +166,7 @@ class Pix2PixHD(Model):
         return found
 
     def condition(self, batch: Batch) -> Tensor:
-        """What both sides see of the input: one-hot labels and the instances' boundaries, or the RGB picture."""
+        """What both sides see of the input: one-hot labels and the instances' boundaries, bool, or the RGB picture."""
         if not self.label_nc:
             return batch["input"]
         labels = one_hot(batch["label"], self.label_nc)  # (B, label_nc, H, W)
@@ -176,18 +176,19 @@ class Pix2PixHD(Model):
 
     def draw(self, condition: Tensor, features: Tensor | None) -> Tensor:
         """The picture of a condition and, where the model has them, a style's features."""
-        return self.generator(condition if features is None else torch.cat([condition, features], dim=1))
+        return self.generator(condition.float() if features is None else torch.cat([condition, features], dim=1))
 
     def forward(self, batch: Batch) -> Images:
         features = self.encoder(batch["target"], batch["instance"]) if self.config.instance_features else None
-        return {"output": self.draw(self.condition(batch), features)}
+        condition = self.condition(batch)  # once, for both sides
+        return {"condition": condition, "output": self.draw(condition, features)}
 
     def judge(self, condition: Tensor, picture: Tensor) -> list[list[Tensor]]:
-        """Every scale's features, the logits last."""
+        """Every scale's features, the logits last, of a condition (B, C, H, W), bool or float, and a picture."""
         return self.discriminator(torch.cat([condition, picture], dim=1))
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        condition = self.condition(batch)
+        condition = images["condition"]
         fake = self.judge(condition, images["output"])
         terms = {"gan": torch.stack([generator_gan_loss(scale[-1], self.config.gan_loss) for scale in fake]).sum()}
         if self.config.lambda_feat:
@@ -199,7 +200,7 @@ class Pix2PixHD(Model):
         return terms, {}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        kind, condition = self.config.gan_loss, self.condition(batch)
+        kind, condition = self.config.gan_loss, images["condition"]
         real, fake = self.judge(condition, batch["target"]), self.judge(condition, images["output"])
         terms = {  # halved, as in pix2pix
             "real": 0.5 * torch.stack([discriminator_gan_loss(scale[-1], True, kind) for scale in real]).sum(),
