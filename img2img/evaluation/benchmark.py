@@ -89,6 +89,12 @@ class BenchmarkOptions:
                 raise ValueError(f"{key} {getattr(self, key)}: must be at least 1")
 
 
+def describe(options: BenchmarkOptions) -> str:
+    """What is measured, in a line."""
+    stage = f", stage {options.stage}" if options.model == "pix2pixhd" else ""
+    return f"{options.model}{stage}, {options.width}x{options.height}, batch {options.batch_size}, ngf {options.ngf}"
+
+
 def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
     """Measures and returns the rows of a table: what, and how much."""
     if options.inference_only:
