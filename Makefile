@@ -53,6 +53,7 @@ style: $(VENV)/.installed-dev
 benchmark: $(VENV)/.installed
 	$(BIN)/python tools/benchmark.py
 	$(BIN)/python tools/benchmark.py --model cyclegan --size 128 --ngf 32
+	$(BIN)/python tools/benchmark.py --model pix2pixhd --size 256x128 --ngf 32
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""Measures training, loading, inference and memory on this machine: python tools/benchmark.py [--size 256] [--help]."""
+"""Measures training, loading, inference, memory on this machine: python tools/benchmark.py [--model NAME] [--help]."""
 
 import platform
 
@@ -6,14 +6,14 @@ import jsonargparse
 import torch
 
 from img2img.errors import one_line_errors
-from img2img.evaluation.benchmark import BenchmarkOptions, benchmark
+from img2img.evaluation.benchmark import BenchmarkOptions, benchmark, describe
 
 
 def main() -> None:
     options = jsonargparse.auto_cli(BenchmarkOptions)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     rows = benchmark(options)
-    print(f"{options.model} {options.size}x{options.size}, batch {options.batch_size}, ngf {options.ngf}, {device},")
+    print(f"{describe(options)}, {device},")
     print(f"precision {options.precision}, torch {torch.__version__}, Python {platform.python_version()}\n")
     print("| what | |\n| --- | --- |")
     for what, figure in rows:

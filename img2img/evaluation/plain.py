@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from img2img.image_pool import ImagePool
 from img2img.models.base import Model
+from img2img.networks.labels import boundary_map, one_hot
 
 Step = Callable[[], None]
 
@@ -68,9 +69,44 @@ def plain_cyclegan(model: Any, batch: dict[str, Tensor], autocast: Callable[[], 
     return step
 
 
+def plain_pix2pixhd(model: Any, batch: dict[str, Tensor], autocast: Callable[[], Any]) -> Step:
+    """G once and D three times a step, G first, as the authors' code does: D(y) serves both sides (1711.11585)."""
+    generator, discriminator = model.generator, model.discriminator
+    optimizer_g, optimizer_d = _adam(generator), _adam(discriminator)
+    y = batch["target"]
+
+    def judge(x: Tensor, picture: Tensor) -> list[list[Tensor]]:
+        return discriminator(torch.cat([x, picture], 1))
+
+    def gan(judged: list[list[Tensor]], real: bool) -> Tensor:
+        return torch.stack([_squared(scale[-1], real) for scale in judged]).sum()
+
+    def step() -> None:
+        x = torch.cat([one_hot(batch["label"], model.label_nc), boundary_map(batch["instance"])], 1).float()
+        discriminator.requires_grad_(True)
+        with autocast():
+            real = judge(x, y)
+            discriminator.requires_grad_(False)
+            fake = generator(x)
+            judged = judge(x, fake)
+            loss_g = gan(judged, True)
+            for seen, wanted in zip(judged, real, strict=True):
+                for a, b in zip(seen[:-1], wanted[:-1], strict=True):
+                    weight = 10 * 4 / len(seen[:-1]) / len(judged)
+                    loss_g = loss_g + weight * (a.float() - b.detach().float()).abs().mean()
+        _update(optimizer_g, loss_g)
+        discriminator.requires_grad_(True)
+        with autocast():
+            loss_d = 0.5 * (gan(real, True) + gan(judge(x, fake.detach()), False))
+        _update(optimizer_d, loss_d)
+
+    return step
+
+
 PLAIN: dict[str, Callable[[Model, dict[str, Tensor], Callable[[], Any]], Step]] = {
     "pix2pix": plain_pix2pix,
     "cyclegan": plain_cyclegan,
+    "pix2pixhd": plain_pix2pixhd,
 }
 
 

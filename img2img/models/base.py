@@ -88,7 +88,7 @@ class Model(nn.Module):
         return weights
 
     def forward(self, batch: Batch) -> Images:
-        """Makes every picture of this step once, so that both sides judge the same ones."""
+        """Makes every picture of this step once, so that both sides judge the same ones; and what else both see."""
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:

@@ -163,7 +163,7 @@ class Pix2PixHD(Model):
         return found
 
     def condition(self, batch: Batch) -> Tensor:
-        """What both sides see of the input: one-hot labels and the instances' boundaries, or the RGB picture."""
+        """What both sides see of the input: one-hot labels and the instances' boundaries, bool, or the RGB picture."""
         if not self.label_nc:
             return batch["input"]
         labels = one_hot(batch["label"], self.label_nc)  # (B, label_nc, H, W)
@@ -173,15 +173,16 @@ class Pix2PixHD(Model):
 
     def draw(self, condition: Tensor, features: Tensor | None) -> Tensor:
         """The picture of a condition and, where the model has them, a style's features."""
-        return self.generator(condition if features is None else torch.cat([condition, features], dim=1))
+        return self.generator(condition.float() if features is None else torch.cat([condition, features], dim=1))
 
     def forward(self, batch: Batch) -> Images:
         features = self.encoder(batch["target"], batch["instance"]) if self.config.instance_features else None
-        return {"output": self.draw(self.condition(batch), features)}
+        condition = self.condition(batch)  # once, for both sides
+        return {"condition": condition, "output": self.draw(condition, features)}
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         # looked at together, so that features which are compared are of one augmentation
-        real, fake = self.adversary.look(self.condition(batch), batch["target"], images["output"])
+        real, fake = self.adversary.look(images["condition"], batch["target"], images["output"])
         judged = self.discriminator(fake)
         terms = {"gan": self.adversary.generator_loss(judged)}
         if self.config.lambda_feat:
@@ -193,7 +194,7 @@ class Pix2PixHD(Model):
         return terms, {}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        condition = self.condition(batch)  # halved, as in pix2pix
+        condition = images["condition"]  # the loss is halved, as in pix2pix
         return self.adversary.discriminator_loss(self.discriminator, batch["target"], images["output"], condition)
 
     def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:

@@ -1,7 +1,8 @@
 """Maps of ids as networks see them, computed on the device: classes as one-hot channels, instances as boundaries.
 
 Wang et al., arXiv 1711.11585, Sec. 3.3: "the instance boundary map": a pixel is 1 if its id differs from any of its
-four neighbours', else 0. Official code: NVIDIA/pix2pixHD, ``encode_input`` and ``get_edges``.
+four neighbours', else 0. Official code: NVIDIA/pix2pixHD, ``encode_input`` and ``get_edges``. They stay booleans, a
+quarter of the memory (at 2048x1024 Cityscapes' 36 channels take 72 MiB); ``torch.cat`` with a picture makes floats.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from torch import Tensor
 
 
 def one_hot(label: Tensor, label_nc: int) -> Tensor:
-    """Class ids (B, 1, H, W) -> (B, label_nc, H, W) in {0, 1}; ids of no class are zero in every channel."""
+    """Class ids (B, 1, H, W) -> (B, label_nc, H, W) bool; ids of no class are False in every channel."""
     classes = torch.arange(label_nc, dtype=label.dtype, device=label.device).view(1, -1, 1, 1)  # (1, label_nc, 1, 1)
-    return (label == classes).float()
+    return label == classes
 
 
 def colour_labels(label: Tensor) -> Tensor:
@@ -28,7 +29,7 @@ def colour_labels(label: Tensor) -> Tensor:
 
 
 def boundary_map(instances: Tensor) -> Tensor:
-    """Instance ids (B, 1, H, W) -> (B, 1, H, W): 1 on both sides of each boundary between two instances, else 0."""
+    """Instance ids (B, 1, H, W) -> (B, 1, H, W) bool: True on both sides of each boundary between two instances."""
     across = instances[..., :, 1:] != instances[..., :, :-1]  # (B, 1, H, W - 1)
     down = instances[..., 1:, :] != instances[..., :-1, :]  # (B, 1, H - 1, W)
     return (
@@ -36,4 +37,4 @@ def boundary_map(instances: Tensor) -> Tensor:
         | F.pad(across, (0, 1, 0, 0))
         | F.pad(down, (0, 0, 1, 0))
         | F.pad(down, (0, 0, 0, 1))
-    ).float()
+    )

@@ -18,7 +18,7 @@ MODES = ("resize_and_crop", "scale_width", "scale_width_and_crop", "crop", "none
 def flat(label: np.ndarray, instances: np.ndarray, margin: int) -> np.ndarray:
     """Where a scene (h, w, 1) has no boundary within ``margin`` pixels; beyond its frame there may be one."""
     ids = torch.from_numpy(instances.astype(np.int64) * 10 + label)[None, None, :, :, 0]
-    wide = torch.nn.functional.max_pool2d(boundary_map(ids), 2 * margin + 1, 1, margin)
+    wide = torch.nn.functional.max_pool2d(boundary_map(ids).float(), 2 * margin + 1, 1, margin)
     inside = np.zeros(label.shape[:2], bool)
     inside[margin:-margin, margin:-margin] = True
     return inside & (wide[0, 0].numpy() == 0)

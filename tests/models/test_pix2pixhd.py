@@ -1,12 +1,17 @@
 """pix2pixHD against its paper, written out term by term."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
 
+from img2img.config import Config
 from img2img.models.pix2pixhd import Pix2PixHD
 from img2img.networks.labels import boundary_map, one_hot
 from img2img.networks.pix2pixhd import halve
+from img2img.training.game import Game
 
 
 def make(channels: dict[str, int] | None = None, **options: object) -> Pix2PixHD:
@@ -29,8 +34,8 @@ def numbers(terms: dict[str, torch.Tensor]) -> dict[str, float]:
 @pytest.mark.parametrize("features", [False, True])
 def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
     model, data = make(instance_features=features, n_scales=2), batch()
-    condition = torch.cat([one_hot(data["label"], 5), boundary_map(data["instance"])], 1)
-    assert torch.equal(model.condition(data), condition)
+    condition = torch.cat([one_hot(data["label"], 5), boundary_map(data["instance"])], 1).float()
+    assert torch.equal(model.condition(data).float(), condition)
     seen = torch.cat([condition, model.encoder(data["target"], data["instance"])], 1) if features else condition
     output = model.generator(seen)
     images = model(data)
@@ -60,7 +65,7 @@ def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
         reached = torch.autograd.grad(sum(terms.values()), list(model.encoder.parameters()), materialize_grads=True)
         assert sum(gradient.abs().sum() for gradient in reached) > 0
 
-    terms, statistics = model.discriminator_loss(data, {"output": output.detach()})
+    terms, statistics = model.discriminator_loss(data, {name: x.detach() for name, x in images.items()})
     fake, real = layers(output.detach()), layers(data["target"])
     expected = {
         "real": 0.5 * sum(((scale[-1] - 1) ** 2).mean() for scale in real),
@@ -68,6 +73,23 @@ def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
     }
     assert numbers(terms) == pytest.approx(numbers(expected), rel=1e-4)
     assert set(statistics) == {"accuracy_real", "accuracy_fake", "gap", "relative_loss"}
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_both_sides_share_one_condition(
+    micro_batches: int, tiny_hd: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game, made, seen = Game(tiny_hd(), Accelerator()), [], []
+    label = torch.randint(9, (1, 1, 16, 16), dtype=torch.int32)
+    given = [{"label": label, "instance": label, "target": torch.zeros(1, 3, 16, 16)}] * micro_batches
+    condition, judge = game.model.condition, game.model.judge
+    monkeypatch.setattr(game.model, "condition", lambda one: made.append(condition(one)) or made[-1])
+    monkeypatch.setattr(game.model, "judge", lambda *pair: seen.append(pair[0].data_ptr()) or judge(*pair))
+    game.play(given, 0, 1.0)
+    assert len(made) == micro_batches
+    assert made[0].dtype == torch.bool
+    order = [x.data_ptr() for x in made for _ in range(2)]  # fake and real of each, by G's losses and then by D's
+    assert seen == order * 2
 
 
 def test_terms_without_weight_are_left_out() -> None:

@@ -14,25 +14,25 @@ def random_ids(seed: int, *ids: int, shape: tuple[int, ...] = (2, 1, 7, 9)) -> T
 
 def slow_one_hot(label: Tensor, label_nc: int) -> Tensor:
     b, _, h, w = label.shape
-    out = torch.zeros(b, label_nc, h, w)
+    out = torch.zeros(b, label_nc, h, w, dtype=torch.bool)
     for i in range(b):
         for y in range(h):
             for x in range(w):
                 value = int(label[i, 0, y, x])
                 if value in range(label_nc):
-                    out[i, value, y, x] = 1
+                    out[i, value, y, x] = True
     return out
 
 
 def slow_boundary(instances: Tensor) -> Tensor:
-    out = torch.zeros(instances.shape)
+    out = torch.zeros(instances.shape, dtype=torch.bool)
     b, _, h, w = instances.shape
     for i in range(b):
         for y in range(h):
             for x in range(w):
                 for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
                     if 0 <= v < h and 0 <= u < w and instances[i, 0, v, u] != instances[i, 0, y, x]:
-                        out[i, 0, y, x] = 1
+                        out[i, 0, y, x] = True
     return out
 
 
@@ -40,7 +40,7 @@ def slow_boundary(instances: Tensor) -> Tensor:
 def test_one_hot_is_the_obvious_one(dtype: torch.dtype) -> None:
     label = random_ids(0, -1, 0, 1, 2, 3, 4, 255).to(dtype)
     out = one_hot(label, 5)
-    assert out.dtype == torch.float32
+    assert out.dtype == torch.bool
     assert torch.equal(out, slow_one_hot(label, 5))
     assert torch.equal(out.sum(1, keepdim=True) == 0, (label < 0) | (label > 4))
 
@@ -60,14 +60,14 @@ def test_colours_tell_the_classes_apart() -> None:
 def test_boundaries_are_the_obvious_ones(seed: int, shape: tuple[int, ...]) -> None:
     instances = random_ids(seed, 7, 7, 7, 26001, 26002, 33001, 2**24, 2**24 + 1, shape=shape)
     out = boundary_map(instances)
-    assert out.dtype == torch.float32
+    assert out.dtype == torch.bool
     assert torch.equal(out, slow_boundary(instances))
 
 
 def test_both_sides_of_a_boundary_are_marked_and_the_frame_is_none() -> None:
     instances = torch.zeros(1, 1, 4, 6, dtype=torch.int32)
     instances[..., 3:] = 40000
-    assert torch.equal(boundary_map(instances)[0, 0, 0], torch.tensor([0.0, 0, 1, 1, 0, 0]))
+    assert torch.equal(boundary_map(instances)[0, 0, 0], torch.tensor([0, 0, 1, 1, 0, 0]).bool())
     assert boundary_map(torch.full((1, 1, 4, 4), 9)).sum() == 0
 
 
