@@ -107,6 +107,11 @@ class Model(nn.Module):
         generator: Any = getattr(self, self.generators[0])
         return max(generator.smallest_input, -(-side // generator.stride) * generator.stride)
 
+    @property
+    def smallest_side(self) -> int:
+        """The smallest side, in pixels, of pictures that it can be trained on: that which suits every network."""
+        return max(getattr(self, name).smallest_input for name in (*self.generators, *self.discriminators))
+
     def check_size(self, size: int) -> None:
         """Raises ValueError, naming the key to change, if it can't train on size x size pictures."""
         raise NotImplementedError

@@ -26,7 +26,7 @@ from img2img.models.base import Batch, Images, Model, Terms
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.labels import boundary_map, colour_labels, one_hot
 from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, StyleEncoder
-from img2img.networks.vgg import PerceptualLoss
+from img2img.networks.vgg import SMALLEST_INPUT, PerceptualLoss
 
 
 class Pix2PixHD(Model):
@@ -222,11 +222,20 @@ class Pix2PixHD(Model):
         labels = {"labels": colour_labels(batch["label"])} if self.label_nc else {}
         return {**labels, **self.generate(batch)}
 
+    @property
+    def smallest_side(self) -> int:
+        return max(super().smallest_side, SMALLEST_INPUT if self.config.lambda_vgg else 0)
+
     def check_size(self, size: int) -> None:
         if self.padded(size) != size:
             raise ValueError(
                 f"data.crop_size {size}: must be a multiple of {self.generator.stride} (2^model.n_downs, doubled by "
                 f"each enhancer), {self.generator.smallest_input} or more"
+            )
+        if size < self.smallest_side:
+            raise ValueError(
+                f"data.crop_size {size}: the discriminators (model.n_scales) and VGG19 (model.lambda_vgg) need "
+                f"{self.smallest_side} pixels or more"
             )
 
 

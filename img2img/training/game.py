@@ -47,6 +47,7 @@ class Game:
         torch.manual_seed(keyed_seed(self.seed, "weights"))
         self.model = model_class(config.model.name)(config.model, config.data.channels)
         _check_sizes(self.model, config.data)
+        self.smallest_side = self.model.smallest_side
         self.model.load_pretrained()
         self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
         self.clip_d, self.width = config.optim.clip_d, config.data.width

@@ -106,6 +106,8 @@ class Trainer:
                 raise ValueError("--mixed_precision fp16 needs a GPU; on a CPU there is bf16")
             keep_memory()
         self.game = Game(config, self.accelerator)
+        for pictures in (self.train_set, self.val_set):
+            pictures.require_side(self.game.smallest_side)
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0

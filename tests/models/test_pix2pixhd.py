@@ -123,4 +123,8 @@ def test_what_can_not_be_is_named() -> None:
             make(**options)
     with pytest.raises(ValueError, match=r"data\.crop_size 18: must be a multiple of 4"):
         make().check_size(18)
+    for options in ({"n_scales": 4}, {"lambda_vgg": 1.0}):  # of which the coarsest would see a pixel
+        with pytest.raises(ValueError, match=r"data\.crop_size 8: the discriminators \(model\.n_scales\) and VGG19"):
+            make(**options).check_size(8)
+    make(n_scales=3).check_size(8)
     assert make(stage="local").padded(30) == 32
