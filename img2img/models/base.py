@@ -44,7 +44,8 @@ class Model(nn.Module):
     update_order: ClassVar[tuple[Side, Side]]
     """Which side steps first, as its paper has it."""
     frozen_first: tuple[str, ...] = ()
-    """Names of the modules, below its own, that stay as they are for the first ``train.freeze_global_epochs``."""
+    """Names of the modules, below its own, that stay as they are for the first ``train.freeze_global_epochs``. What
+    ``adopt`` adds to them, a checkpoint keeps."""
     pools: ClassVar[tuple[str, ...]] = ()
     """Attribute names of its image pools, which each process fills for itself."""
     two_way: ClassVar[bool] = False

@@ -144,8 +144,9 @@ class Pix2PixHD(Model):
             self.perceptual.load(self.config.vgg_weights)
 
     def adopt(self, name: str, weights: dict[str, Tensor], theirs: Config) -> dict[str, Tensor]:
-        """Enhancers are put on top of a generator that had fewer, whose own output layer they replace; discriminators
-        stay each at the resolution that it knows, so that with every enhancer the finest one is new.
+        """Enhancers are put on top of a generator that had fewer, whose own output layer they replace; what is below
+        them is frozen at first. Discriminators stay each at the resolution that it knows, so that with every enhancer
+        the finest one is new.
         """
         mine, added = self.config, enhancers(self.config) - enhancers(theirs)
         if added < 0:
@@ -155,6 +156,14 @@ class Pix2PixHD(Model):
                 f"its model.ngf is {theirs.ngf}, and {added} more enhancers on model.ngf {mine.ngf} need one of "
                 f"{mine.ngf * 2**added}: set model.ngf {max(1, theirs.ngf // 2**added)}"
             )
+        if theirs.instance_features != mine.instance_features:
+            its, change = ("true", "gone") if theirs.instance_features else ("false", "new")
+            raise ValueError(
+                f"its model.instance_features is {its}; with the encoder {change} here, the generator's input is not "
+                f"what its weights are for: set model.instance_features {its}, or begin with another run"
+            )
+        if added:
+            self.frozen_first = ("generator.coarse", *(f"generator.enhancers.{i}" for i in range(enhancers(theirs))))
         if name != "discriminator":
             heads = ("head.", "coarse.head.") if added else ()
             return {key: value for key, value in weights.items() if not key.startswith(heads)}

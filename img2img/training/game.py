@@ -60,8 +60,7 @@ class Game:
         self.networks: dict[str, nn.Module] = {
             name: getattr(self.model, name) for names in self.names.values() for name in names
         }
-        self.frozen_first = [p for name in self.model.frozen_first for p in self.model.get_submodule(name).parameters()]
-        if config.train.freeze_global_epochs and not self.frozen_first:
+        if config.train.freeze_global_epochs and not self.model.frozen_first:
             raise ValueError(
                 f"train.freeze_global_epochs {config.train.freeze_global_epochs}: there is nothing to freeze in this "
                 "model or stage; set it to 0"
@@ -138,6 +137,9 @@ class Game:
         for side, rate in self.rates.items():
             for group in self.optimizers[side].param_groups:
                 group["lr"] = rate * rate_factor
+        still = self._frozen_modules()
+        for module in still:  # or batch norm's running statistics would move; inference() puts all of them back
+            module.train(not frozen)
         accumulate = len(batches) > 1
         made: list[Images | None] = [None] * len(batches)
         told: dict[str, Tensor] = {}
@@ -170,8 +172,9 @@ class Game:
             if norms:
                 told |= self._gradient_norms(side)
             if frozen:  # not by requires_grad: processes would wait for the gradients' exchange
-                for parameter in self.frozen_first:
-                    parameter.grad = None
+                for module in still:
+                    for parameter in module.parameters():
+                        parameter.grad = None
             self.optimizers[side].step()
             self.optimizers[side].zero_grad()
             if side == "discriminator" and self.clip_d:
@@ -179,6 +182,11 @@ class Game:
         for name, average in self.averages.items():
             average.update(self.networks[name])
         return told
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        """What the model names as ``frozen_first``, of the bare networks."""
+        places = [place.partition(".") for place in self.model.frozen_first]
+        return [self.networks[name].get_submodule(below) for name, _, below in places]
 
     @torch.no_grad()
     def _clip_weights(self) -> None:
@@ -236,6 +244,7 @@ class Game:
         return {
             "pools": self._gather({name: pool.state() for name, pool in self.pools.items()}) if self.pools else [],
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
+            "frozen_first": list(self.model.frozen_first),
             "updates": {name: average.updates for name, average in self.averages.items()},
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
         }
@@ -246,6 +255,8 @@ class Game:
         Raises:
             ValueError: the weights are of other networks.
         """
+        # The run that this one began with told it; a checkpoint of before it was saved has the model's own
+        self.model.frozen_first = tuple(state.get("frozen_first", self.model.frozen_first))
         for name, network in self.networks.items():
             _load(network, path, name)
         for name, average in self.averages.items():

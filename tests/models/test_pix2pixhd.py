@@ -109,6 +109,11 @@ def test_a_local_stage_adopts_a_global_one() -> None:
     assert torch.equal(adopted["scales.1.stages.0.0.weight"], before["scales.0.stages.0.0.weight"])
     assert torch.equal(adopted["scales.2.stages.0.0.weight"], before["scales.1.stages.0.0.weight"])
     assert mine.frozen_first == ("generator.coarse",)
+    finer = make(stage="local", n_enhancers=2, ngf=2)
+    finer.adopt("generator", mine.generator.state_dict(), mine.config)  # all that is below its new enhancer
+    assert finer.frozen_first == ("generator.coarse", "generator.enhancers.0")
+    with pytest.raises(ValueError, match=r"instance_features is false; with the encoder new here"):
+        make(stage="local", instance_features=True).adopt("discriminator", {}, theirs.config)
     with pytest.raises(ValueError, match=r"need one of 8: set model\.ngf 8"):
         mine.adopt("generator", weights, make(ngf=16).config)
     with pytest.raises(ValueError, match=r"of model\.stage local, which is no beginning of the stage global"):
