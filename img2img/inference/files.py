@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -60,6 +61,9 @@ def translate_files(
             ``cycle`` of a run that learnt one direction only, or a style or edit that the run or scene does not have.
     """
     translator = translator.styled(style, relabel)
+    if source is None and translator.training_size:  # the set has that size already
+        translator = copy.copy(translator)
+        translator.training_size = False
     back = translator.reversed() if cycle else None
     if samples < 0:
         raise ValueError(f"--samples {samples}: must not be negative")
