@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -97,11 +99,15 @@ class Translator:
         assert self.checkpoint is not None, "this translator was not loaded from a run"
         return self.checkpoint.parents[1]
 
-    @property
-    def results(self) -> Path:
-        """Where translated pictures go unless told: below the run, by step, and by direction where it has two."""
+    def results(self, style: str | None = None, relabel: str | None = None) -> Path:
+        """Where translated pictures go unless told: below the run, by step, by direction where it has two, and by the
+        style and the edits of scenes.
+        """
         folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
-        return folder / self.direction if self.model.two_way else folder
+        folder = folder / self.direction if self.model.two_way else folder
+        parts = [] if style is None else [file_name(style)]
+        parts += [] if relabel is None else [f"relabel-{file_name(relabel)}"]
+        return folder / "_".join(parts)
 
     def reversed(self) -> Translator:
         """The same run's translator of the other direction. Raises ValueError if it learnt one only."""
@@ -236,6 +242,14 @@ def load_translator(
     translator = kind(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
     translator.checkpoint = path
     return translator
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file that no other text has: "cluster:1=2;random" -> "cluster-1=2+random"."""
+    plain = re.sub(r"[^\w.,=+-]", "-", text.replace(";", "+"), flags=re.ASCII)[:80]
+    if re.fullmatch(r"[\w.,=:;]{,80}", text, re.ASCII):  # told apart by the replacements alone
+        return plain
+    return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:
