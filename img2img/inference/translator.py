@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from img2img.checkpoint import find_checkpoint, load_network
+from img2img.checkpoint import find_checkpoint, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.images import as_input, read_image, resize, to_array, to_channels
 from img2img.data.options import Direction, domains, opposite
@@ -229,9 +229,8 @@ def load_translator(
     with torch.device("meta"):  # no memory and no time for weights that are about to be replaced
         model = model_class(config.model.name)(config.model, config.data.channels)
     for name in model.generators:
-        averaged = (path / f"{name}_ema.safetensors").exists()
         try:
-            getattr(model, name).load_state_dict(load_network(path, f"{name}_ema" if averaged else name), assign=True)
+            getattr(model, name).load_state_dict(load_network(path, network_name(path, name)), assign=True)
         except RuntimeError as error:
             raise ValueError(
                 f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
