@@ -136,7 +136,8 @@ def _given(
         files, folder = [source], source.parent
     elif source.is_dir():
         inside = output.resolve()  # what an earlier call wrote below the inputs is none of them
-        files, folder = [path for path in list_images(source) if inside not in path.resolve().parents], source
+        found = translator.inputs(list_images(source))
+        files, folder = [path for path in found if inside not in path.resolve().parents], source
     else:
         raise ValueError(f"--input {source}: no such file or folder")
     if folder.resolve() == output.resolve():

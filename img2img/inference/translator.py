@@ -186,6 +186,10 @@ class Translator:
         self._refuse("--instances", instances)
         return {"input": read_image(path, self.channels[0])}
 
+    def inputs(self, files: list[Path]) -> list[Path]:
+        """Those of a folder's files that are to be translated."""
+        return files
+
     def styled(self, style: str | None = None, relabel: str | None = None) -> Translator:
         """This translator with a style, and with edits of what it is given. ValueError: pictures have neither."""
         self._refuse("--style", style)
