@@ -126,18 +126,18 @@ class SceneTranslator(Translator):
         return [p for p in files if p.stem.endswith(LABELS) or (p.parent, scene_name(p.stem)) not in scenes]
 
     def _look(self, given: Mapping[str, np.ndarray], photo: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
-        """What tells the model how a scene looks: the style's features, or the photo that it takes them from."""
+        """What tells the model how a scene looks: the features of the style, or of the photo."""
         label, instance = (given[key][:, :, 0] for key in ("label", "instance"))
         if photo is not None:
             photo = resize(to_channels(photo, self.channels[1]), *label.shape)
+        encoded = None if photo is None else encode(self, photo, given["instance"])
         if self.style is not None:
-            encoded = None if photo is None else encode(self, photo, given["instance"])
             return {"features": self.style(label, instance, seed, encoded)}
-        if photo is None:
+        if encoded is None:
             raise ValueError(
                 f"run {self.config.name} draws in a style: choose one (--style random, or encode:PHOTO for a photo's)"
             )
-        return {"target": photo}
+        return {"features": encoded}
 
     def _edited(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not self.moves:

@@ -50,9 +50,12 @@ def encodes(translator: Translator) -> bool:
 def encode(translator: Translator, photo: np.ndarray, instance: np.ndarray) -> np.ndarray:
     """The features (H, W, n_features) of a photo (H, W, C) with its instance ids (H, W, 1): one vector an instance."""
     batch, inside = translator.batch({"target": photo, "instance": instance})
+    ids = batch["instance"].long()
+    padded = torch.full_like(ids, int(ids.min()) - 1)  # the padding is an instance of its own: no mean counts it
+    padded[0][inside] = ids[0][inside]
     encoder: Any = translator.model.encoder
     with torch.inference_mode():
-        features = encoder(batch["target"], batch["instance"])[0]
+        features = encoder(batch["target"], padded)[0]
     return features[inside].permute(1, 2, 0).float().cpu().numpy()
 
 
