@@ -61,8 +61,12 @@ class Translator:
         own = config.data.direction
         if direction not in (None, own) and not model.two_way:
             raise ValueError(
-                f"--direction {direction}: run {config.name} learnt {own} only, as {config.model.name} does; "
-                f"train another one with --data.direction {direction}"
+                f"--direction {direction}: run {config.name} learnt {own} only, "
+                + (
+                    "from label maps to pictures; leave it out"
+                    if config.data.label_nc
+                    else f"as {config.model.name} does; train another one with --data.direction {direction}"
+                )
             )
         self.direction: Direction = direction or own
         self.model, self.config, self.device = model, config, torch.device(device)

@@ -224,7 +224,9 @@ class Pix2PixHD(Model):
         return {"output": self.draw(self.condition(batch), features)}
 
     def samples(self, batch: Batch) -> Images:
-        """In the styles of the batch's own photos; scenes without a photo in the middle of all styles, which is 0."""
+        """In the styles of the batch's own photos. Scenes without a photo see features of 0, the middle of the range
+        that the encoder's tanh leaves it; whether any instance looks so is not known.
+        """
         if self.config.instance_features and "target" not in batch:
             b, _, h, w = batch["label"].shape
             batch = {**batch, "features": torch.zeros(b, self.config.n_features, h, w, device=batch["label"].device)}

@@ -163,6 +163,8 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "draws in a style: choose one": lambda: with_style(label, instances=instances),
         "give them by --instances": lambda: translate_files(plain, one, Path("o")),
         "empty: no picture in it": lambda: translate_files(plain, one, Path("o"), instances=none),
+        "from label maps to pictures; leave it out": lambda: load_translator(run, direction="BtoA"),
+        r"^nowhere\.png: can't be read \(No such file or directory\)$": lambda: plain.read(Path("nowhere.png"), ids),
         "has no encoder": lambda: plain.styled("encode:x.png"),
         "--style wild": lambda: with_style.styled("wild"),
         "goes with --input": lambda: translate_files(plain, None, Path("o"), instances=ids),

@@ -89,7 +89,7 @@ def test_pictures_as_inputs_need_no_maps() -> None:
     assert set(model.samples(data)) == {"output"}
 
 
-def test_scenes_without_a_photo_are_shown_in_the_middle_of_all_styles() -> None:
+def test_scenes_without_a_photo_see_features_of_zero() -> None:
     model, data = make(instance_features=True), batch()
     del data["target"]
     condition = torch.cat([model.condition(data), torch.zeros(2, 3, 32, 48)], 1)
