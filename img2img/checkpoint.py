@@ -136,6 +136,17 @@ def verify(path: Path) -> None:
         raise ValueError(f"{path}: incomplete or damaged ({error})") from error
 
 
+def checksum(path: Path, name: str) -> str:
+    """The sha256 of one network of a checkpoint that verified, as it was written."""
+    return json.loads((path / "manifest.json").read_text())["files"][f"{name}.safetensors"]
+
+
+def network_name(path: Path, name: str) -> str:
+    """The name under which a checkpoint has what inference takes for a network: its average, if there is one."""
+    averaged = f"{name}_ema"
+    return averaged if (path / f"{averaged}.safetensors").exists() else name
+
+
 def load_network(path: Path, name: str) -> dict[str, Tensor]:
     """The state dict of one network of a checkpoint, on the CPU. Raises ValueError if it has none of this name."""
     file = path / f"{name}.safetensors"

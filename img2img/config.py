@@ -102,7 +102,7 @@ class TrainConfig:
     init_from: str | None = None
     """Run, by name or folder, whose newest weights the networks begin with: for a local stage its global one."""
     freeze_global_epochs: float = 0.0
-    """Passes in which what a local stage took from the global one stays as it is (pix2pixHD)."""
+    """Passes in which what lies below the new enhancers of a local stage stays as it is (pix2pixHD)."""
     gradient_accumulation: int = 1
     """Batches whose gradients make one step: a large batch in the memory of a small one."""
     compile: bool = False

@@ -11,7 +11,7 @@ def parse() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("run", help="name of a run under runs/, or its folder")
     parser.add_argument("--input", type=Path, help="picture or folder of pictures; without it the run's validation set")
-    parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP[/DIRECTION])")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP[/DIRECTION|/STYLE])")
     parser.add_argument("--direction", choices=["AtoB", "BtoA"], help="of a run that learnt both (default: its own)")
     parser.add_argument("--cycle", action="store_true", help="grids show the translation back to the input, too")
     parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
@@ -46,7 +46,7 @@ def main() -> int:
     dropout = args.samples > 0 and args.style is None
     chosen = (args.norm_policy, dropout, args.training_size, args.direction)
     translator = load_translator(args.run, args.checkpoint, args.device, *chosen)
-    output = args.output or translator.results
+    output = args.output or translator.results(args.style, args.relabel)
     more = (args.samples, args.seed, args.cycle, args.instances, args.style, args.relabel)
     unreadable = translate_files(translator, args.input, output, *more)
     print(f"run         {translator.run}, {translator.direction}\npictures    {output}\ngrids       {output / 'grids'}")

@@ -58,6 +58,13 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
+def why_unreadable(error: Exception) -> str:
+    """What Pillow or the system says is wrong with a file, in a line without the file's name."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture"
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+
+
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation of an opened file, 1 for upright."""
     # Asked for nothing, getexif() would decode a whole PNG to look; a TIFF's own tags are at hand
@@ -75,8 +82,7 @@ def read_header(path: Path) -> Header:
             alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
             mode = image.mode
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error).splitlines()[0]
-        raise UnreadableImage(f"{path}: can't be read ({reason})") from error
+        raise UnreadableImage(f"{path}: can't be read ({why_unreadable(error)})") from error
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels")
     if mode == "F" or (mode == "I" and "16" not in raw):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 from tqdm import tqdm
 
 from img2img.data.folder import (
@@ -40,6 +40,7 @@ from img2img.data.images import (
     raw_mode,
     read_header,
     read_image,
+    why_unreadable,
 )
 from img2img.data.options import DataConfig
 from img2img.data.transforms import SizeCheck
@@ -257,5 +258,4 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     except UnreadableImage:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error).splitlines()[0]
-        raise UnreadableImage(f"{path}: can't be read ({reason})") from error
+        raise UnreadableImage(f"{path}: can't be read ({why_unreadable(error)})") from error

@@ -17,7 +17,7 @@ from img2img.data.label_files import LabelFiles
 from img2img.data.options import DataConfig, Direction, Domain, Part, domains
 from img2img.data.paired import PairSource, pair_source, read_or_next, set_folder
 from img2img.data.toy import toy_split
-from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed, size_check
+from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
 IDS = ("label", "instance")
 
@@ -47,6 +47,11 @@ class ToyScenes:
             raise ValueError(f"data.label_nc {config.label_nc}: the toy scenes have {classes} classes")
         self.height, self.width, self.instances = max(1, width // 2), width, config.instances
         check("the toy task's scene", self.height, self.width)
+        if self.height < self.scenes.SMALLEST:
+            raise ValueError(
+                f"the toy task's scenes would be {width}x{self.height}: raise data.load_size, and data.crop_size with "
+                f"resize_and_crop, to {2 * self.scenes.SMALLEST} or more"
+            )
         self.notes: list[str] = []
 
     def __len__(self) -> int:
@@ -107,7 +112,7 @@ class LabelledDataset(Dataset[dict]):
         self.keys = dict(
             zip(domains(config.direction), ("label" if config.label_nc else "input", "target"), strict=True)
         )
-        check = size_check(self.transform, BATCH if augment and config.batch_size > 1 else "")
+        self.check = check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
         splits, size = config.splits(part), config.resized(augment)
         self.source: SceneSource
         if not config.label_nc:
@@ -120,6 +125,10 @@ class LabelledDataset(Dataset[dict]):
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def require_side(self, least: int) -> None:
+        """Raises ValueError, naming the file, if a scene becomes less than ``least`` pixels wide or high."""
+        self.check.require_side(least)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key

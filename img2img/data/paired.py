@@ -15,7 +15,7 @@ from img2img.data.folder import FolderPairs
 from img2img.data.images import UnreadableImage
 from img2img.data.options import DataConfig, Domain, Part, domains
 from img2img.data.toy import draw_pair, toy_split
-from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed, size_check
+from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
 
 class PairSource(Protocol):
@@ -60,14 +60,18 @@ class PairedDataset(Dataset[dict]):
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         refuse_label_maps(config)
         self.transform = jitter(config, augment)
-        check = size_check(self.transform, BATCH if augment and config.batch_size > 1 else "")
-        self.source = pair_source(config, part, config.resized(augment), check)
+        self.check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
+        self.source = pair_source(config, part, config.resized(augment), self.check)
         self.domains = domains(config.direction)
         self.notes: list[str] = []  # there is nothing to tell of pairs that can be used
         self.seed = seed
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def require_side(self, least: int) -> None:
+        """Raises ValueError, naming the file, if a pair becomes less than ``least`` pixels wide or high."""
+        self.check.require_side(least)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key

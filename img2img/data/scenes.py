@@ -30,6 +30,7 @@ import numpy as np
 
 CLASSES: tuple[str, ...] = ("void", "road", "sidewalk", "building", "lamp", "tree", "sky", "person", "car")
 THINGS = ("building", "tree", "person", "car")  # these are counted; the others have no instances
+SMALLEST = 32  # side of a scene, in pixels
 LENGTHS = {"train": 400, "val": 24, "test": 24}  # scenes of the splits that the toolkit uses
 
 _VOID, _ROAD, _SIDEWALK, _LAMP, _SKY = (CLASSES.index(name) for name in ("void", "road", "sidewalk", "lamp", "sky"))
@@ -289,8 +290,8 @@ def draw_scene(
     Labels are places in `CLASSES`. Instances are numbered as in Cityscapes: 1000 * label + 0, 1, ... for `THINGS`, the
     label itself for all else. Height and width are 32 or more, best 1:2. Any name makes a split.
     """
-    if min(height, width) < 32:
-        raise ValueError(f"size is {width}x{height}: a scene takes 32x32 pixels or more")
+    if min(height, width) < SMALLEST:
+        raise ValueError(f"size is {width}x{height}: a scene takes {SMALLEST}x{SMALLEST} pixels or more")
     scene = _make(np.random.default_rng((zlib.crc32(split.encode()), index)))
     rows, columns = _FINE * height, _FINE * width
     canvas = np.empty((rows, columns), np.uint16)  # of parts' numbers

@@ -13,7 +13,7 @@ stream of a sample is keyed by (seed, epoch, index), so neither workers nor a re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import albumentations as A
@@ -22,7 +22,6 @@ import numpy as np
 
 from img2img.data.options import DataConfig, Preprocess
 
-SizeCheck = Callable[[Path | str, int, int], None]
 BATCH = "a batch takes one size: set data.batch_size 1, or a data.preprocess that crops"
 
 
@@ -128,23 +127,47 @@ def jitter(config: DataConfig, augment: bool) -> Jitter:
     )
 
 
-def size_check(transform: Jitter, one_size: str = "") -> SizeCheck:
-    """A function to call with each picture of a set (file, height, width) before any is decoded.
+class SizeCheck:
+    """Called with each picture of a set, ``check(file, height, width)``, before any is decoded.
 
-    It raises ValueError if one is too small for the crop; and, where there is a reason for ``one_size``, if what comes
-    of two pictures differs in size.
+    Args:
+        transform: what is done to the pictures.
+        one_size: why they must all become one size; without a reason they need not.
+
+    Raises:
+        ValueError: when called, a picture is too small for the crop, or becomes another size than the first where
+            ``one_size`` forbids it.
     """
-    first: list[tuple[Path | str, tuple[int, int]]] = []
 
-    def check(path: Path | str, height: int, width: int) -> None:
+    def __init__(self, transform: Jitter, one_size: str = "") -> None:
+        self.transform, self.one_size = transform, one_size
+        self.first: tuple[Path | str, tuple[int, int]] | None = None
+        self.smallest: tuple[Path | str, tuple[int, int]] | None = None  # by its shorter side
+
+    def __call__(self, path: Path | str, height: int, width: int) -> None:
         try:
-            size = transform.size(height, width)
+            size = self.transform.size(height, width)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        if not first:
-            first.append((path, size))
-        ((other, expected),) = first
-        if one_size and size != expected:
-            raise ValueError(f"{path} becomes {size[1]}x{size[0]} but {other} {expected[1]}x{expected[0]}: {one_size}")
+        self.first = self.first or (path, size)
+        other, expected = self.first
+        if self.one_size and size != expected:
+            raise ValueError(
+                f"{path} becomes {size[1]}x{size[0]} but {other} {expected[1]}x{expected[0]}: {self.one_size}"
+            )
+        if self.smallest is None or min(size) < min(self.smallest[1]):
+            self.smallest = path, size
 
-    return check
+    def require_side(self, least: int) -> None:
+        """Raises ValueError, naming the picture, if one of those seen becomes less than ``least`` pixels wide or high.
+
+        Crops are checked by ``Model.check_size``, whatever the pictures are.
+        """
+        if self.smallest and min(self.smallest[1]) < least:
+            path, (height, width) = self.smallest
+            scaled = self.transform.preprocess == "scale_width"
+            raise ValueError(
+                f"{path} becomes {width}x{height}, but the networks need {least} pixels or more each way: "
+                + ("raise data.load_size" if scaled else "let data.preprocess scale_width enlarge it")
+                + ", or leave it out"
+            )

@@ -19,7 +19,7 @@ from img2img.data.folder import FolderImages, find_sides, no_split, some
 from img2img.data.options import DataConfig, Domain, Part
 from img2img.data.paired import read_or_next, refuse_label_maps, set_folder
 from img2img.data.toy import draw_pair, draw_shoe, toy_split
-from img2img.data.transforms import jitter, keyed_seed, size_check
+from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
 POOLS = "image pools keep one size a side: use a data.preprocess that crops"
 
@@ -76,7 +76,8 @@ class UnpairedDataset(Dataset[dict]):
         refuse_label_maps(config)
         self.transform = jitter(config, augment)
         load_size = config.resized(augment)
-        checks = [size_check(self.transform, POOLS if augment else "") for _ in "ab"]  # the sides' sizes may differ
+        one_size = POOLS if augment else ""
+        self.checks = checks = [SizeCheck(self.transform, one_size) for _ in "ab"]  # the sides' sizes may differ
         self.sources: dict[Domain, ImageSource]
         if config.toy:
             splits = config.splits(part)
@@ -98,6 +99,11 @@ class UnpairedDataset(Dataset[dict]):
 
     def __len__(self) -> int:
         return max(len(source) for source in self.sources.values())
+
+    def require_side(self, least: int) -> None:
+        """Raises ValueError, naming the file, if a picture becomes less than ``least`` pixels wide or high."""
+        for check in self.checks:
+            check.require_side(least)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key

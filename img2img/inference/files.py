@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -60,6 +61,9 @@ def translate_files(
             ``cycle`` of a run that learnt one direction only, or a style or edit that the run or scene does not have.
     """
     translator = translator.styled(style, relabel)
+    if source is None and translator.training_size:  # the set has that size already
+        translator = copy.copy(translator)
+        translator.training_size = False
     back = translator.reversed() if cycle else None
     if samples < 0:
         raise ValueError(f"--samples {samples}: must not be negative")
@@ -132,7 +136,8 @@ def _given(
         files, folder = [source], source.parent
     elif source.is_dir():
         inside = output.resolve()  # what an earlier call wrote below the inputs is none of them
-        files, folder = [path for path in list_images(source) if inside not in path.resolve().parents], source
+        found = translator.inputs(list_images(source))
+        files, folder = [path for path in found if inside not in path.resolve().parents], source
     else:
         raise ValueError(f"--input {source}: no such file or folder")
     if folder.resolve() == output.resolve():

@@ -19,6 +19,8 @@ from img2img.inference.styles import Style, encode, encodes
 from img2img.inference.translator import Translator
 from img2img.networks.labels import colour_labels
 
+LABELS, INSTANCES = "_labelIds", "_instanceIds"  # how the names of Cityscapes' files end
+
 
 class SceneTranslator(Translator):
     """``translate(label, instances=..., photo=...) -> picture``: class ids (H, W) in, (H, W, C) uint8 out, of any size.
@@ -110,24 +112,32 @@ class SceneTranslator(Translator):
     def read(self, path: Path, instances: Path | None = None) -> dict[str, np.ndarray]:
         given = {"label": read_ids(path)[:, :, None]}
         if self.config.data.instances:
-            if instances is None:
+            beside = path.with_name(f"{path.stem.removesuffix(LABELS)}{INSTANCES}{path.suffix}")
+            if instances is not None:
+                beside = _companion(path, instances)
+            elif not path.stem.endswith(LABELS) or not beside.is_file():
                 raise ValueError(f"run {self.config.name} sees instance maps: give them by --instances FILE|DIR")
-            given["instance"] = read_ids(_companion(path, instances))[:, :, None]
+            given["instance"] = read_ids(beside)[:, :, None]
         return given
 
+    def inputs(self, files: list[Path]) -> list[Path]:
+        """Of Cityscapes' own folders the label maps alone, beside which a scene's instances and colours lie."""
+        scenes = {(path.parent, scene_name(path.stem)) for path in files if path.stem.endswith(LABELS)}
+        return [p for p in files if p.stem.endswith(LABELS) or (p.parent, scene_name(p.stem)) not in scenes]
+
     def _look(self, given: Mapping[str, np.ndarray], photo: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
-        """What tells the model how a scene looks: the style's features, or the photo that it takes them from."""
+        """What tells the model how a scene looks: the features of the style, or of the photo."""
         label, instance = (given[key][:, :, 0] for key in ("label", "instance"))
         if photo is not None:
             photo = resize(to_channels(photo, self.channels[1]), *label.shape)
+        encoded = None if photo is None else encode(self, photo, given["instance"])
         if self.style is not None:
-            encoded = None if photo is None else encode(self, photo, given["instance"])
             return {"features": self.style(label, instance, seed, encoded)}
-        if photo is None:
+        if encoded is None:
             raise ValueError(
                 f"run {self.config.name} draws in a style: choose one (--style random, or encode:PHOTO for a photo's)"
             )
-        return {"target": photo}
+        return {"features": encoded}
 
     def _edited(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not self.moves:
@@ -151,7 +161,7 @@ def _companion(path: Path, other: Path) -> Path:
     scene = scene_name(path.stem)
     found = [p for p in list_images(other) if scene_name(p.stem) == scene and not p.samefile(path)]
     if len(found) > 1:  # Cityscapes' own folders hold colours, labels and instances side by side
-        found = [p for p in found if p.stem.endswith("_instanceIds")]
+        found = [p for p in found if p.stem.endswith(INSTANCES)]
     if len(found) != 1:
         raise ValueError(f"--instances {other}: {len(found)} files for {path.name}; one is needed")
     return found[0]

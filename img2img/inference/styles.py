@@ -8,8 +8,10 @@ Where we differ on purpose:
 - clusters are numbered by size: 0 is the most common look of a class.
 
     runs/NAME/styles/step-000600.npz    class (N,), count (N,), centre (N, n_features): a row a cluster
+                                        encoder: the sha256 of the weights that found them
 
-They lie beside the checkpoint that they belong to, not in it: a checkpoint never changes.
+They lie beside the checkpoint that they belong to, not in it: a checkpoint never changes. But the run may be trained
+anew, or from an earlier step on, and the encoder of this step is then another one; the checksum tells.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from img2img.checkpoint import checksum, network_name
 from img2img.data import dataset_class
 from img2img.data.folder import some
 from img2img.data.images import UnreadableImage, read_image
@@ -47,9 +50,12 @@ def encodes(translator: Translator) -> bool:
 def encode(translator: Translator, photo: np.ndarray, instance: np.ndarray) -> np.ndarray:
     """The features (H, W, n_features) of a photo (H, W, C) with its instance ids (H, W, 1): one vector an instance."""
     batch, inside = translator.batch({"target": photo, "instance": instance})
+    ids = batch["instance"].long()
+    padded = torch.full_like(ids, int(ids.min()) - 1)  # the padding is an instance of its own: no mean counts it
+    padded[0][inside] = ids[0][inside]
     encoder: Any = translator.model.encoder
     with torch.inference_mode():
-        features = encoder(batch["target"], batch["instance"])[0]
+        features = encoder(batch["target"], padded)[0]
     return features[inside].permute(1, 2, 0).float().cpu().numpy()
 
 
@@ -147,7 +153,7 @@ def encode_training_set(
     notes = [f"{arrays['count'].sum()} of {len(classes)} instances in {len(rows)} classes, {len(found)} pictures"]
     if small:
         notes.append(f"none covers more than {min_share:.4g} of its picture, so all count: {', '.join(small)}")
-    return save_clusters(styles_file(translator), arrays), notes
+    return save_clusters(translator, arrays), notes
 
 
 def styles_file(translator: Translator) -> Path:
@@ -156,8 +162,20 @@ def styles_file(translator: Translator) -> Path:
     return translator.run / FOLDER / f"{translator.checkpoint.name}.npz"
 
 
-def save_clusters(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Writes plain arrays aside and renames the file. Raises ValueError if it can't be written."""
+def encoder_checksum(translator: Translator) -> str:
+    """The sha256 of the encoder's weights in the run's checkpoint."""
+    assert translator.checkpoint is not None, "this translator was not loaded from a run"
+    return checksum(translator.checkpoint, network_name(translator.checkpoint, "encoder"))
+
+
+def save_clusters(translator: Translator, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Writes plain arrays, and the checksum of the encoder that found them, aside and renames the file.
+
+    Raises:
+        ValueError: it can't be written.
+    """
+    path = styles_file(translator)
+    arrays = {**arrays, "encoder": np.array(encoder_checksum(translator))}
     aside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,20 +187,27 @@ def save_clusters(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
     return path
 
 
-def load_clusters(path: Path, run: Path) -> Clusters:
-    """What ``encode_training_set`` saved. Raises ValueError, with the remedy, if it is missing or damaged."""
-    remedy = f"run tools/encode_features.py {run}"
+def load_clusters(translator: Translator) -> Clusters:
+    """What ``encode_training_set`` saved.
+
+    Raises:
+        ValueError: the file is missing, damaged, or of an encoder that this checkpoint no longer has; with the remedy.
+    """
+    path, remedy = styles_file(translator), f"run tools/encode_features.py {translator.run}"
+    which = f"(--checkpoint {int(path.stem.removeprefix('step-'))}, if that is not the latest)"
     if not path.is_file():
-        step = int(path.stem.removeprefix("step-"))
-        raise ValueError(f"{path}: no such file; {remedy} first (--checkpoint {step}, if that is not the latest)")
+        raise ValueError(f"{path}: no such file; {remedy} first {which}")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             classes, centres = file["class"], file["centre"].astype(np.float32)
+            encoder = str(file["encoder"]) if "encoder" in file.files else "unknown"
         if classes.ndim != 1 or centres.ndim != 2 or not 0 < len(classes) == len(centres):
             raise ValueError(f"{classes.shape} classes of {centres.shape} centres")
-        return {number: centres[classes == number] for number in np.unique(classes).tolist()}
     except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: damaged ({str(error).splitlines()[0]}); {remedy} again") from error
+    if encoder != encoder_checksum(translator):
+        raise ValueError(f"{path}: of another encoder than {translator.checkpoint} has now; {remedy} again {which}")
+    return {number: centres[classes == number] for number in np.unique(classes).tolist()}
 
 
 class Style:
@@ -230,7 +255,7 @@ class Style:
         if photo:
             self.photo = read_image(Path(photo), translator.channels[1])
         if not photo or self.by_class or self.by_instance:
-            self.clusters = load_clusters(styles_file(translator), translator.run)
+            self.clusters = load_clusters(translator)
         for number, chosen in self.by_class.items():
             self._check_cluster(number, chosen)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -12,7 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from img2img.checkpoint import find_checkpoint, load_network
+from img2img.checkpoint import find_checkpoint, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.images import as_input, read_image, resize, to_array, to_channels
 from img2img.data.options import Direction, domains, opposite
@@ -59,8 +61,12 @@ class Translator:
         own = config.data.direction
         if direction not in (None, own) and not model.two_way:
             raise ValueError(
-                f"--direction {direction}: run {config.name} learnt {own} only, as {config.model.name} does; "
-                f"train another one with --data.direction {direction}"
+                f"--direction {direction}: run {config.name} learnt {own} only, "
+                + (
+                    "from label maps to pictures; leave it out"
+                    if config.data.label_nc
+                    else f"as {config.model.name} does; train another one with --data.direction {direction}"
+                )
             )
         self.direction: Direction = direction or own
         self.model, self.config, self.device = model, config, torch.device(device)
@@ -97,11 +103,15 @@ class Translator:
         assert self.checkpoint is not None, "this translator was not loaded from a run"
         return self.checkpoint.parents[1]
 
-    @property
-    def results(self) -> Path:
-        """Where translated pictures go unless told: below the run, by step, and by direction where it has two."""
+    def results(self, style: str | None = None, relabel: str | None = None) -> Path:
+        """Where translated pictures go unless told: below the run, by step, by direction where it has two, and by the
+        style and the edits of scenes.
+        """
         folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
-        return folder / self.direction if self.model.two_way else folder
+        folder = folder / self.direction if self.model.two_way else folder
+        parts = [] if style is None else [file_name(style)]
+        parts += [] if relabel is None else [f"relabel-{file_name(relabel)}"]
+        return folder / "_".join(parts)
 
     def reversed(self) -> Translator:
         """The same run's translator of the other direction. Raises ValueError if it learnt one only."""
@@ -180,6 +190,10 @@ class Translator:
         self._refuse("--instances", instances)
         return {"input": read_image(path, self.channels[0])}
 
+    def inputs(self, files: list[Path]) -> list[Path]:
+        """Those of a folder's files that are to be translated."""
+        return files
+
     def styled(self, style: str | None = None, relabel: str | None = None) -> Translator:
         """This translator with a style, and with edits of what it is given. ValueError: pictures have neither."""
         self._refuse("--style", style)
@@ -223,9 +237,8 @@ def load_translator(
     with torch.device("meta"):  # no memory and no time for weights that are about to be replaced
         model = build_model(config.model, config.data.channels, config.balance)
     for name in model.generators:
-        averaged = (path / f"{name}_ema.safetensors").exists()
         try:
-            getattr(model, name).load_state_dict(load_network(path, f"{name}_ema" if averaged else name), assign=True)
+            getattr(model, name).load_state_dict(load_network(path, network_name(path, name)), assign=True)
         except RuntimeError as error:
             raise ValueError(
                 f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
@@ -236,6 +249,14 @@ def load_translator(
     translator = kind(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
     translator.checkpoint = path
     return translator
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file that no other text has: "cluster:1=2;random" -> "cluster-1=2+random"."""
+    plain = re.sub(r"[^\w.,=+-]", "-", text.replace(";", "+"), flags=re.ASCII)[:80]
+    if re.fullmatch(r"[\w.,=:;]{,80}", text, re.ASCII):  # told apart by the replacements alone
+        return plain
+    return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:

@@ -46,7 +46,8 @@ class Model(nn.Module):
     update_order: ClassVar[tuple[Side, Side]]
     """Which side steps first, as its paper has it."""
     frozen_first: tuple[str, ...] = ()
-    """Names of the modules, below its own, that stay as they are for the first ``train.freeze_global_epochs``."""
+    """Names of the modules, below its own, that stay as they are for the first ``train.freeze_global_epochs``. What
+    ``adopt`` adds to them, a checkpoint keeps."""
     pools: ClassVar[tuple[str, ...]] = ()
     """Attribute names of its image pools, which each process fills for itself."""
     two_way: ClassVar[bool] = False
@@ -120,6 +121,11 @@ class Model(nn.Module):
         """
         generator: Any = getattr(self, self.generators[0])
         return max(generator.smallest_input, -(-side // generator.stride) * generator.stride)
+
+    @property
+    def smallest_side(self) -> int:
+        """The smallest side, in pixels, of pictures that it can be trained on: that which suits every network."""
+        return max(getattr(self, name).smallest_input for name in (*self.generators, *self.discriminators))
 
     def check_size(self, size: int) -> None:
         """Raises ValueError, naming the key to change, if it can't train on size x size pictures."""

@@ -21,7 +21,7 @@ from img2img.models.base import Batch, Images, Model, Terms
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.labels import boundary_map, colour_labels, one_hot
 from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, StyleEncoder
-from img2img.networks.vgg import PerceptualLoss
+from img2img.networks.vgg import SMALLEST_INPUT, PerceptualLoss
 
 
 class Pix2PixHD(Model):
@@ -141,8 +141,9 @@ class Pix2PixHD(Model):
             self.perceptual.load(self.config.vgg_weights)
 
     def adopt(self, name: str, weights: dict[str, Tensor], theirs: Config) -> dict[str, Tensor]:
-        """Enhancers are put on top of a generator that had fewer, whose own output layer they replace; discriminators
-        stay each at the resolution that it knows, so that with every enhancer the finest one is new.
+        """Enhancers are put on top of a generator that had fewer, whose own output layer they replace; what is below
+        them is frozen at first. Discriminators stay each at the resolution that it knows, so that with every enhancer
+        the finest one is new.
         """
         mine, added = self.config, enhancers(self.config) - enhancers(theirs)
         if added < 0:
@@ -152,6 +153,14 @@ class Pix2PixHD(Model):
                 f"its model.ngf is {theirs.ngf}, and {added} more enhancers on model.ngf {mine.ngf} need one of "
                 f"{mine.ngf * 2**added}: set model.ngf {max(1, theirs.ngf // 2**added)}"
             )
+        if theirs.instance_features != mine.instance_features:
+            its, change = ("true", "gone") if theirs.instance_features else ("false", "new")
+            raise ValueError(
+                f"its model.instance_features is {its}; with the encoder {change} here, the generator's input is not "
+                f"what its weights are for: set model.instance_features {its}, or begin with another run"
+            )
+        if added:
+            self.frozen_first = ("generator.coarse", *(f"generator.enhancers.{i}" for i in range(enhancers(theirs))))
         if name != "discriminator":
             heads = ("head.", "coarse.head.") if added else ()
             return {key: value for key, value in weights.items() if not key.startswith(heads)}
@@ -205,18 +214,29 @@ class Pix2PixHD(Model):
         return {"output": self.draw(self.condition(batch), features)}
 
     def samples(self, batch: Batch) -> Images:
-        """In the styles of the batch's own photos; scenes without a photo in the middle of all styles, which is 0."""
+        """In the styles of the batch's own photos. Scenes without a photo see features of 0, the middle of the range
+        that the encoder's tanh leaves it; whether any instance looks so is not known.
+        """
         if self.config.instance_features and "target" not in batch:
             b, _, h, w = batch["label"].shape
             batch = {**batch, "features": torch.zeros(b, self.config.n_features, h, w, device=batch["label"].device)}
         labels = {"labels": colour_labels(batch["label"])} if self.label_nc else {}
         return {**labels, **self.generate(batch)}
 
+    @property
+    def smallest_side(self) -> int:
+        return max(super().smallest_side, SMALLEST_INPUT if self.config.lambda_vgg else 0)
+
     def check_size(self, size: int) -> None:
         if self.padded(size) != size:
             raise ValueError(
                 f"data.crop_size {size}: must be a multiple of {self.generator.stride} (2^model.n_downs, doubled by "
                 f"each enhancer), {self.generator.smallest_input} or more"
+            )
+        if size < self.smallest_side:
+            raise ValueError(
+                f"data.crop_size {size}: the discriminators (model.n_scales) and VGG19 (model.lambda_vgg) need "
+                f"{self.smallest_side} pixels or more"
             )
 
 

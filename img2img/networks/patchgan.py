@@ -54,7 +54,7 @@ class PatchGAN(nn.Module):
             stages.append(downsample(widths[-2], widths[-1], norm, bias=bias, stride=1, padding=padding))
             stages.append(nn.Conv2d(widths[-1], 1, kernel_size=4, stride=1, padding=padding))
         self.stages = nn.ModuleList(stages)
-        self.n_layers = n_layers
+        self.n_layers, self.padding = n_layers, padding
         init_weights(self, init_gain)
 
     @property
@@ -69,8 +69,11 @@ class PatchGAN(nn.Module):
 
     @property
     def smallest_input(self) -> int:
-        """Side of the smallest picture, in pixels, that leaves a patch to judge."""
-        return 2 if self.n_layers == 0 else 3 * 2**self.n_layers
+        """Side of the smallest picture, in pixels, that leaves a patch to judge, and two pixels to normalise over.
+
+        A padding of 2 keeps 2 pixels at 2.
+        """
+        return 2 if self.n_layers == 0 or self.padding == 2 else 3 * 2**self.n_layers
 
     def forward(self, x: Tensor, return_features: bool = False) -> Tensor | list[Tensor]:
         """Logits (B, 1, h, w), or with ``return_features`` the output of every stage, the logits last.

@@ -140,6 +140,9 @@ class MultiScaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList(
             PatchGAN(in_channels, ndf, n_layers, norm, init_gain, padding=2) for _ in range(n_scales)
         )
+        # halving rounds up, so that a side is 2 at the coarsest scale from here on
+        coarsest: PatchGAN = self.scales[-1]  # type: ignore[assignment]
+        self.smallest_input = (coarsest.smallest_input - 1) * 2 ** (n_scales - 1) + 1
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         found = []
@@ -174,6 +177,7 @@ class StyleEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.network = ResNet(in_channels, n_features, nef, 0, n_downs, norm, False, upsample_mode, init_gain)
+        self.smallest_input = self.network.smallest_input
 
     def forward(self, x: Tensor, instances: Tensor) -> Tensor:
         return average_instances(self.network(x), instances)

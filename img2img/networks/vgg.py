@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, vgg19
 
 CUTS = (2, 7, 12, 21, 30)  # after relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+SMALLEST_INPUT = 16  # side in pixels, of which four poolings leave one
 WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 

@@ -55,6 +55,7 @@ class Game:
                 f"balance.diversity {config.balance.diversity}: these generators have no noise that could make two "
                 "outputs of one input differ; set model.dropout true where there is one, or balance.diversity 0"
             )
+        self.smallest_side = self.model.smallest_side
         self.model.load_pretrained()
         self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
         self.options, self.balance, self.width = config.optim, config.balance, config.data.width
@@ -69,8 +70,7 @@ class Game:
         self.networks: dict[str, nn.Module] = {
             name: getattr(self.model, name) for names in self.names.values() for name in names
         }
-        self.frozen_first = [p for name in self.model.frozen_first for p in self.model.get_submodule(name).parameters()]
-        if config.train.freeze_global_epochs and not self.frozen_first:
+        if config.train.freeze_global_epochs and not self.model.frozen_first:
             raise ValueError(
                 f"train.freeze_global_epochs {config.train.freeze_global_epochs}: there is nothing to freeze in this "
                 "model or stage; set it to 0"
@@ -144,10 +144,13 @@ class Game:
             for group in self.optimizers[side].param_groups:
                 group["lr"] = rate * rate_factor
         share = self.model.adversary.share = self.balance.noise_share(step)
-        for module in self.noises:
-            module.sigma.fill_(self.balance.feature_noise * share)
+        for noise in self.noises:
+            noise.sigma.fill_(self.balance.feature_noise * share)
         both = self.balance.plays_generator(step)
         sides: tuple[Side, ...] = self.model.update_order if both else ("discriminator",)
+        still = self._frozen_modules()
+        for module in still:  # or batch norm's running statistics would move; inference() puts all of them back
+            module.train(not frozen)
         made: list[Images | None] = [None] * len(batches)
         told: dict[str, Tensor] = {}
         for side in sides:
@@ -158,8 +161,9 @@ class Game:
                     assert made[-1] is not None
                     told |= self.signs.measure(batches[-1], made[-1], step)
             if frozen:  # not by requires_grad: processes would wait for the gradients' exchange
-                for parameter in self.frozen_first:
-                    parameter.grad = None
+                for module in still:
+                    for parameter in module.parameters():
+                        parameter.grad = None
             if side == "generator" or not self._skips(turn):
                 self._clip_gradients(side)
                 self.optimizers[side].step()
@@ -210,6 +214,11 @@ class Game:
                 share = value.detach() / len(batches)
                 turn[name] = turn[name] + share if name in turn else share
         return turn
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        """What the model names as ``frozen_first``, of the bare networks."""
+        places = [place.partition(".") for place in self.model.frozen_first]
+        return [self.networks[name].get_submodule(below) for name, _, below in places]
 
     @torch.no_grad()
     def _clip_weights(self) -> None:
@@ -303,6 +312,7 @@ class Game:
         return {
             "pools": self._gather({name: pool.state() for name, pool in self.pools.items()}) if self.pools else [],
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
+            "frozen_first": list(self.model.frozen_first),
             "updates": {name: average.updates for name, average in self.averages.items()},
             "signs": self.signs.state(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
@@ -314,6 +324,8 @@ class Game:
         Raises:
             ValueError: the weights are of other networks.
         """
+        # The run that this one began with told it; a checkpoint of before it was saved has the model's own
+        self.model.frozen_first = tuple(state.get("frozen_first", self.model.frozen_first))
         for name, network in self.networks.items():
             _load(network, path, name)
         for name, average in self.averages.items():

@@ -109,6 +109,8 @@ class Trainer:
             keep_memory()
         self.game = Game(config, self.accelerator)
         self.monitor = Monitor()
+        for pictures in (self.train_set, self.val_set):
+            pictures.require_side(self.game.smallest_side)
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0

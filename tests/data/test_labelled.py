@@ -232,6 +232,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw_scene(index: int, split: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return drawn_scene(index + 1000 * len(split), height, width)
 
+    module.SMALLEST = 10  # type: ignore[attr-defined]
     module.CLASSES, module.LENGTHS, module.draw_scene = tuple("abcde"), {"train": 9, "val": 3, "test": 2}, draw_scene  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "img2img.data.scenes", module)
 
@@ -254,5 +255,7 @@ def test_toy_scenes_are_drawn_twice_as_wide_as_high(toy: None) -> None:
 def test_toy_scenes_know_what_they_cannot_do(toy: None) -> None:
     assert "data.label_nc 4: the toy scenes have 5 classes" in error(None, toy=True, label_nc=4)
     assert "the toy task has train, val, test" in error(None, "val", toy=True, val_split="nope")
+    message = error(None, toy=True, load_size=18, crop_size=8)
+    assert "scenes would be 18x9: raise data.load_size, and data.crop_size with resize_and_crop, to 20" in message
     message = error(None, toy=True, crop_size=24)
     assert "the toy task's scene: 40x20 is too small for data.crop_size 24" in message

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from img2img.data.transforms import Jitter, size_check
+from img2img.data.transforms import Jitter, SizeCheck
 from img2img.networks.labels import boundary_map
 from tests.conftest import drawn_pair, drawn_scene, photo_of
 
@@ -130,7 +130,7 @@ def test_transforms_can_be_sent_to_another_process() -> None:
     ],
 )
 def test_a_picture_too_small_for_the_crop_is_named(preprocess: str, height: int, width: int, message: str) -> None:
-    check = size_check(Jitter(24, 16, False, preprocess))
+    check = SizeCheck(Jitter(24, 16, False, preprocess))
     check("y.png", 200, 200)
     with pytest.raises(ValueError, match=message):
         check("x.png", height, width)
@@ -139,11 +139,22 @@ def test_a_picture_too_small_for_the_crop_is_named(preprocess: str, height: int,
 def test_two_sizes_are_named_where_they_cannot_be() -> None:
     wide, cropped = (Jitter(24, 16, False, mode, stride=4) for mode in ("scale_width", "scale_width_and_crop"))
     for transform, reason in ((wide, ""), (cropped, "one size")):
-        check = size_check(transform, reason)
+        check = SizeCheck(transform, reason)
         check("x.png", 50, 50)
         check("y.png", 50, 40)
-    check = size_check(wide, "one size, please")
+    check = SizeCheck(wide, "one size, please")
     check("x.png", 100, 100)
     check("y.png", 51, 50)  # 24.5, of which nothing is left
     with pytest.raises(ValueError, match=r"^z\.png becomes 24x48 but x\.png 24x24: one size, please$"):
         check("z.png", 100, 50)
+
+
+@pytest.mark.parametrize(("preprocess", "remedy"), [("scale_width", "raise data.load_size"), ("none", "let data.pre")])
+def test_the_smallest_picture_is_named(preprocess: str, remedy: str) -> None:
+    check = SizeCheck(Jitter(48, 1, False, preprocess, stride=4))
+    check.require_side(100)  # of no picture
+    for name, height, width in (("wide.png", 16, 48), ("flat.png", 8, 48), ("high.png", 96, 48)):
+        check(name, height, width)
+    check.require_side(8)
+    with pytest.raises(ValueError, match=rf"^flat\.png becomes 48x8, but the networks need 9 pixels .* {remedy}"):
+        check.require_side(9)

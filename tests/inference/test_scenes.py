@@ -109,6 +109,35 @@ def test_files_and_folders(run: Path, styled: Path, tmp_path: Path) -> None:
     assert read_image(tmp_path / "styled" / "grids" / "00001-00001.png", 3).shape == (14 + 40, 2 * 44 + 4, 3)
 
 
+def test_cityscapes_own_folders_hold_more_than_labels(run: Path, tmp_path: Path) -> None:
+    for i, name in enumerate(("aachen/a_0", "bonn/b_0")):
+        label, instances, photo = draw_scene(i, "val", 32, 40 + i)
+        for folder in ("gtFine", "alone"):
+            write(tmp_path / folder / f"{name}_gtFine_labelIds.png", label)
+        for folder in ("gtFine", "inst"):
+            write(tmp_path / folder / f"{name}_gtFine_instanceIds.png", instances)
+        write(tmp_path / "gtFine" / f"{name}_gtFine_color.png", photo)
+        (tmp_path / "gtFine" / f"{name}_gtFine_polygons.json").write_text("{}")
+    write(tmp_path / "gtFine" / "bonn" / "own.png", label)
+    write(tmp_path / "inst" / "bonn" / "own.png", instances)
+    translate, out = load_translator(run), tmp_path / "out"
+    gt, names = tmp_path / "gtFine", ["aachen/a_0_gtFine_labelIds.png", "bonn/b_0_gtFine_labelIds.png"]
+    assert translate_files(translate, gt, out / "given", instances=tmp_path / "inst") == 0
+    assert sorted(p.relative_to(out / "given").as_posix() for p in (out / "given").glob("*/*_*.png")) == names
+    assert (out / "given" / "bonn" / "own.png").is_file()
+    (gt / "bonn" / "own.png").unlink()
+    assert translate_files(translate, gt, out / "beside") == 0
+    assert translate_files(translate, gt, out / "same", instances=gt) == 0
+    assert translate_files(translate, gt / names[0], out / "one") == 0
+    expected = [(out / "given" / name).read_bytes() for name in names]
+    for folder in ("beside", "same"):
+        assert sorted(p.relative_to(out / folder).as_posix() for p in (out / folder).glob("*/*_*.png")) == names
+        assert [(out / folder / name).read_bytes() for name in names] == expected
+    assert (out / "one" / Path(names[0]).name).read_bytes() == expected[0]
+    with pytest.raises(ValueError, match="sees instance maps: give them by --instances"):
+        translate_files(translate, tmp_path / "alone", out / "none")
+
+
 def test_the_validation_set_and_its_scores(styled: Path, tmp_path: Path) -> None:
     translate = load_translator(styled)
     translate_files(translate, None, tmp_path / "val")
@@ -134,6 +163,8 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "draws in a style: choose one": lambda: with_style(label, instances=instances),
         "give them by --instances": lambda: translate_files(plain, one, Path("o")),
         "empty: no picture in it": lambda: translate_files(plain, one, Path("o"), instances=none),
+        "from label maps to pictures; leave it out": lambda: load_translator(run, direction="BtoA"),
+        r"^nowhere\.png: can't be read \(No such file or directory\)$": lambda: plain.read(Path("nowhere.png"), ids),
         "has no encoder": lambda: plain.styled("encode:x.png"),
         "--style wild": lambda: with_style.styled("wild"),
         "goes with --input": lambda: translate_files(plain, None, Path("o"), instances=ids),

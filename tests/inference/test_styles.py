@@ -4,6 +4,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def translator(one_run: Path) -> SceneTranslator:
     found = loaded("runs/tiny")
     pairs = np.array([(c, k) for c in range(4) for k in range(3)])  # class 4 has none
     centres = np.pad(pairs / 10, ((0, 0), (0, 1)))
-    save_clusters(styles_file(found), {"class": pairs[:, 0], "count": np.ones(len(pairs)), "centre": centres})
+    save_clusters(found, {"class": pairs[:, 0], "count": np.ones(len(pairs)), "centre": centres})
     return found
 
 
@@ -141,8 +142,8 @@ def test_large_instances_count_and_small_ones_where_there_are_no_others(translat
     share = sorted(max(v for k, v in slow if k == kind) for kind in {k for k, _ in slow})[0]  # of the smallest class
     path, notes = encode_training_set(translator, 3, share)
     with np.load(path, allow_pickle=False) as file:
-        assert set(file.files) == {"class", "count", "centre"}
-        found = {name: file[name] for name in file.files}
+        assert set(file.files) == {"class", "count", "centre", "encoder"}
+        found = {name: file[name] for name in ("class", "count", "centre")}
     assert {array.dtype.kind for array in found.values()} == {"i", "f"}
     large = Counter(k for k, v in slow if v > share)
     every = Counter(k for k, _ in slow)
@@ -320,7 +321,7 @@ def test_a_run_without_encoder_says_so(labelled_root: Path, tiny: Callable[..., 
 def test_clusters_that_are_missing_or_damaged(translator: SceneTranslator) -> None:
     path = styles_file(translator)
     write(Path("photo.png"), drawn_scene(3)[2])
-    good: Clusters = load_clusters(path, translator.run)
+    good: Clusters = load_clusters(translator)
     assert {number: len(centres) for number, centres in good.items()} == {0: 3, 1: 3, 2: 3, 3: 3}
     whole = path.read_bytes()
     for damaged in (b"", b"no archive", whole[: len(whole) // 2]):
@@ -337,7 +338,69 @@ def test_clusters_that_are_missing_or_damaged(translator: SceneTranslator) -> No
             translator.styled(style)
 
 
+def test_clusters_of_an_encoder_that_was_trained_anew_are_refused(translator: SceneTranslator) -> None:
+    styles = styles_file(translator)
+    kept = styles.read_bytes()
+    config = translator.config
+    assert translator.checkpoint is not None
+    shutil.rmtree(translator.run / "styles")
+    write_scenes(Path("scenes"))
+    config.data.root = "scenes"
+    train(replace(config, train=replace(config.train, seed=1)), overwrite=True)
+    styles.parent.mkdir()
+    styles.write_bytes(kept)
+    again = loaded("runs/tiny")
+    assert again.checkpoint == translator.checkpoint
+    for style in ("random", "cluster:1=1"):
+        with pytest.raises(
+            ValueError, match=r"of another encoder than .*step-000002 has now; run tools/encode_features"
+        ):
+            again.styled(style)
+    encode_training_set(again, 2)
+    again.styled("random")
+    with np.load(styles) as file:  # as before there was a checksum
+        arrays = {name: file[name] for name in ("class", "count", "centre")}
+    np.savez(styles, **arrays)
+    with pytest.raises(ValueError, match=r"of another encoder .* again \(--checkpoint 2, if that is not the latest\)"):
+        again.styled("random")
+
+
 def test_clusters_that_cannot_be_written(translator: SceneTranslator) -> None:
-    Path("file").write_text("")
-    with pytest.raises(ValueError, match=r"x\.npz: can't be written"):
-        save_clusters(Path("file/x.npz"), {"class": np.zeros(1)})
+    shutil.rmtree(translator.run / "styles")
+    (translator.run / "styles").write_text("")
+    with pytest.raises(ValueError, match=r"step-000002\.npz: can't be written"):
+        save_clusters(translator, {"class": np.zeros(1)})
+
+
+@pytest.mark.parametrize(("height", "width"), [(21, 38), (20, 37)])
+def test_the_padding_is_no_part_of_a_style(height: int, width: int, translator: SceneTranslator) -> None:
+    """Means over the pixels that were given, of what the network finds in the padded photo."""
+    _, instance, photo = (array[:height, :width] for array in drawn_scene(6, 24, 40))
+    instance = instance.astype(np.int32)
+    batch, inside = translator.batch({"target": photo, "instance": instance[:, :, None]})
+    with torch.no_grad():
+        found = translator.model.encoder.network(batch["target"])[0][inside].permute(1, 2, 0).numpy()
+    encoded = encode(translator, photo, instance[:, :, None])
+    assert encoded.shape == (height, width, 3)
+    for number in np.unique(instance):
+        expected = found[instance == number].mean(axis=0)
+        assert np.allclose(encoded[instance == number], expected, atol=1e-6)
+    label = instance % 5
+    write(Path("photo.png"), photo)
+    draw = partial(translator.styled("encode:photo.png"), label, instances=instance)
+    assert np.array_equal(draw(), translator(label, instances=instance, photo=photo))
+
+
+def test_each_style_has_a_folder(translator: SceneTranslator) -> None:
+    step = translator.run / "results" / "step-000002"
+    assert translator.results() == step
+    assert translator.results("random") == step / "random"
+    assert (
+        translator.results("cluster:1=2;random", "24:26,car:tree") == step / "cluster-1=2+random_relabel-24-26,car-tree"
+    )
+    assert translator.results(relabel="1:2") == step / "relabel-1-2"
+    texts = ["encode:a.png", "encode:a-png", "encode:b/a.png", "encode:b-a.png", "encode::a.png", "encode/../a.png"]
+    texts += ["cluster:" + ",".join(f"{i}=1" for i in range(n)) for n in (40, 41)]
+    folders = {translator.results(text) for text in texts}
+    assert len(folders) == len(texts)
+    assert all(folder.parent == step and len(folder.name) < 100 for folder in folders)

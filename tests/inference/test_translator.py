@@ -252,3 +252,22 @@ def test_training_size_keeps_the_shape_where_training_did(tiny: Tiny) -> None:
     picture = drawn_pair(0, 64, 130)[0]
     plain = load_translator(Path("runs/tiny"))
     assert np.array_equal(at_size(picture), resize(plain(resize(picture, 16, 32)), 64, 130))
+
+
+@pytest.mark.parametrize("kind", ["tiny", "tiny_cyclegan", "tiny_hd"])
+@pytest.mark.parametrize("preprocess", ["scale_width_and_crop", "crop", "scale_width"])
+def test_the_validation_set_has_the_size_of_training_already(
+    kind: str, preprocess: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("img2img.data.scenes.LENGTHS", {"train": 4, "val": 2, "test": 2})
+    sizes = {"tiny_hd": {"load_size": 68, "stride": 8}}.get(kind, {"load_size": 20, "stride": 16})
+    data = {"preprocess": preprocess, "crop_size": 16, "batch_size": 1, **sizes}
+    data |= {"load_size": 36} if kind == "tiny_cyclegan" else {}
+    run = train(request.getfixturevalue(kind)(model={"init_gain": 0.3}, data=data, train={"max_steps": 1}))
+    at_size = load_translator(run, training_size=True)
+    translate_files(load_translator(run), None, Path("plain"))
+    translate_files(at_size, None, Path("sized"))
+    assert at_size.training_size
+    files = sorted(path.relative_to("plain") for path in Path("plain").rglob("*.png"))
+    assert len(files) >= 3
+    assert all((Path("plain") / file).read_bytes() == (Path("sized") / file).read_bytes() for file in files)

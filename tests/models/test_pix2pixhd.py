@@ -111,7 +111,7 @@ def test_pictures_as_inputs_need_no_maps() -> None:
     assert set(model.samples(data)) == {"output"}
 
 
-def test_scenes_without_a_photo_are_shown_in_the_middle_of_all_styles() -> None:
+def test_scenes_without_a_photo_see_features_of_zero() -> None:
     model, data = make(instance_features=True), batch()
     del data["target"]
     condition = torch.cat([model.condition(data), torch.zeros(2, 3, 32, 48)], 1)
@@ -131,6 +131,11 @@ def test_a_local_stage_adopts_a_global_one() -> None:
     assert torch.equal(adopted["scales.1.stages.0.0.weight"], before["scales.0.stages.0.0.weight"])
     assert torch.equal(adopted["scales.2.stages.0.0.weight"], before["scales.1.stages.0.0.weight"])
     assert mine.frozen_first == ("generator.coarse",)
+    finer = make(stage="local", n_enhancers=2, ngf=2)
+    finer.adopt("generator", mine.generator.state_dict(), mine.config)  # all that is below its new enhancer
+    assert finer.frozen_first == ("generator.coarse", "generator.enhancers.0")
+    with pytest.raises(ValueError, match=r"instance_features is false; with the encoder new here"):
+        make(stage="local", instance_features=True).adopt("discriminator", {}, theirs.config)
     with pytest.raises(ValueError, match=r"need one of 8: set model\.ngf 8"):
         mine.adopt("generator", weights, make(ngf=16).config)
     with pytest.raises(ValueError, match=r"of model\.stage local, which is no beginning of the stage global"):
@@ -145,4 +150,8 @@ def test_what_can_not_be_is_named() -> None:
             make(**options)
     with pytest.raises(ValueError, match=r"data\.crop_size 18: must be a multiple of 4"):
         make().check_size(18)
+    for options in ({"n_scales": 4}, {"lambda_vgg": 1.0}):  # of which the coarsest would see a pixel
+        with pytest.raises(ValueError, match=r"data\.crop_size 8: the discriminators \(model\.n_scales\) and VGG19"):
+            make(**options).check_size(8)
+    make(n_scales=3).check_size(8)
     assert make(stage="local").padded(30) == 32

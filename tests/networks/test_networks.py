@@ -150,6 +150,16 @@ def test_patchgans_smallest_input_leaves_one_patch(n_layers: int) -> None:
             network(torch.rand(1, 6, side - 2**n_layers, side - 2**n_layers))
 
 
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_wider_padding_takes_two_pixels(n_layers: int) -> None:
+    network = PatchGAN(ndf=1, n_layers=n_layers, norm="instance", padding=2)
+    assert network.smallest_input == 2
+    assert min(network(torch.rand(1, 6, 2, 2)).shape[2:]) >= 1
+    if n_layers > 1:
+        with pytest.raises(ValueError, match="more than 1 value"):
+            network(torch.rand(1, 6, 1, 1))
+
+
 def test_instance_norm_has_the_right_gradient_for_channels_last() -> None:
     """nn.InstanceNorm2d has not, on the CPU at batch 1: its input gradient is off by a relative 1.4."""
     x = torch.randn(1, 8, 6, 5, requires_grad=True)

@@ -68,6 +68,15 @@ def test_discriminators_judge_a_pyramid() -> None:
     assert [layers[0].shape[-1] for layers in found] == [33, 17, 9]  # padded by 2
 
 
+@pytest.mark.parametrize("n_scales", [1, 2, 3, 4])
+def test_every_scale_takes_the_smallest_input_and_no_less(n_scales: int) -> None:
+    network = MultiScaleDiscriminator(4, 4, 2, n_scales)
+    side = network.smallest_input
+    assert len(network(torch.rand(1, 4, side, side))) == n_scales
+    with pytest.raises(ValueError, match="more than 1 value"):
+        network(torch.rand(1, 4, side - 1, side - 1))
+
+
 @pytest.mark.parametrize("c", [1, 3])
 def test_instances_are_averaged_one_by_one(c: int) -> None:
     random = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.models import vgg19
 
-from img2img.networks.vgg import PerceptualLoss
+from img2img.networks.vgg import SMALLEST_INPUT, PerceptualLoss
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,11 @@ def test_without_file_and_network_it_stops(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(ValueError, match=r"can't be downloaded .*--model\.vgg_weights .*--model\.lambda_vgg 0"):
         PerceptualLoss().load(None)
+
+
+def test_the_smallest_picture_leaves_a_pixel_of_the_deepest_features() -> None:
+    loss = PerceptualLoss()
+    picture = torch.zeros(1, 3, SMALLEST_INPUT, SMALLEST_INPUT)
+    assert loss(picture, picture + 1).isfinite()
+    with pytest.raises(RuntimeError, match="too small"):
+        loss(picture[..., 1:], picture[..., 1:])

@@ -138,6 +138,11 @@ def test_from_training_to_styles(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     five = [Path(f"five/label_{i}.png").read_bytes() for i in range(1, 6)]
     assert len(set(five)) > 1
     assert Path("again/label_1.png").read_bytes() == five[2]  # the seeds are 3 to 7
+    for style in ("random", "cluster:road=1"):  # of which neither writes over the other
+        assert call(monkeypatch, "infer", "toy", *one, "--style", style, "--relabel", "1:tree") == 0
+        place = f"runs/toy/results/step-000003/{style.replace(':', '-')}_relabel-1-tree"
+        assert place in capsys.readouterr().out
+        assert Path(place, "label.png").is_file()
     assert call(monkeypatch, "infer", *styled, "--relabel", "1:tree", "--output", "e") == 0
     assert Path("e/label_1.png").read_bytes() != five[0]
     capsys.readouterr()

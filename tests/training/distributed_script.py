@@ -15,6 +15,8 @@ def main() -> None:
     resume = "--resume" in sys.argv
     if resume:
         trainer.restore()
+    elif config.train.init_from:
+        trainer.game.begin_with(config.train.init_from)
     trainer.fit(resume=resume)
     flat = torch.cat([p.detach().flatten() for net in trainer.game.networks.values() for p in net.parameters()])
     both = trainer.accelerator.gather(flat[None])

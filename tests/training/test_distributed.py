@@ -15,6 +15,8 @@ from img2img.checkpoint import load_state, newest_checkpoint
 from img2img.config import Config
 from img2img.training.trainer import train
 
+COARSE = ("coarse.encoder.0.weight", "coarse.blocks.0.layers.0.weight")  # of a generator, taken from a global stage
+
 
 def launch(config: Config, processes: int, *options: str) -> str:
     """Trains under ``accelerate launch``; its ``--cpu --num_processes 2`` would silently be one process."""
@@ -57,6 +59,28 @@ def test_two_processes_equal_one_for_four_networks(tiny_cyclegan: Callable[..., 
         two = load_file(newest_checkpoint(Path("runs/two"))[0] / file.name)
         for key, value in load_file(file).items():
             assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
+
+
+def test_two_processes_equal_one_for_a_frozen_stage_with_an_encoder(tiny_hd: Callable[..., Config]) -> None:
+    """400 scenes in batches of two: 0.02 of an epoch are four steps, of eight."""
+    model = {"norm": "none", "instance_features": True}
+    train(tiny_hd("first", model=model))
+    model |= {"stage": "local", "ngf": 2}
+    options = {"max_steps": 8, "save_every": 4, "init_from": "first", "freeze_global_epochs": 0.02, "ema_decay": 0.9}
+    train(tiny_hd("one", model=model, train=options))
+    assert "processes: 2" in launch(tiny_hd("two", model=model, data={"batch_size": 1}, train=options), 2)
+    first = load_file(newest_checkpoint(Path("runs/first"))[0] / "generator.safetensors")
+    for step in ("step-000004", "step-000008"):
+        one, two = (Path("runs") / name / "checkpoints" / step for name in ("one", "two"))
+        for file in sorted(one.glob("*.safetensors")):
+            theirs = load_file(two / file.name)
+            for key, value in load_file(file).items():
+                assert (value - theirs[key]).abs().max() < 2e-5, f"{step} {file.name} {key}"
+        still = [torch.equal(load_file(two / "generator.safetensors")[key], first[key]) for key in COARSE]
+        assert still == [step == "step-000004"] * len(COARSE)
+    begun = load_file(newest_checkpoint(Path("runs/first"))[0] / "encoder.safetensors")
+    moved = load_file(two / "encoder.safetensors")
+    assert not any(torch.equal(moved[key], begun[key]) for key in begun if key.endswith("weight"))
 
 
 def test_each_process_keeps_and_finds_its_own_pools(tiny_cyclegan: Callable[..., Config]) -> None:

@@ -13,6 +13,7 @@ from img2img.training.trainer import train
 
 Tiny = Callable[..., Config]
 LOCAL = {"stage": "local", "ngf": 2, "n_scales": 3}
+BEGIN = {"init_from": "first"}
 
 
 def generator(run: Path, which: str = "latest") -> dict[str, torch.Tensor]:
@@ -83,8 +84,18 @@ def test_more_than_one_enhancer_trains(tiny_hd: Tiny) -> None:
 
 def test_a_run_of_other_networks_is_refused_before_anything_is_lost(tiny_hd: Tiny) -> None:
     train(tiny_hd("first", model={"instance_features": True}))
-    with pytest.raises(ValueError, match=r"generator\.coarse\.encoder\.0\.weight is not the same there and here"):
+    with pytest.raises(
+        ValueError, match=r"init_from first: its model\.instance_features is true; with the encoder gone"
+    ):
         train(local(tiny_hd))
+    with pytest.raises(ValueError, match=r"generator\.coarse\.encoder\.0\.weight is not the same there and here"):
+        train(tiny_hd("other", model={**LOCAL, "instance_features": True, "n_features": 2}, train=BEGIN))
+    train(tiny_hd("plain"))
+    with pytest.raises(
+        ValueError, match=r"init_from plain: its model\.instance_features is false; with the encoder new"
+    ):
+        train(tiny_hd("other", model={**LOCAL, "instance_features": True}, train={"init_from": "plain"}))
+    assert not Path("runs/other").exists()
     with pytest.raises(ValueError, match="is this run itself; --name"):
         train(tiny_hd("first", train={"init_from": "first"}), overwrite=True)
     assert newest_checkpoint(Path("runs/first"))[0].name == "step-000004"
@@ -107,3 +118,26 @@ def test_a_second_enhancer_goes_on_top_of_the_first(tiny_hd: Tiny, capsys: pytes
     printed = capsys.readouterr().out
     assert "new: enhancers.1, head.0" in printed
     assert "new: scales.0" in printed
+
+
+def test_what_is_below_a_second_enhancer_stays_still_also_after_a_resume(tiny_hd: Tiny) -> None:
+    """Weights and batch norm's running statistics alike: 400 scenes in batches of two, 0.02 of an epoch are four
+    steps, and the run is stopped after the first and the third.
+    """
+    norm = {"norm": "batch"}
+    train(tiny_hd("first", model=norm))
+    begun = generator(train(tiny_hd("local", model={**LOCAL, **norm}, train=BEGIN)))
+    model = {"stage": "local", "ngf": 1, "n_enhancers": 2, **norm}
+    options = {"init_from": "local", "freeze_global_epochs": 0.02, "save_every": 1, "keep_checkpoints": 0}
+    results = []
+    for name, stops in (("whole", [6]), ("parts", [1, 3, 6])):
+        for i, stop in enumerate(stops):
+            train(tiny_hd(name, model=model, train={**options, "max_steps": stop, "sample_every": 1}), resume=i > 0)
+        results.append(generator(Path("runs") / name))
+        taken = [key for key in begun if key.startswith(("coarse.", "enhancers.0."))]
+        assert any("running_mean" in key for key in taken)
+        at_four = generator(Path("runs") / name, "4")
+        assert all(torch.equal(at_four[key], begun[key]) for key in taken)
+        assert not all(torch.equal(results[-1][key], begun[key]) for key in taken if "running_mean" in key)
+        assert not torch.equal(at_four["enhancers.1.front.0.weight"], results[-1]["enhancers.1.front.0.weight"])
+    assert all(torch.equal(results[0][key], results[1][key]) for key in results[0])

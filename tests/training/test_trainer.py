@@ -24,7 +24,7 @@ from img2img.models.base import Side
 from img2img.training import trainer as trainer_module
 from img2img.training.game import Game
 from img2img.training.trainer import Trainer, train
-from tests.conftest import in_order
+from tests.conftest import drawn_scene, in_order, write
 
 Tiny = Callable[..., Config]
 
@@ -324,3 +324,37 @@ def test_strides_that_the_networks_do_not_take_are_refused(tiny: Tiny) -> None:
     with pytest.raises(ValueError, match=r"data\.stride 8: the generator takes sides of 16, 32, \.\.\."):
         train(tiny(data=data))
     train(tiny(data={**data, "stride": 16}))
+
+
+def test_pictures_too_small_for_the_networks_are_named_before_training(
+    tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny, labelled_root: Path
+) -> None:
+    scaled = {"preprocess": "scale_width", "stride": 4}
+    folder = {"toy": False, "root": str(labelled_root), "label_nc": 5, "preprocess": "none", "stride": 4}
+    for name, image in zip(("label", "inst", "img"), drawn_scene(0, 4, 40), strict=True):
+        write(labelled_root / f"val_{name}" / f"1{'.tif' if name == 'img' else '.png'}", image)
+    for config, message in [
+        (
+            tiny(model={"n_layers_d": 3}, data={"preprocess": "none", "stride": 16}),
+            r"train/0\.png becomes 16x16, .* 24 pix",
+        ),
+        (
+            tiny_cyclegan(model={"n_layers_d": 2}, data={**scaled, "load_size": 8}),
+            r"/a0\.png becomes 8x8, .* 12 pixels",
+        ),
+        (tiny_hd(data={"load_size": 60}), r"the toy task's scenes would be 60x30: raise data\.load_size, .* to 64 or"),
+        (
+            tiny_hd(model={"n_downs": 5}, data={"stride": 32}),
+            r"scene becomes 64x32, .* 64 pixels .* raise data\.load_size",
+        ),
+        (tiny_hd(model={"n_scales": 6}), "scene becomes 64x32, .* 33 pixels"),
+        (
+            tiny_hd(model={"n_downs": 2}, data=folder),
+            r"val_label/1\.png becomes 40x4, .* 8 pixels .* scale_width enlarge",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=message) as raised:
+            train(config)
+        assert "\n" not in str(raised.value)
+        assert not Path("runs").exists()
+    train(tiny_hd(model={"n_scales": 5}, train={"max_steps": 1}))
