@@ -29,7 +29,8 @@ from img2img.data.loader import KeyedBatches, keyed_loader
 from img2img.data.options import DataConfig
 from img2img.data.toy import draw_pair
 from img2img.evaluation.plain import PLAIN
-from img2img.inference.translator import Translator, choose_device
+from img2img.inference.loading import choose_device
+from img2img.inference.translator import Translator
 from img2img.models import model_class
 from img2img.models.base import Model
 from img2img.training.trainer import Trainer
