@@ -62,7 +62,7 @@ class InfoGAN(NoiseModel):
         gan_loss: GanLoss = "vanilla"
         """Adversarial loss; vanilla is the paper's; wasserstein needs optim.clip_d."""
         lambda_categorical: float = 1.0
-        """Weight of the categorical codes' information (Sec. 5 and Appendix C: 1)."""
+        """Weight of the categorical codes' information (Sec. 6: 1)."""
         lambda_continuous: float = 0.1
         """Weight of the continuous codes' information, smaller, so that it is on the scale of the others (Sec. 6)."""
         init_gain: float = 0.02

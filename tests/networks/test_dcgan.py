@@ -1,12 +1,13 @@
 """Sizes, widths and features of the networks that draw from noise."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
 
 from img2img.networks.blocks import needs_bias, norm_layer
 from img2img.networks.dcgan import SIZES, CodeHead, Discriminator, Generator
-import itertools
 
 
 def count(network: nn.Module) -> int:
