@@ -36,12 +36,13 @@ class Story:
 
 
 STORIES = {
-    "overpowering": Story("--model.gan_loss minimax --optim.lr_d 2e-3", "", "--balance.instance_noise 0.5 --balance.noise_steps 5000", "loss/generator/gan"),
-    "blind": Story("", "--optim.lr_d 1e-7", "--optim.lr_d 2e-4", "discriminator/accuracy_fake"),
-    "collapse": Story("--model.norm none --optim.lr 2e-3", "", "--balance.minibatch_std true", "signs/diversity_output"),
-    "saturation": Story("", "--optim.lr 0.05", "--optim.lr 0.05 --optim.clip_grad_norm 0.01", "signs/saturation_output"),
-    "divergence": Story("--model.gan_loss lsgan", "--optim.lr_d 0.1", "--optim.lr_d 0.1 --balance.spectral_norm d", "discriminator/relative_loss"),
-}  # fmt: skip
+    "overpowering": Story(
+        both="--model.gan_loss minimax --optim.lr_d 2e-3",
+        sick="",
+        cured="--balance.instance_noise 0.5 --balance.noise_steps 5000",
+        curve="loss/generator/gan",
+    ),
+}
 
 
 def command(illness: str, state: str) -> list[str]:

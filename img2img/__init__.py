@@ -4,6 +4,9 @@
     translate = load_translator("runs/edges2shoes")
     photo = translate(drawing)                  # numpy HxWxC or PIL in, the same kind and size out
 
+    from img2img import load_sampler
+    pictures = load_sampler("runs/dcgan-toy")(count=64, seed=1)         # out of noise: (64, H, W, C) uint8
+
 docs/architecture.md follows a batch through the package's files.
 """
 
@@ -17,16 +20,17 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a damaged picture is named by us, once
 
 if TYPE_CHECKING:
+    from img2img.inference.sampler import Sampler, load_sampler
     from img2img.inference.translator import Translator, load_translator
 
-__all__ = ["Translator", "load_translator"]
+__all__ = ["Sampler", "Translator", "load_sampler", "load_translator"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the translator (and with it torch) when it is first asked for, not by everything."""
+    """Imports what loads runs (and with it torch) when it is first asked for, not by everything."""
     if name in __all__:
-        from img2img.inference import translator
+        from img2img.inference import sampler, translator
 
-        return getattr(translator, name)
+        return getattr(sampler if "ampler" in name else translator, name)
     raise AttributeError(f"module 'img2img' has no attribute '{name}'")

@@ -147,10 +147,11 @@ class Config:
         self.balance.check_loss(self.model.gan_loss, self.optim.clip_d)
         if self.balance.minibatch_std and self.data.batch_size == 1:
             raise ValueError("balance.minibatch_std true: a batch of one has no deviation; set data.batch_size 4, say")
-        if self.balance.gradient_penalty == "wgan-gp" and getattr(self.model, "norm", "none") == "batch":
+        norm = "norm_d" if hasattr(self.model, "norm_d") else "norm"
+        if self.balance.gradient_penalty == "wgan-gp" and getattr(self.model, norm) == "batch":
             raise ValueError(
                 "balance.gradient_penalty wgan-gp: is of each picture by itself, which batch norm mixes (arXiv "
-                "1704.00028, Sec. 4); set model.norm instance"
+                f"1704.00028, Sec. 4); set model.{norm} instance"
             )
         if self.balance.gradient_penalty != "none" and self.train.compile:
             raise ValueError("balance.gradient_penalty: torch.compile can't derive twice; set train.compile false")

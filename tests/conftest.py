@@ -17,6 +17,8 @@ from img2img.adversary import BalanceConfig
 from img2img.config import Config, OptimConfig, TrainConfig
 from img2img.data.options import DataConfig
 from img2img.models.cyclegan import CycleGAN
+from img2img.models.dcgan import DCGAN
+from img2img.models.infogan import InfoGAN
 from img2img.models.pix2pix import Pix2Pix
 from img2img.models.pix2pixhd import Pix2PixHD
 
@@ -144,6 +146,20 @@ def tiny_hd() -> Callable[..., Config]:
 
     def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
         data = {"root": None, "toy": True, "label_nc": 9, "preprocess": "scale_width", "load_size": 64, "stride": 8}
+        return tiny_config(model, Path(), name, **{**changes, "data": {**data, **changes.get("data", {})}})
+
+    return make
+
+
+@pytest.fixture(params=["dcgan", "infogan"])
+def tiny_noise(request: pytest.FixtureRequest) -> Callable[..., Config]:
+    """As ``tiny``, of each model that draws from noise, on the embedded digits, 32x32; dcgan is told their classes."""
+    sizes = {"ngf": 2, "ndf": 2, "noise_dim": 4}
+    model = DCGAN.Config(num_classes=10, **sizes) if request.param == "dcgan" else InfoGAN.Config(**sizes)
+
+    def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
+        data = {"root": None, "toy": True, "channels_b": 1, "load_size": 32, "crop_size": 32, "flip": False}
+        changes = {**changes, "model": {"size": 32, **changes.get("model", {})}}
         return tiny_config(model, Path(), name, **{**changes, "data": {**data, **changes.get("data", {})}})
 
     return make

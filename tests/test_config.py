@@ -43,6 +43,16 @@ def test_the_presets_that_were_promised_are_there() -> None:
     assert names >= {"shoes2handbags", "dualgan"}
     names = {path.stem for path in (PRESETS / "pix2pixhd").iterdir()}
     assert names >= {"toy", "cityscapes_512p", "cityscapes_1024p"}
+    assert {path.stem for path in (PRESETS / "dcgan").iterdir()} >= {"toy", "celeba"}
+    assert (PRESETS / "infogan" / "toy.yaml").is_file()
+
+
+def test_the_papers_numbers_for_faces() -> None:
+    """arXiv 1511.06434, Sec. 4 and Fig. 1."""
+    config = load_config(PRESETS / "dcgan" / "celeba.yaml")
+    assert (config.data.batch_size, config.data.crop_size) == (128, 64)
+    assert (config.optim.lr, config.optim.betas[0]) == (2e-4, 0.5)
+    assert (config.model.noise_dim, config.model.ngf, config.model.gan_loss) == (100, 128, "vanilla")
 
 
 def test_no_two_presets_make_runs_of_one_name() -> None:
@@ -178,6 +188,12 @@ def test_resume_finds_the_run_that_the_same_command_began(tmp_path: Path) -> Non
             "stage ngf n_downs n_blocks n_enhancers n_blocks_local ndf n_layers_d n_scales norm upsample gan_loss "
             "lambda_feat lambda_vgg vgg_weights instance_features n_features nef init_gain",
         ),
+        ("dcgan", "size num_classes noise_dim ngf ndf norm norm_d upsample gan_loss init_gain"),
+        (
+            "infogan",
+            "size num_categorical categories num_continuous noise_dim ngf ndf norm norm_d upsample gan_loss "
+            "lambda_categorical lambda_continuous init_gain",
+        ),
     ],
 )
 def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +205,7 @@ def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys
         data.root data.root_a data.root_b data.direction data.load_size data.crop_size data.flip data.batch_size
         data.num_workers data.train_split data.val_split data.val_paired data.channels_a data.channels_b optim.lr
         optim.betas optim.lr_d optim.clip_d
-        data.preprocess data.stride data.label_nc data.ignore_id data.instances
+        data.preprocess data.stride data.torchvision data.label_nc data.ignore_id data.instances
         train.init_from train.freeze_global_epochs train.epochs train.decay_epochs train.max_steps train.seed
         train.log_every
         train.sample_every train.save_every train.keep_checkpoints train.ema_decay train.gradient_accumulation

@@ -1,45 +1,18 @@
-"""Translates pictures with a trained run: python tools/infer.py NAME|RUN_DIR [--input FILE|DIR] [--help]."""
+"""Translates pictures with a run, or draws them: python tools/infer.py NAME|RUN_DIR [--input FILE|DIR] [--help]."""
 
 import argparse
 import sys
-from pathlib import Path
 
-from img2img.errors import Parser, one_line_errors
-
-
-def parse() -> argparse.Namespace:
-    parser = Parser(__doc__)
-    parser.add_argument("run", help="name of a run under runs/, or its folder")
-    parser.add_argument("--input", type=Path, help="picture or folder of pictures; without it the run's validation set")
-    parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/results/STEP[/DIRECTION|/STYLE])")
-    parser.add_argument("--direction", choices=["AtoB", "BtoA"], help="of a run that learnt both (default: its own)")
-    parser.add_argument("--cycle", action="store_true", help="grids show the translation back to the input, too")
-    parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
-    parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
-    parser.add_argument(
-        "--training-size",
-        action="store_true",
-        help="resize each picture to the size of the run's training, and the answer back to the picture's own",
-    )
-    parser.add_argument(
-        "--instances", type=Path, help="of label maps: the instance map, or folder of those, of --input"
-    )
-    styles = "random, cluster:CLASS=N,..., instance:ID=N,... or encode:PHOTO; several with ';' between"
-    parser.add_argument("--style", help=f"of label maps: {styles}")
-    parser.add_argument("--relabel", help="of label maps: FROM:TO,... makes regions of one class those of another")
-    parser.add_argument("--samples", type=int, default=0, help="write N answers, by dropout or --style random")
-    parser.add_argument("--seed", type=int, default=0, help="of the first of these answers")
-    parser.add_argument(
-        "--norm-policy",
-        choices=["running", "batch"],
-        default="running",
-        help="batch norm by the statistics of training (default), or by the picture's own as in the pix2pix paper",
-    )
-    return parser.parse_args()
+from img2img.errors import one_line_errors
+from img2img.inference.arguments import parse_infer_arguments
 
 
 def main() -> int:
-    args = parse()
+    args = parse_infer_arguments(__doc__)
+    return draw(args) if args.draws else translate(args)
+
+
+def translate(args: argparse.Namespace) -> int:
     from img2img.inference.files import translate_files
     from img2img.inference.translator import load_translator
 
@@ -51,6 +24,16 @@ def main() -> int:
     unreadable = translate_files(translator, args.input, output, *more)
     print(f"run         {translator.run}, {translator.direction}\npictures    {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
+
+
+def draw(args: argparse.Namespace) -> int:
+    from img2img.inference.sampler import load_sampler, write_samples
+
+    sampler = load_sampler(args.run, args.checkpoint, args.device)
+    output = args.output or sampler.results
+    write_samples(sampler, output, args.count, args.seed, args.label, args.interpolate, args.traverse)
+    print(f"run         {sampler.run}\npictures    {output}\ngrids       {output / 'grids'}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Floor 0: from picture files to batches of tensors.
 
 ``images`` reads and writes, ``folder`` finds the pairs of a set and ``label_files`` its label maps, ``toy`` draws the
-embedded task, ``transforms`` resizes, crops and flips; ``paired``, ``unpaired`` and ``labelled`` are data sets,
-``loader`` makes keyed batches of any.
+embedded task, ``torchvision_sets`` reads public sets, ``transforms`` resizes, crops and flips; ``paired``,
+``unpaired``, ``labelled`` and ``pictures`` are data sets, ``loader`` makes keyed batches of any.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ class ToyScenes:
     photos = True
 
     def __init__(self, config: DataConfig, splits: tuple[str, ...], width: int, check: SizeCheck) -> None:
+        config.require_colour()
         self.scenes: Any = importlib.import_module("img2img.data.scenes")
         self.split, self.length = toy_split(splits, self.scenes.LENGTHS)
         classes = len(self.scenes.CLASSES)

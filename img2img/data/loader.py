@@ -55,7 +55,8 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples -> a batch: pictures are stacked to (B, H, W, C), names listed, skipped files joined to one list.
+    """Samples -> a batch: pictures are stacked to (B, H, W, C), integers such as a class to (B,) int64, names listed,
+    skipped files joined to one list.
 
     Raises:
         ValueError: two pictures differ in size; the message names them.
@@ -73,8 +74,10 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
         for key, value in first.items()
         if isinstance(value, np.ndarray)
     }
+    numbers = {key: torch.tensor([sample[key] for sample in samples]) for key in first if isinstance(first[key], int)}
     return {
         **batch,
+        **numbers,
         "name": [sample["name"] for sample in samples],
         "skipped": [message for sample in samples for message in sample["skipped"]],
     }
@@ -109,12 +112,14 @@ def to_device(
 ) -> dict[str, Any]:
     """Moves the pictures of a batch as the integers that they are, and normalises them there: (B, C, H, W), [-1, 1].
 
-    Maps of ids, which are int32, stay integers: (B, 1, H, W) int32.
+    Maps of ids, which are int32, stay integers: (B, 1, H, W) int32. What is no picture, such as classes (B,) or noise
+    (B, length), is moved as it is.
     """
     moved = {}
     for key, value in batch.items():
         if isinstance(value, Tensor):
-            moved[key] = as_input(value.to(device, non_blocking=True)).contiguous(memory_format=memory_format)
+            there = value.to(device, non_blocking=True)
+            moved[key] = as_input(there).contiguous(memory_format=memory_format) if value.ndim == 4 else there
         else:
             moved[key] = value
     return moved

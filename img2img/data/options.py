@@ -27,13 +27,17 @@ class DataConfig:
 
     root: str | None = None
     """Folder of the set: trainA/ + trainB/, train_A/ + train_B/, train/A/ + train/B/, or for pairs train/ with A and B
-    side by side; of label maps train_label/ + train_inst/ + train_img/."""
+    side by side; of label maps train_label/ + train_inst/ + train_img/; of models that draw from noise, train/ or the
+    folder itself, where a sub-folder is a class; with torchvision, where the set is downloaded to."""
     root_a: str | None = None
     """Folder of A's training pictures, instead of root, where A and B are no pairs."""
     root_b: str | None = None
     """Folder of B's training pictures."""
     toy: bool = False
-    """Train on the embedded toy task, drawn shoes or for label maps drawn scenes, instead of files of data.root."""
+    """Train on the embedded toy task, drawn shoes or for label maps drawn scenes, instead of files of data.root; models
+    that draw from noise learn scikit-learn's handwritten digits."""
+    torchvision: str | None = None
+    """Of models that draw from noise: a set of torchvision.datasets by its name, such as MNIST, kept in data.root."""
     direction: Direction = "AtoB"
     """AtoB translates A (of pairs the left one) into B. A model that learns both ways infers so unless told."""
     preprocess: Preprocess = "resize_and_crop"
@@ -50,7 +54,7 @@ class DataConfig:
     flip: bool = True
     """Mirror half of the training pictures."""
     batch_size: int = 1
-    """Pairs, or pictures of each side, that a process takes at once."""
+    """Pairs, or pictures, or pictures of each side, that a process takes at once."""
     num_workers: int = 4
     """Processes that read pictures; no more than there are cores are started. 0 reads in the training process."""
     train_split: str = "train"
@@ -78,11 +82,18 @@ class DataConfig:
                 raise ValueError(f"data.{key} is empty: give the folder of the pictures")
             if self.toy:
                 raise ValueError(f"data.{key} {folder} and data.toy true: choose one of them")
+            if key != "root" and self.torchvision:
+                raise ValueError(f"data.torchvision {self.torchvision} and data.{key} {folder}: give data.root instead")
             if key != "root" and "root" in given:
                 raise ValueError(f"data.root {self.root} and data.{key} {folder}: choose one; null drops a preset's")
         if len(given) == 1 and "root" not in given:
             (key,), other = given, {"root_a": "root_b", "root_b": "root_a"}
             raise ValueError(f"data.{key} {given[key]}: give the other side's folder, too: data.{other[key]}")
+        if self.torchvision and self.toy:
+            raise ValueError(
+                f"data.torchvision {self.torchvision} and data.toy true: choose one of them; data.root is where the "
+                "set is downloaded to"
+            )
         for key in ("load_size", "crop_size", "stride", "batch_size"):
             if getattr(self, key) < 1:
                 raise ValueError(f"data.{key} {getattr(self, key)}: must be at least 1")
@@ -99,7 +110,11 @@ class DataConfig:
         for key in ("channels_a", "channels_b"):
             if getattr(self, key) not in (1, 3, 4):
                 raise ValueError(f"data.{key} {getattr(self, key)}: 1 (gray), 3 (RGB) or 4 (RGBA)")
-            if self.toy and getattr(self, key) != 3:
+
+    def require_colour(self) -> None:
+        """Raises ValueError if a toy task that draws RGB is to have other channels."""
+        for key in ("channels_a", "channels_b"):
+            if getattr(self, key) != 3:
                 raise ValueError(f"data.{key} {getattr(self, key)}: the toy task draws 3")
 
     def resized(self, augment: bool) -> int:

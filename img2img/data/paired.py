@@ -107,13 +107,16 @@ def pair_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> 
     """The pairs that the options ask for; toy ones are drawn at ``size``. Raises ValueError as FolderPairs."""
     splits = config.splits(part)
     if config.toy:
+        config.require_colour()
         check("the toy task's pair", size, size)
         return ToyPairs(splits, size)
     return FolderPairs(set_folder(config), splits, (config.channels_a, config.channels_b), check)
 
 
 def set_folder(config: DataConfig) -> str:
-    """``data.root``. Raises ValueError if it is not set."""
+    """``data.root``, a folder of the user's own. Raises ValueError if it is not set."""
+    if config.torchvision:
+        raise ValueError(f"data.torchvision {config.torchvision}: is for models that draw from noise, such as dcgan")
     if config.root is not None:
         return config.root
     if config.root_a is not None:

@@ -80,6 +80,7 @@ class UnpairedDataset(Dataset[dict]):
         self.checks = checks = [SizeCheck(self.transform, one_size) for _ in "ab"]  # the sides' sizes may differ
         self.sources: dict[Domain, ImageSource]
         if config.toy:
+            config.require_colour()
             splits = config.splits(part)
             checks[0]("the toy task's picture", load_size, load_size)
             self.sources = {"a": ToyImages("a", splits, load_size), "b": ToyImages("b", splits, load_size)}

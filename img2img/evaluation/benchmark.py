@@ -32,8 +32,9 @@ from img2img.data.options import DataConfig
 from img2img.data.scenes import draw_scene
 from img2img.data.toy import draw_pair
 from img2img.evaluation.plain import PLAIN
+from img2img.inference.loading import choose_device
 from img2img.inference.scenes import SceneTranslator
-from img2img.inference.translator import Translator, choose_device
+from img2img.inference.translator import Translator
 from img2img.models import model_class
 from img2img.models.base import Batch, Model
 from img2img.training.trainer import Trainer

@@ -14,13 +14,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from img2img.checkpoint import find_checkpoint, load_network, network_name
-from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.config import Config
 from img2img.data.images import as_input, read_image, resize, to_array, to_channels
 from img2img.data.options import Direction, domains, opposite
-from img2img.models import build_model
-from img2img.models.base import Model
-from img2img.runs import find_run
+from img2img.inference.loading import choose_device, load_trained
+from img2img.models.base import Model, NoiseModel
 
 NormPolicy = Literal["running", "batch"]
 Picture = TypeVar("Picture", np.ndarray, Image.Image)
@@ -228,21 +226,14 @@ def load_translator(
         norm_policy, dropout, training_size, direction: see Translator.
 
     Raises:
-        ValueError: there is no such run, checkpoint or device, or the checkpoint is damaged.
+        ValueError: there is no such run, checkpoint or device, the checkpoint is damaged, or the run draws from noise.
     """
-    path, notes = find_checkpoint(find_run(str(run)), checkpoint)
-    for note in notes:
-        print(note)
-    config = load_config(path / CONFIG_FILE)
-    with torch.device("meta"):  # no memory and no time for weights that are about to be replaced
-        model = build_model(config.model, config.data.channels, config.balance)
-    for name in model.generators:
-        try:
-            getattr(model, name).load_state_dict(load_network(path, network_name(path, name)), assign=True)
-        except RuntimeError as error:
-            raise ValueError(
-                f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
-            ) from error
+    model, config, path = load_trained(run, checkpoint)
+    if isinstance(model, NoiseModel):
+        raise ValueError(
+            f"run {config.name} draws pictures from noise: there is none to translate or to compare with; "
+            f"python tools/infer.py {run} --count 64 draws some"
+        )
     kind = Translator
     if config.data.label_nc:
         from img2img.inference.scenes import SceneTranslator as kind  # which is made of this module
@@ -257,17 +248,6 @@ def file_name(text: str) -> str:
     if re.fullmatch(r"[\w.,=:;]{,80}", text, re.ASCII):  # told apart by the replacements alone
         return plain
     return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
-
-
-def choose_device(device: torch.device | str | None) -> torch.device:
-    """The device asked for, or the GPU if there is one. Raises ValueError for one that is not there."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"--device {device}: torch can't use it here; leave it out or say cpu") from error
-    return torch.device(device)
 
 
 def _pil_to_array(picture: Image.Image) -> np.ndarray:

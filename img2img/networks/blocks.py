@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import nn
 
-Norm = Literal["batch", "instance", "none"]
+Norm = Literal["batch", "instance", "layer", "none"]
 Upsample = Literal["deconv", "resize"]
 
 
@@ -29,17 +29,22 @@ class InstanceNorm(nn.GroupNorm):
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """The normalisation named ``norm`` for ``channels`` feature maps; "none" gives the identity."""
+    """The normalisation named ``norm`` for ``channels`` feature maps; "none" gives the identity.
+
+    "layer" normalises each picture over all of its feature maps, with a scale and a shift for each of them.
+    """
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "instance":
         return InstanceNorm(channels)
+    if norm == "layer":
+        return nn.GroupNorm(1, channels)
     return nn.Identity()
 
 
 def needs_bias(norm: Norm) -> bool:
-    """Whether a convolution before this norm keeps its bias: only batch norm brings a shift of its own."""
-    return norm != "batch"
+    """Whether a convolution before this norm keeps its bias: batch and layer norm bring a shift of their own."""
+    return norm not in ("batch", "layer")
 
 
 def downsample(

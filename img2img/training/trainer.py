@@ -111,6 +111,7 @@ class Trainer:
         self.monitor = Monitor()
         for pictures in (self.train_set, self.val_set):
             pictures.require_side(self.game.smallest_side)
+        self.game.model.check_set(self.train_set)
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0
@@ -241,11 +242,14 @@ class Trainer:
         self.sums, self.summed, self.timed, self.clock = {}, {}, 0, time.perf_counter()
 
     def sample(self) -> None:
-        """A grid of the model's pictures, one row for each of a few fixed validation inputs, as in inference."""
+        """A grid of pictures as in inference: the model's own sheet, or a row for each of a few validation inputs."""
         last = len(self.val_set) - 1
-        rows = []
+        columns: list[str] = []
         with self.game.inference():
-            for index in sorted({round(i * last / (SAMPLES - 1)) for i in range(SAMPLES)}):
+            sheet = [to_device(batch, self.device, self.game.memory_format) for batch in self.game.model.sheet()]
+            rows = [list(to_array(self.game.model.samples(batch)["output"], np.uint8)) for batch in sheet]
+            places = () if sheet else sorted({round(i * last / (SAMPLES - 1)) for i in range(SAMPLES)})
+            for index in places:
                 batch = to_device(collate([self.val_set[0, index]]), self.device, self.game.memory_format)
                 pictures = {**batch, **self.game.model.samples(batch)}
                 columns = [name for name in self.game.model.columns if name in pictures]

@@ -249,3 +249,51 @@ def test_sigterm_to_the_launcher_saves_a_checkpoint(paired_root: Path) -> None:
     while not Path("runs/mine/checkpoints/latest").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert Path("runs/mine/checkpoints/latest").exists()
+
+
+def test_from_training_to_pictures_out_of_noise(
+    paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Classes, ways, codes; and options that are of no use to a run."""
+    toy = "--data.toy true --data.channels_b 1 --data.load_size 32 --data.crop_size 32".split()
+    small = "--model.ngf 2 --model.ndf 2 --data.num_workers 0 --data.batch_size 4 --train.max_steps 2".split()
+    classes = ("--model.num_classes", "10", "--name", "classes")
+    assert call(monkeypatch, "train", "--model", "dcgan", *toy, *small, *classes) == 0
+    assert call(monkeypatch, "train", "--model", "infogan", *toy, *small, "--name", "codes") == 0
+    assert call(monkeypatch, "infer", "classes", "--count", "5", "--seed", "1") == 0
+    assert "runs/classes/results/step-000002" in capsys.readouterr().out
+    results = Path("runs/classes/results/step-000002")
+    assert {path.name for path in results.glob("*.png")} == {f"0000{i}.png" for i in range(5)}
+    assert call(monkeypatch, "infer", "classes", "--class", "3", "--interpolate", "--count", "2") == 0
+    assert call(monkeypatch, "infer", "codes", "--traverse", "c1", "--output", "o") == 0
+    assert call(monkeypatch, "infer", "codes", "--traverse", "d1", "--output", "o", "--count", "2") == 0
+    assert {path.name for path in Path("o/grids").iterdir()} == {"traverse-c1.png", "traverse-d1.png"}
+    assert (results / "grids" / "interpolation.png").is_file()
+    assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
+    capsys.readouterr()
+    for command, message in {
+        ("infer", "classes", "--input", "x.png"): "--input: is for runs that translate pictures, and classes draws",
+        ("infer", "classes", "--samples", "2"): "--samples: is for runs that translate pictures",
+        ("infer", "classes", "--class", "10"): "--class 10: run classes knows 0 to 9",
+        ("infer", "classes", "--traverse", "c1"): "code c1: run classes has no such code",
+        ("infer", "codes", "--class", "1"): "--class 1: run codes knows no classes",
+        ("infer", "p", "--count", "3"): "--count: is for runs that draw pictures from noise, and p translates",
+        ("infer", "p", "--class", "0"): "--class: is for runs that draw pictures from noise",
+        ("evaluate", "classes"): "run classes draws pictures from noise",
+        ("encode_features", "codes"): "run codes draws pictures from noise",
+        (
+            "train",
+            "--model",
+            "dcgan",
+            *toy,
+            *small,
+            *classes,
+            "--model.num_classes",
+            "9",
+            "--overwrite",
+        ): "has 10 class",
+    }.items():
+        assert call(monkeypatch, *command) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1

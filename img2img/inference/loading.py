@@ -1,0 +1,55 @@
+"""A run's checkpoint as a model with trained generators, on no device yet: what every kind of inference begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from img2img.checkpoint import find_checkpoint, load_network, network_name
+from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.models import build_model, model_class
+from img2img.models.base import Model, NoiseModel
+from img2img.runs import find_run
+
+
+def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Config, Path]:
+    """The model of a run with the weights of its generators, or their averages; its options; and the checkpoint.
+
+    Args:
+        run: the run's folder, or its name under runs/.
+        checkpoint: a step, or "latest".
+
+    Raises:
+        ValueError: there is no such run or checkpoint, or the checkpoint is damaged.
+    """
+    path, notes = find_checkpoint(find_run(str(run)), checkpoint)
+    for note in notes:
+        print(note)
+    config = load_config(path / CONFIG_FILE)
+    with torch.device("meta"):  # no memory and no time for weights that are about to be replaced
+        model = build_model(config.model, config.data.channels, config.balance)
+    for name in model.generators:
+        try:
+            getattr(model, name).load_state_dict(load_network(path, network_name(path, name)), assign=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
+            ) from error
+    return model, config, path
+
+
+def draws_from_noise(run: str | Path) -> bool:
+    """Whether a run draws pictures from noise instead of translating any. Raises ValueError if there is no such run."""
+    return issubclass(model_class(load_config(find_run(str(run)) / CONFIG_FILE).model.name), NoiseModel)
+
+
+def choose_device(device: torch.device | str | None) -> torch.device:
+    """The device asked for, or the GPU if there is one. Raises ValueError for one that is not there."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"--device {device}: torch can't use it here; leave it out or say cpu") from error
+    return torch.device(device)

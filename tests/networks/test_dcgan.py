@@ -1,0 +1,62 @@
+"""Sizes, widths and features of the networks that draw from noise."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from img2img.networks.blocks import needs_bias, norm_layer
+from img2img.networks.dcgan import SIZES, CodeHead, Discriminator, Generator
+
+
+def count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_the_papers_generator_by_hand() -> None:
+    """Fig. 1: 100 -> 1024 maps of 4x4 -> 512 -> 256 -> 128 -> RGB of 64x64, 4x4 kernels, batch norm but at the end."""
+    maps = [100, 1024, 512, 256, 128]
+    kernels = sum(wide * narrow * 16 for wide, narrow in itertools.pairwise(maps)) + 128 * 3 * 16
+    with torch.device("meta"):
+        generator = Generator(100, 3, 64, ngf=128)
+    assert count(generator) == kernels + 2 * sum(maps[1:]) + 3  # scales and shifts; the picture's bias
+    assert not any(isinstance(m, (nn.Linear, nn.MaxPool2d, nn.AvgPool2d)) for m in generator.modules())
+
+
+def test_the_authors_discriminator_by_hand() -> None:
+    """3 -> 64 -> 128 -> 256 -> 512 -> 1; batch norm but at the input."""
+    kernels = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512)
+    assert count(Discriminator(3, 64, 64)) == kernels + 2 * (128 + 256 + 512) + 64 + 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sizes_and_features(size: int) -> None:
+    picture = Generator(7, 2, size, ngf=2)(torch.randn(2, 7))
+    assert picture.shape == (2, 2, size, size)
+    assert picture.abs().max() <= 1
+    discriminator = Discriminator(2, size, ndf=2)
+    *features, logits = discriminator(picture, return_features=True)
+    assert [f.shape[-1] for f in features] == [size // 2**i for i in range(1, len(features) + 1)]
+    assert features[-1].shape[1:] == (2 * min(8, size // 8), 4, 4)
+    assert logits.shape == (2, 1, 1, 1)
+    discriminator.eval()
+    assert torch.equal(discriminator(picture), discriminator(picture, return_features=True)[-1])
+    assert CodeHead(size, 2, 5, width=3)(features[-1]).shape == (2, 5)
+
+
+def test_resizing_instead_of_transposed_convolutions() -> None:
+    generator = Generator(5, 1, 32, ngf=2, upsample_mode="resize")
+    assert sum(isinstance(m, nn.ConvTranspose2d) for m in generator.modules()) == 1  # the first has nothing to resize
+    assert generator(torch.randn(1, 5)).shape == (1, 1, 32, 32)
+
+
+def test_layer_norm_judges_each_picture_alone() -> None:
+    """Against torch's own; and a verdict that owes nothing to the other pictures of the batch, unlike batch norm's."""
+    x = torch.randn(3, 4, 5, 5) * 3 + 1
+    assert torch.allclose(norm_layer("layer", 4)(x), nn.functional.layer_norm(x, x.shape[1:]), atol=1e-5)
+    assert not needs_bias("layer")
+    pictures = torch.randn(3, 1, 32, 32)
+    for norm, alone in (("layer", True), ("instance", True), ("none", True), ("batch", False)):
+        judge = Discriminator(1, 32, 4, norm, init_gain=0.2)  # type: ignore[arg-type]
+        assert torch.allclose(judge(pictures)[:2], judge(pictures[:2]), atol=1e-5) == alone, norm

@@ -1,0 +1,71 @@
+"""Runs that draw from noise: turns, sheets, resuming, classes that don't fit."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from img2img.checkpoint import load_network, newest_checkpoint
+from img2img.config import Config
+from img2img.data.loader import collate, to_device
+from img2img.data.pictures import PicturesDataset
+from img2img.training.game import Game
+from img2img.training.trainer import train
+
+Tiny = Callable[..., Config]
+
+
+def test_a_turn_moves_its_own_side_only(tiny_noise: Tiny) -> None:
+    config = tiny_noise()
+    game = Game(config, Accelerator())
+    pictures = PicturesDataset(config.data, "train")
+    batch = to_device(collate([pictures[0, 0], pictures[0, 1]]), "cpu")
+
+    def parameters() -> dict[str, list[torch.Tensor]]:
+        return {name: [p.detach().clone() for p in net.parameters()] for name, net in game.networks.items()}
+
+    before, moved = parameters(), {}
+    for side, optimizer in game.optimizers.items():
+
+        def step(side: str = side, real: Callable[[], None] = optimizer.step) -> None:
+            nonlocal before
+            real()
+            now = parameters()
+            moved[side] = {n for n in now if any(not torch.equal(a, b) for a, b in zip(now[n], before[n], strict=True))}
+            before = now
+
+        optimizer.step = step
+    told = game.play([batch], 0, 1.0)
+    assert moved == {"discriminator": {"discriminator"}, "generator": set(game.model.generators)}
+    assert all(value.isfinite() for value in told.values())
+
+
+def test_resume_equals_an_uninterrupted_run_bit_for_bit(tiny_noise: Tiny) -> None:
+    """Noise, codes and classes are keyed by the step; averages, batch norm, two micro-batches."""
+    options = {"max_steps": 5, "ema_decay": 0.9, "gradient_accumulation": 2, "epochs": 1}
+    train(tiny_noise("whole", train=options))
+    train(tiny_noise("parts", train={**options, "max_steps": 2}))
+    train(tiny_noise("parts", train=options), resume=True)
+    whole, parts = (newest_checkpoint(Path("runs") / name)[0] for name in ("whole", "parts"))
+    names = sorted(path.stem for path in whole.glob("*.safetensors"))
+    assert "generator_ema" in names
+    for name in names:
+        one, other = load_network(whole, name), load_network(parts, name)
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+    sheets = [cv2.imread(str(Path("runs") / name / "samples" / "step-000005.png")) for name in ("whole", "parts")]
+    assert np.array_equal(*sheets)
+    columns = 9 if "recogniser" in names else 8
+    assert sheets[0].shape == (4 + 10 * 36, 4 + columns * 36, 3)
+
+
+def test_classes_that_do_not_fit_stop_before_training(tiny_noise: Tiny) -> None:
+    config = tiny_noise()
+    if config.model.name != "dcgan":
+        pytest.skip("it is told no classes")
+    with pytest.raises(ValueError, match=r"^model\.num_classes 7: the training set has 10 classes; set it to 10$"):
+        train(tiny_noise(model={"num_classes": 7}))
+    assert not Path("runs").exists()
