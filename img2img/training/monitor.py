@@ -29,7 +29,7 @@ SURE = 0.95  # accuracy on both kinds from which a discriminator makes no mistak
 CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07 off their labels, vanilla's 4.3 apart
 FALLING = 0.9  # of the window's first half: G's gan loss that falls below it is winning ground
 GUESSING = 0.55  # mean accuracy on both kinds that a discriminator exceeds within a few logs if it learns at all
-FLAT = 0.1  # relative spread of G's gan loss over the window: nobody tells it anything
+FLAT = 0.1  # spread of G's gan loss over the window as a share of its mean, or of 0.5, since hinge's is about 0
 ALIKE = 0.07  # of the real pictures' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after some twenty steps
 STIFF = 0.1  # share of unsaturated values, as a share of the real pictures', below which tanh passes no gradient
 FEW_TONES = 0.02  # unsaturated share of real pictures below which they are black and white by nature
@@ -84,7 +84,7 @@ def blind(logs: Logs) -> dict[str, str]:
     for side in discriminators(logs[-1]):
         gan = course(logs, f"loss/generator/gan{side}")
         best = logs[-1][f"{BEST}{side}"]
-        if best < GUESSING and len(gan) == WINDOW and max(gan) - min(gan) < FLAT * abs(mean(gan)):
+        if best < GUESSING and len(gan) == WINDOW and max(gan) - min(gan) < FLAT * max(abs(mean(gan)), 0.5):
             found[f"D{of(side)}"] = f"accuracy never above {best:.2f}, G's gan at {gan[-1]:.3g} and flat"
     return found
 
