@@ -26,7 +26,7 @@ WINDOW = 10  # logs that are remembered: a trend is one over these
 PATIENCE = 5  # logs in a row: what passes by itself within 500 steps (at train.log_every 100) is no illness
 
 SURE = 0.95  # accuracy on both kinds from which a discriminator makes no mistakes to speak of
-CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07 off their labels, vanilla's 4.3 apart
+CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07 off their labels, vanilla's 4.3 from 0
 FALLING = 0.9  # of the window's first half: G's gan loss that falls below it is winning ground
 GUESSING = 0.55  # mean accuracy on both kinds that a discriminator exceeds within a few logs if it learns at all
 FLAT = 0.1  # spread of G's gan loss over the window as a share of its mean, or of 0.5, since hinge's is about 0
@@ -36,7 +36,7 @@ FEW_TONES = 0.02  # unsaturated share of real pictures below which they are blac
 INVERTED = -0.1  # correlation with the target; one that is not learned yet is about 0
 WILD = 10.0  # times an undecided discriminator's loss: logits of 2 for lsgan, of 14 for vanilla, all of them wrong
 EXPLODED = 10.0  # times the lowest value that a loss other than the GAN's has had, and above the one at first
-STEEP = 1000.0  # times the lowest mean gradient norm of a window
+STEEP = 1000.0  # times the mean gradient norm of the window's first half
 
 
 @dataclass(frozen=True)
