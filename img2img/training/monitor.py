@@ -26,17 +26,17 @@ WINDOW = 10  # logs that are remembered: a trend is one over these
 PATIENCE = 5  # logs in a row: what passes by itself within 500 steps (at train.log_every 100) is no illness
 
 SURE = 0.95  # accuracy on both kinds from which a discriminator makes no mistakes to speak of
-CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07 off their labels, vanilla's 4.3 apart
+CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07 off their labels, vanilla's 4.3 from 0
 FALLING = 0.9  # of the window's first half: G's gan loss that falls below it is winning ground
 GUESSING = 0.55  # mean accuracy on both kinds that a discriminator exceeds within a few logs if it learns at all
-FLAT = 0.1  # relative spread of G's gan loss over the window: nobody tells it anything
+FLAT = 0.1  # spread of G's gan loss over the window as a share of its mean, or of 0.5, since hinge's is about 0
 ALIKE = 0.07  # of the real pictures' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after some twenty steps
 STIFF = 0.1  # share of unsaturated values, as a share of the real pictures', below which tanh passes no gradient
 FEW_TONES = 0.02  # unsaturated share of real pictures below which they are black and white by nature
 INVERTED = -0.1  # correlation with the target; one that is not learned yet is about 0
 WILD = 10.0  # times an undecided discriminator's loss: logits of 2 for lsgan, of 14 for vanilla, all of them wrong
 EXPLODED = 10.0  # times the lowest value that a loss other than the GAN's has had, and above the one at first
-STEEP = 1000.0  # times the lowest mean gradient norm of a window
+STEEP = 1000.0  # times the mean gradient norm of the window's first half
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def blind(logs: Logs) -> dict[str, str]:
     for side in discriminators(logs[-1]):
         gan = course(logs, f"loss/generator/gan{side}")
         best = logs[-1][f"{BEST}{side}"]
-        if best < GUESSING and len(gan) == WINDOW and max(gan) - min(gan) < FLAT * abs(mean(gan)):
+        if best < GUESSING and len(gan) == WINDOW and max(gan) - min(gan) < FLAT * max(abs(mean(gan)), 0.5):
             found[f"D{of(side)}"] = f"accuracy never above {best:.2f}, G's gan at {gan[-1]:.3g} and flat"
     return found
 

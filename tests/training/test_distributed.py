@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from img2img.checkpoint import load_state, newest_checkpoint
 from img2img.config import Config
 from img2img.training.trainer import train
+from tests.training.test_trainer import rows
 
 COARSE = ("coarse.encoder.0.weight", "coarse.blocks.0.layers.0.weight")  # of a generator, taken from a global stage
 
@@ -48,6 +49,9 @@ def test_two_processes_equal_one(tiny: Callable[..., Config], norm: str, accumul
             # a bias before instance norm has no gradient but rounding noise, which Adam makes steps of
             if norm == "none" or key.endswith("weight"):
                 assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
+    ours, theirs = (rows(Path("runs") / name)[-1] for name in ("one", "two"))
+    for name in (name for name in ours if name.startswith("signs/")):  # of the pictures of both
+        assert float(theirs[name]) == pytest.approx(float(ours[name]), rel=1e-3, abs=1e-3), name
 
 
 def test_two_processes_equal_one_for_four_networks(tiny_cyclegan: Callable[..., Config]) -> None:

@@ -106,6 +106,12 @@ def test_a_discriminator_that_ever_knew_better_is_not_blind() -> None:
     assert told(lambda i: ILL["D blind"](i) if i else healthy(i), 40) == []
 
 
+def test_a_blind_discriminator_of_hinge_is_seen_though_its_loss_is_about_none() -> None:
+    verdicts = told(lambda i: {**ILL["D blind"](i), "loss/generator/gan": 0.01 * (i % 3 - 1)})
+    assert [verdict.illness for verdict in verdicts] == ["D blind"]
+    assert told(lambda i: {**ILL["D blind"](i), "loss/generator/gan": 0.1 * (i % 3 - 1)}) == []
+
+
 def test_white_paper_is_no_saturation() -> None:
     assert told(lambda i: {**healthy(i), "signs/saturation_output": 1.0, "signs/saturation_real_output": 0.999}) == []
 
