@@ -4,7 +4,7 @@ arXiv 1511.06434; with ``num_classes`` conditional, after "Conditional Generativ
 arXiv 1411.1784.
 
 Official code: Newmu/dcgan_code (Theano) and soumith/dcgan.torch. Where we differ on purpose:
-- the noise is Gaussian, as soumith/dcgan.torch has it by default, and most work since; the paper's is uniform on [-1, 1].
+- the noise is Gaussian, as in soumith/dcgan.torch and most work since; the paper's is uniform on [-1, 1].
 - the discriminator's normalisation can be another than the generator's, which WGAN-GP's critic needs (arXiv 1704.00028,
   Sec. 4: no batch norm, since it makes one picture's verdict depend on the others).
 - conditional, the classes of the fakes are those of the batch's real pictures, so that D can't tell fakes by them; D

@@ -64,8 +64,9 @@ class InfoGAN(NoiseModel):
         """Adversarial loss; vanilla is the paper's; wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_categorical: float = 1.0
         """Weight of the categorical codes' information (Sec. 6: 1)."""
-        lambda_continuous: float = 0.1
-        """Weight of the continuous codes' information, smaller, so that it is on the scale of the others (Sec. 6)."""
+        lambda_continuous: float = 1.0
+        """Weight of the continuous codes' information: 1 in the authors' code, too, with a variance of 1; with 0.1 the
+        digits' generator leaves these codes alone."""
         init_gain: float = 0.02
         """Standard deviation of the initial weights."""
 
