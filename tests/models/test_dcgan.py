@@ -26,7 +26,7 @@ def test_losses_are_the_papers() -> None:
     terms, statistics = model.discriminator_loss(data, images)
     expected = -(real.log().mean() + (1 - fake).log().mean())
     assert sum(terms.values()).item() == pytest.approx(expected.item(), rel=1e-4)
-    assert set(statistics) == {"accuracy_real", "accuracy_fake"}
+    assert set(statistics) == {"accuracy_real", "accuracy_fake", "gap", "relative_loss"}
     terms, _ = model.generator_loss(data, images)
     assert terms["gan"].item() == pytest.approx(-fake.log().mean().item(), rel=1e-4)
 
@@ -46,7 +46,7 @@ def test_both_sides_are_told_the_class() -> None:
     model, data = make(num_classes=5, init_gain=0.2).eval(), batch()
     seen = []
     model.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    model.judge(model.condition(data), data["target"])
+    model.discriminator_loss(data, {"output": torch.zeros_like(data["target"])})
     maps = torch.stack([torch.full((32, 32), float(n == c)) for c in (4, 0, 2) for n in range(5)]).view(3, 5, 32, 32)
     assert torch.equal(seen[0], torch.cat([maps, data["target"]], dim=1))
     z = model.noise(1)["z"]

@@ -82,14 +82,14 @@ def test_both_sides_share_one_condition(
     game, made, seen = Game(tiny_hd(), Accelerator()), [], []
     label = torch.randint(9, (1, 1, 16, 16), dtype=torch.int32)
     given = [{"label": label, "instance": label, "target": torch.zeros(1, 3, 16, 16)}] * micro_batches
-    condition, judge = game.model.condition, game.model.judge
+    condition, look = game.model.condition, game.model.adversary.look
     monkeypatch.setattr(game.model, "condition", lambda one: made.append(condition(one)) or made[-1])
-    monkeypatch.setattr(game.model, "judge", lambda *pair: seen.append(pair[0].data_ptr()) or judge(*pair))
+    monkeypatch.setattr(game.model.adversary, "look", lambda *all_: seen.append(all_[0].data_ptr()) or look(*all_))
     game.play(given, 0, 1.0)
     assert len(made) == micro_batches
     assert made[0].dtype == torch.bool
-    order = [x.data_ptr() for x in made for _ in range(2)]  # fake and real of each, by G's losses and then by D's
-    assert seen == order * 2
+    asked = [x.data_ptr() for x in made]  # fake and real together in G's turn, one after the other in D's
+    assert seen == [*asked, *(pointer for pointer in asked for _ in range(2))]
 
 
 def test_terms_without_weight_are_left_out() -> None:
