@@ -27,6 +27,7 @@ from img2img.models.base import Batch, Images, Model, Side
 from img2img.networks.remedies import FeatureNoise
 from img2img.runs import find_run
 from img2img.training.average import Average
+from img2img.training.pools import gather_pools, restore_pools
 from img2img.training.signs import Signs
 
 
@@ -310,7 +311,7 @@ class Game:
     def state(self) -> dict[str, Any]:
         """What, beside the weights, the next step depends on. All processes call it; the first one's has all pools."""
         return {
-            "pools": self._gather({name: pool.state() for name, pool in self.pools.items()}) if self.pools else [],
+            "pools": gather_pools(self.accelerator, self.pools),
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
             "frozen_first": list(self.model.frozen_first),
             "updates": {name: average.updates for name, average in self.averages.items()},
@@ -337,33 +338,8 @@ class Game:
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.signs.restore(state.get("signs", {}))  # as one of before there were signs has none
-        self._restore_pools(state.get("pools", []))  # a checkpoint of before there were pools has none
-
-    def _gather(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
-        """Every process's value, on the first; one after the other, since pools are large and go by way of the GPU."""
-        count, index = self.accelerator.num_processes, self.accelerator.process_index
-        if index:
-            torch.distributed.send_object_list([mine], dst=0)
-            return []
-        found = [mine]
-        for source in range(1, count):
-            received: list[Any] = [None]
-            torch.distributed.recv_object_list(received, src=source)
-            found += received
-        return found
-
-    def _restore_pools(self, saved: list[dict[str, Any]]) -> None:
-        held = [pool["pictures"] for pools in saved for pool in pools.values() if pool["pictures"] is not None]
-        if not held:
-            return
-        height, width = held[0].shape[-2:]
-        if len(saved) != self.accelerator.num_processes:
-            self.accelerator.print(f"the image pools were of {len(saved)} processes: they begin anew, empty")
-        elif self.width not in (None, width):
-            self.accelerator.print(f"the image pools have pictures of {width}x{height}: they begin anew, empty")
-        else:
-            for name, pool in saved[self.accelerator.process_index].items():
-                self.pools[name].restore(pool)
+        pools = state.get("pools", [])  # a checkpoint of before there were pools has none
+        restore_pools(self.accelerator, self.pools, pools, self.width)
 
 
 def _check_sizes(model: Model, data: DataConfig) -> None:
