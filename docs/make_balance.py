@@ -1,7 +1,8 @@
-"""Makes the runs and the figures of docs/balance.md: python docs/make_balance.py [ILLNESS ...] (or make balance).
+"""Makes the runs and the figures of docs/balance.md: python docs/make_balance.py [ILLNESS ...|critics].
 
 Each illness is provoked in one run and cured in another that differs by the named remedy alone; both are of the
-embedded digits, for a minute or so on two cores. The runs stay in runs/balance-*, the figures are docs/balance-*.jpg.
+embedded digits, for half a minute or so on two cores. The runs stay in runs/balance-*, the figures are
+docs/balance-*.jpg. "critics" draws docs/wgan.jpg of the runs wgan and wgan_gp, which must be there (configs/dcgan).
 """
 
 from __future__ import annotations
@@ -32,15 +33,41 @@ class Story:
     sick: str
     cured: str
     curve: str
-    steps: int = 1500
+    logarithmic: bool = False
+    steps: int = 600
 
 
 STORIES = {
     "overpowering": Story(
-        both="--model.gan_loss minimax --optim.lr_d 2e-3",
+        both="--model.gan_loss minimax --model.norm_d none --optim.lr_d 4e-3",
         sick="",
-        cured="--balance.instance_noise 0.5 --balance.noise_steps 5000",
-        curve="loss/generator/gan",
+        cured="--balance.skip_above 0.8",
+        curve="discriminator/relative_loss",
+    ),
+    "blind": Story(
+        both="",
+        sick="--optim.lr_d 1e-7",
+        cured="--optim.lr_d 2e-4",
+        curve="discriminator/accuracy_fake",
+    ),
+    "collapse": Story(
+        both="--model.norm none --model.norm_d none --optim.betas [0.9,0.999] --optim.lr 1e-2 --optim.lr_d 2e-4",
+        sick="",
+        cured="--balance.diversity 2",
+        curve="signs/diversity_output",
+    ),
+    "saturation": Story(
+        both="--model.norm none --model.norm_d none --optim.lr_d 1e-3",
+        sick="--optim.lr 2e-2",
+        cured="--optim.lr 2e-4",
+        curve="signs/saturation_output",
+    ),
+    "divergence": Story(
+        both="--model.gan_loss lsgan --model.norm_d none",
+        sick="--optim.lr_d 0.05",
+        cured="--optim.lr_d 2e-4",
+        curve="discriminator/relative_loss",
+        logarithmic=True,
     ),
 }
 
@@ -54,6 +81,9 @@ def command(illness: str, state: str) -> list[str]:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["critics"]:  # of a run that is there already
+        draw_critics()
+        return
     for illness in sys.argv[1:] or STORIES:
         for state in ("sick", "cured"):
             print("python", " ".join(command(illness, state)))
@@ -76,11 +106,31 @@ def draw(illness: str) -> None:
         axes[2].plot(steps, [float(row[STORIES[illness].curve]) for row in rows], label=state)
         for step in (int(row["step"]) for row in rows if row.get("verdict")):
             axes[2].axvline(step, color="tab:blue" if state == "sick" else "tab:orange", linestyle=":", linewidth=1)
+    if STORIES[illness].logarithmic:
+        axes[2].set_yscale("log")
     axes[2].set_title(STORIES[illness].curve, fontsize=10)
     axes[2].set_xlabel("step (dotted: the monitor's verdict)", fontsize=9)
     axes[2].legend(fontsize=9)
     figure.tight_layout()
     figure.savefig(ROOT / "docs" / f"balance-{illness}.jpg", pil_kwargs={"quality": 85})
+    plt.close(figure)
+
+
+def draw_critics() -> None:
+    """What the critics of runs/wgan and runs/wgan_gp estimate over the steps, and their sheets: docs/wgan.jpg."""
+    figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), dpi=90, width_ratios=(1.5, 1, 1, 1))
+    for row, name in zip(axes, ("wgan", "wgan_gp"), strict=True):
+        with (ROOT / "runs" / name / "metrics.csv").open(newline="") as file:
+            logs = list(csv.DictReader(file))
+        sheets = sorted((ROOT / "runs" / name / "samples").iterdir())
+        row[0].plot([int(log["step"]) for log in logs], [float(log["discriminator/gap"]) for log in logs])
+        row[0].set_title(f"{name}: discriminator/gap", fontsize=10)
+        for axis, sheet in zip(row[1:], (sheets[1], sheets[3], sheets[-1]), strict=True):
+            axis.imshow(np.asarray(Image.open(sheet)))
+            axis.set_title(sheet.stem.replace("step-", "step "), fontsize=10)
+            axis.set_axis_off()
+    figure.tight_layout()
+    figure.savefig(ROOT / "docs" / "wgan.jpg", pil_kwargs={"quality": 85})
     plt.close(figure)
 
 

@@ -61,7 +61,7 @@ class Illness:
 
     @property
     def advice(self) -> str:
-        """As a part of a line: "try optim.lr_d lower or balance.instance_noise 0.1"."""
+        """As a part of a line: "try optim.lr_d lower or balance.skip_above 0.8"."""
         return "try " + " or ".join(f"{key} {change}" for key, change in self.hints)
 
 
@@ -117,12 +117,17 @@ def inversion(logs: Logs) -> dict[str, str]:
     }
 
 
+def wild(logs: Logs) -> dict[str, str]:
+    """D's logits are far out, on the wrong side."""
+    shares = {side: logs[-1][f"discriminator/relative_loss{side}"] for side in discriminators(logs[-1])}
+    return {
+        f"D{of(side)}": f"{share:.3g} times an undecided D's loss" for side, share in shares.items() if share > WILD
+    }
+
+
 def divergence(logs: Logs) -> dict[str, str]:
-    """Losses or gradients have left the range in which anything is learned."""
+    """G's losses or anyone's gradients have left the range in which anything is learned."""
     now, found = logs[-1], {}
-    for side in discriminators(now):
-        if (share := now[f"discriminator/relative_loss{side}"]) > WILD:
-            found[f"D{of(side)}"] = f"{share:.3g} times an undecided D's loss"
     for name, value in now.items():
         if f"{LOWEST}{name}" in now:
             first, lowest = now[f"{FIRST}{name}"], now[f"{LOWEST}{name}"]
@@ -140,11 +145,12 @@ FIRST = "monitor/first/"  # + a loss: its value at the first log
 LOWEST = "monitor/lowest/"  # + a loss: its lowest value since
 
 ILLNESSES = (
-    Illness("D overpowering", overpowering, (("optim.lr_d", "lower"), ("balance.instance_noise", "0.1"))),
+    Illness("D overpowering", overpowering, (("optim.lr_d", "lower"), ("balance.skip_above", "0.8"))),
     Illness("D blind", blind, (("optim.lr_d", "higher"), ("balance.discriminator_steps", "2"))),
     Illness("collapse", collapse, (("balance.diversity", "1"), ("balance.minibatch_std", "true"))),
     Illness("saturation", saturation, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
     Illness("colour inversion", inversion, (("optim.lr_d", "lower"), ("train.seed", "another"))),
+    Illness("D divergence", wild, (("optim.lr_d", "lower"), ("optim.clip_grad_norm_d", "1"))),
     Illness("divergence", divergence, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
 )
 NOT_FINITE = Illness("NaN", lambda _: {}, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1")))

@@ -56,6 +56,7 @@ ILL: dict[str, Course] = {
     "collapse": lambda i: {**healthy(i), "signs/diversity_output": 0.9 if i < 4 else 0.03},
     "saturation": lambda i: {**healthy(i), "signs/saturation_output": 0.99},
     "colour inversion": lambda i: {**healthy(i), "signs/correlation_output": -0.4},
+    "D divergence": lambda i: {**healthy(i), "discriminator/relative_loss": 40.0},
     "divergence": lambda i: {**healthy(i), "loss/generator/l1": 10.0 * 2**i},
 }
 
