@@ -84,7 +84,7 @@ def test_a_huge_rate_diverges(tiny: Tiny, kind: str) -> None:
     config = tiny(
         optim={"lr_d": 30.0}, model={"gan_loss": kind, "norm": "none"}, train={"max_steps": 12, "log_every": 1}
     )
-    assert "divergence" in illnesses(train(config))
+    assert "D divergence" in illnesses(train(config))
 
 
 def test_nan_is_told_with_its_keys_and_written(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
