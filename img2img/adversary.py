@@ -53,7 +53,8 @@ class BalanceConfig:
     minibatch_std: bool = False
     """The discriminators also see how much the pictures of a batch differ (arXiv 1710.10196, Sec. 3)."""
     spectral_norm: Literal["none", "d", "g", "both"] = "none"
-    """Spectral norm (arXiv 1802.05957) in the discriminators, the generators, or both."""
+    """Spectral norm (arXiv 1802.05957) in the discriminators (d), in the generators and what learns along with them
+    (g), or in both."""
     gradient_penalty: Literal["none", "wgan-gp", "r1"] = "none"
     """Penalty on the discriminators' slope: wgan-gp (arXiv 1704.00028) or r1 (arXiv 1801.04406)."""
     lambda_gp: float = 10.0
@@ -119,6 +120,14 @@ class BalanceConfig:
                 f"balance.label_real and label_fake: {kind} has no labels to smooth; leave them out, or set "
                 "model.gan_loss lsgan or vanilla"
             )
+        means = [sum(label) / 2 for label in (self.label_real, self.label_fake)]
+        if kind in ("vanilla", "minimax") and not all(0 <= mean <= 1 for mean in means):
+            raise ValueError(
+                f"balance.label_real {list(self.label_real)} and label_fake {list(self.label_fake)}: {kind}'s labels "
+                "are probabilities, whose means lie in [0, 1]; beyond them the logits run away"
+            )
+        if self.gradient_penalty != "none" and not self.lambda_gp:
+            raise ValueError("balance.lambda_gp 0: a penalty of no weight; set it to 10, or gradient_penalty none")
         if kind == "wasserstein":
             if self.skip_above < 1:
                 raise ValueError(
@@ -160,7 +169,8 @@ class Adversary:
     def look(self, condition: Tensor | None, *pictures: Tensor) -> list[Tensor]:
         """What a discriminator is shown of each picture: (B, C, H, W) -> (B, C_condition + C, H, W).
 
-        Pictures that are given together are augmented alike, so that their features can be compared.
+        Pictures that are given together, of one size, are augmented alike and get the same noise, so that their
+        features can be compared.
         """
         seen = [picture if condition is None else torch.cat([condition, picture], dim=1) for picture in pictures]
         if self.options.augment:
@@ -171,11 +181,10 @@ class Adversary:
             seen = self._augment(seen, [picture.shape[1] for picture in pictures])
         sigma = self.options.instance_noise * self.share
         if sigma:
-            for i, (whole, picture) in enumerate(zip(seen, pictures, strict=True)):
-                noise = sigma * torch.randn_like(picture)
-                if condition is not None:  # which is no secret
-                    noise = torch.cat([torch.zeros_like(condition, dtype=noise.dtype), noise], dim=1)
-                seen[i] = whole + noise
+            noise = sigma * torch.randn_like(pictures[0])
+            if condition is not None:  # which is no secret
+                noise = torch.cat([torch.zeros_like(condition, dtype=noise.dtype), noise], dim=1)
+            seen = [whole + noise for whole in seen]
         return seen
 
     def discriminator_loss(
@@ -197,7 +206,10 @@ class Adversary:
             weight: of all terms. One half slows D down relative to G (pix2pix, arXiv 1611.07004, Sec. 3.4).
             together: whether real pictures and fakes may pass the network as one batch, if their sizes allow it.
         """
-        (seen_real,), (seen_fake,) = self.look(condition, real), self.look(condition, fake)
+        if self.options.gradient_penalty == "wgan-gp" and real.shape == fake.shape:
+            seen_real, seen_fake = self.look(condition, real, fake)  # what lies between them has one condition
+        else:
+            (seen_real,), (seen_fake,) = self.look(condition, real), self.look(condition, fake)
         if together and seen_real.shape == seen_fake.shape and not self.options.minibatch_std:
             both = logits_of(network(torch.cat([seen_real, seen_fake])))  # (2B, C, H, W)
             reals, fakes = ([logits.chunk(2)[i] for logits in both] for i in (0, 1))
@@ -210,6 +222,22 @@ class Adversary:
         if self.options.gradient_penalty != "none":
             terms["penalty"] = weight * self.options.lambda_gp * self._penalty(network, seen_real, seen_fake, real)
         return terms, discriminator_statistics(reals[0], fakes[0], self.kind)
+
+    def compare(self, network: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:
+        """A discriminator's answers to what ``look`` made of a fake and of the real picture that it should resemble.
+
+        The second has no graph. Dropout and noise inside D are the same for both, or they would be most of what
+        differs.
+        """
+        same = bool(self.options.dropout_d or self.options.feature_noise)
+        seed = int(torch.randint(2**31, ())) if same else 0  # of the CPU's generator, which the step has keyed
+        if same:
+            torch.manual_seed(seed)
+        answer = network(fake)
+        if same:
+            torch.manual_seed(seed)
+        with torch.no_grad():
+            return answer, network(real)
 
     def generator_loss(self, answer: Any) -> Tensor:
         """What the generator pays for a discriminator's answer to its pictures, ``network(*look(condition, fake))``."""

@@ -1,8 +1,8 @@
 """Augmentation of what discriminators see, real or fake, through which the generators' gradients pass.
 
-Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", arXiv 2006.10738, Sec. 3 and Table 1's
-policies with their strengths (Appendix A). By kornia, whose augmentations are differentiable and drawn from torch's
-generator, so that a step's are keyed by its seed.
+Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", arXiv 2006.10738, Sec. 3; the strengths are
+those of the authors' code (mit-han-lab/data-efficient-gans). What moves pictures is kornia's, differentiable and drawn
+from torch's generator, so that a step's are keyed by its seed; its colours are others than the paper's, which are here.
 """
 
 from __future__ import annotations
@@ -19,18 +19,12 @@ class Augment:
     """Augments pictures (B, C, H, W) in [-1, 1] that lie above a condition; places off the picture become 0, mid-gray.
 
     Args:
-        policies: of color (brightness by up to a half, contrast by up to a half, saturation up to the double),
-            translation (up to an eighth of each side) and cutout (a square of a quarter of the area, at most).
+        policies: of color (brightness, saturation, contrast), translation (up to an eighth of each side) and cutout (a
+            square of a quarter of the area).
     """
 
     def __init__(self, policies: Sequence[str]) -> None:
-        self.colors: list[Any] = []
-        if "color" in policies:
-            self.colors = [
-                K.RandomSaturation((0.0, 2.0), p=1.0),
-                K.RandomContrast((0.5, 1.5), clip_output=False, p=1.0),
-                K.RandomBrightness((0.5, 1.5), clip_output=False, p=1.0),
-            ]
+        self.colors = "color" in policies
         self.moves: list[Any] = []
         if "translation" in policies:
             self.moves.append(K.RandomTranslate((-1 / 8, 1 / 8), (-1 / 8, 1 / 8), p=1.0))
@@ -39,19 +33,13 @@ class Augment:
 
     def __call__(self, seen: Sequence[Tensor], channels: Sequence[int]) -> list[Tensor]:
         """The same augmentation for all of ``seen``; colours change in their last ``channels`` channels alone."""
-        out = []
-        drawn: list[Any] = [None] * len(self.colors)
-        for whole, count in zip(seen, channels, strict=True):
-            condition, picture = whole[:, :-count], whole[:, -count:].float()
-            rgb, alpha = picture[:, :3], picture[:, 3:]
-            rgb = (rgb + 1) / 2
-            for i, color in enumerate(self.colors):
-                if i == 0 and rgb.shape[1] == 1:
-                    continue  # gray has no saturation
-                three = rgb.expand(-1, 3, -1, -1)
-                rgb = (color(three) if drawn[i] is None else color(three, params=drawn[i]))[:, : rgb.shape[1]]
-                drawn[i] = color._params
-            out.append(torch.cat([condition, rgb * 2 - 1, alpha], dim=1))  # (B, C_condition + C, H, W)
+        out = list(seen)
+        if self.colors:
+            drawn = torch.rand(3, len(out[0]), 1, 1, 1, device=out[0].device)
+            for i, (whole, count) in enumerate(zip(out, channels, strict=True)):
+                condition, picture = whole[:, :-count], whole[:, -count:]
+                rgb, alpha = picture[:, :3], picture[:, 3:]
+                out[i] = torch.cat([condition, recolor(rgb, *drawn), alpha], dim=1)  # (B, C_condition + C, H, W)
         if self.moves:
             sizes = [whole.shape[1] for whole in out]
             stacked = torch.cat(out, dim=1)  # all of one place move as one
@@ -59,3 +47,18 @@ class Augment:
                 stacked = move(stacked)
             out = list(stacked.split(sizes, dim=1))
         return out
+
+
+def recolor(x: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+    """Pictures (B, C, H, W) in [-1, 1] brighter or darker by up to a half, their colours from none to the double around
+    each pixel's gray, and their contrast from a half to one and a half around the picture's mean.
+
+    Args:
+        x: the pictures; gray ones have no saturation.
+        brightness, saturation, contrast: (B, 1, 1, 1) in [0, 1], one half for no change.
+    """
+    x = x + (brightness - 0.5)
+    gray = x.mean(dim=1, keepdim=True)
+    x = gray + (x - gray) * (2 * saturation)
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    return mean + (x - mean) * (contrast + 0.5)

@@ -290,6 +290,7 @@ def _parser(model: str) -> jsonargparse.ArgumentParser:
     parser.add_class_arguments(OptimConfig, "optim")
     parser.add_class_arguments(TrainConfig, "train")
     parser.add_class_arguments(BalanceConfig, "balance")
+    parser.set_defaults(dict(model_class(model).defaults))
     return parser
 
 

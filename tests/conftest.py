@@ -151,18 +151,28 @@ def tiny_hd() -> Callable[..., Config]:
     return make
 
 
-@pytest.fixture(params=["dcgan", "infogan"])
+@pytest.fixture
+def tiny_dcgan() -> Callable[..., Config]:
+    """As ``tiny``, on the embedded digits, 32x32, whose classes it is told."""
+    return partial(tiny_digits, DCGAN.Config(num_classes=10, ngf=2, ndf=2, noise_dim=4))
+
+
+@pytest.fixture
+def tiny_infogan() -> Callable[..., Config]:
+    """As ``tiny``, on the embedded digits, 32x32."""
+    return partial(tiny_digits, InfoGAN.Config(ngf=2, ndf=2, noise_dim=4))
+
+
+@pytest.fixture(params=["tiny_dcgan", "tiny_infogan"])
 def tiny_noise(request: pytest.FixtureRequest) -> Callable[..., Config]:
-    """As ``tiny``, of each model that draws from noise, on the embedded digits, 32x32; dcgan is told their classes."""
-    sizes = {"ngf": 2, "ndf": 2, "noise_dim": 4}
-    model = DCGAN.Config(num_classes=10, **sizes) if request.param == "dcgan" else InfoGAN.Config(**sizes)
+    """Each model that draws from noise."""
+    return request.getfixturevalue(request.param)
 
-    def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
-        data = {"root": None, "toy": True, "channels_b": 1, "load_size": 32, "crop_size": 32, "flip": False}
-        changes = {**changes, "model": {"size": 32, **changes.get("model", {})}}
-        return tiny_config(model, Path(), name, **{**changes, "data": {**data, **changes.get("data", {})}})
 
-    return make
+def tiny_digits(model: Any, /, name: str = "tiny", **changes: dict[str, Any]) -> Config:
+    data = {"root": None, "toy": True, "channels_b": 1, "load_size": 32, "crop_size": 32, "flip": False}
+    changes = {**changes, "model": {"size": 32, **changes.get("model", {})}}
+    return tiny_config(model, Path(), name, **{**changes, "data": {**data, **changes.get("data", {})}})
 
 
 def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[str, Any]) -> Config:

@@ -8,6 +8,7 @@ from img2img.adversary import Adversary, BalanceConfig, logits_of
 from img2img.losses import discriminator_gan_loss
 from img2img.networks.patchgan import PatchGAN
 from img2img.networks.pix2pixhd import MultiScaleDiscriminator
+from img2img.networks.remedies import fortify
 
 
 def pictures(count: int = 2, size: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -128,3 +129,26 @@ def test_generators_have_the_last_of_every_so_many_steps() -> None:
 def test_what_is_used_is_told() -> None:
     assert BalanceConfig().used == []
     assert BalanceConfig(label_real=(0.9, 0.9), label_flip=0.1).used == ["label_real [0.9, 0.9]", "label_flip 0.1"]
+
+
+@pytest.mark.parametrize(
+    "remedy", [{"dropout_d": 0.3}, {"feature_noise": 0.3}, {"instance_noise": 0.3}, {"augment": ("color", "cutout")}]
+)
+def test_a_perfect_picture_has_the_features_of_the_real_one_whatever_the_noise(remedy: dict) -> None:
+    real, _, condition = pictures()
+    network = MultiScaleDiscriminator(5, 4, 1, 2, "none")
+    options = BalanceConfig(**remedy)
+    fortify(network, options.dropout_d, options.feature_noise)
+    adversary = Adversary("lsgan", options)
+    fake, goal = adversary.compare(network, *adversary.look(condition, real.clone(), real))
+    for scale, other in zip(fake, goal, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(scale, other, strict=True))
+    (again,) = adversary.look(condition, real)
+    assert not torch.equal(network(again)[0][0], goal[0][0])  # another time it is another noise
+
+
+@pytest.mark.parametrize("labels", [{"label_real": (1.2, 1.2)}, {"label_fake": (-0.5, -0.3)}])
+def test_probabilities_have_means_between_0_and_1(labels: dict) -> None:
+    with pytest.raises(ValueError, match="probabilities"):
+        BalanceConfig(**labels).check_loss("vanilla", 0.0)
+    BalanceConfig(**labels).check_loss("lsgan", 0.0)

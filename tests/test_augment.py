@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from img2img.augment import Augment
+from img2img.augment import Augment, recolor
 
 
 def pictures(channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,10 +56,20 @@ def test_strengths_are_the_papers() -> None:
     (moved,) = Augment(("translation",))([ones], [3])
     empty = (moved[:, 0] < 0.5).float()
     assert 0 < empty.mean((1, 2)).max() <= 1 - (28 / 32) ** 2 + 0.02
-    gray = torch.zeros(64, 3, 8, 8)
-    (seen,) = Augment(("color",))([gray], [3])
-    assert seen.amax() > 0.4  # mid-gray becomes brighter ...
-    assert seen.amin() < -0.4  # ... and darker
+    (seen,) = Augment(("color",))([torch.full((256, 3, 8, 8), 0.2)], [3])
+    assert 0.65 < seen.amax() <= 0.7  # a flat gray knows brightness alone: by up to a half
+    assert -0.3 <= seen.amin() < -0.25
+
+
+def test_colours_are_what_their_equations_say() -> None:
+    """One pixel red, one green: saturation is around each pixel's gray, contrast around the picture's mean."""
+    x = torch.tensor([[0.9, 0.0], [0.0, 0.6], [0.0, 0.0]]).view(1, 3, 1, 2)
+    half = torch.full((1, 1, 1, 1), 0.5)
+    assert torch.allclose(recolor(x, half, half, half), x)
+    gray = recolor(x, half, torch.zeros_like(half), half)
+    assert torch.allclose(gray[0, :, 0], torch.tensor([[0.3, 0.2]]).expand(3, 2))
+    flat = recolor(x, half, half, torch.zeros_like(half))
+    assert torch.allclose(flat - 0.25, (x - 0.25) / 2)
 
 
 def test_it_is_keyed_by_torchs_seed() -> None:

@@ -30,7 +30,7 @@ def draw(args: argparse.Namespace) -> int:
     from img2img.inference.sampler import load_sampler, write_samples
 
     sampler = load_sampler(args.run, args.checkpoint, args.device)
-    output = args.output or sampler.results
+    output = args.output or sampler.results(args.seed, args.label)
     write_samples(sampler, output, args.count, args.seed, args.label, args.interpolate, args.traverse)
     print(f"run         {sampler.run}\npictures    {output}\ngrids       {output / 'grids'}")
     return 0

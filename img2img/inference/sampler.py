@@ -42,10 +42,10 @@ class Sampler:
         assert self.checkpoint is not None, "this sampler was not loaded from a run"
         return self.checkpoint.parents[1]
 
-    @property
-    def results(self) -> Path:
-        """Where pictures go unless told: below the run, by step."""
-        return self.run / "results" / str(self.checkpoint and self.checkpoint.name)
+    def results(self, seed: int = 0, label: int | None = None) -> Path:
+        """Where pictures go unless told: below the run, by step, seed and class."""
+        folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
+        return folder / (f"seed-{seed}" if label is None else f"seed-{seed}_class-{label}")
 
     def __call__(
         self, count: int = 1, seed: int = 0, label: int | None = None, codes: Mapping[str, float] | None = None
@@ -157,7 +157,7 @@ def write_samples(
         count: pictures, 64 unless told; or rows of what ``interpolate`` or ``traverse`` ask for, 8 unless told.
         seed, label: see Sampler.
         interpolate: one sheet instead, ``grids/interpolation.png``: row i goes from the noise of picture 2i to that of
-            picture 2i+1.
+            picture 2i+1; class and codes stay those of the first.
         traverse: one sheet instead, ``grids/traverse-CODE.png``: row i is picture i with this code at each of its
             values: those of a categorical one (d1, d2, ...), -2 to 2 of a continuous one (c1, c2, ...).
 

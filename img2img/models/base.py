@@ -61,6 +61,8 @@ class Model(nn.Module):
     """Pictures of ``forward`` that a discriminator judges -> the batch's real ones that it sees beside them."""
     paired: ClassVar[bool] = False
     """Whether a fake and the real picture of the same index show one scene, so that they can be compared."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Its paper's values of other options, by key, where they differ from everybody's."""
     columns: ClassVar[tuple[str, ...]]
     """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
     that neither has are left out, as CycleGAN's identities between domains of different channels."""
@@ -154,6 +156,12 @@ class NoiseModel(Model):
     """
 
     dataset = "pictures"
+    defaults: ClassVar = {  # arXiv 1511.06434, Sec. 4
+        "data.load_size": 64,
+        "data.crop_size": 64,
+        "data.batch_size": 128,
+        "train.decay_epochs": 0,
+    }
     fakes: ClassVar = {"output": "target"}
     random = True
     config: Any

@@ -192,12 +192,12 @@ class Pix2PixHD(Model):
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         # looked at together, so that features which are compared are of one augmentation
         real, fake = self.adversary.look(images["condition"], batch["target"], images["output"])
-        judged = self.discriminator(fake)
-        terms = {"gan": self.adversary.generator_loss(judged)}
         if self.config.lambda_feat:
-            with torch.no_grad():
-                goal = self.discriminator(real)
-            terms["feat"] = self.config.lambda_feat * feature_matching_loss(goal, judged)
+            judged, goal = self.adversary.compare(self.discriminator, fake, real)
+            feat = {"feat": self.config.lambda_feat * feature_matching_loss(goal, judged)}
+        else:
+            judged, feat = self.discriminator(fake), {}
+        terms = {"gan": self.adversary.generator_loss(judged), **feat}
         if self.perceptual is not None:
             terms["vgg"] = self.config.lambda_vgg * self.perceptual(images["output"], batch["target"])
         return terms, {}

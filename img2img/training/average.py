@@ -17,7 +17,8 @@ class Average:
 
     After n updates d is min(decay, (1 + n) / (10 + n)), so that the random first weights are soon forgotten (the rule
     of TensorFlow's ExponentialMovingAverage). Batch norm's statistics are averaged too: those of the newest weights do
-    not fit the averaged ones, and pictures turn gray.
+    not fit the averaged ones, and pictures turn gray. Spectral norm's vectors are of length 1, which means are not:
+    they are the newest.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -29,11 +30,12 @@ class Average:
     def update(self, network: nn.Module) -> None:
         """Takes the network's weights of now into the average."""
         d = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
-        averages, currents = self.module.state_dict().values(), network.state_dict().values()
-        pairs = list(zip(averages, currents, strict=True))
-        floats = [(average, current) for average, current in pairs if average.is_floating_point()]
-        torch._foreach_lerp_([average for average, _ in floats], [current for _, current in floats], 1 - d)
-        for average, current in pairs:
-            if not average.is_floating_point():
-                average.copy_(current)  # a counter
+        currents = network.state_dict()
+        means: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for name, average in self.module.state_dict().items():
+            if average.is_floating_point() and not name.endswith(("._u", "._v")):
+                means.append((average, currents[name]))
+            else:
+                average.copy_(currents[name])  # a counter, or spectral norm's
+        torch._foreach_lerp_([average for average, _ in means], [current for _, current in means], 1 - d)
         self.updates += 1

@@ -114,7 +114,8 @@ class Game:
             if wrong:
                 raise ValueError(
                     f"train.init_from {run}: {name}.{wrong[0]} is not the same there and here (of {len(wrong)} such "
-                    "tensors): keep that run's model options, data.label_nc, data.instances and channels"
+                    "tensors): keep that run's model options, data.label_nc, data.instances, channels, "
+                    "balance.spectral_norm and balance.minibatch_std"
                 )
             network.load_state_dict(given, strict=False)
             if name in self.averages:
@@ -335,6 +336,8 @@ class Game:
                 average.updates = state["updates"][name]
         for side, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][side])
+            for group in optimizer.param_groups:  # which it took back, too, though the options may have changed
+                group |= {"betas": self.options.of("betas", side)} if "betas" in group else {}
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.signs.restore(state.get("signs", {}))  # as one of before there were signs has none

@@ -28,7 +28,7 @@ from img2img.data.images import grid, to_array
 from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
-from img2img.models.base import Batch
+from img2img.models.base import Batch, Side
 from img2img.runs import RUNS, begin_run, check_run, find_run
 from img2img.training.game import Game
 from img2img.training.logger import RunLogger
@@ -292,6 +292,10 @@ class Trainer:
         fixed += [(f"data.{key}", getattr(theirs.data, key), getattr(self.config.data, key)) for key in keys]
         for key in ("spectral_norm", "minibatch_std"):  # built into the networks' weights
             fixed.append((f"balance.{key}", getattr(theirs.balance, key), getattr(self.config.balance, key)))
+        optim, now = theirs.optim, self.config.optim
+        sides: tuple[tuple[Side, str], ...] = (("generator", ""), ("discriminator", "_d"))
+        for side, suffix in sides:  # another optimizer has no use for their state
+            fixed.append((f"optim.optimizer{suffix}", optim.of("optimizer", side), now.of("optimizer", side)))
         fixed.append(("train.init_from", theirs.train.init_from, self.config.train.init_from))
         for key, before, now in fixed:
             if before != now:

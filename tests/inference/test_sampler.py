@@ -108,7 +108,7 @@ def test_a_run_is_loaded_by_the_function_of_its_kind(tiny_noise: Tiny, tiny: Tin
     train(tiny_noise("draws", train={"max_steps": 1, "ema_decay": 0.9}))
     sampler = img2img.load_sampler("draws", device="cpu")
     assert np.array_equal(sampler(2, seed=3), load_sampler(Path("runs/draws"))(2, seed=3))
-    assert sampler.results == Path("runs/draws/results/step-000001")
+    assert sampler.results(3, 1) == Path("runs/draws/results/step-000001/seed-3_class-1")
     with pytest.raises(ValueError, match=r"^run draws draws pictures from noise: .*infer\.py draws --count 64"):
         load_translator("draws")
     train(tiny("translates", train={"max_steps": 1}))

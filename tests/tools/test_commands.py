@@ -262,13 +262,13 @@ def test_from_training_to_pictures_out_of_noise(
     assert call(monkeypatch, "train", "--model", "infogan", *toy, *small, "--name", "codes") == 0
     assert call(monkeypatch, "infer", "classes", "--count", "5", "--seed", "1") == 0
     assert "runs/classes/results/step-000002" in capsys.readouterr().out
-    results = Path("runs/classes/results/step-000002")
+    results = Path("runs/classes/results/step-000002/seed-1")
     assert {path.name for path in results.glob("*.png")} == {f"0000{i}.png" for i in range(5)}
     assert call(monkeypatch, "infer", "classes", "--class", "3", "--interpolate", "--count", "2") == 0
     assert call(monkeypatch, "infer", "codes", "--traverse", "c1", "--output", "o") == 0
     assert call(monkeypatch, "infer", "codes", "--traverse", "d1", "--output", "o", "--count", "2") == 0
     assert {path.name for path in Path("o/grids").iterdir()} == {"traverse-c1.png", "traverse-d1.png"}
-    assert (results / "grids" / "interpolation.png").is_file()
+    assert results.with_name("seed-0_class-3").joinpath("grids", "interpolation.png").is_file()
     assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
     capsys.readouterr()
     for command, message in {

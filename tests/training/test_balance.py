@@ -1,5 +1,6 @@
 """Remedies in the game: every one with every model, whose turn it is, and that a resume knows of them all."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from accelerate import Accelerator
 from img2img.config import Config, load_config
 from img2img.data import dataset_class
 from img2img.data.loader import keyed_loader, to_device
+from img2img.inference.sampler import load_sampler
 from img2img.inference.translator import load_translator
-from img2img.models.base import Side
+from img2img.models import model_class
+from img2img.models.base import NoiseModel, Side
 from img2img.training.game import Game
-from img2img.training.trainer import train
+from img2img.training.trainer import Trainer, train
 from tests.conftest import in_order
 from tests.training.test_distributed import launch
 from tests.training.test_trainer import equal, logged, rows, weights
@@ -25,15 +28,22 @@ SEEN = {"instance_noise": 0.1, "noise_steps": 5, "augment": ("color", "translati
 BUILT = {"feature_noise": 0.1, "dropout_d": 0.2, "minibatch_std": True, "spectral_norm": "both"}
 
 
-@pytest.fixture(params=["tiny", "tiny_cyclegan", "tiny_hd"])
+@pytest.fixture(params=["tiny", "tiny_cyclegan", "tiny_hd", "tiny_dcgan", "tiny_infogan"])
 def any_model(request: pytest.FixtureRequest) -> Tiny:
     return request.getfixturevalue(request.param)
 
 
 def batches(config: Config, count: int = 1) -> list[dict[str, torch.Tensor]]:
-    pictures = dataset_class({"pix2pix": "paired", "cyclegan": "unpaired", "pix2pixhd": "labelled"}[config.model.name])
+    pictures = dataset_class(model_class(config.model.name).dataset)
     loader = keyed_loader(pictures(config.data, "train"), in_order(2 * count, 2), 0)
     return [to_device(batch, "cpu") for batch in loader]
+
+
+def instance(make: Tiny) -> dict[str, str]:
+    """Options without batch norm in D, and without any in Q's layer of 1x1 pixels."""
+    if hasattr(make().model, "norm_d"):
+        return {"norm_d": "instance"}
+    return {"norm": "instance"}
 
 
 def snapshot(game: Game, names: tuple[str, ...]) -> list[torch.Tensor]:
@@ -49,19 +59,20 @@ def test_every_model_takes_every_remedy_and_resumes_bit_for_bit(any_model: Tiny,
     """With two steps of D for one of G and gradients clipped, in one run of 6 steps and in one of 3 and 3."""
     remedies = {**remedies, "discriminator_steps": 2, "first_discriminator_steps": 1, "first_steps": 1}
     optim = {"clip_grad_norm": 1.0, "clip_grad_value_d": 0.1, "optimizer_d": "rmsprop"}
-    options = {"balance": remedies, "optim": optim, "model": {"norm": "instance"}}
+    options = {"balance": remedies, "optim": optim, "model": instance(any_model)}
     train(any_model("whole", train={"max_steps": 6}, **options))
     train(any_model("halves", train={"max_steps": 3}, **options))
     train(any_model("halves", train={"max_steps": 6}, **options), resume=True)
     assert equal(weights(Path("runs/whole")), weights(Path("runs/halves")))
     assert load_config(Path("runs/whole/config.yaml")).balance == any_model(balance=remedies).balance
-    load_translator("whole")  # whose generator has what was built into it
+    draws = issubclass(model_class(any_model().model.name), NoiseModel)
+    (load_sampler if draws else load_translator)("whole")  # whose generator has what was built into it
 
 
 @pytest.mark.parametrize("kind", ["minimax", "vanilla", "hinge", "wasserstein"])
 @pytest.mark.parametrize("penalty", ["wgan-gp", "r1"])
 def test_every_model_plays_every_loss_with_every_penalty(any_model: Tiny, kind: str, penalty: str) -> None:
-    model = {"gan_loss": kind, "norm": "instance"}
+    model = {"gan_loss": kind, **instance(any_model)}
     game = Game(any_model(model=model, balance={"gradient_penalty": penalty}), Accelerator())
     told = game.play(batches(any_model()), 0, 1.0)
     assert all(value.isfinite() for value in told.values())
@@ -163,12 +174,13 @@ def test_losses_are_averaged_over_the_steps_that_had_them(tiny: Tiny) -> None:
 
 
 def test_a_resume_in_between_two_logs_keeps_the_means(tiny: Tiny) -> None:
-    options = {"balance": {"discriminator_steps": 2}}
-    train(tiny("whole", train={"max_steps": 6, "log_every": 6}, **options))
-    train(tiny("halves", train={"max_steps": 3, "log_every": 6, "save_every": 3}, **options))
-    assert logged(Path("runs/whole"))["6"]
-    train(tiny("halves", train={"max_steps": 6, "log_every": 6}, **options), resume=True)
-    assert equal(weights(Path("runs/whole")), weights(Path("runs/halves")))
+    """From step 3 on, of a run that logs at 6: two of the generator's three turns are before it."""
+    config = tiny(train={"max_steps": 6, "log_every": 6, "save_every": 3}, balance={"discriminator_steps": 2})
+    run = train(config)
+    whole = logged(run)["6"]
+    shutil.rmtree(run / "checkpoints" / "step-000006")
+    train(config, resume=True)
+    assert logged(run)["6"] == whole
 
 
 def test_what_is_built_into_the_networks_stays_at_a_resume(tiny: Tiny) -> None:
@@ -176,6 +188,17 @@ def test_what_is_built_into_the_networks_stays_at_a_resume(tiny: Tiny) -> None:
     with pytest.raises(ValueError, match=r"balance.spectral_norm d: .* was trained with none"):
         train(tiny(train={"max_steps": 4}, balance={"spectral_norm": "d"}), resume=True)
     train(tiny(train={"max_steps": 4}, balance={"dropout_d": 0.5, "label_flip": 0.1}), resume=True)  # is no weight
+
+
+def test_a_resume_takes_new_decay_rates_and_refuses_another_optimizer(tiny: Tiny) -> None:
+    train(tiny(train={"max_steps": 2}))
+    again = tiny(train={"max_steps": 4}, optim={"betas": (0.0, 0.9)})
+    trainer = Trainer(again, Path("runs/tiny"))
+    trainer.restore()
+    for optimizer in trainer.game.optimizers.values():
+        assert {tuple(group["betas"]) for group in optimizer.param_groups} == {(0.0, 0.9)}
+    with pytest.raises(ValueError, match=r"optim.optimizer_d rmsprop: .* was trained with adam"):
+        train(tiny(train={"max_steps": 4}, optim={"optimizer_d": "rmsprop"}), resume=True)
 
 
 def test_two_processes_with_a_penalty_equal_one(tiny: Tiny) -> None:
