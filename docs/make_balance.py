@@ -45,7 +45,7 @@ STORIES = {
         curve="discriminator/relative_loss",
     ),
     "blind": Story(
-        both="",
+        both="--model.norm_d none",
         sick="--optim.lr_d 1e-7",
         cured="--optim.lr_d 2e-4",
         curve="discriminator/accuracy_fake",
@@ -57,9 +57,9 @@ STORIES = {
         curve="signs/diversity_output",
     ),
     "saturation": Story(
-        both="--model.norm none --model.norm_d none --optim.lr_d 1e-3",
+        both="--model.norm none --model.norm_d none --optim.lr_d 2e-4",
         sick="--optim.lr 2e-2",
-        cured="--optim.lr 2e-4",
+        cured="--optim.lr 1e-3",
         curve="signs/saturation_output",
     ),
     "divergence": Story(
