@@ -10,6 +10,8 @@ For every picture NAME that a discriminator judges (``Model.fakes``):
     signs/saturation_real_NAME  the same of the real pictures, whose white paper is there as well
     signs/correlation_NAME      with the target, in [-1, 1], of models that have one: below 0 colours are inverted
     signs/two_seeds_NAME        mean distance of two answers to one input, of models that are random
+    signs/noise_diversity_NAME  the same of thumbnails, as a share of the real pictures' diversity, of models that draw
+                                from noise: near 0 when they draw one picture of each class, whatever the noise
 
 Nothing here changes the training: neither the random numbers of the step nor batch norm's running statistics.
 """
@@ -74,6 +76,9 @@ class Signs:
             if len(thumbnails) >= FEWEST:
                 ours, theirs = (spread(half) for half in thumbnails.chunk(2, dim=1))  # (n, C, SIDE, SIDE) each
                 found[f"diversity_{name}"] = (ours + NO_DISTANCE) / (theirs + NO_DISTANCE)
+                if self.model.draws:
+                    apart = (thumbnail(again[name].float()) - thumbnail(fake)).abs().mean()
+                    found[f"noise_diversity_{name}"] = (apart + NO_DISTANCE) / (theirs + NO_DISTANCE)
             found[f"saturation_{name}"] = saturation(fake)
             found[f"saturation_real_{name}"] = saturation(real)
             if self.model.paired:

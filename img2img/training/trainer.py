@@ -32,7 +32,7 @@ from img2img.models.base import Batch
 from img2img.runs import RUNS, begin_run, check_run, find_run
 from img2img.training.game import Game
 from img2img.training.logger import RunLogger
-from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio
+from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
 from img2img.training.process import StopRequest, keep_memory
 
 SAMPLES = 8  # rows of a sample grid
@@ -108,7 +108,8 @@ class Trainer:
                 raise ValueError("--mixed_precision fp16 needs a GPU; on a CPU there is bf16")
             keep_memory()
         self.game = Game(config, self.accelerator)
-        self.monitor = Monitor()
+        noisy, precision = self.game.model.random, self.accelerator.mixed_precision
+        self.monitor = Monitor(unfit_hints(config, noisy, precision))
         for pictures in (self.train_set, self.val_set):
             pictures.require_side(self.game.smallest_side)
         self.game.model.check_set(self.train_set)
@@ -145,7 +146,9 @@ class Trainer:
                 last = self.step + 1 == total
                 log = (self.step + 1) % options.log_every == 0 or last
                 frozen = self.epoch < options.freeze_global_epochs
-                told = self.game.play(batches, self.step, self.rate_factor, measure=self._measures(total), frozen=frozen)
+                told = self.game.play(
+                    batches, self.step, self.rate_factor, measure=self._measures(total), frozen=frozen
+                )
                 for name, value in told.items():
                     more = name in self.sums and not name.startswith(MEASURED)
                     self.sums[name] = self.sums[name] + value if more else value
@@ -341,8 +344,8 @@ class Trainer:
             last = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
             found = f"{', '.join(bad)} became NaN or infinite before step {self.step}"
             if self.logger:
-                self.logger.record(self.step, self.epoch, {}, [f"{NOT_FINITE.name}: {found}; {NOT_FINITE.advice}"])
-            raise TrainingStopped(f"error: {found}; {last}; {NOT_FINITE.advice}, or bf16 instead of fp16", 1)
+                self.logger.record(self.step, self.epoch, {}, [f"{NOT_FINITE.name}: {found}; {NOT_FINITE.advice()}"])
+            raise TrainingStopped(f"error: {found}; {last}; {NOT_FINITE.advice()}, or bf16 instead of fp16", 1)
 
     def _told_to_stop(self, stop: StopRequest) -> int:
         """The signal that any of the processes got, or 0."""

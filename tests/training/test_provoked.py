@@ -1,21 +1,25 @@
 """Provoked runs: each illness, brought about at toy size, is told by the run itself, in every place."""
 
 import csv
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from img2img.config import Config
 from img2img.errors import TrainingStopped
-from img2img.models.base import Batch, Images
+from img2img.models import model_class
+from img2img.models.base import Batch, Images, NoiseModel
 from img2img.models.pix2pix import Pix2Pix
 from img2img.training.game import Game
-from img2img.training.trainer import train
+from img2img.training.monitor import ILLNESSES
+from img2img.training.trainer import Trainer, train
 
 Tiny = Callable[..., Config]
 
@@ -58,6 +62,47 @@ def test_a_generator_that_ignores_its_input_has_collapsed(tiny: Tiny, monkeypatc
     found = verdicts(train(tiny(train={"max_steps": 20, "log_every": 1})))
     assert [line for line in found if re.match(r"collapse \(G of output\): .*balance.minibatch_std", line)] == found
     assert len(found) == 1
+
+
+def test_a_generator_that_ignores_its_noise_has_collapsed(tiny_noise: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classes it is told, and whatever drifts, leave its pictures as different as they were."""
+
+    def deaf(self: NoiseModel, batch: Batch) -> Images:
+        noise = self.noise(len(batch["target"]))
+        return self.generate({**batch, **{key: torch.zeros_like(value) for key, value in noise.items()}})
+
+    config = tiny_noise(model={"norm": "none"}, data={"batch_size": 4}, train={"max_steps": 30, "log_every": 2})
+    monkeypatch.setattr(model_class(config.model.name), "forward", deaf)
+    assert [line for line in verdicts(train(config)) if line.startswith("collapse (G of output)")]
+
+
+def test_a_drift_is_no_diversity(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One picture for all inputs, which changes by a third of the range from log to log but hardly by steps."""
+    steps = itertools.count()
+
+    def drifting(self: Pix2Pix, batch: Batch) -> Images:
+        place = torch.linspace(0, 6, batch["target"].shape[-1]) + 0.01 * next(steps)
+        return {"output": 0 * self.generator(batch["input"]) + torch.sin(place)}
+
+    monkeypatch.setattr(Pix2Pix, "forward", drifting)
+    config = tiny(
+        data={"batch_size": 1, "load_size": 16},
+        model={"dropout": False},
+        train={"max_steps": 600, "log_every": 40, "sample_every": 1000, "save_every": 1000},
+    )
+    (line,) = [line for line in verdicts(train(config)) if line.startswith("collapse")]
+    assert "minibatch_std" not in line
+
+
+def test_the_hints_of_a_collapse_can_be_taken(tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny) -> None:
+    """By every model, with batches of one and of two."""
+    collapse = next(illness for illness in ILLNESSES if illness.name == "collapse")
+    for make, size in itertools.product((tiny, tiny_cyclegan, tiny_hd), (1, 2)):
+        config = make(data={"batch_size": size})
+        monitor = Trainer(config, Path("runs/none")).monitor
+        for key, value in re.findall(r"balance\.(\w+) (\w+)", collapse.advice(monitor.unfit)):
+            value = {"true": True, "1": 1.0}.get(value, value)
+            Game(make(data={"batch_size": size}, balance={key: value}), Accelerator())
 
 
 def test_a_generator_at_the_ends_of_tanh_is_saturated(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
