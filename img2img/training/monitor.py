@@ -96,12 +96,12 @@ def blind(logs: Logs) -> dict[str, str]:
 def collapse(logs: Logs) -> dict[str, str]:
     """G draws nearly the same picture whatever it is given, or one of each class whatever the noise.
 
-    It has drawn several before, or has had the time to learn it: an untrained G's pictures may be as much alike.
+    It has drawn several before; or it does so still when WINDOW logs have passed, as untrained pictures may be alike.
     """
     now, found = logs[-1], {}
     for sign, what in (("noise_diversity", ", given other noise,"), ("diversity", "")):
         for name, value in pictures(now, sign):
-            if value < ALIKE and (len(logs) == WINDOW or now[f"{MOST}signs/{sign}_{name}"] > ALIKE):
+            if value < ALIKE and (len(logs) > WINDOW - PATIENCE or now[f"{MOST}signs/{sign}_{name}"] > ALIKE):
                 found[f"G of {name}"] = f"{name}{what} is {value:.0%} as diverse as the real pictures"
     return found
 

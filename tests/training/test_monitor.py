@@ -154,9 +154,9 @@ def test_one_picture_of_each_class_is_a_collapse() -> None:
 
 def test_a_slow_start_is_no_collapse() -> None:
     """Untrained pictures may be alike; ten logs later it counts."""
-    assert told(lambda i: {**healthy(i), "signs/diversity_output": 0.03 if i < 12 else 0.5}, 40) == []
+    assert told(lambda i: {**healthy(i), "signs/diversity_output": 0.03 if i < WINDOW - 1 else 0.5}, 40) == []
     (verdict,) = told(lambda i: {**healthy(i), "signs/diversity_output": 0.03}, 40)
-    assert (verdict.illness, verdict.step // 100) == ("collapse", WINDOW + PATIENCE - 1)
+    assert (verdict.illness, verdict.step // 100) == ("collapse", WINDOW)
 
 
 def critic(gap: float, gan: float) -> dict[str, float]:
