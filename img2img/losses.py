@@ -56,17 +56,32 @@ def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
 
 
 @torch.no_grad()
-def discriminator_statistics(real: Tensor, fake: Tensor, kind: GanLoss) -> dict[str, Tensor]:
+def discriminator_statistics(
+    real: Tensor, fake: Tensor, kind: GanLoss, labels: tuple[float, float] = (1.0, 0.0)
+) -> dict[str, Tensor]:
     """How well the discriminator tells real from fake.
 
-    The gap between the mean logits; the share of right verdicts on each, in [0, 1]; and its loss as a share of an
-    undecided one's: 1 for logits halfway between the labels, 0 for the labels themselves. A Wasserstein critic gives no
-    verdicts, and has the gap alone.
+    The gap between the mean logits; the share of right verdicts on each, in [0, 1]; and what it pays above the least
+    that its labels allow, in units of what an undecided one pays for the labels 1 and 0: with these, it is 1 for logits
+    halfway between them and 0 for the labels themselves. A Wasserstein critic gives no verdicts, and has the gap alone.
+
+    Args:
+        real, fake: logits (B, ...).
+        kind: the loss.
+        labels: means of those that the discriminator learns of real pictures and of fakes, smoothed or flipped; hinge
+            has none, and its best logits are the same in any case.
     """
     gap = {"gap": real.float().mean() - fake.float().mean()}
     if kind == "wasserstein":
         return gap
-    paid = discriminator_gan_loss(real.float(), True, kind) + discriminator_gan_loss(fake.float(), False, kind)
+    if kind == "hinge":
+        labels = (1.0, 0.0)
+    elif kind != "lsgan":  # beyond 0 and 1 a cross entropy has no least value
+        labels = (min(max(labels[0], 0.0), 1.0), min(max(labels[1], 0.0), 1.0))
+    answers = ((real, labels[0]), (fake, labels[1]))
+    paid = sum(discriminator_gan_loss(logits.float(), label, kind) for logits, label in answers)
+    if kind in ("vanilla", "minimax"):  # the least is the labels' entropy
+        paid = paid + sum(p * math.log(p) for label in labels for p in (label, 1 - label) if p > 0)
     boundary = 0.5 if kind == "lsgan" else 0.0  # halfway between the two labels
     return {
         "accuracy_real": (real > boundary).float().mean(),

@@ -141,6 +141,31 @@ def test_the_relative_loss_is_one_when_undecided_and_none_at_the_labels(
     assert found["gap"].item() == right[0] - right[1]
 
 
+@pytest.mark.parametrize(("kind", "labels"), [("lsgan", (0.9, 0.1)), ("vanilla", (0.9, 0.0)), ("minimax", (0.8, 0.15))])
+def test_the_relative_loss_is_none_for_the_best_answer_to_smoothed_labels(
+    kind: str, labels: tuple[float, float]
+) -> None:
+    """And more for all others; hard labels would never let it fall so low."""
+    real, fake = (
+        torch.tensor([label if kind == "lsgan" else max(-30.0, math.log(label / (1 - label)) if label else -30.0)])
+        for label in labels
+    )
+
+    def share(off: float, **more: tuple[float, float]) -> float:
+        return discriminator_statistics(real + off, fake + off, kind, **more)["relative_loss"].item()
+
+    assert share(0, labels=labels) == pytest.approx(0, abs=1e-6)
+    assert min(share(0.3, labels=labels), share(-0.3, labels=labels)) > 1e-3
+    assert share(0) > 0.02
+    assert share(0, labels=(1.0, 0.0)) == share(0)
+
+
+def test_hinge_and_labels_beyond_the_two_leave_the_relative_loss_above_none() -> None:
+    right, wrong = torch.tensor([9.0]), torch.tensor([-9.0])
+    assert discriminator_statistics(right, wrong, "hinge", (0.9, 0.1))["relative_loss"].item() == 0
+    assert 0 <= discriminator_statistics(right, wrong, "vanilla", (1.1, -0.1))["relative_loss"].item() < 1e-3
+
+
 @pytest.mark.parametrize("layers", [2, 4])
 def test_feature_matching_is_its_equation(layers: int) -> None:
     """Eq. 4 of arXiv 1711.11585 by the authors' weights, in plain loops; the logits don't count."""

@@ -57,6 +57,9 @@ class Model(nn.Module):
     """Whether it learns both directions at once, whatever that of the data is."""
     adversary: Adversary
     """What its two sides pay each other: of its own loss, with the remedies that ``models.build_model`` sets."""
+    draws: ClassVar[bool] = False
+    """Whether its pictures are drawn from noise, so that two of one batch must differ as the real ones do; of a model
+    that translates, which may be ``random`` all the same, they need not."""
     fakes: ClassVar[Mapping[str, str]]
     """Pictures of ``forward`` that a discriminator judges -> the batch's real ones that it sees beside them."""
     paired: ClassVar[bool] = False
@@ -163,6 +166,7 @@ class NoiseModel(Model):
         "train.decay_epochs": 0,
     }
     fakes: ClassVar = {"output": "target"}
+    draws = True
     random = True
     config: Any
     num_classes: int = 0

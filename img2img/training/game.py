@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from img2img.networks.remedies import FeatureNoise
 from img2img.runs import find_run
 from img2img.training.average import Average
 from img2img.training.pools import gather_pools, restore_pools
-from img2img.training.signs import Signs
+from img2img.training.signs import KEPT, Signs
 
 
 class Game:
@@ -89,7 +90,8 @@ class Game:
             if config.train.compile:
                 network.compile()
             setattr(self.model, name, accelerator.prepare(network))
-        self.signs = Signs(self.model, self.seed, config.train.log_every, accelerator)
+        self.log_every = config.train.log_every
+        self.signs = Signs(self.model, self.seed, accelerator)
 
     def begin_with(self, run: str) -> None:
         """Takes the networks' first weights from another run's newest checkpoint, and says what is new.
@@ -159,9 +161,10 @@ class Game:
             turn = self._turn(side, batches, made, step, graph=both)
             if measure:
                 told |= self._gradient_norms(side)
-                if side == "generator":  # before its update, which would make other pictures
-                    assert made[-1] is not None
-                    told |= self.signs.measure(batches[-1], made[-1], step)
+            if side == "generator":  # before its update, which would make other pictures
+                assert made[-1] is not None
+                turns = self.turns(step + 1, (step // self.log_every + 1) * self.log_every)
+                told |= self.signs.look(batches[-1], made[-1], step, turns=turns, measure=measure)
             if frozen:  # not by requires_grad: processes would wait for the gradients' exchange
                 for module in still:
                     for parameter in module.parameters():
@@ -178,6 +181,10 @@ class Game:
         for name, average in self.averages.items():
             average.update(self.networks[name])
         return told
+
+    def turns(self, first: int, end: int) -> int:
+        """How many turns the generators have from step ``first`` on and before step ``end``; no more than KEPT."""
+        return sum(1 for _ in islice(filter(self.balance.plays_generator, range(first, end)), KEPT))
 
     def _turn(
         self, side: Side, batches: list[Batch], made: list[Images | None], step: int, graph: bool

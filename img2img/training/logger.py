@@ -19,7 +19,7 @@ LAYOUT = {  # of TensorBoard's custom scalars: title -> chart -> what is drawn, 
         "gap between the logits of real and fake": ["Multiline", [r"^discriminator/gap"]],
         "loss of the discriminators, 1 undecided": ["Multiline", [r"^discriminator/relative_loss"]],
         "loss of the generators : discriminators": ["Multiline", [r"^signs/loss_ratio$"]],
-        "diversity of the outputs, 1 as the real ones": ["Multiline", [r"^signs/diversity_"]],
+        "diversity of the outputs, 1 as the real ones": ["Multiline", [r"^signs/(noise_)?diversity_"]],
     },
     "losses": {
         "generators": ["Multiline", [r"^loss/generator/"]],

@@ -8,15 +8,16 @@ SIDE tells several discriminators apart (``_a``) and may be empty, and NAME is a
     gradient_norm/NETWORK, signs/..._NAME   of one step (``game``, ``signs``)
 
 An illness is told when its condition has held for PATIENCE logs in a row, once; it can be told again when it has been
-gone for as many. The thresholds are such that the embedded tasks' presets, healthy, come nowhere near for so long.
+gone for as many. A log before which the generators had no turn says nothing of theirs. The thresholds are such that the
+embedded tasks' presets, healthy, come nowhere near for so long.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Values = Mapping[str, float]
 Logs = Sequence[Values]
@@ -27,7 +28,7 @@ PATIENCE = 5  # logs in a row: what passes by itself within 500 steps (at train.
 
 SURE = 0.95  # accuracy on both kinds from which a discriminator makes no mistakes to speak of
 CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07 off their labels, vanilla's 4.3 from 0
-FALLING = 0.9  # of the window's first half: G's gan loss that falls below it is winning ground
+FALLING = 0.1  # share of its mean in the window's first half by which G's gan loss falls when it is winning ground
 GUESSING = 0.55  # mean accuracy on both kinds that a discriminator exceeds within a few logs if it learns at all
 FLAT = 0.1  # spread of G's gan loss over the window as a share of its mean, or of 0.5, since hinge's is about 0
 ALIKE = 0.07  # of the real pictures' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after some twenty steps
@@ -52,17 +53,19 @@ class Verdict:
 class Illness:
     """What it is called, how it is seen, and the options that help most often.
 
-    ``signs`` takes the latest logs and returns, for each discriminator, picture or loss that has it, what shows it.
+    ``signs`` takes the latest logs and returns, for each discriminator, picture or loss that has it, what shows it; at
+    a log of ``turn`` only. ``hints`` has the likeliest first, and two at least that every run can take.
     """
 
     name: str
     signs: Callable[[Logs], dict[str, str]]
-    hints: tuple[tuple[str, str], tuple[str, str]]
+    hints: tuple[tuple[str, str], ...]
+    turn: Literal["generator", "discriminator"] = "generator"
 
-    @property
-    def advice(self) -> str:
-        """As a part of a line: "try optim.lr_d lower or balance.skip_above 0.8"."""
-        return "try " + " or ".join(f"{key} {change}" for key, change in self.hints)
+    def advice(self, unfit: Collection[str] = ()) -> str:
+        """As a part of a line: "try optim.lr_d lower or balance.skip_above 0.8"; without the keys in ``unfit``."""
+        first, second = [f"{key} {change}" for key, change in self.hints if key not in unfit][:2]
+        return f"try {first} or {second}"
 
 
 def overpowering(logs: Logs) -> dict[str, str]:
@@ -72,7 +75,7 @@ def overpowering(logs: Logs) -> dict[str, str]:
         real, fake = (now[f"discriminator/accuracy_{kind}{side}"] for kind in ("real", "fake"))
         share, gan = now[f"discriminator/relative_loss{side}"], course(logs, f"loss/generator/gan{side}")
         before = mean(gan[: WINDOW // 2])
-        if gan and min(real, fake) > SURE and share < CERTAIN and gan[-1] > FALLING * before:
+        if gan and min(real, fake) > SURE and share < CERTAIN and gan[-1] > before - FALLING * abs(before):
             sign = f"accuracy {real:.2f} on real and {fake:.2f} on fake, {share:.1%} of an undecided D's loss"
             found[f"D{of(side)}"] = f"{sign}, G's gan {gan[-1]:.3g} after {before:.3g}"
     return found
@@ -84,18 +87,23 @@ def blind(logs: Logs) -> dict[str, str]:
     for side in discriminators(logs[-1]):
         gan = course(logs, f"loss/generator/gan{side}")
         best = logs[-1][f"{BEST}{side}"]
-        if best < GUESSING and len(gan) == WINDOW and max(gan) - min(gan) < FLAT * max(abs(mean(gan)), 0.5):
+        whole = len(logs) == WINDOW and len(gan) >= PATIENCE
+        if best < GUESSING and whole and max(gan) - min(gan) < FLAT * max(abs(mean(gan)), 0.5):
             found[f"D{of(side)}"] = f"accuracy never above {best:.2f}, G's gan at {gan[-1]:.3g} and flat"
     return found
 
 
 def collapse(logs: Logs) -> dict[str, str]:
-    """G draws nearly the same picture whatever it is given."""
-    return {
-        f"G of {name}": f"{name} is {value:.0%} as diverse as the real pictures"
-        for name, value in pictures(logs[-1], "diversity")
-        if value < ALIKE
-    }
+    """G draws nearly the same picture whatever it is given, or one of each class whatever the noise.
+
+    It has drawn several before; or it does so still when WINDOW logs have passed, as untrained pictures may be alike.
+    """
+    now, found = logs[-1], {}
+    for sign, what in (("noise_diversity", ", given other noise,"), ("diversity", "")):
+        for name, value in pictures(now, sign):
+            if value < ALIKE and (len(logs) > WINDOW - PATIENCE or now[f"{MOST}signs/{sign}_{name}"] > ALIKE):
+                found[f"G of {name}"] = f"{name}{what} is {value:.0%} as diverse as the real pictures"
+    return found
 
 
 def saturation(logs: Logs) -> dict[str, str]:
@@ -118,11 +126,23 @@ def inversion(logs: Logs) -> dict[str, str]:
 
 
 def wild(logs: Logs) -> dict[str, str]:
-    """D's logits are far out, on the wrong side."""
-    shares = {side: logs[-1][f"discriminator/relative_loss{side}"] for side in discriminators(logs[-1])}
-    return {
+    """D's logits are far out, on the wrong side; or a critic's, which knows no sides, ever further, and G's loss too.
+
+    A healthy critic's gap rises for some ten logs, too, until it has learned what there is to tell.
+    """
+    now = logs[-1]
+    shares = {side: now[f"discriminator/relative_loss{side}"] for side in discriminators(now)}
+    found = {
         f"D{of(side)}": f"{share:.3g} times an undecided D's loss" for side, share in shares.items() if share > WILD
     }
+    for side in critics(now):
+        names = (f"discriminator/gap{side}", f"loss/generator/gan{side}")
+        if all(f"{CALM}{name}" in now and runs_away(course(logs, name), now[f"{CALM}{name}"]) for name in names):
+            gap = now[names[0]]
+            found[f"D{of(side)}"] = (
+                f"a gap of {gap:.3g} that goes on growing, {now[CALM + names[0]]:.3g} at its calmest"
+            )
+    return found
 
 
 def divergence(logs: Logs) -> dict[str, str]:
@@ -143,14 +163,28 @@ def divergence(logs: Logs) -> dict[str, str]:
 BEST = "monitor/best_accuracy"  # + SIDE: the highest mean accuracy since the beginning
 FIRST = "monitor/first/"  # + a loss: its value at the first log
 LOWEST = "monitor/lowest/"  # + a loss: its lowest value since
+MOST = "monitor/most/"  # + a diversity: its highest value since the beginning
+CALM = "monitor/calm/"  # + a critic's gap or G's loss with it: the lowest mean size over a window after the first one
+COUNT = "monitor/logs"  # how many there were
 
 ILLNESSES = (
-    Illness("D overpowering", overpowering, (("optim.lr_d", "lower"), ("balance.skip_above", "0.8"))),
-    Illness("D blind", blind, (("optim.lr_d", "higher"), ("balance.discriminator_steps", "2"))),
-    Illness("collapse", collapse, (("balance.diversity", "1"), ("balance.minibatch_std", "true"))),
+    Illness("D overpowering", overpowering, (("optim.lr_d", "lower"), ("balance.skip_above", "0.8")), "discriminator"),
+    Illness("D blind", blind, (("optim.lr_d", "higher"), ("balance.discriminator_steps", "2")), "discriminator"),
+    Illness(
+        "collapse",
+        collapse,
+        (
+            ("balance.diversity", "1"),
+            ("balance.minibatch_std", "true"),
+            ("balance.gradient_penalty", "r1"),
+            ("balance.spectral_norm", "d"),
+            ("optim.lr", "lower"),
+            ("optim.lr_d", "lower"),
+        ),
+    ),
     Illness("saturation", saturation, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
     Illness("colour inversion", inversion, (("optim.lr_d", "lower"), ("train.seed", "another"))),
-    Illness("D divergence", wild, (("optim.lr_d", "lower"), ("optim.clip_grad_norm_d", "1"))),
+    Illness("D divergence", wild, (("optim.lr_d", "lower"), ("optim.clip_grad_norm_d", "1")), "discriminator"),
     Illness("divergence", divergence, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
 )
 NOT_FINITE = Illness("NaN", lambda _: {}, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1")))
@@ -158,9 +192,14 @@ NOT_FINITE = Illness("NaN", lambda _: {}, (("optim.lr", "lower"), ("optim.clip_g
 
 
 class Monitor:
-    """Watches the logs of one run. What it remembers are plain values, which go into the checkpoint."""
+    """Watches the logs of one run. What it remembers are plain values, which go into the checkpoint.
 
-    def __init__(self) -> None:
+    Args:
+        unfit: keys of options that no verdict may propose, as ``unfit_hints`` finds them.
+    """
+
+    def __init__(self, unfit: Collection[str] = ()) -> None:
+        self.unfit = frozenset(unfit)
         self.logs: list[dict[str, float]] = []
         self.sick: dict[str, int] = {}  # logs in a row for which it has been seen, by illness and place
         self.gone: dict[str, int] = {}  # logs in a row for which one that was told has not been seen
@@ -173,9 +212,11 @@ class Monitor:
             if name.startswith(("loss/", "discriminator/", "gradient_norm/", "signs/")) and math.isfinite(value)
         }
         self.logs = [*self.logs, {**watched, **self._records(watched)}][-WINDOW:]
+        played = any(name.startswith("loss/generator/") for name in watched)
+        judged = [illness for illness in ILLNESSES if played or illness.turn == "discriminator"]
         seen = {
             f"{illness.name}: {place}": (illness, place, evidence)
-            for illness in ILLNESSES
+            for illness in judged
             for place, evidence in illness.signs(self.logs).items()
         }
         verdicts = []
@@ -184,10 +225,13 @@ class Monitor:
                 self.gone[key] = 0
             elif self.sick.get(key, 0) + 1 == PATIENCE:
                 self.gone[key] = 0
-                line = f"{illness.name} ({place}): {evidence}; {illness.advice}"
+                line = f"{illness.name} ({place}): {evidence}; {illness.advice(self.unfit)}"
                 verdicts.append(Verdict(illness.name, line, step))
-        self.sick = {key: min(self.sick.get(key, 0) + 1, PATIENCE) for key in seen}
-        self.gone = {key: count if key in seen else count + 1 for key, count in self.gone.items()}
+        names = {illness.name for illness in judged}
+        silent = {key for key in (*self.sick, *self.gone) if key.partition(": ")[0] not in names}
+        waiting = {key: count for key, count in self.sick.items() if key in silent}
+        self.sick = {key: min(self.sick.get(key, 0) + 1, PATIENCE) for key in seen} | waiting
+        self.gone = {key: count if key in seen or key in silent else count + 1 for key, count in self.gone.items()}
         self.gone = {key: count for key, count in self.gone.items() if count < PATIENCE}
         return verdicts
 
@@ -200,7 +244,7 @@ class Monitor:
         self.logs, self.sick, self.gone = list(state["logs"]), dict(state["sick"]), dict(state["gone"])
 
     def _records(self, now: Values) -> dict[str, float]:
-        """First, best and lowest values since the beginning, as far as conditions ask for them."""
+        """First, best, lowest and highest values since the beginning, as far as conditions ask for them."""
         before = self.logs[-1] if self.logs else {}
         records = {name: value for name, value in before.items() if name.startswith("monitor/")}
         for side in discriminators(now):
@@ -210,11 +254,42 @@ class Monitor:
             if name.startswith("loss/generator/") and not name.startswith("loss/generator/gan") and value > 0:
                 records[f"{FIRST}{name}"] = before.get(f"{FIRST}{name}", value)
                 records[f"{LOWEST}{name}"] = min(value, before.get(f"{LOWEST}{name}", math.inf))
+            if name.startswith(("signs/diversity_", "signs/noise_diversity_")):
+                records[f"{MOST}{name}"] = max(value, before.get(f"{MOST}{name}", 0.0))
+        records[COUNT] = before.get(COUNT, 0) + 1
+        window = [*self.logs[1 - WINDOW :], now]
+        for side in critics(now) if records[COUNT] >= 2 * WINDOW else ():
+            for name in (f"discriminator/gap{side}", f"loss/generator/gan{side}"):
+                sizes = [abs(value) for value in course(window, name)]
+                if sizes:
+                    records[f"{CALM}{name}"] = min(mean(sizes), before.get(f"{CALM}{name}", math.inf))
         return records
 
 
+def unfit_hints(config: Any, noisy: bool, precision: str = "no") -> set[str]:
+    """Keys of hints that a run can't take: they would be refused, or the run has them already.
+
+    Args:
+        config: the resolved options.
+        noisy: whether its generators have noise (``Model.random``).
+        precision: as accelerate names it.
+    """
+    balance = config.balance
+    excluded = {
+        "balance.diversity": not noisy or balance.diversity,
+        "balance.minibatch_std": config.data.batch_size == 1 or balance.minibatch_std,
+        "balance.gradient_penalty": precision == "fp16" or balance.gradient_penalty != "none",
+        "balance.spectral_norm": balance.spectral_norm in ("d", "both"),
+    }
+    return {key for key, is_excluded in excluded.items() if is_excluded}
+
+
 def loss_ratio(values: Values) -> dict[str, float]:
-    """What G pays for D's verdicts as a share of what D pays, where D gives verdicts: it soars when D wins."""
+    """What G pays for D's verdicts as a share of what D pays, where D gives verdicts.
+
+    It soars when D wins, where G's loss is the non-saturating one; minimax's is below 0 and goes to 0 then, and hinge's
+    has either sign.
+    """
     gan = [value for name, value in values.items() if name.startswith("loss/generator/gan")]
     paid = [value for name, value in values.items() if name.startswith("loss/discriminator/")]
     if not (gan and paid and discriminators(values)):
@@ -227,6 +302,20 @@ def discriminators(values: Values) -> list[str]:
     start, others = "discriminator/accuracy_real", ("accuracy_fake", "relative_loss")
     sides = [name.removeprefix(start) for name in values if name.startswith(start)]
     return [side for side in sides if all(f"discriminator/{other}{side}" in values for other in others)]
+
+
+def critics(values: Values) -> list[str]:
+    """SIDE of each discriminator that gives no verdicts, and has a gap alone."""
+    start, verdict = "discriminator/gap", "discriminator/accuracy_real"
+    sides = [name.removeprefix(start) for name in values if name.startswith(start)]
+    return [side for side in sides if f"{verdict}{side}" not in values]
+
+
+def runs_away(values: Sequence[float], calm: float) -> bool:
+    """Whether a value's size has grown over the window, half by half, and is EXPLODED times ``calm`` in the second."""
+    sizes = [abs(value) for value in values]
+    before, after = mean(sizes[: len(sizes) // 2]), mean(sizes[len(sizes) // 2 :])
+    return after > before and after > EXPLODED * calm
 
 
 def pictures(values: Values, sign: str) -> list[tuple[str, float]]:

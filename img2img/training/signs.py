@@ -1,4 +1,6 @@
-"""Signs: what a step's pictures tell of how a training goes. They are measured at log steps alone, on the device.
+"""Signs: what a step's pictures tell of how a training goes, on the device.
+
+They are measured at the generators' last turn before a log; thumbnails of the latest pictures, at the turns before it.
 
 For every picture NAME that a discriminator judges (``Model.fakes``):
 
@@ -8,6 +10,8 @@ For every picture NAME that a discriminator judges (``Model.fakes``):
     signs/saturation_real_NAME  the same of the real pictures, whose white paper is there as well
     signs/correlation_NAME      with the target, in [-1, 1], of models that have one: below 0 colours are inverted
     signs/two_seeds_NAME        mean distance of two answers to one input, of models that are random
+    signs/noise_diversity_NAME  the same of thumbnails, as a share of the real pictures' diversity, of models that draw
+                                from noise: near 0 when they draw one picture of each class, whatever the noise
 
 Nothing here changes the training: neither the random numbers of the step nor batch norm's running statistics.
 """
@@ -36,25 +40,45 @@ class Signs:
     Args:
         model: the model as it is trained.
         seed: of the run.
-        every: steps between two regular logs. Only theirs are kept, so that a run in parts tells what a whole one does.
         accelerator: gathers the thumbnails of all processes.
     """
 
-    def __init__(self, model: Model, seed: int, every: int, accelerator: Accelerator) -> None:
-        self.model, self.seed, self.every, self.accelerator = model, seed, every, accelerator
+    def __init__(self, model: Model, seed: int, accelerator: Accelerator) -> None:
+        self.model, self.seed, self.accelerator = model, seed, accelerator
         self.kept: dict[str, Tensor] = {}  # by fake: (n, 2 C, SIDE, SIDE), a fake's channels before a real picture's
 
     @torch.no_grad()
-    def measure(self, batch: Batch, images: Images, step: int) -> dict[str, Tensor]:
-        """The signs of a step's newest micro-batch, scalars on the device; ``images`` are (B, C, H, W) in [-1, 1]."""
+    def look(self, batch: Batch, images: Images, step: int, *, turns: int, measure: bool) -> dict[str, Tensor]:
+        """Keeps thumbnails of a turn of the generators, if they will be among the latest at a log, and measures it.
+
+        Args:
+            batch, images: of the step's newest micro-batch, (B, C, H, W) in [-1, 1].
+            step: its number; it keys the noise of the second answer.
+            turns: how many more turns the generators have until the next regular log. Not until the end of the run, so
+                that one in parts tells what a whole one does.
+            measure: whether its signs are wanted.
+
+        Returns:
+            The signs, scalars on the device; none unless ``measure``.
+        """
         found: dict[str, Tensor] = {}
-        again = self._again(batch, step) if self.model.random else {}
+        again = self._again(batch, step) if measure and self.model.random else {}
         for name, key in self.model.fakes.items():
+            keep = turns * len(images[name]) * self.accelerator.num_processes < KEPT
+            if not (keep or measure):
+                continue
             fake, real = images[name].float(), batch[key].float()
-            thumbnails = self._remember(name, torch.cat([thumbnail(fake), thumbnail(real)], dim=1), step)
+            thumbnails = self._latest(name, torch.cat([thumbnail(fake), thumbnail(real)], dim=1))
+            if keep:
+                self.kept[name] = thumbnails
+            if not measure:
+                continue
             if len(thumbnails) >= FEWEST:
                 ours, theirs = (spread(half) for half in thumbnails.chunk(2, dim=1))  # (n, C, SIDE, SIDE) each
                 found[f"diversity_{name}"] = (ours + NO_DISTANCE) / (theirs + NO_DISTANCE)
+                if self.model.draws:
+                    apart = (thumbnail(again[name].float()) - thumbnail(fake)).abs().mean()
+                    found[f"noise_diversity_{name}"] = (apart + NO_DISTANCE) / (theirs + NO_DISTANCE)
             found[f"saturation_{name}"] = saturation(fake)
             found[f"saturation_real_{name}"] = saturation(real)
             if self.model.paired:
@@ -71,13 +95,10 @@ class Signs:
         """Takes back what ``state`` returned."""
         self.kept = dict(state)
 
-    def _remember(self, name: str, fresh: Tensor, step: int) -> Tensor:
+    def _latest(self, name: str, fresh: Tensor) -> Tensor:
         """The latest thumbnails with the fresh ones (B, 2 C, SIDE, SIDE) of all processes, oldest first."""
         fresh = self.accelerator.gather(fresh[:KEPT])
-        latest = torch.cat([self.kept[name].to(fresh), fresh] if name in self.kept else [fresh])[-KEPT:]
-        if (step + 1) % self.every == 0:
-            self.kept[name] = latest
-        return latest
+        return torch.cat([self.kept[name].to(fresh), fresh] if name in self.kept else [fresh])[-KEPT:]
 
     def _again(self, batch: Batch, step: int) -> Images:
         """The same batch's pictures under another seed."""

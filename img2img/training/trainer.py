@@ -32,7 +32,7 @@ from img2img.models.base import Batch, Side
 from img2img.runs import RUNS, begin_run, check_run, find_run
 from img2img.training.game import Game
 from img2img.training.logger import RunLogger
-from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio
+from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
 from img2img.training.process import StopRequest, keep_memory
 
 SAMPLES = 8  # rows of a sample grid
@@ -108,7 +108,8 @@ class Trainer:
                 raise ValueError("--mixed_precision fp16 needs a GPU; on a CPU there is bf16")
             keep_memory()
         self.game = Game(config, self.accelerator)
-        self.monitor = Monitor()
+        noisy, precision = self.game.model.random, self.accelerator.mixed_precision
+        self.monitor = Monitor(unfit_hints(config, noisy, precision))
         for pictures in (self.train_set, self.val_set):
             pictures.require_side(self.game.smallest_side)
         self.game.model.check_set(self.train_set)
@@ -116,7 +117,7 @@ class Trainer:
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0
         self.position = 0  # pictures consumed, over all processes: the place in the endless stream of epochs
-        self.sums: dict[str, Tensor] = {}  # of losses and statistics, over the steps since the last log
+        self.sums: dict[str, Tensor] = {}  # of losses and statistics since the last regular log; what is MEASURED, once
         self.summed: dict[str, int] = {}  # steps in each of these sums: not every step has every side's turn
         self.timed = 0  # steps since the clock
         self.clock = time.perf_counter()  # when the interval began, later by all pauses
@@ -145,18 +146,20 @@ class Trainer:
                 last = self.step + 1 == total
                 log = (self.step + 1) % options.log_every == 0 or last
                 frozen = self.epoch < options.freeze_global_epochs
-                told = self.game.play(batches, self.step, self.rate_factor, measure=log, frozen=frozen)
-                now = {name: told.pop(name) for name in list(told) if name.startswith(MEASURED)}
+                told = self.game.play(
+                    batches, self.step, self.rate_factor, measure=self._measures(total), frozen=frozen
+                )
                 for name, value in told.items():
-                    self.sums[name] = self.sums[name] + value if name in self.sums else value
-                    self.summed[name] = self.summed.get(name, 0) + 1
+                    more = name in self.sums and not name.startswith(MEASURED)
+                    self.sums[name] = self.sums[name] + value if more else value
+                    self.summed[name] = self.summed[name] + 1 if more else 1
                 self.step += 1
                 self.position += self.step_size
                 self.timed += 1
                 if self.logger:
                     self.logger.advance()
                 if log:
-                    self.log(now)
+                    self.log()
                 if self.logger and (self.step % options.sample_every == 0 or last):
                     with self._pause():
                         self.sample()
@@ -224,12 +227,12 @@ class Trainer:
             f"log         tensorboard --logdir {self.run}/tensorboard"
         )
 
-    def log(self, now: dict[str, Tensor]) -> None:
-        """Means since the last log, and what was measured now. Reading them waits for the device."""
-        means = self._read({name: value / self.summed[name] for name, value in self.sums.items()} | now)
+    def log(self) -> None:
+        """Means since the last regular log, and what was measured. Reading them waits for the device."""
+        means = self._read({name: value / self.summed[name] for name, value in self.sums.items()})
         self._stop_unless_finite(means)
         means |= loss_ratio(means)
-        # Between two regular logs the last step of a run tells, and leaves the monitor as a longer run would have it.
+        # Between two regular logs the last step of a run tells, and leaves all that a longer run goes on with.
         regular = self.step % self.config.train.log_every == 0
         verdicts = [verdict.line for verdict in self.monitor.observe(self.step, means)] if regular else []
         count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
@@ -239,7 +242,15 @@ class Trainer:
             speed = self.timed * self.step_size / (time.perf_counter() - self.clock)
             values = {**means, **rates, "speed/images_per_second": speed, **skipped}
             self.logger.scalars(self.step, self.epoch, values, verdicts)
-        self.sums, self.summed, self.timed, self.clock = {}, {}, 0, time.perf_counter()
+        self.timed, self.clock = 0, time.perf_counter()
+        if regular:
+            self.sums, self.summed = {}, {}
+
+    def _measures(self, total: int) -> bool:
+        """Whether this step has the generators' last turn up to the next log: its pictures and gradients are told."""
+        every = self.config.train.log_every
+        end = min((self.step // every + 1) * every, total)
+        return self.game.turns(self.step, end) == 1 and self.game.turns(self.step + 1, end) == 0
 
     def sample(self) -> None:
         """A grid of pictures as in inference: the model's own sheet, or a row for each of a few validation inputs."""
@@ -337,8 +348,8 @@ class Trainer:
             last = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
             found = f"{', '.join(bad)} became NaN or infinite before step {self.step}"
             if self.logger:
-                self.logger.record(self.step, self.epoch, {}, [f"{NOT_FINITE.name}: {found}; {NOT_FINITE.advice}"])
-            raise TrainingStopped(f"error: {found}; {last}; {NOT_FINITE.advice}, or bf16 instead of fp16", 1)
+                self.logger.record(self.step, self.epoch, {}, [f"{NOT_FINITE.name}: {found}; {NOT_FINITE.advice()}"])
+            raise TrainingStopped(f"error: {found}; {last}; {NOT_FINITE.advice()}, or bf16 instead of fp16", 1)
 
     def _told_to_stop(self, stop: StopRequest) -> int:
         """The signal that any of the processes got, or 0."""

@@ -9,7 +9,7 @@ import pytest
 
 from img2img.config import Config
 from img2img.models import model_class, model_names
-from img2img.training.monitor import ILLNESSES, NOT_FINITE, PATIENCE, Monitor, Verdict, loss_ratio
+from img2img.training.monitor import ILLNESSES, NOT_FINITE, PATIENCE, WINDOW, Monitor, Verdict, loss_ratio
 
 Course = Callable[[int], dict[str, float]]
 
@@ -70,7 +70,7 @@ def test_the_healthy_are_told_nothing() -> None:
 def test_each_illness_is_told_once_by_its_name_with_two_keys(illness: str) -> None:
     verdicts = told(ILL[illness])
     assert [verdict.illness for verdict in verdicts] == [illness]
-    hints = next(each.hints for each in ILLNESSES if each.name == illness)
+    hints = next(each.hints for each in ILLNESSES if each.name == illness)[:2]
     assert all(f"{key} {change}" in verdicts[0].line for key, change in hints)
     assert "\n" not in verdicts[0].line
 
@@ -114,6 +114,77 @@ def test_a_blind_discriminator_of_hinge_is_seen_though_its_loss_is_about_none() 
     assert told(lambda i: {**ILL["D blind"](i), "loss/generator/gan": 0.1 * (i % 3 - 1)}) == []
 
 
+@pytest.mark.parametrize("gan", [-0.05, -1e-3])
+def test_a_minimax_loss_that_saturates_is_seen(gan: float) -> None:
+    """It is negative, and near 0 when D is sure; it falls away from 0 when G wins ground back."""
+    lost = {**ILL["D overpowering"](0), "loss/generator/gan": gan}
+    assert [verdict.illness for verdict in told(lambda i: lost)] == ["D overpowering"]
+    assert told(lambda i: {**lost, "loss/generator/gan": gan * 1.3**i}, 9) == []
+
+
+def test_a_blind_discriminator_is_seen_where_generators_have_few_turns() -> None:
+    def course(i: int) -> dict[str, float]:
+        g = ("loss/generator/", "signs/", "gradient_norm/")
+        return {name: value for name, value in ILL["D blind"](i).items() if i % 2 or not name.startswith(g)}
+
+    assert [verdict.illness for verdict in told(course)] == ["D blind"]
+
+
+def test_a_log_without_a_turn_of_the_generators_is_neither_well_nor_ill() -> None:
+    """Every third log has one: the fifth of those that tell it is the verdict's, and it is told once."""
+
+    def course(i: int) -> dict[str, float]:
+        g = ("loss/generator/", "signs/", "gradient_norm/")
+        values = {**ILL["collapse"](i), "signs/diversity_output": 0.9 if i < 6 else 0.03}
+        return {name: value for name, value in values.items() if i % 3 == 0 or not name.startswith(g)}
+
+    assert [(verdict.illness, verdict.step // 100 - 1) for verdict in told(course, 60)] == [("collapse", 18)]
+
+
+def test_one_picture_of_each_class_is_a_collapse() -> None:
+    """The classes make the pictures differ; noise does not."""
+
+    def course(i: int) -> dict[str, float]:
+        return {**healthy(i), "signs/diversity_output": 0.8, "signs/noise_diversity_output": 0.5 if i < 5 else 0.01}
+
+    (verdict,) = told(course)
+    assert (verdict.illness, verdict.step // 100 - 1) == ("collapse", 5 + PATIENCE - 1)
+    assert told(lambda i: {**course(i), "signs/noise_diversity_output": 0.3}) == []
+
+
+def test_a_slow_start_is_no_collapse() -> None:
+    """Untrained pictures may be alike; ten logs later it counts."""
+    assert told(lambda i: {**healthy(i), "signs/diversity_output": 0.03 if i < WINDOW - 1 else 0.5}, 40) == []
+    (verdict,) = told(lambda i: {**healthy(i), "signs/diversity_output": 0.03}, 40)
+    assert (verdict.illness, verdict.step // 100) == ("collapse", WINDOW)
+
+
+def critic(gap: float, gan: float) -> dict[str, float]:
+    """What there is of a Wasserstein critic."""
+    values = {name: value for name, value in healthy(9).items() if "accuracy" not in name and "relative" not in name}
+    return {**values, "discriminator/gap": gap, "loss/generator/gan": gan}
+
+
+def test_a_critic_that_runs_away_is_told() -> None:
+    (verdict,) = told(lambda i: critic(2 * 1.5 ** max(0, i - 12), -(1.5 ** max(0, i - 12))), 40)
+    assert verdict.illness == "D divergence"
+    assert "a gap of" in verdict.line
+
+
+@pytest.mark.parametrize(
+    "course",
+    [
+        lambda i: critic(0.35 * (1 - math.exp(-((i + 1) ** 2) / 25)) / (1 + i / 30), 0.17),  # clipped: up, then down
+        lambda i: critic((12, 30, 31, 28, 24, 20)[i] if i < 6 else 4 + 16 * 0.8 ** (i - 5), 18.0),  # with a penalty
+        lambda i: critic(2.0, -3 + 0.5 * i),  # its offset wanders, through 0 too
+        lambda i: critic(2.0 if i != 22 else -1e-6, 0.5 * (-1) ** i),
+        lambda i: critic(1.0 * 1.5 ** max(0, i - 12), 3.0),  # G's loss is where it was
+    ],
+)
+def test_a_healthy_critic_is_told_nothing(course: Course) -> None:
+    assert told(course, 100 if course(99)["discriminator/gap"] < 50 else 40) == []
+
+
 def test_white_paper_is_no_saturation() -> None:
     assert told(lambda i: {**healthy(i), "signs/saturation_output": 1.0, "signs/saturation_real_output": 0.999}) == []
 
@@ -133,9 +204,9 @@ def test_what_passes_by_itself_is_not_told() -> None:
 
 def test_one_is_told_when_certain_and_again_only_after_it_had_gone() -> None:
     sick, well = ILL["collapse"](9), healthy(9)
-    course = [*[sick] * 20, *[well] * (PATIENCE - 1), *[sick] * 20, *[well] * PATIENCE, *[sick] * 20]
+    course = [well, *[sick] * 20, *[well] * (PATIENCE - 1), *[sick] * 20, *[well] * PATIENCE, *[sick] * 20]
     steps = [verdict.step // 100 for verdict in told(course.__getitem__, len(course))]
-    assert steps == [PATIENCE, 40 + 2 * PATIENCE - 1 + PATIENCE]
+    assert steps == [1 + PATIENCE, 41 + 2 * PATIENCE - 1 + PATIENCE]
 
 
 @pytest.mark.parametrize("stop", range(1, 14))
@@ -165,6 +236,20 @@ def test_the_loss_ratio_is_of_the_gan_terms_alone() -> None:
     values = {**healthy(3, "_a"), **healthy(3, "_b"), "loss/generator/gan_a": 0.6, "loss/generator/gan_b": 0.3}
     assert loss_ratio(values)["signs/loss_ratio"] == pytest.approx((0.6 + 0.3) / (2 * 0.03))
     assert loss_ratio({"loss/generator/gan": 1.0, "loss/discriminator/real": -1.0, "discriminator/gap": 2.0}) == {}
+
+
+def test_hints_that_a_run_can_not_take_make_room() -> None:
+    """There are two in any case."""
+    unfit = set()
+    hints = next(illness.hints for illness in ILLNESSES if illness.name == "collapse")
+    for key, _ in hints[:-2]:
+        (verdict,) = told(ILL["collapse"], monitor=Monitor(unfit))
+        assert verdict.line.count(" or ") == 1
+        assert key in verdict.line
+        unfit.add(key)
+        (verdict,) = told(ILL["collapse"], monitor=Monitor(unfit))
+        assert key not in verdict.line
+    assert verdict.line.endswith("; try optim.lr lower or optim.lr_d lower")
 
 
 def test_the_keys_of_every_hint_exist() -> None:

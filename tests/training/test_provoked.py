@@ -1,21 +1,26 @@
 """Provoked runs: each illness, brought about at toy size, is told by the run itself, in every place."""
 
 import csv
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from img2img.config import Config
 from img2img.errors import TrainingStopped
-from img2img.models.base import Batch, Images
+from img2img.models import model_class
+from img2img.models.base import Batch, Images, NoiseModel
 from img2img.models.pix2pix import Pix2Pix
 from img2img.training.game import Game
-from img2img.training.trainer import train
+from img2img.training.monitor import ALIKE, ILLNESSES
+from img2img.training.trainer import Trainer, train
 
 Tiny = Callable[..., Config]
 
@@ -58,6 +63,55 @@ def test_a_generator_that_ignores_its_input_has_collapsed(tiny: Tiny, monkeypatc
     found = verdicts(train(tiny(train={"max_steps": 20, "log_every": 1})))
     assert [line for line in found if re.match(r"collapse \(G of output\): .*balance.minibatch_std", line)] == found
     assert len(found) == 1
+
+
+def test_a_generator_that_ignores_its_noise_has_collapsed(tiny_noise: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classes that dcgan is told leave its pictures as different as they were; infogan is told none."""
+    config = tiny_noise(
+        data={"batch_size": 8}, model={"ngf": 8, "init_gain": 0.2}, train={"max_steps": 36, "log_every": 2}
+    )
+    model = model_class(config.model.name)
+    real = model.noise
+
+    def silent(self: NoiseModel, *args: Any, **more: Any) -> Batch:
+        return {key: torch.zeros_like(value) for key, value in real(self, *args, **more).items()}
+
+    monkeypatch.setattr(model, "noise", silent)
+    run = train(config)
+    (line,) = [line for line in verdicts(run) if line.startswith("collapse (G of output)")]
+    if config.model.name == "dcgan":
+        assert "output, given other noise, is" in line
+        with (run / "metrics.csv").open(newline="") as file:
+            assert min(float(row["signs/diversity_output"]) for row in csv.DictReader(file)) > ALIKE
+
+
+def test_a_drift_is_no_diversity(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One picture for all inputs, which drifts: sixteen steps change it little, sixteen logs altogether."""
+    steps = itertools.count()
+
+    def drifting(self: Pix2Pix, batch: Batch) -> Images:
+        place = torch.linspace(0, 6, batch["target"].shape[-1]) + 0.003 * next(steps)
+        return {"output": 0 * self.generator(batch["input"]) + torch.sin(place)}
+
+    monkeypatch.setattr(Pix2Pix, "forward", drifting)
+    config = tiny(
+        data={"batch_size": 1, "load_size": 16},
+        model={"dropout": False},
+        train={"max_steps": 400, "log_every": 25, "sample_every": 1000, "save_every": 1000},
+    )
+    (line,) = [line for line in verdicts(train(config)) if line.startswith("collapse")]
+    assert "minibatch_std" not in line
+
+
+def test_the_hints_of_a_collapse_can_be_taken(tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny) -> None:
+    """By every model, with batches of one and of two."""
+    collapse = next(illness for illness in ILLNESSES if illness.name == "collapse")
+    for make, size in itertools.product((tiny, tiny_cyclegan, tiny_hd), (1, 2)):
+        config = make(data={"batch_size": size})
+        monitor = Trainer(config, Path("runs/none")).monitor
+        for key, value in re.findall(r"balance\.(\w+) (\w+)", collapse.advice(monitor.unfit)):
+            value = {"true": True, "1": 1.0}.get(value, value)
+            Game(make(data={"batch_size": size}, balance={key: value}), Accelerator())
 
 
 def test_a_generator_at_the_ends_of_tanh_is_saturated(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

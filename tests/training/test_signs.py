@@ -60,11 +60,12 @@ def played(config: Config, steps: list[int]) -> tuple[Game, list[dict[str, torch
     return game, told
 
 
-def test_the_latest_pictures_of_regular_logs_are_kept(tiny: Tiny) -> None:
-    """Two of each step, of every second step; the last step of a run may be any."""
-    game, told = played(tiny(), [1, 2, 3, 5])
+def test_the_latest_pictures_before_a_regular_log_are_kept(tiny: Tiny) -> None:
+    """Two of each step: of the last eight, whether they are measured or not; a run's last step may be any."""
+    game, told = played(tiny(train={"log_every": 100}), [50, 91, 92, 93, 99])
     assert "signs/diversity_output" not in told[0]  # one pair says little
-    assert all("signs/diversity_output" in values for values in told[1:])
+    assert "signs/diversity_output" not in told[2]
+    assert all("signs/diversity_output" in values for values in told[3:])
     assert len(game.signs.kept["output"]) == 6
     game, _ = played(tiny(train={"log_every": 1}), list(range(KEPT)))
     kept = game.signs.kept["output"]
@@ -78,6 +79,45 @@ def test_the_latest_pictures_of_regular_logs_are_kept(tiny: Tiny) -> None:
     assert told["signs/diversity_output"].item() == pytest.approx(
         ((spread(fake) + NO_DISTANCE) / (spread(real) + NO_DISTANCE)).item(), rel=1e-5
     )
+
+
+def test_pictures_are_of_the_latest_turns_of_the_generators(tiny: Tiny) -> None:
+    """Of two steps in three the discriminators' alone; eight turns before the log have the sixteen pictures."""
+    config = tiny(train={"log_every": 100}, balance={"discriminator_steps": 3})
+    game, _ = played(config, list(range(100)))
+    _, real = game.signs.kept["output"].chunk(2, dim=1)
+    expected = []
+    for step in range(77, 100, 3):  # the turns are 2, 5, ... 98
+        torch.manual_seed(step)
+        expected.append({key: torch.rand(2, 3, 16, 16) * 2 - 1 for key in ("input", "target", "a", "b")}["target"])
+    torch.testing.assert_close(real, torch.cat(expected))
+
+
+def test_every_log_has_signs_of_the_last_turn_before_it(tiny: Tiny) -> None:
+    """The generators have the steps 3, 6, ...; a log every four steps falls on a turn of theirs but once in three."""
+    options = {"log_every": 4, "max_steps": 25}
+    run = train(tiny(train=options, balance={"discriminator_steps": 3}))
+    row = logged(run)
+    assert set(row) == {"4", "8", "12", "16", "20", "24", "25"}
+    each = train(tiny("each", train={**options, "log_every": 1}, balance={"discriminator_steps": 3}))
+    every = logged(each)
+    for log, turn in {"4": "3", "8": "6", "12": "12", "16": "15", "20": "18", "24": "24"}.items():
+        for name in ("signs/saturation_output", "signs/correlation_output", "gradient_norm/generator"):
+            assert row[log][name] == every[turn][name] != "", (log, name)
+    assert row["25"]["gradient_norm/generator"] == ""  # no turn since the log before
+
+
+@pytest.mark.parametrize("stop", [4, 7, 9, 10])
+def test_a_resume_between_a_turn_and_its_log_tells_the_same(tiny: Tiny, stop: int) -> None:
+    """Turns at the steps 3, 6, 9, 12; logs at 5, 10, 15."""
+    options, balance = {"max_steps": 15, "log_every": 5}, {"discriminator_steps": 3}
+    whole = train(tiny("whole", train=options, balance=balance))
+    train(tiny("parts", train={**options, "max_steps": stop}, balance=balance))
+    parts = train(tiny("parts", train=options, balance=balance), resume=True)
+    assert {step: row for step, row in logged(parts).items() if step in ("5", "10", "15")} == logged(whole)
+    states = [load_state(newest_checkpoint(run)[0]) for run in (whole, parts)]
+    assert states[0]["monitor"] == states[1]["monitor"]
+    assert torch.equal(states[0]["signs"]["output"], states[1]["signs"]["output"])
 
 
 def test_of_every_fake_there_are_signs(tiny_cyclegan: Tiny) -> None:
