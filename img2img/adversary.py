@@ -108,6 +108,12 @@ class BalanceConfig:
         return (*self.label_real, *self.label_fake) != (1.0, 1.0, 0.0, 0.0)
 
     @property
+    def mean_labels(self) -> tuple[float, float]:
+        """Means of the labels of real pictures and of fakes, as the discriminators learn them."""
+        real, fake, flip = sum(self.label_real) / 2, sum(self.label_fake) / 2, self.label_flip
+        return (1 - flip) * real + flip * fake, (1 - flip) * fake + flip * real
+
+    @property
     def used(self) -> list[str]:
         """What differs from the defaults, as "key value"."""
         mine = ((f.name, getattr(self, f.name), f.default) for f in fields(self))
@@ -120,8 +126,7 @@ class BalanceConfig:
                 f"balance.label_real and label_fake: {kind} has no labels to smooth; leave them out, or set "
                 "model.gan_loss lsgan or vanilla"
             )
-        means = [sum(label) / 2 for label in (self.label_real, self.label_fake)]
-        if kind in ("vanilla", "minimax") and not all(0 <= mean <= 1 for mean in means):
+        if kind in ("vanilla", "minimax") and not all(0 <= mean <= 1 for mean in self.mean_labels):
             raise ValueError(
                 f"balance.label_real {list(self.label_real)} and label_fake {list(self.label_fake)}: {kind}'s labels "
                 "are probabilities, whose means lie in [0, 1]; beyond them the logits run away"
@@ -221,7 +226,7 @@ class Adversary:
         }
         if self.options.gradient_penalty != "none":
             terms["penalty"] = weight * self.options.lambda_gp * self._penalty(network, seen_real, seen_fake, real)
-        return terms, discriminator_statistics(reals[0], fakes[0], self.kind)
+        return terms, discriminator_statistics(reals[0], fakes[0], self.kind, self.options.mean_labels)
 
     def compare(self, network: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:
         """A discriminator's answers to what ``look`` made of a fake and of the real picture that it should resemble.

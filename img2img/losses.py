@@ -78,8 +78,7 @@ def discriminator_statistics(
         labels = (1.0, 0.0)
     elif kind != "lsgan":  # beyond 0 and 1 a cross entropy has no least value
         labels = (min(max(labels[0], 0.0), 1.0), min(max(labels[1], 0.0), 1.0))
-    answers = ((real, labels[0]), (fake, labels[1]))
-    paid = sum(discriminator_gan_loss(logits.float(), label, kind) for logits, label in answers)
+    paid = discriminator_gan_loss(real.float(), labels[0], kind) + discriminator_gan_loss(fake.float(), labels[1], kind)
     if kind in ("vanilla", "minimax"):  # the least is the labels' entropy
         paid = paid + sum(p * math.log(p) for label in labels for p in (label, 1 - label) if p > 0)
     boundary = 0.5 if kind == "lsgan" else 0.0  # halfway between the two labels

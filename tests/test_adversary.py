@@ -71,6 +71,21 @@ def test_smoothing_is_one_sided_if_asked() -> None:
     assert terms["fake"].item() == pytest.approx((Mean()(fake) ** 2).mean().item(), rel=1e-5)
 
 
+def test_mean_labels_are_those_that_are_drawn() -> None:
+    options = BalanceConfig(label_real=(0.7, 1.2), label_fake=(0.0, 0.3), label_flip=0.2)
+    torch.manual_seed(0)
+    adversary, (real, fake) = Adversary("lsgan", options), (options.label_real, options.label_fake)
+    drawn = [
+        adversary._labels(50000, torch.device("cpu"), *pair).mean().item() for pair in ((real, fake), (fake, real))
+    ]
+    assert options.mean_labels == pytest.approx(drawn, abs=0.01)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1))
+    pair = pictures()[:2]
+    _, found = adversary.discriminator_loss(network, *pair)
+    expected = sum(((network(x) - label) ** 2).mean() for x, label in zip(pair, options.mean_labels, strict=True)) / 0.5
+    assert found["relative_loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_generators_never_see_smoothed_or_flipped_labels() -> None:
     answer = torch.randn(4, 1, 3, 3)
     options = BalanceConfig(label_real=(0.7, 1.2), label_fake=(0.0, 0.3), label_flip=0.4)
