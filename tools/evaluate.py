@@ -1,19 +1,40 @@
-"""Measures a run on its validation set: python tools/evaluate.py NAME|RUN_DIR [--checkpoint STEP] [--help]."""
+"""Measures a run, or a folder of pictures: python tools/evaluate.py NAME|DIR [--metrics fid,kid,...] [--help]."""
 
+import argparse
 import json
 from dataclasses import asdict
 
-from img2img.errors import Parser, one_line_errors
+from img2img.errors import one_line_errors
+from img2img.evaluation.arguments import parse_evaluate_arguments
 
 
 def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("run", help="name of a run under runs/, or its folder")
-    parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
-    parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
-    parser.add_argument("--norm-policy", choices=["running", "batch"], default="running", help="see tools/infer.py")
-    parser.add_argument("--paired", action="store_true", help="unpaired validation pictures of one name are partners")
-    args = parser.parse_args()
+    args = parse_evaluate_arguments(__doc__)
+    if args.metrics is None:
+        measure_pixels(args)
+    else:
+        measure(args)
+
+
+def measure(args: argparse.Namespace) -> None:
+    from img2img.evaluation.quality import judge, load_judges, needs_pairs, parse_metrics
+    from img2img.evaluation.report import markdown, write_report
+    from img2img.evaluation.subjects import subjects
+
+    metrics = parse_metrics(args.metrics)
+    judges = load_judges(metrics, args.features, args.weights, args.lpips_weights, args.device)
+    more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed)
+    found = subjects(args.run, args.reference, needs_pairs(metrics), *more)
+    for subject in found:
+        quality = judge(subject, metrics, judges, args.batch_size)
+        output = subject.output
+        if args.output:
+            output = args.output / (subject.output.name if found[1:] else "")  # a folder for each direction
+        write_report(quality, subject, judges, output)
+        print(f"{markdown(quality, subject, judges)}\nreport      {output}")
+
+
+def measure_pixels(args: argparse.Namespace) -> None:
     from img2img.evaluation.pixels import pixel_scores
     from img2img.inference.translator import load_translator
     from img2img.runs import write_text

@@ -1,0 +1,67 @@
+"""The command line of tools/evaluate.py: options of runs, of --metrics, of both."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from img2img.errors import Parser
+
+METRICS_HELP = "of l1,psnr,ssim,lpips (pairs), fid,kid,is,pr (sets); pr is improved precision and recall"
+
+
+def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments, with ``folder``: whether pictures of a folder are judged, and ``draws``: a run that draws.
+
+    Raises:
+        ValueError: an option that is unknown, of a wrong type, or of no use to what is judged; or no such run.
+    """
+    parser = Parser(description)
+    parser.add_argument("run", metavar="NAME|DIR", help="name of a run under runs/, its folder, or one of pictures")
+    parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
+    parser.add_argument(
+        "--metrics", help=f"{METRICS_HELP}; unset, L1, PSNR and SSIM of a run beside answers without learning"
+    )
+    of_runs = parser.add_argument_group("runs")
+    of_runs.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
+    of_runs.add_argument("--norm-policy", choices=["running", "batch"], default="running", help="see tools/infer.py")
+    of_runs.add_argument("--paired", action="store_true", help="unpaired validation pictures of one name are partners")
+    of_runs.add_argument("--count", type=int, help="pictures to draw from noise (default: as many as real ones)")
+    of_runs.add_argument("--seed", type=int, default=0, help="of that noise")
+    of_metrics = parser.add_argument_group("with --metrics")
+    add = of_metrics.add_argument
+    add("--reference", type=Path, help="folder of real pictures; of a run, instead of its validation set's")
+    add("--features", choices=["inception", "vgg16"], default="inception", help="network that tells sets apart")
+    add("--weights", help="its file: torch-fidelity's, pytorch-fid's or torchvision's (default: downloaded)")
+    add("--lpips-weights", help="torchvision's file of alexnet (default: downloaded)")
+    add("--batch-size", type=int, default=16, help="pictures that are judged at once (default: 16)")
+    add("--output", type=Path, help="folder of the report (default: RUN/evaluation/STEP[/DIRECTION], DIR-evaluation)")
+    args = parser.parse_args(argv)
+    from img2img.evaluation.subjects import is_folder  # and with it torch, which --help need not wait for
+
+    args.folder = is_folder(args.run)
+    if args.folder:
+        for option in _given(of_runs, args):
+            raise ValueError(f"{option}: is for runs, and {args.run} is a folder of pictures")
+        if args.metrics is None:
+            raise ValueError(f"{args.run} is a folder of pictures: --metrics says what to measure: {METRICS_HELP}")
+    if args.metrics is None:
+        for option in _given(of_metrics, args):
+            raise ValueError(f"{option}: goes with --metrics")
+    from img2img.inference.loading import draws_from_noise
+
+    args.draws = not args.folder and args.metrics is not None and draws_from_noise(args.run)
+    useless = ("--norm-policy", "--paired") if args.draws else ("--count", "--seed")
+    for option in sorted({*_given(of_runs, args)} & {*useless}):
+        kind = "draws pictures from noise" if args.draws else "draws none from noise for --metrics"
+        raise ValueError(f"{option}: is of no use here, {args.run} {kind}")
+    if args.count is not None and args.count < 1:
+        raise ValueError(f"--count {args.count}: must be at least 1")
+    return args
+
+
+def _given(group: argparse._ArgumentGroup, args: argparse.Namespace) -> Iterator[str]:
+    for action in group._group_actions:
+        if getattr(args, action.dest) != action.default:
+            yield action.option_strings[0]

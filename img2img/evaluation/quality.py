@@ -1,0 +1,251 @@
+"""How good pictures are: distances between the sets of made and of real ones, and of each one to the true one.
+
+The set: FID, KID, IS, improved precision and recall (``distances``). The pair: L1, PSNR, SSIM, LPIPS. Pictures are
+judged in batches of one size, on the device of the judges; of the pictures nothing is kept but sums, the scores of each
+one, a sheet's twenty, and at most ``KEPT`` features of each set, for KID and precision and recall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import kornia.metrics
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from img2img.data.images import cell, to_channels
+from img2img.evaluation.distances import (
+    Gaussian,
+    InceptionScore,
+    Reservoir,
+    frechet_distance,
+    kernel_distance,
+    precision_recall,
+)
+from img2img.evaluation.judges import FeatureName, load_features, load_lpips
+from img2img.evaluation.subjects import Judged, Subject
+from img2img.inference.loading import choose_device
+
+OF_PAIRS = ("l1", "psnr", "ssim", "lpips")
+OF_SETS = ("fid", "kid", "is", "pr")
+METRICS = (*OF_PAIRS, *OF_SETS)
+LOWER_IS_BETTER = ("l1", "lpips")  # of pairs
+KEPT = 10_000  # features of a set; 10 000 of Inception are 80 MB
+SHOWN = 10  # best and worst pictures
+SSIM_WINDOW = 11
+LPIPS_SMALLEST = 31  # side in pixels, of which the last pooling leaves one
+
+
+@dataclass
+class Judges:
+    """Networks, as ``load_features`` and ``load_lpips`` return them."""
+
+    features: nn.Module | None = None
+    lpips: nn.Module | None = None
+    title: str = "none"
+    """The feature network and where its weights are from, for the report."""
+    device: torch.device | str = "cpu"
+
+
+@dataclass
+class Quality:
+    """Scores by name; deviations where a score is a mean over parts; each picture's; the sheet's pictures."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    of_pictures: dict[str, list[float]] = field(default_factory=dict)
+    ranked_by: str | None = None
+    best: list[tuple[float, Judged]] = field(default_factory=list)
+    worst: list[tuple[float, Judged]] = field(default_factory=list)
+
+
+def parse_metrics(text: str) -> tuple[str, ...]:
+    """ "fid,kid" -> ("fid", "kid"). Raises ValueError for a name that is none."""
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    strange = [name for name in names if name not in METRICS]
+    if strange or not names:
+        raise ValueError(
+            f"--metrics {text}: {strange[0] if strange else 'nothing'} is none; there are {','.join(METRICS)}"
+        )
+    return names
+
+
+def needs_pairs(metrics: Sequence[str]) -> bool:
+    """Whether one of them compares a picture with the true one."""
+    return any(name in OF_PAIRS for name in metrics)
+
+
+def load_judges(
+    metrics: Sequence[str],
+    features: FeatureName = "inception",
+    weights: str | None = None,
+    lpips_weights: str | None = None,
+    device: torch.device | str | None = None,
+) -> Judges:
+    """The networks that these metrics need, on the device, or the GPU if there is one.
+
+    Raises:
+        ValueError: weights or the device can't be had; the network can't tell ``is``; weights that nothing needs.
+    """
+    sets = [name for name in metrics if name in OF_SETS]
+    if "is" in sets and features != "inception":
+        raise ValueError(f"--features {features}: the Inception Score is told by Inception's classes; leave is out")
+    for option, value, needed in (("--weights", weights, sets), ("--lpips-weights", lpips_weights, "lpips" in metrics)):
+        if value is not None and not needed:
+            raise ValueError(f"{option} {value}: none of --metrics {','.join(metrics)} needs it")
+    where = choose_device(device)
+    judges = Judges(device=where)
+    if sets:
+        judges.features = load_features(features, weights, where)
+        judges.title = f"{features}, weights {weights or 'of its publisher'}"
+    if "lpips" in metrics:
+        judges.lpips = load_lpips(lpips_weights, where)
+    return judges
+
+
+def judge(subject: Subject, metrics: Sequence[str], judges: Judges, batch_size: int = 16) -> Quality:
+    """All of ``metrics`` in one pass over the pictures and, where sets are compared, one over the real ones.
+
+    Raises:
+        ValueError: a metric whose judge, pairs or real pictures are not there, too few pictures, a pair of two sizes.
+    """
+    if batch_size < 1:
+        raise ValueError(f"--batch-size {batch_size}: must be at least 1")
+    for name in metrics:
+        if name in ("fid", "kid", "pr") and subject.reals is None:
+            raise ValueError(f"--metrics {name}: compares with real pictures; --reference names their folder")
+    pairwise = [name for name in metrics if name in OF_PAIRS]
+    quality = Quality(of_pictures={name: [] for name in pairwise}, ranked_by=pairwise[0] if pairwise else None)
+    made, real = _Set(metrics, True), _Set(metrics, False)
+    with torch.inference_mode():
+        for batch in _batches(
+            tqdm(subject.pictures(), "made", subject.count, unit="picture", disable=None), batch_size
+        ):
+            if made.wanted:
+                made.add(judges, [item.picture for item in batch])
+            if pairwise:
+                _judge_pairs(quality, batch, judges)
+        if real.wanted and subject.reals:
+            reals = tqdm(subject.reals(), "real", subject.real_count, unit="picture", disable=None)
+            for batch in _batches((Judged("", picture, None) for picture in reals), batch_size):
+                real.add(judges, [item.picture for item in batch])
+    for name in metrics:
+        if name in OF_PAIRS:
+            quality.scores[name] = float(np.mean(quality.of_pictures[name]))
+        elif name == "fid":
+            quality.scores[name] = frechet_distance(made.gaussian, real.gaussian)
+        elif name == "kid":
+            found = kernel_distance(made.kept.features, real.kept.features)
+            quality.scores[name], quality.deviations[name] = found
+        elif name == "is":
+            quality.scores[name], quality.deviations[name] = made.inception.score()
+        elif name == "pr":
+            found = precision_recall(made.kept.features, real.kept.features)
+            quality.scores["precision"], quality.scores["recall"] = found
+    return quality
+
+
+class _Set:
+    """What is remembered of a set of pictures for the metrics that compare sets."""
+
+    def __init__(self, metrics: Sequence[str], made: bool) -> None:
+        self.moments, self.keeps = "fid" in metrics, "kid" in metrics or "pr" in metrics
+        self.classes = made and "is" in metrics
+        self.wanted = self.moments or self.keeps or self.classes
+        self.gaussian, self.kept, self.inception = Gaussian(), Reservoir(KEPT), InceptionScore()
+
+    def add(self, judges: Judges, pictures: list[np.ndarray]) -> None:
+        assert judges.features is not None, "these metrics need a feature network"
+        colour = np.stack([_eight_bits(picture) for picture in pictures])  # (B, H, W, 3)
+        tensor = torch.from_numpy(colour).permute(0, 3, 1, 2).to(judges.device)
+        features, logits = judges.features(tensor)
+        if self.classes and logits is None:
+            raise ValueError("--metrics is: is told by Inception's classes; --features inception")
+        array = features.cpu().numpy()  # (B, D)
+        if self.moments:
+            self.gaussian.add(array)
+        if self.keeps:
+            self.kept.add(array)
+        if self.classes:
+            self.inception.add(logits.cpu().numpy())
+
+
+def pair_scores(a: Tensor, b: Tensor) -> dict[str, Tensor]:
+    """L1 in gray levels of 0..255, PSNR in decibels and SSIM of each of two batches (B, C, H, W) in [0, 1]: (B,) each.
+
+    SSIM: Wang et al. 2004, an 11x11 Gaussian window of sigma 1.5 that never leaves the picture, averaged over channels.
+    """
+    error = a - b
+    found = {"l1": error.abs().mean((1, 2, 3)) * 255, "psnr": -10 * error.square().mean((1, 2, 3)).log10()}
+    if min(a.shape[-2:]) >= SSIM_WINDOW:
+        found["ssim"] = kornia.metrics.ssim(a, b, SSIM_WINDOW, padding="valid").mean((1, 2, 3))
+    return found
+
+
+def _judge_pairs(quality: Quality, batch: list[Judged], judges: Judges) -> None:
+    for name, picture, truth in batch:
+        if truth is None:
+            raise ValueError(
+                f"--metrics {quality.ranked_by}: {name} has no true picture of its name to compare with; "
+                f"leave {', '.join(quality.of_pictures)} out"
+            )
+        if picture.shape[:2] != truth.shape[:2]:
+            sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (picture, truth)]
+            raise ValueError(f"{name} is {sizes[0]}, and its true picture {sizes[1]}: a pair needs one size")
+    made, true = [item.picture for item in batch], [item.truth for item in batch if item.truth is not None]
+    a, b = _unit(made, judges.device), _unit(true, judges.device)
+    scores = pair_scores(a, b)
+    if "ssim" in quality.of_pictures and "ssim" not in scores:
+        raise ValueError(f"--metrics ssim: {batch[0].name} is smaller than its window of {SSIM_WINDOW} pixels")
+    if "lpips" in quality.of_pictures:
+        assert judges.lpips is not None, "lpips needs its network"
+        if min(a.shape[-2:]) < LPIPS_SMALLEST:
+            raise ValueError(f"--metrics lpips: {batch[0].name} is narrower than AlexNet's {LPIPS_SMALLEST} pixels")
+        colour = [_unit([to_channels(image, 3) for image in images], judges.device) for images in (made, true)]
+        scores["lpips"] = judges.lpips(*((2 * x - 1).float() for x in colour)).flatten()
+    for name, values in quality.of_pictures.items():
+        values += scores[name].tolist()
+    quality.names += [item.name for item in batch]
+    first = quality.ranked_by
+    assert first is not None
+    sign = 1 if first in LOWER_IS_BETTER else -1
+    for value, (name, picture, truth) in zip(scores[first].tolist(), batch, strict=True):
+        assert truth is not None
+        shown = Judged(name, cell(picture, 256), cell(truth, 256))
+        for chosen, order in ((quality.best, sign), (quality.worst, -sign)):
+            chosen.append((value, shown))
+            chosen.sort(key=lambda entry: order * entry[0])
+            del chosen[SHOWN:]
+
+
+def _batches(items: Iterable[Judged], size: int) -> Iterator[list[Judged]]:
+    """Neighbours of one shape and depth, at most ``size`` of them."""
+
+    def kind(item: Judged) -> Any:
+        return [None if image is None else (image.shape, image.dtype) for image in item[1:]]
+
+    batch: list[Judged] = []
+    for item in items:
+        if batch and (len(batch) == size or kind(item) != kind(batch[0])):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def _unit(pictures: Sequence[np.ndarray], device: torch.device | str) -> Tensor:
+    """(H, W, C) integers each -> (B, C, H, W) in [0, 1], in the precision that PSNR and SSIM of near pictures need."""
+    stacked = np.stack(pictures)
+    scaled = torch.from_numpy(stacked / np.iinfo(stacked.dtype).max).permute(0, 3, 1, 2)
+    return (scaled.float() if torch.device(device).type == "mps" else scaled).to(device)  # which knows no float64
+
+
+def _eight_bits(picture: np.ndarray) -> np.ndarray:
+    """(H, W, C) uint8 or uint16 -> (H, W, 3) uint8, gray as three equal channels."""
+    return to_channels((picture >> 8).astype(np.uint8) if picture.dtype == np.uint16 else picture, 3)

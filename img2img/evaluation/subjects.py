@@ -1,0 +1,200 @@
+"""What is judged: the pictures that a run makes of its validation set, or those of a folder, and the real ones beside.
+
+Pictures are made or read when they are asked for, one after the other, so that any number of them can be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from img2img.config import CONFIG_FILE
+from img2img.data import dataset_class
+from img2img.data.folder import by_key, list_images
+from img2img.data.images import read_image
+from img2img.data.options import domains
+from img2img.inference.loading import draws_from_noise
+from img2img.inference.sampler import Sampler, load_sampler
+from img2img.inference.translator import NormPolicy, Translator, load_translator
+from img2img.runs import RUNS
+
+
+class Judged(NamedTuple):
+    """A picture (H, W, C) of integers under judgement, and the true one, where it is known."""
+
+    name: str
+    picture: np.ndarray
+    truth: np.ndarray | None
+
+
+@dataclass
+class Subject:
+    """Pictures under judgement, and the real ones that they are to resemble as a set."""
+
+    title: str
+    count: int
+    pictures: Callable[[], Iterator[Judged]]
+    real_title: str = "none"
+    real_count: int = 0
+    reals: Callable[[], Iterator[np.ndarray]] | None = None
+    output: Path = Path()
+    """Where the report goes unless told."""
+
+
+def is_folder(name: str) -> bool:
+    """Whether a command's NAME|DIR is a folder of pictures: one that is there and is no run."""
+    path = Path(name)
+    return path.is_dir() and not any((folder / CONFIG_FILE).is_file() for folder in (path, RUNS / name))
+
+
+def subjects(
+    run: str,
+    reference: Path | None = None,
+    pairs: bool = False,
+    checkpoint: str = "latest",
+    device: torch.device | str | None = None,
+    norm_policy: NormPolicy = "running",
+    paired: bool = False,
+    count: int | None = None,
+    seed: int = 0,
+) -> list[Subject]:
+    """What a command's NAME|DIR means: one subject, or one for each direction that a run learnt.
+
+    Args:
+        run: a folder of pictures, or a run.
+        reference: folder of real pictures; of a run that learnt both directions, those of its own direction alone.
+        pairs: whether pictures of a folder are compared with those of one name in the other.
+        checkpoint, device, norm_policy: of the run.
+        paired, count, seed: see ``run_subject`` and ``noise_subject``.
+
+    Raises:
+        ValueError: the run, its data or a folder can't be found.
+    """
+    if is_folder(run):
+        return [folder_subject(Path(run), reference, pairs)]
+    if draws_from_noise(run):
+        return [noise_subject(load_sampler(run, checkpoint, device), count, seed, reference)]
+    translator = load_translator(run, checkpoint, device, norm_policy)
+    found = [run_subject(translator, paired, reference)]
+    if translator.model.two_way and reference is None:
+        found.append(run_subject(translator.reversed(), paired))
+    return found
+
+
+def folder_subject(folder: Path, reference: Path | None, paired: bool = False) -> Subject:
+    """The pictures of a folder, and those of another.
+
+    Args:
+        folder: what is judged; its grids/, which tools/infer.py writes, is passed over.
+        reference: the real pictures.
+        paired: whether two of one relative path, but for the suffix, are a pair.
+
+    Raises:
+        ValueError: a folder is missing or holds no picture; of pairs, several pictures share a name.
+    """
+    files = _files(folder, "DIR")
+    partners = {key: reference / name for key, name in by_key(reference).items()} if reference and paired else {}
+
+    def pictures() -> Iterator[Judged]:
+        for path in files:
+            name = path.relative_to(folder)
+            partner = partners.get(name.with_suffix("").as_posix())
+            truth = None if partner is None else read_image(partner, 3)
+            yield Judged(name.as_posix(), read_image(path, 3), truth)
+
+    subject = Subject(str(folder), len(files), pictures)
+    where = folder.resolve()
+    subject.output = where.with_name(f"{where.name}-evaluation")  # not inside: a sheet is none of its pictures
+    return subject if reference is None else _beside(subject, reference)
+
+
+def run_subject(translator: Translator, paired: bool = False, reference: Path | None = None) -> Subject:
+    """What a run makes of its validation set in the translator's direction, beside the set's own pictures.
+
+    Args:
+        translator: of the run.
+        paired: whether validation pictures of one name are partners although the run's options don't say so.
+        reference: a folder of real pictures, instead of the validation set's; pairs are the set's nevertheless.
+
+    Raises:
+        ValueError: the run's data or the folder can't be found.
+    """
+    data = replace(translator.config.data, val_paired=paired or translator.config.data.val_paired)
+    found = dataset_class(translator.model.dataset)(data, "val")
+    source, target = domains(translator.direction)
+
+    def pictures() -> Iterator[Judged]:
+        for index in range(found.count(source)):
+            partner = found.partner(source, index)
+            truth = None if partner is None else found.picture(target, partner)
+            yield Judged(found.name(source, index), translator.translate(translator.given(found, index)), truth)
+
+    def reals() -> Iterator[np.ndarray]:
+        return (found.picture(target, index) for index in range(found.count(target)))
+
+    assert translator.checkpoint is not None
+    subject = Subject(f"{translator.checkpoint} {translator.direction}", found.count(source), pictures)
+    subject.output = translator.run / "evaluation" / translator.checkpoint.name / translator.direction
+    if reference is not None:
+        return _beside(subject, reference)
+    subject.reals, subject.real_count = reals, found.count(target)
+    subject.real_title = f"validation pictures of {data.root or 'the set'}"
+    return subject
+
+
+def noise_subject(sampler: Sampler, count: int | None, seed: int = 0, reference: Path | None = None) -> Subject:
+    """What a run draws from noise, beside the pictures of its validation set.
+
+    Args:
+        sampler: of the run.
+        count: pictures to draw; unset, as many as there are real ones.
+        seed: of the noise.
+        reference: a folder of real pictures, instead of the validation set's.
+
+    Raises:
+        ValueError: the run's data or the folder can't be found, or the set has no validation pictures.
+    """
+    assert sampler.checkpoint is not None
+    subject = Subject(str(sampler.checkpoint), count or 0, lambda: drawn(subject.count))
+    subject.output = sampler.run / "evaluation" / sampler.checkpoint.name
+
+    def drawn(count: int) -> Iterator[Judged]:
+        index = 0
+        for portion in sampler.portions(count, seed):
+            for picture in portion:
+                yield Judged(f"{index:05d}", picture, None)
+                index += 1
+
+    if reference is not None:
+        _beside(subject, reference)
+    else:
+        found = dataset_class(sampler.model.dataset)(sampler.config.data, "val")
+        if not len(found):
+            raise ValueError(
+                f"run {sampler.config.name}: its set has no validation pictures; --reference names a folder"
+            )
+        subject.reals = lambda: (found.picture("b", index) for index in range(len(found)))
+        subject.real_count, subject.real_title = len(found), "validation pictures of its set"
+    subject.count = count or subject.real_count
+    return subject
+
+
+def _beside(subject: Subject, reference: Path) -> Subject:
+    files = _files(reference, "--reference")
+    subject.reals = lambda: (read_image(path, 3) for path in files)
+    subject.real_count, subject.real_title = len(files), str(reference)
+    return subject
+
+
+def _files(folder: Path, option: str) -> list[Path]:
+    if not folder.is_dir():
+        raise ValueError(f"{option} {folder}: no such folder")
+    found = [path for path in list_images(folder) if path.relative_to(folder).parts[0] != "grids"]
+    if not found:
+        raise ValueError(f"{option} {folder}: no picture in it but grids/")
+    return found

@@ -1,0 +1,85 @@
+"""tools/evaluate.py with --metrics, from a training or a folder to the report."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import drawn_pair, write
+from tests.evaluation.test_quality import Colours
+from tests.tools.test_commands import TINY, call
+
+
+def test_the_report_of_a_run_and_of_its_pictures(
+    paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("img2img.evaluation.quality.load_features", lambda *_: Colours())
+    data = ("--model", "pix2pix", "--data.root", str(paired_root))
+    assert call(monkeypatch, "train", *data, *TINY, "--name", "mine") == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "evaluate", "mine", "--metrics", "l1,psnr,ssim,fid,kid") == 0
+    printed = capsys.readouterr().out
+    assert "| FID | " in printed
+    folder = Path("runs/mine/evaluation/step-000004/AtoB")
+    assert f"report      {folder}" in printed
+    names = {"summary.json", "table.md", "pictures.csv", "best_and_worst.png"}
+    assert {path.name for path in folder.iterdir()} == names
+    scores = json.loads((folder / "summary.json").read_text())["scores"]
+    assert call(monkeypatch, "infer", "mine") == 0
+    assert call(monkeypatch, "evaluate", "mine", "--metrics", "fid", "--reference", str(paired_root / "val")) == 0
+    results = "runs/mine/results/step-000004"
+    assert call(monkeypatch, "evaluate", results, "--metrics", "fid", "--reference", results, "--output", "o") == 0
+    assert json.loads(Path("o/summary.json").read_text())["scores"]["fid"] == pytest.approx(0, abs=1e-12)
+    assert scores["fid"] > 1e-4
+
+
+def test_two_directions_have_two_reports(unpaired_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2img.evaluation.quality.load_features", lambda *_: Colours())
+    tiny = "--model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split() + TINY[8:]
+    data = ("--model", "cyclegan", "--data.root", str(unpaired_root))
+    assert call(monkeypatch, "train", *data, *tiny, "--name", "two") == 0
+    assert call(monkeypatch, "evaluate", "two", "--metrics", "fid", "--output", "o") == 0
+    assert sorted(path.parent.name for path in Path("o").glob("*/summary.json")) == ["AtoB", "BtoA"]
+
+
+def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(3):
+        write(Path("pictures") / f"{i}.png", drawn_pair(i)[0])
+    torch.save({"a": torch.zeros(1)}, "a.pth")
+    for argv, message in {
+        ("pictures",): "pictures is a folder of pictures: --metrics says what to measure",
+        ("pictures", "--metrics", "fdi"): "fdi is none; there are l1,psnr",
+        ("pictures", "--metrics", "l1", "--checkpoint", "4"): "--checkpoint: is for runs, and pictures is a folder",
+        ("nothing", "--reference", "pictures"): "--reference: goes with --metrics",
+        ("nothing", "--metrics", "fid"): "nothing: no such run",
+        ("pictures", "--metrics", "l1"): "--metrics l1: 0.png has no true picture",
+        ("pictures", "--metrics", "l1", "--reference", "other"): "other: no such folder",
+        ("pictures", "--metrics", "fid", "--weights", "a.pth"): "--weights a.pth: not the weights of inception",
+        ("pictures", "--metrics", "l1", "--weights", "a.pth"): "--weights a.pth: none of --metrics l1 needs it",
+        ("pictures", "--metrics", "is", "--features", "vgg16"): "--features vgg16: the Inception Score",
+    }.items():
+        assert call(monkeypatch, "evaluate", *argv) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert [line for line in error.splitlines() if line.startswith("error: ")] == [error.splitlines()[-1]]
+
+
+def test_options_of_other_runs_are_refused(
+    paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy = "--data.toy true --data.channels_b 1 --data.load_size 32 --data.crop_size 32".split()
+    small = "--model.ngf 2 --model.ndf 2 --data.num_workers 0 --data.batch_size 4 --train.max_steps 1".split()
+    assert call(monkeypatch, "train", "--model", "dcgan", *toy, *small, "--name", "digits") == 0
+    monkeypatch.setattr("img2img.evaluation.quality.load_features", lambda *_: Colours())
+    assert call(monkeypatch, "evaluate", "digits", "--metrics", "fid,is,pr", "--count", "24", "--seed", "2") == 0
+    summary = json.loads(Path("runs/digits/evaluation/step-000001/summary.json").read_text())
+    assert (summary["count"], summary["reference_count"]) == (24, 224)
+    assert set(summary["scores"]) == {"fid", "is", "precision", "recall"}
+    capsys.readouterr()
+    assert call(monkeypatch, "evaluate", "digits", "--metrics", "fid", "--paired") == 2
+    assert "--paired: is of no use here, digits draws pictures from noise" in capsys.readouterr().err
+    assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "evaluate", "p", "--metrics", "fid", "--count", "3") == 2
+    assert "--count: is of no use here, p draws none from noise" in capsys.readouterr().err
