@@ -5,6 +5,7 @@
                                          config.yaml                 the resolved options
                                          manifest.json               sha256 of each file
     runs/NAME/checkpoints/latest         the name of the newest complete one
+    runs/NAME/checkpoints/best           the name of the best by a score of the validation set, where that is measured
 
 A checkpoint is written aside, flushed to the disk and renamed, so that a kill at any moment costs none. Only tensors
 and plain values are stored and loading runs no code (safetensors; ``weights_only=True``).
@@ -33,9 +34,16 @@ FORMAT = 1
 
 
 def save_checkpoint(
-    run: Path, step: int, networks: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any], config: str, keep: int
+    run: Path,
+    step: int,
+    networks: Mapping[str, Mapping[str, Tensor]],
+    state: dict[str, Any],
+    config: str,
+    keep: int,
+    best: int | None = None,
 ) -> Path:
-    """Writes ``runs/NAME/checkpoints/step-XXXXXX`` and removes all but the newest ``keep`` (0: none is removed).
+    """Writes ``runs/NAME/checkpoints/step-XXXXXX`` and removes all but the newest ``keep`` (0: none is removed) and
+    the best.
 
     Args:
         run: the run's folder.
@@ -43,6 +51,8 @@ def save_checkpoint(
         networks: state dicts by network name.
         state: tensors and plain values that resuming needs.
         config: the resolved options as YAML.
+        keep: how many of the newest stay.
+        best: the step whose checkpoint is the best so far; unset, it stays the one that it was.
 
     Raises:
         ValueError: the disk is full or can't be written; what was there before is untouched.
@@ -65,12 +75,15 @@ def save_checkpoint(
         if target.exists():  # a damaged one of this step, which resuming went back behind
             os.replace(target, before)
         os.replace(aside, target)
-        _write_latest(folder, target.name)
+        _write_name(folder, "latest", target.name)
+        if best is not None:
+            _write_name(folder, "best", f"step-{best:06d}")
         shutil.rmtree(before, ignore_errors=True)
         # Later steps are of another course of this run, which resuming went back behind: they are not the newest.
         numbered = list_checkpoints(run)
         at = numbered.index(target)
-        for old in numbered[at + 1 :] + (numbered[: at + 1][:-keep] if keep else []):
+        older = [path for path in numbered[: at + 1][:-keep] if path.name != best_name(run)] if keep else []
+        for old in numbered[at + 1 :] + older:
             shutil.rmtree(old, ignore_errors=True)  # the new one stands, whatever becomes of the old
     except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk their way
         shutil.rmtree(aside, ignore_errors=True)
@@ -85,6 +98,13 @@ def list_checkpoints(run: Path) -> list[Path]:
     folder = run / FOLDER
     found = [path for path in folder.iterdir() if re.fullmatch(r"step-\d+", path.name)] if folder.is_dir() else []
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def best_name(run: Path) -> str | None:
+    """The name of a run's best checkpoint, or None where nothing was measured or it is no longer there."""
+    file = run / FOLDER / "best"
+    name = file.read_text().strip() if file.is_file() else ""
+    return name if name and (run / FOLDER / name).is_dir() else None
 
 
 def newest_checkpoint(run: Path) -> tuple[Path, list[str]]:
@@ -108,18 +128,23 @@ def newest_checkpoint(run: Path) -> tuple[Path, list[str]]:
 
 
 def find_checkpoint(run: Path, which: str) -> tuple[Path, list[str]]:
-    """The checkpoint that ``--checkpoint`` names: a step, "step-000600" or "latest"; with notes as newest_checkpoint.
+    """The checkpoint that ``--checkpoint`` names: a step, "step-000600", "latest" or "best"; with notes as
+    ``newest_checkpoint``.
 
     Raises:
         ValueError: there is no such step, with those that there are, or it is damaged.
     """
     if which == "latest":
         return newest_checkpoint(run)
+    if which == "best":
+        which = best_name(run) or which
     for path in list_checkpoints(run):
         if which == path.name or (which.isdecimal() and int(which) == int(path.name.removeprefix("step-"))):
             verify(path)
             return path, []
     steps = ", ".join(str(int(path.name.removeprefix("step-"))) for path in list_checkpoints(run)) or "none"
+    if which == "best":
+        raise ValueError(f"--checkpoint best: {run} measured none (train.evaluate_every); it has {steps}")
     raise ValueError(f"--checkpoint {which}: {run} has no such step; it has {steps}")
 
 
@@ -182,9 +207,9 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write_latest(folder: Path, name: str) -> None:
-    aside = folder / ".latest.part"
+def _write_name(folder: Path, pointer: str, name: str) -> None:
+    aside = folder / f".{pointer}.part"
     aside.write_text(name + "\n")
     _flush(aside)
-    os.replace(aside, folder / "latest")
+    os.replace(aside, folder / pointer)
     _flush(folder)

@@ -93,6 +93,12 @@ class TrainConfig:
     """Steps between two lines of the log."""
     sample_every: int = 500
     """Steps between two sample grids."""
+    evaluate_every: int = 0
+    """Steps between two measurements of L1, PSNR and SSIM on fixed validation pictures; 0 for none."""
+    best_by: Literal["l1", "psnr", "ssim"] = "psnr"
+    """Which of these says what the best checkpoint is, which is then written and kept as checkpoints/best."""
+    best_is: Literal["lower", "higher"] | None = None
+    """Which values of it are better; unset, lower of l1, higher of the others."""
     save_every: int = 5000
     """Steps between two checkpoints; one more is written at the end."""
     keep_checkpoints: int = 3
@@ -118,6 +124,7 @@ class TrainConfig:
             "max_steps": 0,
             "seed": 0,
             "keep_checkpoints": 0,
+            "evaluate_every": 0,
         }
         at_least |= {"log_every": 1, "sample_every": 1, "save_every": 1, "gradient_accumulation": 1}
         for key, least in at_least.items():

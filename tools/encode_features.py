@@ -14,7 +14,7 @@ def main() -> None:
         help="instances count that cover more than this part of their picture (default: 1/64 = 0.015625), and all of "
         "a class that has none as large",
     )
-    parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
+    parser.add_argument("--checkpoint", default="latest", help="a step, best, or latest (default)")
     parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
     args = parser.parse_args()
     from img2img.inference.styles import encode_training_set

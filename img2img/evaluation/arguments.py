@@ -24,7 +24,7 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
         "--metrics", help=f"{METRICS_HELP}; unset, L1, PSNR and SSIM of a run beside answers without learning"
     )
     of_runs = parser.add_argument_group("runs")
-    of_runs.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
+    of_runs.add_argument("--checkpoint", default="latest", help="a step, best, or latest (default)")
     of_runs.add_argument("--norm-policy", choices=["running", "batch"], default="running", help="see tools/infer.py")
     of_runs.add_argument("--paired", action="store_true", help="unpaired validation pictures of one name are partners")
     of_runs.add_argument("--count", type=int, help="pictures to draw from noise (default: as many as real ones)")

@@ -18,7 +18,7 @@ def infer_parser(description: str | None) -> Parser:
     parser.add_argument(
         "--output", type=Path, help="folder to write to (default: RUN/results/STEP[/DIRECTION|/STYLE|/SEED])"
     )
-    parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
+    parser.add_argument("--checkpoint", default="latest", help="a step, best, or latest (default)")
     parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise; of --samples, that of the first answer")
 

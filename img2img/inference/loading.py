@@ -18,7 +18,7 @@ def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Co
 
     Args:
         run: the run's folder, or its name under runs/.
-        checkpoint: a step, or "latest".
+        checkpoint: a step, "latest" or "best".
 
     Raises:
         ValueError: there is no such run or checkpoint, or the checkpoint is damaged.

@@ -34,6 +34,7 @@ from img2img.training.game import Game
 from img2img.training.logger import RunLogger
 from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
 from img2img.training.process import StopRequest, keep_memory
+from img2img.training.validation import Validation
 
 SAMPLES = 8  # rows of a sample grid
 MEASURED = ("gradient_norm/", "signs/")  # of one step, not means over many
@@ -113,6 +114,7 @@ class Trainer:
         for pictures in (self.train_set, self.val_set):
             pictures.require_side(self.game.smallest_side)
         self.game.model.check_set(self.train_set)
+        self.validation = Validation(config, self.val_set, self.game) if config.train.evaluate_every else None
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0
@@ -163,8 +165,12 @@ class Trainer:
                 if self.logger and (self.step % options.sample_every == 0 or last):
                     with self._pause():
                         self.sample()
+                best = False
+                if options.evaluate_every and (self.step % options.evaluate_every == 0 or last):
+                    with self._pause():
+                        best = self.evaluate()
                 signal = self._told_to_stop(stop)
-                if self.step % options.save_every == 0 or last or signal:
+                if self.step % options.save_every == 0 or last or signal or best:
                     with self._pause():
                         self.save()
                 if signal and not last:
@@ -268,6 +274,15 @@ class Trainer:
         assert self.logger is not None
         self.logger.sample(self.step, grid(rows, columns))
 
+    def evaluate(self) -> bool:
+        """Measures validation pictures, and tells all processes whether they are the best so far."""
+        best = torch.zeros((), device=self.device)
+        if self.logger and self.validation:
+            values = self.validation.measure(self.device)
+            self.logger.record(self.step, self.epoch, values)
+            best += self.validation.is_best(self.step, values)
+        return bool(self.accelerator.reduce(best, "sum").item())
+
     def save(self) -> None:
         """Writes a checkpoint of this step; a run whose losses or weights are not finite stops here instead."""
         sums = {name: self.accelerator.reduce(value.clone(), "mean").cpu() for name, value in self.sums.items()}
@@ -277,9 +292,11 @@ class Trainer:
         state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
         state |= {"sums": sums, "summed": self.summed, "monitor": self.monitor.state()}
         if self.accelerator.is_main_process:
-            keep = self.config.train.keep_checkpoints
+            keep, best = self.config.train.keep_checkpoints, None
+            if self.validation and self.validation.best:
+                state["best"], best = self.validation.best, self.validation.best["step"]
             self.checkpoint = save_checkpoint(
-                self.run, self.step, self.game.weights(), state, self.config.to_yaml(), keep
+                self.run, self.step, self.game.weights(), state, self.config.to_yaml(), keep, best
             )
         self.accelerator.wait_for_everyone()
 
@@ -318,6 +335,8 @@ class Trainer:
         if "monitor" in state:  # a checkpoint of before there was one has none
             self.monitor.restore(state["monitor"])
         self.checkpoint = path
+        if self.validation:
+            self.validation.restore(state.get("best", {}), path.parent)
         if state["length"] != len(self.train_set):
             self.accelerator.print(
                 f"the set has {len(self.train_set)} pictures, and had {state['length']} when {path} was written: "
