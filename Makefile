@@ -35,8 +35,9 @@ demo: $(VENV)/.installed
 	$(BIN)/python tools/infer.py $(NAME) $(if $(filter cyclegan,$(MODEL)),--cycle)
 	@echo "log         $(BIN)/tensorboard --logdir runs/$(NAME)/tensorboard"
 
+# the suite's processes use a thread each; those of worksteal are busy to the end
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
