@@ -11,7 +11,7 @@ def main() -> None:
     parser.add_argument("--name", help="of the run (default: that of the file, or of its folder)")
     parser.add_argument("--config", type=Path, help="preset of data and losses, such as configs/pix2pix/facades.yaml")
     parser.add_argument("--direction", choices=["AtoB", "BtoA"], help="of a lone generator (default: the preset's)")
-    parser.add_argument("--model", choices=["pix2pix", "cyclegan"], help="what a lone U-Net or ResNet is to be")
+    parser.add_argument("--model", choices=["pix2pix", "cyclegan", "pix2pixhd"], help="of a lone generator")
     parser.add_argument("--overwrite", action="store_true", help="delete the run of this name, if there is one")
     args = parser.parse_args()
     from img2img.interop.runs import import_run

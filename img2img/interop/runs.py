@@ -47,8 +47,8 @@ def import_run(
         name: of the run; unset, that of the file, or of its folder where the file is one of the official names.
         preset: options of data and losses; what the weights tell precedes it.
         direction: which way a lone generator translates; unset, the preset's, or AtoB.
-        model: pix2pix or cyclegan, where a lone generator could be of either; unset, U-Nets are pix2pix's and ResNets
-            CycleGAN's.
+        model: pix2pix, cyclegan or pix2pixhd, where a lone generator could be of several; unset, U-Nets are pix2pix's,
+            and ResNets of two halvings CycleGAN's.
         overwrite: whether a run of this name is deleted.
 
     Raises:
@@ -58,9 +58,14 @@ def import_run(
     if not any(role.startswith("G") for role in files):
         raise ValueError(f"{path}: there is no generator in it or beside it, which a run begins with")
     given = {role: import_official(file) for role, file in files.items()}
-    if any(found.family == "pix2pixhd" for _, found in given.values()):
+    if model == "pix2pixhd" or _model_of(given) == "pix2pixhd":  # so that its ResNet is told to be one
         given = {role: import_official(file, "pix2pixhd") for role, file in files.items()}
+    for role, (_, found) in given.items():
+        if role.startswith("G") and found.kind not in ("unet", "resnet", "coarse_to_fine"):
+            raise ValueError(f"{files[role]}: it is no generator, but a {found.kind} of {found.family}")
     chosen = model or _model_of(given)
+    if (chosen == "pix2pixhd") != (_model_of(given) == "pix2pixhd"):
+        raise ValueError(f"--model {model}: {path} is of {_model_of(given)}")
     base = load_config(preset) if preset else None
     if base and base.model.name != chosen:
         raise ValueError(f"--config {preset}: it is for {base.model.name}, and {path} is of {chosen}")
@@ -129,8 +134,6 @@ def _config(
         told = dict(found.options)
         c_in, c_out = told.pop("in_channels"), told.pop("out_channels", 0)
         if role.startswith("G"):
-            if found.kind not in ("unet", "resnet", "coarse_to_fine"):
-                raise ValueError(f"its {role} is no generator, but a {found.kind}")
             if found.kind == "coarse_to_fine":
                 above = told["n_enhancers"]
                 told |= {"stage": "local", "n_enhancers": above} if above else {"stage": "global", "n_enhancers": 1}
