@@ -19,7 +19,9 @@ def main() -> None:
     run, lines = import_run(args.file, args.name, args.config, args.direction, args.model, overwrite=args.overwrite)
     print("\n".join([f"run         {run}", *lines]))
     print(f"translate   python tools/infer.py {run.name} --input FILE|DIR")
-    print(f"fine-tune   accelerate launch tools/train.py --config PRESET --train.init_from {run.name} --name ...")
+    print(
+        f"fine-tune   tools/train.py --config {run}/config.yaml --train.init_from {run.name} --name NEW --data.root DIR"
+    )
 
 
 if __name__ == "__main__":

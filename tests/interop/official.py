@@ -187,7 +187,7 @@ def randomised(network: nn.Module) -> Any:
     return network.eval()
 
 
-def saved(network: nn.Module, path: Path, prefix: str = "") -> Path:
+def saved(network: nn.Module, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({f"{prefix}{key}": value for key, value in network.state_dict().items()}, path)
+    torch.save(network.state_dict(), path)
     return path

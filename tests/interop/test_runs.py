@@ -1,5 +1,6 @@
 """Official files as runs that infer, are evaluated and begin trainings; runs as official files."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,9 +49,7 @@ def assert_translates(run: Path, network: nn.Module, direction: str = "AtoB") ->
         np.testing.assert_allclose(answer, official_answer(network, image), atol=1e-5)
 
 
-def test_a_pix2pix_run(
-    paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny: Callable[..., Config]
-) -> None:
+def test_a_pix2pix_run(paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     official = randomised(Nested(3, 3, 5, 2, "batch", dropout=True))
     judge = patchgan(6, "batch")
     saved(official, OFFICIAL / "latest_net_G.pth")
@@ -71,10 +70,11 @@ def test_a_pix2pix_run(
     assert "imported weights" in capsys.readouterr().err
     assert call(monkeypatch, "import_weights", *argv, "--overwrite") == 0
 
-    model = {"num_downs": 5, "ngf": 2, "dropout_innermost": False}
-    data = {"load_size": 32, "crop_size": 32}
-    run = train(tiny("tuned", model=model, data=data, train={"init_from": "official", "max_steps": 1}))
-    assert len(load_network(newest_checkpoint(run)[0], "generator")) > 20
+    argv = ("--config", "runs/official/config.yaml", "--train.init_from", "official", "--name", "tuned")
+    assert call(monkeypatch, "train", *argv, "--data.num_workers", "0", "--train.max_steps", "1") == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^generator: (\d+) of \1 tensors", told, re.MULTILINE)
+    assert re.search(r"^discriminator: (\d+) of \1 tensors", told, re.MULTILINE)
 
     assert call(monkeypatch, "export_weights", "official", "--format", "junyanz", "--output", "out") == 0
     for name, network in (("G", official), ("D", judge)):
@@ -206,6 +206,20 @@ def test_a_pix2pixhd_run_and_back(features: int, local: int, tiny_hd: Callable[.
         if not features:  # CycleGAN's ResNet has the same layers
             run, lines = import_run(OFFICIAL / "latest_net_G.pth", "lone", model="pix2pixhd")
             assert lines[0].startswith("generator: coarse_to_fine")
+
+
+def test_a_pix2pixhd_run_of_pictures() -> None:
+    official = randomised(Chain(chain(3, 3, 2, 3, 1, "batch")))
+    saved(official, OFFICIAL / "latest_net_G.pth")
+    saved(randomised(Scales(6, 4, 1, 2, "batch", False)), OFFICIAL / "latest_net_D.pth")
+    run, lines = import_run(OFFICIAL / "latest_net_G.pth")
+    assert [line.partition(":")[0] for line in lines] == ["generator", "discriminator"]
+    assert load_translator(run, device="cpu").config.data.label_nc == 0
+    assert_translates(run, official)
+    for file in export_run("official", "pix2pixhd"):
+        weights = torch.load(file, weights_only=True)
+        fresh = Chain(chain(3, 3, 2, 3, 1, "batch")) if file.stem.endswith("G") else Scales(6, 4, 1, 2, "batch", True)
+        fresh.load_state_dict(weights, strict=True)
 
 
 def test_refusals(tiny: Callable[..., Config], tiny_hd: Callable[..., Config]) -> None:
