@@ -73,6 +73,8 @@ def _patches(weights: Weights) -> Found:
     n_layers = 0
     while f"model.{3 * n_layers + 5}.weight" in weights:
         n_layers += 1
+    if not n_layers:  # that of single pixels has another layout
+        raise KeyError("model.5.weight")
     options = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": n_layers}
     return Found("junyanz", "patchgan", options | {"norm": _norm(weights, "model.2", "model.3")})
 
@@ -89,6 +91,8 @@ def _multi_scale(weights: Weights) -> Found:
     n_layers = 0
     while (f"layer0.{3 * n_layers + 5}.weight" if chain else f"scale0_layer{n_layers + 2}.0.weight") in weights:
         n_layers += 1
+    if not n_layers:
+        raise KeyError("layer0.5.weight" if chain else "scale0_layer2.0.weight")
     first = weights["layer0.0.weight" if chain else "scale0_layer0.0.weight"]
     norm = _norm(weights, *(("layer0.2", "layer0.3") if chain else ("scale0_layer1.0", "scale0_layer1.1")))
     options = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": n_layers, "n_scales": len(scales)}

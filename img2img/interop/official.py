@@ -105,8 +105,12 @@ def to_ours(official: Mapping[str, Tensor], found: Found, network: nn.Module) ->
         for name in ("weight", "bias", *STATISTICS):
             _move(left, f"{theirs}.{name}", state, f"{ours}.{name}")
         state.setdefault(f"{ours}.num_batches_tracked", torch.tensor(0))  # torch before 0.4 had no such count
-        if bias is not None and state.get(f"{ours}.running_mean", bias).shape == bias.shape:
-            state[f"{ours}.running_mean"] = state[f"{ours}.running_mean"] - bias
+        mean = state.get(f"{ours}.running_mean")
+        if bias is not None and mean is not None:
+            if mean.shape == bias.shape:
+                state[f"{ours}.running_mean"] = mean - bias
+            else:
+                left[f"{layer.official}.bias"] = bias
     names = {ours: theirs for layer in layers_of(found) for ours, theirs in layer.tensors(batch)}
     faults = []
     for key in [*mine, *(state.keys() - mine.keys())]:

@@ -18,7 +18,7 @@ from torch import nn
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name, save_checkpoint
 from img2img.config import CONFIG_FILE, Config, TrainConfig, load_config
 from img2img.data.options import DataConfig, Direction, domains
-from img2img.interop.layouts import Family, Found
+from img2img.interop.layouts import Family, Found, Kind
 from img2img.interop.official import import_official, to_official
 from img2img.models import build_model, model_class
 from img2img.runs import RUNS, begin_run, check_run, find_run
@@ -27,6 +27,12 @@ ROLES: dict[str, dict[str, str]] = {  # of an official file -> the network's nam
     "pix2pix": {"G": "generator", "D": "discriminator"},
     "cyclegan": {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "discriminator_b", "D_B": "discriminator_a"},
     "pix2pixhd": {"G": "generator", "D": "discriminator", "E": "encoder"},
+}
+_CHAINS: dict[str, tuple[Kind, ...]] = {"G": ("unet", "resnet"), "D": ("patchgan",)}
+KINDS: dict[str, dict[str, tuple[Kind, ...]]] = {  # of each role's networks
+    "pix2pix": _CHAINS,
+    "cyclegan": _CHAINS,
+    "pix2pixhd": {"G": ("coarse_to_fine",), "D": ("multi_scale",), "E": ("encoder",)},
 }
 Networks = Mapping[str, tuple[nn.Module, Found]]
 
@@ -60,9 +66,6 @@ def import_run(
     given = {role: import_official(file) for role, file in files.items()}
     if model == "pix2pixhd" or _model_of(given) == "pix2pixhd":  # so that its ResNet is told to be one
         given = {role: import_official(file, "pix2pixhd") for role, file in files.items()}
-    for role, (_, found) in given.items():
-        if role.startswith("G") and found.kind not in ("unet", "resnet", "coarse_to_fine"):
-            raise ValueError(f"{files[role]}: it is no generator, but a {found.kind} of {found.family}")
     chosen = model or _model_of(given)
     if (chosen == "pix2pixhd") != (_model_of(given) == "pix2pixhd"):
         raise ValueError(f"--model {model}: {path} is of {_model_of(given)}")
@@ -75,8 +78,14 @@ def import_run(
         if set(given) != {"G"}:
             raise ValueError(f"{path}: the D beside it sees no pictures alone, as CycleGAN's do; --model pix2pix")
         files, given = {role: files["G"]}, {role: given["G"]}
-    if unknown := given.keys() - ROLES[chosen].keys():
-        raise ValueError(f"{files[min(unknown)]}: {chosen} has no {min(unknown)}")
+    for role, (_, found) in given.items():
+        if role not in ROLES[chosen] or found.kind not in KINDS[chosen][role[0]]:
+            raise ValueError(f"{files[role]}: it is a {found.kind} of {found.family}, which is no {role} of {chosen}")
+    if chosen == "cyclegan" and len(given.keys() & {"G_A", "G_B"}) == 1:
+        its: Direction = "AtoB" if "G_A" in given else "BtoA"
+        if direction not in (None, its):
+            raise ValueError(f"--direction {direction}: {path} and what is beside it translate {its} alone")
+        way = its
     name = name or _name_of(path)
     try:
         config = _config(chosen, name, given, base, way, files)
@@ -147,15 +156,14 @@ def _config(
                         told["dropout"] = False
                 ends = (source, target) if model == "pix2pix" else ("a", "b") if role == "G_A" else ("b", "a")
                 _agree(channels, {f"channels_{ends[0]}": c_in, f"channels_{ends[1]}": c_out}, role)
-        elif found.kind == "encoder":
-            told["instance_features"] = True
-        else:
+        elif found.kind != "encoder":
             told["n_layers_d"] = told.pop("n_layers")
         _agree(options, told, role)
     data = base.data if base else DataConfig()
     train = base.train if base else TrainConfig()
     if model == "pix2pixhd":
         channels |= _labels(given, base)
+        options["instance_features"] = "E" in given
         if base is None:
             stride = 2 ** (options["n_downs"] + (options["n_enhancers"] if options["stage"] == "local" else 0))
             data = replace(data, preprocess="scale_width", load_size=1024, stride=stride)

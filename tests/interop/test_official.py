@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from img2img.interop import import_official
-from img2img.interop.official import to_official
+from img2img.interop.architecture import recognise
+from img2img.interop.layouts import NETWORKS
+from img2img.interop.official import to_official, to_ours
 from img2img.networks.unet import UNet
 from tests.interop.official import Chain, Level, Local, Nested, Pixels, Scales, chain, patches, randomised, saved
 
@@ -149,6 +151,29 @@ def test_what_is_not_wholly_an_official_network_is_refused_in_one_line(case: str
     assert str(raised.value).startswith(str(tmp_path / "net.pth"))
     assert "\n" not in str(raised.value)
     assert not Path("harm").exists()
+
+
+# Large ones; and without its one inner bias a PatchGAN of one layer is that of norm "none"
+ELSEWHERE = ("unet-256", "resnet-9", "patches-instance-1")
+
+
+@pytest.mark.parametrize("make", [case[1] for case in JUNYANZ + HD if case[0] not in ELSEWHERE])
+def test_no_key_can_be_left_out_or_be_another(make: Callable[[], nn.Module]) -> None:
+    whole = make().state_dict()
+    for key in [*whole][:: max(1, len(whole) // 12)]:  # all of them take a minute
+        if key.endswith("num_batches_tracked"):
+            continue
+        for changed in ({k: v for k, v in whole.items() if k != key}, {**whole, key: torch.ones(())}):
+            with pytest.raises(ValueError, match=r"\w") as raised:
+                translated(changed)
+            assert "\n" not in str(raised.value)
+
+
+def translated(weights: dict[str, Tensor]) -> None:
+    found = recognise(weights)
+    with torch.device("meta"):
+        network = NETWORKS[found.kind](**found.options)
+    to_ours(weights, found, network)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

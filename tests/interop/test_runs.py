@@ -147,7 +147,8 @@ def test_a_lone_generator_knows_one_direction_and_begins_a_training(
     # a step of Adam moves each weight by its rate at most
     moved = (kept - official.state_dict()["model.18.weight"]).abs().max()
     assert 0 < moved < 3e-4
-    assert len(export_run("zebra", "junyanz")) == 1
+    assert [file.name for file in export_run("zebra", "junyanz")] == ["latest_net_G_B.pth"]
+    assert_translates(import_run(Path("runs/zebra/export/latest_net_G_B.pth"), "again")[0], official, "BtoA")
 
 
 def test_the_other_architecture(tiny: Callable[..., Config], tiny_cyclegan: Callable[..., Config]) -> None:
@@ -236,9 +237,14 @@ def test_refusals(tiny: Callable[..., Config], tiny_hd: Callable[..., Config]) -
     saved(patchgan(7, "batch"), judge)
     refused("its D belongs to no pix2pix", unet)
     refused("there is no generator", saved(patchgan(6), Path("else/latest_net_D.pth")))
-    refused("it is no generator, but a patchgan", saved(patchgan(6), Path("d.pth")))
+    refused("it is a patchgan of junyanz, which is no G_A of cyclegan", saved(patchgan(6), Path("d.pth")))
     refused("channels_a 2", saved(resnet(2), Path("two.pth")))
     refused("--config preset.yaml: it is for cyclegan", unet, preset=write_preset("cyclegan", "toy: true"))
+    mixed = saved(randomised(Scales(13, 4, 1, 2, "instance", True)), Path("mixed/latest_net_D.pth"))
+    saved(randomised(Nested(3, 3, 5, 2, "batch", dropout=True)), Path("mixed/latest_net_G.pth"))
+    refused("it is a unet of junyanz, which is no G of pix2pixhd", mixed)
+    back = saved(resnet(), Path("back/latest_net_G_B.pth"))
+    refused("--direction AtoB: ", back, direction="AtoB")
     refused("--model pix2pixhd: ", unet, model="pix2pixhd")
     hd = saved(randomised(Chain(chain(13, 3, 4, 3, 1, "instance"))), Path("hd/latest_net_G.pth"))
     saved(randomised(Scales(10 + 3, 4, 1, 2, "instance", True)), Path("hd/latest_net_D.pth"))
