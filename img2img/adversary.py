@@ -68,6 +68,9 @@ class BalanceConfig:
     """The same for the first ``first_steps`` (the WGAN authors' code: 100); 0 for no difference."""
     first_steps: int = 0
     """How many steps of the run these are; 2500, say."""
+    warmup_d: int = 0
+    """Steps of the run in which the discriminators alone learn, before all others: new ones beside generators that are
+    trained already (train.init_from), which they would spoil; 500, say."""
     skip_above: float = 1.0
     """The discriminators skip an update where they judge more than this share of a step's pictures rightly: 0.8, say;
     1 never skips."""
@@ -76,7 +79,7 @@ class BalanceConfig:
         for key in ("instance_noise", "feature_noise", "noise_steps", "lambda_gp", "diversity"):
             if getattr(self, key) < 0:
                 raise ValueError(f"balance.{key} {getattr(self, key)}: must not be negative")
-        for key in ("first_discriminator_steps", "first_steps"):
+        for key in ("first_discriminator_steps", "first_steps", "warmup_d"):
             if getattr(self, key) < 0:
                 raise ValueError(f"balance.{key} {getattr(self, key)}: must not be negative")
         if self.discriminator_steps < 1:
@@ -149,7 +152,10 @@ class BalanceConfig:
         return max(0.0, 1 - step / self.noise_steps) if self.noise_steps else 1.0
 
     def plays_generator(self, step: int) -> bool:
-        """Whether the generators have a turn in a step: the last of every so many."""
+        """Whether the generators have a turn in a step: the last of every so many, and none of the warm-up's."""
+        step -= self.warmup_d
+        if step < 0:
+            return False
         if step < self.first_steps:
             return (step + 1) % self.first_discriminator_steps == 0
         return (step - self.first_steps + 1) % self.discriminator_steps == 0

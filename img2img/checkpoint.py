@@ -169,13 +169,18 @@ def checksum(path: Path, name: str) -> str:
 def network_name(path: Path, name: str) -> str:
     """The name under which a checkpoint has what inference takes for a network: its average, if there is one."""
     averaged = f"{name}_ema"
-    return averaged if (path / f"{averaged}.safetensors").exists() else name
+    return averaged if has_network(path, averaged) else name
+
+
+def has_network(path: Path, name: str) -> bool:
+    """Whether a checkpoint has a network of this name. Those of training have all, imported ones what was imported."""
+    return (path / f"{name}.safetensors").exists()
 
 
 def load_network(path: Path, name: str) -> dict[str, Tensor]:
     """The state dict of one network of a checkpoint, on the CPU. Raises ValueError if it has none of this name."""
     file = path / f"{name}.safetensors"
-    if not file.exists():
+    if not has_network(path, name):
         raise ValueError(f"{file}: no such file; the checkpoint is of another model")
     return load_file(file)
 

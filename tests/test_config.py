@@ -271,6 +271,7 @@ def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
         (BalanceConfig, {"dropout_d": 1.0}),
         (BalanceConfig, {"discriminator_steps": 0}),
         (BalanceConfig, {"first_steps": 10}),
+        (BalanceConfig, {"warmup_d": -1}),
         (BalanceConfig, {"skip_above": 0.4}),
     ],
 )

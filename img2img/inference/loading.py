@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from img2img.checkpoint import find_checkpoint, load_network, network_name
+from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.models import build_model, model_class
 from img2img.models.base import Model, NoiseModel
@@ -29,6 +29,9 @@ def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Co
     config = load_config(path / CONFIG_FILE)
     with torch.device("meta"):  # no memory and no time for weights that are about to be replaced
         model = build_model(config.model, config.data.channels, config.balance)
+    there = tuple(name for name in model.generators if has_network(path, network_name(path, name)))
+    if model.two_way and len(there) == 1:  # imported alone: the run knows one direction
+        model.generators, model.two_way = there, False
     for name in model.generators:
         try:
             getattr(model, name).load_state_dict(load_network(path, network_name(path, name)), assign=True)

@@ -53,7 +53,7 @@ class Model(nn.Module):
     ``adopt`` adds to them, a checkpoint keeps."""
     pools: ClassVar[tuple[str, ...]] = ()
     """Attribute names of its image pools, which each process fills for itself."""
-    two_way: ClassVar[bool] = False
+    two_way: bool = False
     """Whether it learns both directions at once, whatever that of the data is."""
     adversary: Adversary
     """What its two sides pay each other: of its own loss, with the remedies that ``models.build_model`` sets."""
@@ -225,6 +225,14 @@ def check_drawing_options(config: Any) -> None:
         raise ValueError(f"model.size {config.size}: there is {', '.join(map(str, SIZES))}")
     if config.init_gain <= 0:
         raise ValueError(f"model.init_gain {config.init_gain}: must be positive")
+
+
+def check_multiple(generator: Any, size: int) -> None:
+    """Raises ValueError if the generator takes no size x size pictures."""
+    if size % generator.stride or size < generator.smallest_input:
+        raise ValueError(
+            f"data.crop_size {size}: must be a multiple of {generator.stride}, {generator.smallest_input} or more"
+        )
 
 
 def check_patches(discriminator: PatchGAN, size: int) -> None:

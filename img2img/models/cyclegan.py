@@ -24,10 +24,11 @@ from img2img.adversary import Adversary
 from img2img.data.options import Direction
 from img2img.image_pool import ImagePool
 from img2img.losses import GanLoss
-from img2img.models.base import Batch, Images, Model, Terms, check_patches
+from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN
 from img2img.networks.resnet import ResNet
+from img2img.networks.unet import UNet
 
 
 class CycleGAN(Model):
@@ -39,10 +40,12 @@ class CycleGAN(Model):
 
         name: Literal["cyclegan"] = "cyclegan"
         """The model, as --model names it."""
-        generator: Literal["resnet"] = "resnet"
-        """Architecture of the generators."""
+        generator: Literal["resnet", "unet"] = "resnet"
+        """Architecture of the generators: the paper's ResNet, or pix2pix's U-Net."""
         n_blocks: int | None = None
         """Residual blocks of a generator; unset, the paper's: 9 for a data.crop_size of 256 or more, 6 below."""
+        num_downs: int = 8
+        """How often a U-Net halves the picture."""
         ngf: int = 64
         """Feature maps of a generator's first layer."""
         ndf: int = 64
@@ -52,7 +55,7 @@ class CycleGAN(Model):
         norm: Norm = "instance"
         """Normalisation in all networks."""
         dropout: bool = False
-        """Dropout in the residual blocks."""
+        """Dropout in the residual blocks, or in a U-Net's inner levels."""
         upsample: Upsample = "deconv"
         """How the generators enlarge: deconv (paper) or resize, which leaves no checkerboards."""
         gan_loss: GanLoss = "lsgan"
@@ -67,7 +70,7 @@ class CycleGAN(Model):
         """Standard deviation of the initial weights."""
 
         def __post_init__(self) -> None:
-            at_least = {"n_blocks": 1, "ngf": 1, "ndf": 1, "n_layers_d": 0, "pool_size": 0}
+            at_least = {"n_blocks": 1, "num_downs": 2, "ngf": 1, "ndf": 1, "n_layers_d": 0, "pool_size": 0}
             at_least |= {"lambda_cycle": 0, "lambda_identity": 0}
             for key, least in at_least.items():
                 value = getattr(self, key)
@@ -100,17 +103,11 @@ class CycleGAN(Model):
         self.config, self.adversary = config, Adversary(config.gan_loss)
         self.together = config.norm != "batch"
 
-        def generator(c_in: int, c_out: int) -> ResNet:
-            return ResNet(
-                c_in,
-                c_out,
-                config.ngf,
-                config.n_blocks or 9,
-                norm=config.norm,
-                dropout=config.dropout,
-                upsample_mode=config.upsample,
-                init_gain=config.init_gain,
-            )
+        def generator(c_in: int, c_out: int) -> ResNet | UNet:
+            drawn = (config.norm, config.dropout, config.upsample, config.init_gain)
+            if config.generator == "unet":
+                return UNet(c_in, c_out, config.num_downs, config.ngf, *drawn, dropout_innermost=False)
+            return ResNet(c_in, c_out, config.ngf, config.n_blocks or 9, 2, *drawn)
 
         self.generator_ab, self.generator_ba = generator(a, b), generator(b, a)  # G and F
         self.discriminator_a, self.discriminator_b = (
@@ -175,9 +172,5 @@ class CycleGAN(Model):
         return images
 
     def check_size(self, size: int) -> None:
-        if self.padded(size) != size:
-            raise ValueError(
-                f"data.crop_size {size}: must be a multiple of {self.generator_ab.stride}, "
-                f"{self.generator_ab.smallest_input} or more"
-            )
+        check_multiple(self.generator_ab, size)
         check_patches(self.discriminator_a, size)

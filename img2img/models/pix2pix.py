@@ -15,9 +15,10 @@ from typing import ClassVar, Literal
 from img2img.adversary import Adversary
 from img2img.data.options import Direction
 from img2img.losses import GanLoss
-from img2img.models.base import Batch, Images, Model, Terms, check_patches
+from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN
+from img2img.networks.resnet import ResNet
 from img2img.networks.unet import UNet
 
 
@@ -30,10 +31,12 @@ class Pix2Pix(Model):
 
         name: Literal["pix2pix"] = "pix2pix"
         """The model, as --model names it."""
-        generator: Literal["unet"] = "unet"
-        """Architecture of the generator."""
+        generator: Literal["unet", "resnet"] = "unet"
+        """Architecture of the generator: the paper's U-Net, or CycleGAN's ResNet."""
         num_downs: int = 8
         """How often the U-Net halves the picture: 8 for 256x256. crop_size must be a multiple of 2^num_downs."""
+        n_blocks: int = 9
+        """Residual blocks of a ResNet."""
         ngf: int = 64
         """Feature maps of the generator's first layer."""
         ndf: int = 64
@@ -43,7 +46,9 @@ class Pix2Pix(Model):
         norm: Norm = "batch"
         """Normalisation in both networks."""
         dropout: bool = True
-        """Dropout in the generator's inner levels, the paper's noise."""
+        """Dropout in the generator's inner levels, the paper's noise; of a ResNet, in its residual blocks."""
+        dropout_innermost: bool = True
+        """Whether the U-Net's dropout begins in the innermost level (paper) or beside it (the PyTorch port)."""
         upsample: Upsample = "deconv"
         """How the decoder enlarges: deconv (paper) or resize, which leaves no checkerboards."""
         gan_loss: GanLoss = "lsgan"
@@ -54,7 +59,8 @@ class Pix2Pix(Model):
         """Standard deviation of the initial weights."""
 
         def __post_init__(self) -> None:
-            for key, least in (("num_downs", 2), ("ngf", 1), ("ndf", 1), ("n_layers_d", 0), ("lambda_l1", 0)):
+            at_least = {"num_downs": 2, "n_blocks": 1, "ngf": 1, "ndf": 1, "n_layers_d": 0, "lambda_l1": 0}
+            for key, least in at_least.items():
                 if getattr(self, key) < least:
                     raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
             if self.init_gain <= 0:
@@ -72,8 +78,11 @@ class Pix2Pix(Model):
         super().__init__()
         self.config, self.adversary = config, Adversary(config.gan_loss)
         c_in, c_out = channels["input"], channels["target"]
-        self.generator = UNet(
-            c_in, c_out, config.num_downs, config.ngf, config.norm, config.dropout, config.upsample, config.init_gain
+        drawn = (config.norm, config.dropout, config.upsample, config.init_gain)
+        self.generator: UNet | ResNet = (
+            ResNet(c_in, c_out, config.ngf, config.n_blocks, 2, *drawn)
+            if config.generator == "resnet"
+            else UNet(c_in, c_out, config.num_downs, config.ngf, *drawn, config.dropout_innermost)
         )
         self.discriminator = PatchGAN(c_in + c_out, config.ndf, config.n_layers_d, config.norm, config.init_gain)
 
@@ -96,7 +105,9 @@ class Pix2Pix(Model):
 
     def check_size(self, size: int) -> None:
         stride = self.generator.stride
-        if size % stride:
+        if self.config.generator == "resnet":
+            check_multiple(self.generator, size)
+        elif size % stride:
             fitting = (size & -size).bit_length() - 1  # how often 2 divides it
             raise ValueError(
                 f"data.crop_size {size} is no multiple of 2^model.num_downs = {stride}: "

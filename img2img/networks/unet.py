@@ -5,7 +5,8 @@ Appendix 6.1.1; the skips are Ronneberger et al., arXiv 1505.04597. Official cod
 
 Written level by level instead of nested. The skip carries LeakyReLU(x), and the decoder's ReLU makes of it ReLU(x):
 the same function as keeping x itself. Dropout sits in the three innermost decoder levels, as in the paper; the PyTorch
-port skips the innermost one. Without norm the convolutions keep their biases, which the port's do not.
+port skips the innermost one, and ``dropout_innermost`` chooses. Without norm the convolutions keep their biases, which
+the port's do not.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class UNet(nn.Module):
         dropout: whether the inner decoder levels drop half of their features: the paper's noise z (Sec. 3.1).
         upsample_mode: "deconv" (paper) or "resize".
         init_gain: standard deviation of the initial weights.
+        dropout_innermost: where dropout sits: in the innermost levels (paper), or in those of the full width beside
+            the innermost one, as in the authors' PyTorch port.
 
     Raises:
         ValueError: ``num_downs`` below 2, or in ``forward`` an input whose sides are no multiples of ``stride``.
@@ -44,6 +47,7 @@ class UNet(nn.Module):
         dropout: bool = True,
         upsample_mode: Upsample = "deconv",
         init_gain: float = 0.02,
+        dropout_innermost: bool = True,
     ) -> None:
         super().__init__()
         if num_downs < 2:
@@ -58,7 +62,8 @@ class UNet(nn.Module):
             level_norm = "none" if level in (0, num_downs - 1) else norm
             self.encoder.append(downsample(widths[level - 1] if level else in_channels, width, level_norm, bias=bias))
 
-        with_dropout = min(3, num_downs - 4) if dropout else 0  # "CD512-CD512-CD512-..." for num_downs 8
+        # "CD512-CD512-CD512-..." for num_downs 8; or from the second on, as many as there are of the full width
+        dropped = range(min(3, num_downs - 4)) if dropout_innermost else range(1, num_downs - 4)
         self.decoder = nn.ModuleList()  # innermost level first
         for level in range(num_downs - 1, 0, -1):
             doubled = 1 if level == num_downs - 1 else 2  # all but the innermost see their skip beside their input
@@ -66,7 +71,7 @@ class UNet(nn.Module):
                 nn.Sequential(
                     upsample(doubled * widths[level], widths[level - 1], bias=bias, mode=upsample_mode),
                     norm_layer(norm, widths[level - 1]),
-                    nn.Dropout(0.5) if num_downs - 1 - level < with_dropout else nn.Identity(),
+                    nn.Dropout(0.5) if dropout and num_downs - 1 - level in dropped else nn.Identity(),
                 )
             )
         self.head = nn.Sequential(upsample(2 * ngf, out_channels, bias=True, mode=upsample_mode), nn.Tanh())

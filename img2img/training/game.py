@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from img2img.checkpoint import load_network, newest_checkpoint
+from img2img.checkpoint import has_network, load_network, newest_checkpoint
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.options import DataConfig
 from img2img.data.transforms import keyed_seed
@@ -96,6 +96,8 @@ class Game:
     def begin_with(self, run: str) -> None:
         """Takes the networks' first weights from another run's newest checkpoint, and says what is new.
 
+        What the checkpoint has no network for, as an imported one, stays as it was drawn.
+
         Raises:
             ValueError: there is no such run, or it is of another model, or its networks are other ones.
         """
@@ -104,6 +106,9 @@ class Game:
         if theirs.name != self.model_name:
             raise ValueError(f"train.init_from {run}: a run of {theirs.name}, not of {self.model_name}")
         for name, network in self.networks.items():
+            if not has_network(path, name):
+                notes.append(f"{name}: new; {path} has none")
+                continue
             mine = network.state_dict()
             try:
                 given = self.model.adopt(name, load_network(path, name), theirs)

@@ -329,6 +329,11 @@ class Trainer:
             if before != now:
                 raise ValueError(f"{key} {now}: {path} was trained with {before}; keep that")
         state = load_state(path)
+        if "imported" in state:
+            raise ValueError(
+                f"--resume: {path} holds imported weights, which no training wrote: begin a run of another --name "
+                f"with --train.init_from {self.config.name}"
+            )
         self.game.restore(path, state)
         self.step, self.position, self.summed = state["step"], state["position"], state["summed"]
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}

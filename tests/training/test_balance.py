@@ -226,3 +226,26 @@ def test_generators_seek_what_noise_changes(tiny: Tiny) -> None:
 def test_diversity_needs_noise(tiny: Tiny) -> None:
     with pytest.raises(ValueError, match="no noise that could make two outputs"):
         Game(tiny(model={"dropout": False}, balance={"diversity": 1.0}), Accelerator())
+
+
+def test_discriminators_alone_learn_while_they_warm_up(any_model: Tiny) -> None:
+    """Two steps of warm-up leave the generators as they began, the third moves them; the log has both kinds."""
+    begun = weights(train(any_model("first", train={"max_steps": 1})))
+    after = []
+    for steps in (2, 3):
+        options = {"init_from": "first", "max_steps": steps, "log_every": 1}
+        run = train(any_model(f"warm{steps}", train=options, balance={"warmup_d": 2}))
+        after.append(weights(run))
+    model = model_class(any_model().model.name)
+
+    def moved(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], names: tuple[str, ...]) -> bool:
+        keys = [key for key in one if key.split(".")[0] in names and key.endswith("weight")]
+        assert keys
+        return not all(torch.equal(one[key], other[key]) for key in keys)
+
+    assert moved(begun, after[0], model.discriminators)
+    assert not moved(begun, after[0], model.generators)
+    assert moved(after[0], after[1], model.generators)
+    terms = [key for key in rows(run)[0] if key.startswith("loss/generator/")]
+    assert terms
+    assert [any(row[key] for key in terms) for row in rows(run)] == [False, False, True]

@@ -1,0 +1,187 @@
+"""Official weights in and out: every architecture answers as the official one, rebuilt independently, and goes back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from img2img.interop import import_official
+from img2img.interop.architecture import recognise
+from img2img.interop.layouts import NETWORKS
+from img2img.interop.official import to_official, to_ours
+from img2img.networks.unet import UNet
+from tests.interop.official import Chain, Level, Local, Nested, Pixels, Scales, chain, patches, randomised, saved
+
+NORMS = ("batch", "instance", "none")
+JUNYANZ = [
+    *((f"unet-{n}", lambda n=n: Nested(3, 1, 6, 2, n, dropout=True), (3, 64, 128)) for n in NORMS),
+    ("unet-5", lambda: Nested(1, 3, 5, 3, "batch", dropout=False), (1, 32, 32)),
+    ("unet-256", lambda: Nested(3, 3, 8, 1, "batch", dropout=True), (3, 256, 256)),
+    *(
+        (f"resnet-{n}-{d}", lambda n=n, d=d: Chain(chain(3, 1, 3, 2, 2, n, d, bias=n == "instance")), (3, 20, 24))
+        for n in NORMS
+        for d in (False, True)
+    ),
+    ("resnet-9", lambda: Chain(chain(4, 3, 2, 2, 9, "instance")), (4, 32, 32)),
+    *((f"patches-{n}-{k}", lambda n=n, k=k: _patchgan(6, 3, k, n), (6, 128, 128)) for n in NORMS for k in (1, 3, 5)),
+    *((f"pixels-{n}", lambda n=n: Pixels(6, 4, n), (6, 8, 8)) for n in NORMS),
+]
+HD = [
+    *((f"global-{n}", lambda n=n: Chain(chain(7, 3, 2, 3, 2, n)), (7, 16, 32)) for n in NORMS[:2]),
+    ("global-twice-batch", lambda: Chain(chain(7, 3, 2, 2, 2, "batch")), (7, 16, 32)),
+    *((f"local-{n}-{k}", lambda n=n, k=k: Local(7, 3, 2, 2, 2, k, n), (7, 32, 64)) for n in NORMS[:2] for k in (1, 2)),
+    ("encoder", lambda: Chain(chain(3, 2, 2, 4, 0, "instance")), (3, 32, 64)),
+    *(
+        (f"scales-{n}-{k}-{f}", lambda n=n, k=k, f=f: Scales(5, 3, 2, k, n, f), (5, 32, 48))
+        for n in NORMS[:2]
+        for k in (2, 3)
+        for f in (True, False)
+    ),
+]
+
+
+def _patchgan(c_in: int, ndf: int, n_layers: int, norm: str) -> nn.Module:
+    return Chain([layer for stage in patches(c_in, ndf, n_layers, norm, norm == "instance") for layer in stage])
+
+
+def flat(answer: Any) -> list[Tensor]:
+    return [answer] if isinstance(answer, Tensor) else [tensor for part in answer for tensor in flat(part)]
+
+
+def answers(network: nn.Module, shape: tuple[int, ...], last: bool = False) -> list[Tensor]:
+    torch.manual_seed(1)
+    x = torch.rand(2, *shape) * 2 - 1
+    with torch.no_grad():
+        answer = network.network(x) if hasattr(network, "network") else network(x)
+    return [scale[-1] for scale in answer] if last else flat(answer)
+
+
+@pytest.mark.parametrize(("make", "shape"), [case[1:] for case in JUNYANZ + HD], ids=[c[0] for c in JUNYANZ + HD])
+def test_answers_are_the_official_ones_and_the_way_back_is_strict(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    official = randomised(make())
+    network, found = import_official(saved(official, tmp_path / "net.pth"))
+    expected = answers(official, shape)
+    got = answers(network, shape, last=found.chain)
+    assert len(expected) == len(got)
+    assert min(tensor.std() for tensor in expected) > 1e-3
+    for one, other in zip(expected, got, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+
+    again = make().eval()
+    again.load_state_dict(to_official(network.state_dict(), found), strict=True)
+    for one, other in zip(expected, answers(again, shape), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+
+
+def test_dropout_sits_where_the_official_u_net_has_it(tmp_path: Path) -> None:
+    official = randomised(Nested(3, 3, 8, 1, "batch", dropout=True))
+    network, found = import_official(saved(official, tmp_path / "net.pth"))
+    assert isinstance(network, UNet)
+    assert found.options["num_downs"] == 8
+    # The official levels from the outside in; of ours the decoder from the inside out, without the outermost
+    levels = [m for m in official.modules() if isinstance(m, Level)][1:]
+    theirs = [any(isinstance(layer, nn.Dropout) for layer in level.model) for level in levels]
+    mine = [isinstance(level[2], nn.Dropout) for level in network.decoder]  # type: ignore[index]
+    assert sum(mine) == 3
+    assert theirs[::-1] == mine
+
+
+def test_old_files(tmp_path: Path) -> None:
+    """``module.`` before every key, statistics of instance norm, no counts of batches, half precision."""
+    official = randomised(Chain(chain(3, 3, 4, 2, 2, "instance", dropout=True)))
+    old = {f"module.{key}": value for key, value in official.state_dict().items()}
+    old |= {"module.model.2.running_mean": torch.ones(4), "module.model.2.running_var": torch.ones(4)}
+    old |= {"module.model.10.conv_block.7.running_mean": torch.ones(16)}
+    torch.save(old, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    network, found = import_official(tmp_path / "old.pth")
+    assert found.options["dropout"]
+    assert set(found.dropped) == {key.removeprefix("module.") for key in old if "running" in key}
+    torch.testing.assert_close(answers(network, (3, 16, 16)), answers(official, (3, 16, 16)), rtol=1e-5, atol=1e-5)
+
+    official = randomised(_patchgan(6, 2, 2, "batch"))
+    torch.save({k: v for k, v in official.state_dict().items() if "tracked" not in k}, tmp_path / "old.pth")
+    network, _ = import_official(tmp_path / "old.pth")
+    torch.testing.assert_close(answers(network, (6, 32, 32)), answers(official, (6, 32, 32)), rtol=1e-5, atol=1e-5)
+
+    saved(randomised(Pixels(3, 2, "none")).half(), tmp_path / "half.pth")
+    network, _ = import_official(tmp_path / "half.pth")
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, ("harm",))
+
+
+RESNET = Chain(chain(3, 3, 4, 2, 2, "batch", bias=False)).state_dict()
+REFUSED = {
+    "code": ({"model.0.weight": Harmful()}, "could run code"),
+    "module": (nn.Conv2d(3, 3, 1), "could run code"),
+    "list": ([torch.ones(2)], "no tensors by their names"),
+    "empty": ({}, "no tensors by their names"),
+    "wrapped": ({"state_dict": {"model.0.weight": torch.ones(2)}, "epoch": 3}, "'state_dict' is a dict"),
+    "strange": ({"conv1.weight": torch.ones(2), "fc.bias": torch.ones(2)}, "conv1.weight"),
+    "flat": ({"model.1.weight": torch.ones(2)}, "no convolutions"),
+    "more": ({**RESNET, "model.99.weight": torch.ones(2)}, "model.99.weight fits nothing"),
+    "less": ({k: v for k, v in RESNET.items() if k != "model.11.conv_block.5.weight"}, "model.11.conv_block.5.weight"),
+    "no statistics": (
+        {k: v for k, v in RESNET.items() if k != "model.5.running_var"},
+        "model.5.running_var is missing",
+    ),
+    "no head": ({k: v for k, v in RESNET.items() if k != "model.19.weight"}, "model.19.weight"),
+    "shape": ({**RESNET, "model.5.weight": torch.ones(3)}, r"model.5.weight is \(3,\), not \(8,\)"),
+    "bias": ({**RESNET, "model.4.bias": torch.ones(8)}, "model.4.bias fits nothing"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_wholly_an_official_network_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
+    content, reason = REFUSED[case]
+    torch.save(content, tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=reason) as raised:
+        import_official(tmp_path / "net.pth")
+    assert str(raised.value).startswith(str(tmp_path / "net.pth"))
+    assert "\n" not in str(raised.value)
+    assert not Path("harm").exists()
+
+
+# Large ones; and without its one inner bias a PatchGAN of one layer is that of norm "none"
+ELSEWHERE = ("unet-256", "resnet-9", "patches-instance-1")
+
+
+@pytest.mark.parametrize("make", [case[1] for case in JUNYANZ + HD if case[0] not in ELSEWHERE])
+def test_no_key_can_be_left_out_or_be_another(make: Callable[[], nn.Module]) -> None:
+    whole = make().state_dict()
+    for key in [*whole][:: max(1, len(whole) // 12)]:  # all of them take a minute
+        if key.endswith("num_batches_tracked"):
+            continue
+        for changed in ({k: v for k, v in whole.items() if k != key}, {**whole, key: torch.ones(())}):
+            with pytest.raises(ValueError, match=r"\w") as raised:
+                translated(changed)
+            assert "\n" not in str(raised.value)
+
+
+def translated(weights: dict[str, Tensor]) -> None:
+    found = recognise(weights)
+    with torch.device("meta"):
+        network = NETWORKS[found.kind](**found.options)
+    to_ours(weights, found, network)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none\.pth: can't be read"):
+        import_official(tmp_path / "none.pth")
+    whole = saved(Pixels(3, 2, "none"), tmp_path / "cut.pth").read_bytes()
+    for content in (b"", b"hello", whole[: len(whole) // 2]):
+        (tmp_path / "cut.pth").write_bytes(content)
+        with pytest.raises(ValueError, match=r"cut\.pth: ") as raised:
+            import_official(tmp_path / "cut.pth")
+        assert "\n" not in str(raised.value)
