@@ -1,0 +1,180 @@
+"""Golden traces: from the same weights and the same batches, our losses are those of the published update rules.
+
+The other side is written from the papers in plain torch, with the official networks as ``tests.interop.official`` has
+them; the weights come from there by way of ``import_official``. Both sides compute in fp64: in fp32 Adam makes full
+steps of rounding noise where instance norm leaves a bias no gradient.
+"""
+
+from collections.abc import Callable
+from itertools import chain as joined
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from img2img.config import Config
+from img2img.interop import import_official
+from img2img.interop.layouts import Family
+from img2img.training.game import Game
+from tests.interop.official import Chain, Nested, Scales, chain, patches, saved
+
+Tiny = Callable[..., Config]
+STEPS = 20
+
+
+def drawn(network: nn.Module) -> nn.Module:
+    """Weights from N(0, 0.02), as all three papers have them; norms and biases as torch makes them."""
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, 0.0, 0.02)
+    return network
+
+
+def adopt(game: Game, family: Family | None = None, **official: nn.Module) -> None:
+    """Puts the official networks' weights into ours, by the names they have here."""
+    for name, network in official.items():
+        mine, _ = import_official(saved(network, Path(f"{name}.pth")), family)
+        ours = mine.state_dict()
+        if family == "pix2pixhd" and name == "generator":  # a global one is a ResNet by itself
+            ours = {key if key.startswith("coarse.") else f"coarse.{key}": value for key, value in ours.items()}
+        game.networks[name].load_state_dict(ours)
+        game.networks[name].double()
+        network.double()
+
+
+def adam(*networks: nn.Module) -> torch.optim.Adam:
+    return torch.optim.Adam(joined(*(network.parameters() for network in networks)), 2e-4, (0.5, 0.999))
+
+
+def learn(optimizer: torch.optim.Adam, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def pictures(*channels: int) -> list[tuple[Tensor, ...]]:
+    torch.manual_seed(3)
+    return [tuple(torch.rand(2, c, 32, 32).double() * 2 - 1 for c in channels) for _ in range(4)]
+
+
+def patchgan(c_in: int, norm: str) -> nn.Module:
+    return drawn(Chain([layer for stage in patches(c_in, 4, 2, norm, norm == "instance") for layer in stage]))
+
+
+def test_pix2pix(tiny: Tiny) -> None:
+    """arXiv 1611.07004, Sec. 3.3 and 3.4: D on pairs, halved; then G with the non-saturating loss and 100 x L1."""
+    model = {"num_downs": 5, "ngf": 4, "ndf": 4, "n_layers_d": 2, "norm": "batch", "dropout": False}
+    game = Game(tiny(model={**model, "gan_loss": "vanilla"}, data={"load_size": 32, "crop_size": 32}), Accelerator())
+    torch.manual_seed(0)
+    g, d = drawn(Nested(3, 3, 5, 4, "batch", dropout=False)), patchgan(6, "batch")
+    adopt(game, generator=g, discriminator=d)
+    adam_g, adam_d = adam(g), adam(d)
+
+    def log_loss(logits: Tensor, real: bool) -> Tensor:
+        return -(logits.sigmoid() if real else 1 - logits.sigmoid()).log().mean()
+
+    for step in range(STEPS):
+        x, y = pictures(3, 3)[step % 4]
+        fake = g(x)
+        pairs = torch.cat([x, y], 1), torch.cat([x, fake.detach()], 1)
+        loss_d = [0.5 * log_loss(d(pair), real) for pair, real in zip(pairs, (True, False), strict=True)]
+        learn(adam_d, loss_d[0] + loss_d[1])
+        loss_g = [log_loss(d(torch.cat([x, fake], 1)), True), 100 * (y - fake).abs().mean()]
+        learn(adam_g, loss_g[0] + loss_g[1])
+
+        told = game.play([{"input": x, "target": y}], step, 1.0)
+        ours = [told[f"loss/{name}"] for name in ("discriminator/real", "discriminator/fake")]
+        ours += [told[f"loss/generator/{name}"] for name in ("gan", "l1")]
+        torch.testing.assert_close(torch.stack(ours), torch.stack(loss_d + loss_g).detach(), rtol=1e-6, atol=1e-9)
+
+
+def test_cyclegan(tiny_cyclegan: Tiny) -> None:
+    """arXiv 1703.10593, Sec. 3, 4 and 5.2: both generators, then both discriminators, each halved; without a pool."""
+    model = {"n_blocks": 2, "ngf": 4, "ndf": 4, "n_layers_d": 2, "norm": "instance", "pool_size": 0}
+    game = Game(tiny_cyclegan(model=model, data={"load_size": 32, "crop_size": 32}), Accelerator())
+    torch.manual_seed(0)
+    g, f = (drawn(Chain(chain(3, 3, 4, 2, 2, "instance"))) for _ in "ab")
+    d_a, d_b = patchgan(3, "instance"), patchgan(3, "instance")
+    adopt(game, generator_ab=g, generator_ba=f, discriminator_a=d_a, discriminator_b=d_b)
+    adam_g, adam_d = adam(g, f), adam(d_a, d_b)
+
+    def distance(p: Tensor, q: Tensor) -> Tensor:
+        return (p - q).abs().mean()
+
+    for step in range(STEPS):
+        a, b = pictures(3, 3)[step % 4]
+        for network in (d_a, d_b):
+            network.requires_grad_(False)
+        fake_b, fake_a = g(a), f(b)
+        expected = {
+            "generator/gan_a": ((d_a(fake_a) - 1) ** 2).mean(),
+            "generator/gan_b": ((d_b(fake_b) - 1) ** 2).mean(),
+        }
+        expected |= {"generator/cycle_a": 10 * distance(f(fake_b), a), "generator/cycle_b": 10 * distance(g(fake_a), b)}
+        expected |= {"generator/identity_a": 5 * distance(f(a), a), "generator/identity_b": 5 * distance(g(b), b)}
+        learn(adam_g, torch.stack(list(expected.values())).sum())
+        for network in (d_a, d_b):
+            network.requires_grad_(True)
+        judged = {}
+        for domain, d, real, fake in (("a", d_a, a, fake_a), ("b", d_b, b, fake_b)):
+            judged[f"discriminator/real_{domain}"] = 0.5 * ((d(real) - 1) ** 2).mean()
+            judged[f"discriminator/fake_{domain}"] = 0.5 * (d(fake.detach()) ** 2).mean()
+        learn(adam_d, torch.stack(list(judged.values())).sum())
+
+        told = game.play([{"a": a, "b": b}], step, 1.0)
+        for name, value in (expected | judged).items():
+            assert told[f"loss/{name}"].item() == pytest.approx(value.item(), rel=1e-6), (step, name)
+
+
+def test_pix2pixhd(tiny_hd: Tiny) -> None:
+    """arXiv 1711.11585, Sec. 3.2 to 3.4: G with features at two scales x 10, then D, halved; labels and boundaries."""
+    config = tiny_hd(model={"ngf": 4, "n_downs": 2, "n_blocks": 2, "n_layers_d": 2}, data={"stride": 4})
+    game = Game(config, Accelerator())
+    torch.manual_seed(0)
+    g, d = drawn(Chain(chain(10, 3, 4, 2, 2, "instance"))), drawn(Scales(13, 4, 2, 2, "instance", features=True))
+    adopt(game, "pix2pixhd", generator=g, discriminator=d)
+    game.model.generator.register_forward_pre_hook(lambda _, given: (given[0].double(),))  # maps of 0 and 1 are fp32
+    adam_g, adam_d = adam(g), adam(d)
+    scenes = []
+    for (y,) in pictures(3):
+        label = torch.randint(0, 9, (2, 1, 8, 8)).repeat_interleave(4, 2).repeat_interleave(4, 3)
+        instance = label * 1000 + torch.randint(0, 2, (2, 1, 4, 4)).repeat_interleave(8, 2).repeat_interleave(8, 3)
+        scenes.append((y, label.int(), instance.int()))
+
+    def encoded(label: Tensor, instance: Tensor) -> Tensor:
+        maps = F.one_hot(label[:, 0].long(), 9).permute(0, 3, 1, 2).double()
+        edges = torch.zeros(instance.shape).double()
+        across, down = instance[..., 1:] != instance[..., :-1], instance[..., 1:, :] != instance[..., :-1, :]
+        edges[..., 1:][across] = 1
+        edges[..., :-1][across] = 1
+        edges[..., 1:, :][down] = 1
+        edges[..., :-1, :][down] = 1
+        return torch.cat([maps, edges], 1)
+
+    for step in range(STEPS):
+        y, label, instance = scenes[step % 4]
+        x = encoded(label, instance)
+        fake = g(x)
+        d.requires_grad_(False)
+        judged, goal = d(torch.cat([x, fake], 1)), d(torch.cat([x, y], 1))
+        gan = torch.stack([((scale[-1] - 1) ** 2).mean() for scale in judged]).sum()
+        feat = torch.zeros(()).double()
+        for mine, theirs in zip(judged, goal, strict=True):  # four layers there, three here: as large a sum
+            for p, q in zip(mine[:-1], theirs[:-1], strict=True):
+                feat = feat + 10 * (1 / 2) * (4 / 3) * (p - q).abs().mean()
+        learn(adam_g, gan + feat)
+        d.requires_grad_(True)
+        loss_d = [
+            0.5 * torch.stack([((scale[-1] - goal) ** 2).mean() for scale in d(torch.cat([x, picture], 1))]).sum()
+            for picture, goal in ((y, 1.0), (fake.detach(), 0.0))
+        ]
+        learn(adam_d, loss_d[0] + loss_d[1])
+
+        told = game.play([{"label": label, "instance": instance, "target": y}], step, 1.0)
+        ours = [told["loss/generator/gan"], told["loss/generator/feat"]]
+        ours += [told["loss/discriminator/real"], told["loss/discriminator/fake"]]
+        expected = torch.stack([gan, feat, *loss_d]).detach()
+        torch.testing.assert_close(torch.stack(ours), expected, rtol=1e-6, atol=1e-9)
