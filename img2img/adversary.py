@@ -37,19 +37,20 @@ class BalanceConfig:
     label_fake: tuple[float, float] = (0.0, 0.0)
     """Range of the label of fakes when the discriminators learn: [0,0.3], say."""
     label_flip: float = 0.0
-    """Probability that a picture is labelled as the opposite when the discriminators learn."""
+    """Probability that a picture is labelled as the opposite when the discriminators learn (S. Chintala et al., "How to
+    Train a GAN?", 2016)."""
     instance_noise: float = 0.0
     """Standard deviation of the noise on what the discriminators see, real or fake, of pictures in [-1, 1] (arXiv
     1610.04490, Sec. 3)."""
     feature_noise: float = 0.0
-    """Standard deviation of the noise on the discriminators' features."""
+    """Standard deviation of the noise on the discriminators' features, as in the code of arXiv 1606.03498."""
     noise_steps: int = 10000
     """Steps in which both noises fall linearly to 0; 0 keeps them."""
     augment: tuple[Policy, ...] = ()
     """What happens to real pictures and fakes alike before the discriminators see them: color, translation, cutout
     (DiffAugment, arXiv 2006.10738); for sets of a few hundred pictures."""
     dropout_d: float = 0.0
-    """Dropout after each layer of the discriminators."""
+    """Dropout after each layer of the discriminators (arXiv 1406.2661, Sec. 5)."""
     minibatch_std: bool = False
     """The discriminators also see how much the pictures of a batch differ (arXiv 1710.10196, Sec. 3)."""
     spectral_norm: Literal["none", "d", "g", "both"] = "none"
@@ -73,7 +74,7 @@ class BalanceConfig:
     trained already (train.init_from), which they would spoil; 500, say."""
     skip_above: float = 1.0
     """The discriminators skip an update where they judge more than this share of a step's pictures rightly: 0.8, say;
-    1 never skips."""
+    1 never skips. A rule of practice, of no paper."""
 
     def __post_init__(self) -> None:
         for key in ("instance_noise", "feature_noise", "noise_steps", "lambda_gp", "diversity"):

@@ -49,7 +49,8 @@ class OptimConfig:
     betas_d: tuple[float, float] | None = None
     """Adam's decay rates for the discriminators."""
     clip_grad_norm: float = 0.0
-    """Longest gradient, in L2 norm, of each of the generators in a step; longer ones are scaled down. 0: any."""
+    """Longest gradient, in L2 norm, of each of the generators in a step; longer ones are scaled down
+    (Pascanu et al., arXiv 1211.5063, Algorithm 1). 0: any."""
     clip_grad_norm_d: float | None = None
     """The same for the discriminators."""
     clip_grad_value: float = 0.0

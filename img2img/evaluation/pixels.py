@@ -21,6 +21,7 @@ from img2img.data.options import Domain, domains
 from img2img.inference.translator import Translator
 
 MOST_FOR_MEAN = 2000  # training pictures, evenly spaced, that the mean picture is made of
+SSIM_WINDOW = 11  # pixels a side: a smaller picture has no SSIM
 
 
 @dataclass
@@ -88,11 +89,20 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Pixe
 
 
 def _compare(picture: np.ndarray, target: np.ndarray) -> tuple[float, float, float]:
-    a, b = _unit(picture), _unit(target)
-    difference = (a - b).abs().mean().item() * 255
-    psnr = kornia.metrics.psnr(a, b, 1.0).item()
-    ssim = kornia.metrics.ssim(a, b, 11, padding="valid").mean().item() if min(a.shape[-2:]) > 11 else float("nan")
-    return difference, psnr, ssim
+    found = {name: score.item() for name, score in pair_scores(_unit(picture), _unit(target)).items()}
+    return found["l1"], found["psnr"], found.get("ssim", float("nan"))
+
+
+def pair_scores(a: Tensor, b: Tensor) -> dict[str, Tensor]:
+    """L1 in gray levels of 0..255, PSNR in decibels and SSIM of each of two batches (B, C, H, W) in [0, 1]: (B,) each.
+
+    SSIM: Wang et al. 2004, an 11x11 Gaussian window of sigma 1.5 that never leaves the picture, averaged over channels.
+    """
+    error = a - b
+    found = {"l1": error.abs().mean((1, 2, 3)) * 255, "psnr": -10 * error.square().mean((1, 2, 3)).log10()}
+    if min(a.shape[-2:]) >= SSIM_WINDOW:
+        found["ssim"] = kornia.metrics.ssim(a, b, SSIM_WINDOW, padding="valid").mean((1, 2, 3))
+    return found
 
 
 def _unit(picture: np.ndarray) -> Tensor:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import kornia.metrics
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from img2img.evaluation.distances import (
     precision_recall,
 )
 from img2img.evaluation.judges import FeatureName, load_features, load_lpips
+from img2img.evaluation.pixels import SSIM_WINDOW, pair_scores
 from img2img.evaluation.subjects import Judged, Subject
 from img2img.inference.loading import choose_device
 
@@ -36,7 +36,6 @@ METRICS = (*OF_PAIRS, *OF_SETS)
 LOWER_IS_BETTER = ("l1", "lpips")  # of pairs
 KEPT = 10_000  # features of a set; 10 000 of Inception are 80 MB
 SHOWN = 10  # best and worst pictures
-SSIM_WINDOW = 11
 LPIPS_SMALLEST = 31  # side in pixels, of which the last pooling leaves one
 
 
@@ -173,18 +172,6 @@ class _Set:
             self.kept.add(array)
         if self.classes:
             self.inception.add(logits.cpu().numpy())
-
-
-def pair_scores(a: Tensor, b: Tensor) -> dict[str, Tensor]:
-    """L1 in gray levels of 0..255, PSNR in decibels and SSIM of each of two batches (B, C, H, W) in [0, 1]: (B,) each.
-
-    SSIM: Wang et al. 2004, an 11x11 Gaussian window of sigma 1.5 that never leaves the picture, averaged over channels.
-    """
-    error = a - b
-    found = {"l1": error.abs().mean((1, 2, 3)) * 255, "psnr": -10 * error.square().mean((1, 2, 3)).log10()}
-    if min(a.shape[-2:]) >= SSIM_WINDOW:
-        found["ssim"] = kornia.metrics.ssim(a, b, SSIM_WINDOW, padding="valid").mean((1, 2, 3))
-    return found
 
 
 def _judge_pairs(quality: Quality, batch: list[Judged], judges: Judges) -> None:

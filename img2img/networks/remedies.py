@@ -16,8 +16,8 @@ from torch.nn.utils.parametrizations import spectral_norm as normalise
 class FeatureNoise(nn.Module):
     """x + sigma * N(0, 1) while training: (B, ...) -> (B, ...). ``sigma`` is a tensor, so that it may fall as it runs.
 
-    Zhao, Mathieu and LeCun, "Energy-based Generative Adversarial Network", arXiv 1609.03126, and Salimans et al., arXiv
-    1606.03498, add Gaussian noise to the layers of the discriminator.
+    Salimans et al., "Improved Techniques for Training GANs", arXiv 1606.03498: their published code
+    (openai/improved-gan) has such layers in the discriminators.
     """
 
     sigma: Tensor
@@ -48,7 +48,7 @@ def fortify(network: nn.Module, dropout: float = 0.0, feature_noise: float = 0.0
 
     Args:
         network: one with ``stages``, or made of such.
-        dropout: share of the features that are dropped after each LeakyReLU while training.
+        dropout: share of the features that are dropped after each LeakyReLU while training (arXiv 1406.2661, Sec. 5).
         feature_noise: standard deviation of the noise added there.
         minibatch_std: whether the last convolution also sees ``MinibatchStd``.
     """

@@ -12,7 +12,8 @@ from img2img.config import Config
 from img2img.data.images import to_array
 from img2img.data.loader import collate, to_device
 from img2img.data.options import domains
-from img2img.evaluation.quality import LOWER_IS_BETTER, SSIM_WINDOW, pair_scores
+from img2img.evaluation.pixels import SSIM_WINDOW, pair_scores
+from img2img.evaluation.quality import LOWER_IS_BETTER
 from img2img.models.base import NoiseModel
 from img2img.training.game import Game
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from img2img.data.images import read_image
 from img2img.evaluation import quality as quality_module
 from img2img.evaluation.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
-from img2img.evaluation.quality import METRICS, Judges, judge, load_judges, pair_scores, parse_metrics
+from img2img.evaluation.pixels import pair_scores
+from img2img.evaluation.quality import METRICS, Judges, judge, load_judges, parse_metrics
 from img2img.evaluation.report import write_report
 from img2img.evaluation.subjects import folder_subject, is_folder
 from tests.conftest import drawn_pair, write
