@@ -18,18 +18,21 @@ def main() -> None:
 
 def measure(args: argparse.Namespace) -> None:
     from img2img.evaluation.quality import judge, load_judges, needs_pairs, parse_metrics
+    from img2img.evaluation.recognition import load_recognition
     from img2img.evaluation.report import markdown, write_report
     from img2img.evaluation.subjects import subjects
 
     metrics = parse_metrics(args.metrics)
     judges = load_judges(metrics, args.features, args.weights, args.lpips_weights, args.device)
-    more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed)
+    maps = None
+    if args.fcn:
+        where = (args.labels, args.palette, args.classes, args.paired)
+        maps, judges.segmenter = load_recognition(args.run, args.recogniser, *where, judges.device)
+    more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed, maps)
     found = subjects(args.run, args.reference, needs_pairs(metrics), *more)
     for subject in found:
         quality = judge(subject, metrics, judges, args.batch_size)
-        output = subject.output
-        if args.output:
-            output = args.output / (subject.output.name if found[1:] else "")  # a folder for each direction
+        output = args.output / (subject.output.name if found[1:] else "") if args.output else subject.output
         write_report(quality, subject, judges, output)
         print(f"{markdown(quality, subject, judges)}\nreport      {output}")
 

@@ -230,11 +230,14 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), gap: 
     return canvas
 
 
+def eight_bits(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) uint8 or uint16 -> (H, W, 3) uint8, gray as three equal channels."""
+    return to_channels((image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image, 3)
+
+
 def cell(image: np.ndarray, most: int = 512) -> np.ndarray:
     """A picture as a grid shows it: (H, W, C) uint8 or uint16 -> (h, w, 3) uint8, no side longer than ``most``."""
     scale = most / max(image.shape[:2])
     if scale < 1:
         image = resize(image, max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    return to_channels(image, 3)
+    return eight_bits(image)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from img2img.errors import Parser
 
-METRICS_HELP = "of l1,psnr,ssim,lpips (pairs), fid,kid,is,pr (sets); pr is improved precision and recall"
+METRICS_HELP = (
+    "of l1,psnr,ssim,lpips (pairs), fid,kid,is,pr (sets; pr is improved precision and recall), fcn (of label maps)"
+)
+STEPS = 1000  # of a segmenter
 
 
 def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,6 +40,16 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     add("--lpips-weights", help="torchvision's file of alexnet (default: downloaded)")
     add("--batch-size", type=int, default=16, help="pictures that are judged at once (default: 16)")
     add("--output", type=Path, help="folder of the report (default: RUN/evaluation/STEP[/DIRECTION], DIR-evaluation)")
+    of_fcn = parser.add_argument_group("with --metrics fcn")
+    add = of_fcn.add_argument
+    add("--train-segmenter", action="store_true", help="train a network on the run's real photos first, and keep it")
+    add("--segmenter-steps", type=int, default=STEPS, help=f"of that training, eight crops each (default: {STEPS})")
+    add("--segmenter", help="a file of that kind, one of weights of a segmentation network of torchvision, or its name")
+    add(
+        "--classes", help="cityscapes (its 19), or ids that count: 7,8,11; of torchvision's, one of each output, - none"
+    )
+    add("--palette", help="cityscapes, or a file of lines R G B [name]: colours of label maps that are pictures")
+    add("--labels", type=Path, help="folder of label maps, by the names of the pictures; a run has its own")
     args = parser.parse_args(argv)
     from img2img.evaluation.subjects import is_folder  # and with it torch, which --help need not wait for
 
@@ -49,6 +62,16 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     if args.metrics is None:
         for option in _given(of_metrics, args):
             raise ValueError(f"{option}: goes with --metrics")
+    args.fcn = args.metrics is not None and "fcn" in args.metrics.lower().replace(" ", "").split(",")
+    for option in [] if args.fcn else _given(of_fcn, args):
+        raise ValueError(f"{option}: goes with --metrics fcn")
+    if args.train_segmenter and args.segmenter:
+        raise ValueError("--train-segmenter and --segmenter: choose one of them")
+    if args.segmenter_steps < 1:
+        raise ValueError(f"--segmenter-steps {args.segmenter_steps}: must be at least 1")
+    args.recogniser = args.segmenter_steps if args.train_segmenter else args.segmenter
+    if args.segmenter_steps != STEPS and not args.train_segmenter:
+        raise ValueError("--segmenter-steps: goes with --train-segmenter")
     from img2img.inference.loading import draws_from_noise
 
     args.draws = not args.folder and args.metrics is not None and draws_from_noise(args.run)

@@ -102,12 +102,8 @@ def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> n
     return judge.to(device).requires_grad_(False).eval()
 
 
-def _weights(option: str, name: str, path: str | None, download: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-    if path is None:
-        try:
-            return download()
-        except (OSError, RuntimeError) as error:
-            raise ValueError(f"{option}: {name}'s weights can't be downloaded ({error}); name their file") from error
+def read_weights(option: str, name: str, path: str) -> Mapping[str, Any]:
+    """The tensors by name of a file. Raises ValueError, which begins with ``option``, if there are none in it."""
     try:
         found = torch.load(Path(path), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -116,6 +112,15 @@ def _weights(option: str, name: str, path: str | None, download: Callable[[], Ma
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"{option} {path}: no tensors by name; it takes the weights of {name}")
     return found
+
+
+def _weights(option: str, name: str, path: str | None, download: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    if path is not None:
+        return read_weights(option, name, path)
+    try:
+        return download()
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{option}: {name}'s weights can't be downloaded ({error}); name their file") from error
 
 
 def _load(network: nn.Module, weights: Mapping[str, Any], option: str, name: str, path: str | None) -> None:

@@ -1,22 +1,23 @@
 """How good pictures are: distances between the sets of made and of real ones, and of each one to the true one.
 
-The set: FID, KID, IS, improved precision and recall (``distances``). The pair: L1, PSNR, SSIM, LPIPS. Pictures are
-judged in batches of one size, on the device of the judges; of the pictures nothing is kept but sums, the scores of each
-one, a sheet's twenty, and at most ``KEPT`` features of each set, for KID and precision and recall.
+The set: FID, KID, IS, improved precision and recall (``distances``). The pair: L1, PSNR, SSIM, LPIPS. The picture and
+its class map: the FCN-score (``recognition``). Pictures are judged in batches of one size, on the device of the judges;
+of the pictures nothing is kept but sums, the scores of each one, a sheet's twenty, and at most ``KEPT`` features of
+each set, for KID and precision and recall.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from img2img.data.images import cell, to_channels
+from img2img.data.images import cell, eight_bits, to_channels
 from img2img.evaluation.distances import (
     Gaussian,
     InceptionScore,
@@ -27,12 +28,15 @@ from img2img.evaluation.distances import (
 )
 from img2img.evaluation.judges import FeatureName, load_features, load_lpips
 from img2img.evaluation.pixels import SSIM_WINDOW, pair_scores
+from img2img.evaluation.recognition import Recognition
+from img2img.evaluation.segmentation import Confusion, Segmenter
 from img2img.evaluation.subjects import Judged, Subject
 from img2img.inference.loading import choose_device
 
 OF_PAIRS = ("l1", "psnr", "ssim", "lpips")
 OF_SETS = ("fid", "kid", "is", "pr")
-METRICS = (*OF_PAIRS, *OF_SETS)
+OF_LABELS = ("fcn",)
+METRICS = (*OF_PAIRS, *OF_SETS, *OF_LABELS)
 LOWER_IS_BETTER = ("l1", "lpips")  # of pairs
 KEPT = 10_000  # features of a set; 10 000 of Inception are 80 MB
 SHOWN = 10  # best and worst pictures
@@ -48,6 +52,15 @@ class Judges:
     title: str = "none"
     """The feature network and where its weights are from, for the report."""
     device: torch.device | str = "cpu"
+    segmenter: Segmenter | None = None
+
+
+class Shown(NamedTuple):
+    """A row of the sheet: the picture and ``Quality.columns``, (h, w, 3) uint8 each."""
+
+    value: float
+    name: str
+    cells: list[np.ndarray]
 
 
 @dataclass
@@ -59,8 +72,12 @@ class Quality:
     names: list[str] = field(default_factory=list)
     of_pictures: dict[str, list[float]] = field(default_factory=dict)
     ranked_by: str | None = None
-    best: list[tuple[float, Judged]] = field(default_factory=list)
-    worst: list[tuple[float, Judged]] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    """What the sheet shows beside a picture."""
+    best: list[Shown] = field(default_factory=list)
+    worst: list[Shown] = field(default_factory=list)
+    confusion: Confusion | None = None
+    """Of the made pictures, with ``fcn``."""
 
 
 def parse_metrics(text: str) -> tuple[str, ...]:
@@ -77,6 +94,11 @@ def parse_metrics(text: str) -> tuple[str, ...]:
 def needs_pairs(metrics: Sequence[str]) -> bool:
     """Whether one of them compares a picture with the true one."""
     return any(name in OF_PAIRS for name in metrics)
+
+
+def needs_labels(metrics: Sequence[str]) -> bool:
+    """Whether one of them asks for class maps."""
+    return any(name in OF_LABELS for name in metrics)
 
 
 def load_judges(
@@ -119,16 +141,23 @@ def judge(subject: Subject, metrics: Sequence[str], judges: Judges, batch_size: 
         if name in ("fid", "kid", "pr") and subject.reals is None:
             raise ValueError(f"--metrics {name}: compares with real pictures; --reference names their folder")
     pairwise = [name for name in metrics if name in OF_PAIRS]
-    quality = Quality(of_pictures={name: [] for name in pairwise}, ranked_by=pairwise[0] if pairwise else None)
+    quality = Quality()
     made, real = _Set(metrics, True), _Set(metrics, False)
+    recognition = Recognition(subject, judges.segmenter) if needs_labels(metrics) else None
     with torch.inference_mode():
         for batch in _batches(
             tqdm(subject.pictures(), "made", subject.count, unit="picture", disable=None), batch_size
         ):
             if made.wanted:
                 made.add(judges, [item.picture for item in batch])
-            if pairwise:
-                _judge_pairs(quality, batch, judges)
+            scores = _pair_scores(pairwise, batch, judges) if pairwise else {}
+            shown = [{"truth": item.truth} if item.truth is not None else {} for item in batch]
+            if recognition:
+                scores["pixel_accuracy"] = [
+                    recognition.add(item, also) for item, also in zip(batch, shown, strict=True)
+                ]
+            if scores:
+                _keep(quality, batch, scores, shown)
         if real.wanted and subject.reals:
             reals = tqdm(subject.reals(), "real", subject.real_count, unit="picture", disable=None)
             for batch in _batches((Judged("", picture, None) for picture in reals), batch_size):
@@ -146,6 +175,10 @@ def judge(subject: Subject, metrics: Sequence[str], judges: Judges, batch_size: 
         elif name == "pr":
             found = precision_recall(made.kept.features, real.kept.features)
             quality.scores["precision"], quality.scores["recall"] = found
+        elif name == "fcn":
+            assert recognition is not None
+            quality.confusion = recognition.made
+            quality.scores |= recognition.scores()
     return quality
 
 
@@ -160,7 +193,7 @@ class _Set:
 
     def add(self, judges: Judges, pictures: list[np.ndarray]) -> None:
         assert judges.features is not None, "these metrics need a feature network"
-        colour = np.stack([_eight_bits(picture) for picture in pictures])  # (B, H, W, 3)
+        colour = np.stack([eight_bits(picture) for picture in pictures])  # (B, H, W, 3)
         tensor = torch.from_numpy(colour).permute(0, 3, 1, 2).to(judges.device)
         features, logits = judges.features(tensor)
         if self.classes and logits is None:
@@ -174,12 +207,12 @@ class _Set:
             self.inception.add(logits.cpu().numpy())
 
 
-def _judge_pairs(quality: Quality, batch: list[Judged], judges: Judges) -> None:
-    for name, picture, truth in batch:
+def _pair_scores(metrics: Sequence[str], batch: list[Judged], judges: Judges) -> dict[str, list[float]]:
+    for name, picture, truth, _ in batch:
         if truth is None:
             raise ValueError(
-                f"--metrics {quality.ranked_by}: {name} has no true picture of its name to compare with; "
-                f"leave {', '.join(quality.of_pictures)} out"
+                f"--metrics {metrics[0]}: {name} has no true picture of its name to compare with; "
+                f"leave {', '.join(metrics)} out"
             )
         if picture.shape[:2] != truth.shape[:2]:
             sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (picture, truth)]
@@ -187,26 +220,32 @@ def _judge_pairs(quality: Quality, batch: list[Judged], judges: Judges) -> None:
     made, true = [item.picture for item in batch], [item.truth for item in batch if item.truth is not None]
     a, b = _unit(made, judges.device), _unit(true, judges.device)
     scores = pair_scores(a, b)
-    if "ssim" in quality.of_pictures and "ssim" not in scores:
+    if "ssim" in metrics and "ssim" not in scores:
         raise ValueError(f"--metrics ssim: {batch[0].name} is smaller than its window of {SSIM_WINDOW} pixels")
-    if "lpips" in quality.of_pictures:
+    if "lpips" in metrics:
         assert judges.lpips is not None, "lpips needs its network"
         if min(a.shape[-2:]) < LPIPS_SMALLEST:
             raise ValueError(f"--metrics lpips: {batch[0].name} is narrower than AlexNet's {LPIPS_SMALLEST} pixels")
         colour = [_unit([to_channels(image, 3) for image in images], judges.device) for images in (made, true)]
         scores["lpips"] = judges.lpips(*((2 * x - 1).float() for x in colour)).flatten()
-    for name, values in quality.of_pictures.items():
-        values += scores[name].tolist()
+    return {name: scores[name].tolist() for name in metrics}
+
+
+def _keep(
+    quality: Quality, batch: list[Judged], scores: dict[str, list[float]], shown: list[dict[str, np.ndarray]]
+) -> None:
+    """Notes each picture's scores, and shows it if it is among the best or the worst by the first of them."""
     quality.names += [item.name for item in batch]
-    first = quality.ranked_by
-    assert first is not None
+    for name, values in scores.items():
+        quality.of_pictures.setdefault(name, []).extend(values)
+    first = quality.ranked_by = next(iter(scores))
+    quality.columns = quality.columns or [*shown[0]]
     sign = 1 if first in LOWER_IS_BETTER else -1
-    for value, (name, picture, truth) in zip(scores[first].tolist(), batch, strict=True):
-        assert truth is not None
-        shown = Judged(name, cell(picture, 256), cell(truth, 256))
-        for chosen, order in ((quality.best, sign), (quality.worst, -sign)):
-            chosen.append((value, shown))
-            chosen.sort(key=lambda entry: order * entry[0])
+    for value, item, also in zip(scores[first], batch, shown, strict=True):
+        cells = [cell(image, 256) for image in (item.picture, *also.values())]
+        for chosen, order in ((quality.best, sign), (quality.worst, -sign)) if value == value else ():
+            chosen.append(Shown(value, item.name, cells))
+            chosen.sort(key=lambda row: order * row.value)
             del chosen[SHOWN:]
 
 
@@ -231,8 +270,3 @@ def _unit(pictures: Sequence[np.ndarray], device: torch.device | str) -> Tensor:
     stacked = np.stack(pictures)
     scaled = torch.from_numpy(stacked / np.iinfo(stacked.dtype).max).permute(0, 3, 1, 2)
     return (scaled.float() if torch.device(device).type == "mps" else scaled).to(device)  # which knows no float64
-
-
-def _eight_bits(picture: np.ndarray) -> np.ndarray:
-    """(H, W, C) uint8 or uint16 -> (H, W, 3) uint8, gray as three equal channels."""
-    return to_channels((picture >> 8).astype(np.uint8) if picture.dtype == np.uint16 else picture, 3)

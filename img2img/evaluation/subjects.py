@@ -5,8 +5,8 @@ Pictures are made or read when they are asked for, one after the other, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from img2img.data import dataset_class
 from img2img.data.folder import by_key, list_images
 from img2img.data.images import read_image
 from img2img.data.options import domains
+from img2img.evaluation.class_maps import ClassMaps
+from img2img.evaluation.labels import LabelFolder, Palette
 from img2img.inference.loading import draws_from_noise
 from img2img.inference.sampler import Sampler, load_sampler
 from img2img.inference.translator import NormPolicy, Translator, load_translator
@@ -30,6 +32,8 @@ class Judged(NamedTuple):
     name: str
     picture: np.ndarray
     truth: np.ndarray | None
+    labels: np.ndarray | None = None
+    """Class ids (H', W'), with fcn."""
 
 
 @dataclass
@@ -42,6 +46,11 @@ class Subject:
     real_title: str = "none"
     real_count: int = 0
     reals: Callable[[], Iterator[np.ndarray]] | None = None
+    palette: Palette | None = None
+    """In which the pictures under judgement are painted, where they are class maps themselves."""
+    scored: tuple[int, ...] = ()
+    """Classes that count with fcn, where the set knows its own."""
+    class_names: Mapping[int, str] = field(default_factory=dict)
     output: Path = Path()
     """Where the report goes unless told."""
 
@@ -62,6 +71,7 @@ def subjects(
     paired: bool = False,
     count: int | None = None,
     seed: int = 0,
+    maps: ClassMaps | LabelFolder | None = None,
 ) -> list[Subject]:
     """What a command's NAME|DIR means: one subject, or one for each direction that a run learnt.
 
@@ -71,33 +81,47 @@ def subjects(
         pairs: whether pictures of a folder are compared with those of one name in the other.
         checkpoint, device, norm_policy: of the run.
         paired, count, seed: see ``run_subject`` and ``noise_subject``.
+        maps: class maps of the pictures of a run, or of a folder.
 
     Raises:
         ValueError: the run, its data or a folder can't be found.
     """
     if is_folder(run):
-        return [folder_subject(Path(run), reference, pairs)]
+        assert not isinstance(maps, ClassMaps), "a folder's class maps are in a folder"
+        return [folder_subject(Path(run), reference, pairs, maps)]
     if draws_from_noise(run):
         return [noise_subject(load_sampler(run, checkpoint, device), count, seed, reference)]
+    assert not isinstance(maps, LabelFolder), "a run's class maps are of its set"
     translator = load_translator(run, checkpoint, device, norm_policy)
-    found = [run_subject(translator, paired, reference)]
+    ways = [translator]
     if translator.model.two_way and reference is None:
-        found.append(run_subject(translator.reversed(), paired))
-    return found
+        ways.append(translator.reversed())
+    if maps is not None:
+        pictures = maps.set("val")  # and so says what is missing before anything is made
+        ways = [way for way in ways if maps.knows(pictures, domains(way.direction)[0])]
+        if not ways:
+            raise ValueError("--metrics fcn: no picture has a class map; --labels names them, --paired finds partners")
+    return [run_subject(way, paired, reference, maps) for way in ways]
 
 
-def folder_subject(folder: Path, reference: Path | None, paired: bool = False) -> Subject:
+def folder_subject(
+    folder: Path, reference: Path | None, paired: bool = False, maps: LabelFolder | None = None
+) -> Subject:
     """The pictures of a folder, and those of another.
 
     Args:
         folder: what is judged; its grids/, which tools/infer.py writes, is passed over.
         reference: the real pictures.
         paired: whether two of one relative path, but for the suffix, are a pair.
+        maps: class maps of the pictures.
 
     Raises:
-        ValueError: a folder is missing or holds no picture; of pairs, several pictures share a name.
+        ValueError: a folder is missing or holds no picture; of pairs, several pictures share a name; a picture without
+            a class map.
     """
     files = _files(folder, "DIR")
+    if maps is not None:
+        maps.require(path.name for path in files)
     partners = {key: reference / name for key, name in by_key(reference).items()} if reference and paired else {}
 
     def pictures() -> Iterator[Judged]:
@@ -105,7 +129,8 @@ def folder_subject(folder: Path, reference: Path | None, paired: bool = False) -
             name = path.relative_to(folder)
             partner = partners.get(name.with_suffix("").as_posix())
             truth = None if partner is None else read_image(partner, 3)
-            yield Judged(name.as_posix(), read_image(path, 3), truth)
+            labels = None if maps is None else maps.read(path.name)
+            yield Judged(name.as_posix(), read_image(path, 3), truth, labels)
 
     subject = Subject(str(folder), len(files), pictures)
     where = folder.resolve()
@@ -113,26 +138,31 @@ def folder_subject(folder: Path, reference: Path | None, paired: bool = False) -
     return subject if reference is None else _beside(subject, reference)
 
 
-def run_subject(translator: Translator, paired: bool = False, reference: Path | None = None) -> Subject:
+def run_subject(
+    translator: Translator, paired: bool = False, reference: Path | None = None, maps: ClassMaps | None = None
+) -> Subject:
     """What a run makes of its validation set in the translator's direction, beside the set's own pictures.
 
     Args:
         translator: of the run.
         paired: whether validation pictures of one name are partners although the run's options don't say so.
         reference: a folder of real pictures, instead of the validation set's; pairs are the set's nevertheless.
+        maps: class maps of the run's set.
 
     Raises:
-        ValueError: the run's data or the folder can't be found.
+        ValueError: the run's data, the folder, or class maps can't be found.
     """
+    source, target = domains(translator.direction)
     data = replace(translator.config.data, val_paired=paired or translator.config.data.val_paired)
     found = dataset_class(translator.model.dataset)(data, "val")
-    source, target = domains(translator.direction)
 
     def pictures() -> Iterator[Judged]:
         for index in range(found.count(source)):
             partner = found.partner(source, index)
             truth = None if partner is None else found.picture(target, partner)
-            yield Judged(found.name(source, index), translator.translate(translator.given(found, index)), truth)
+            labels = None if maps is None else maps.of(found, source, index)
+            made = translator.translate(translator.given(found, index))
+            yield Judged(found.name(source, index), made, truth, labels)
 
     def reals() -> Iterator[np.ndarray]:
         return (found.picture(target, index) for index in range(found.count(target)))
@@ -140,6 +170,9 @@ def run_subject(translator: Translator, paired: bool = False, reference: Path | 
     assert translator.checkpoint is not None
     subject = Subject(f"{translator.checkpoint} {translator.direction}", found.count(source), pictures)
     subject.output = translator.run / "evaluation" / translator.checkpoint.name / translator.direction
+    if maps is not None:
+        subject.scored, subject.class_names = maps.scored, maps.names
+        subject.palette = maps.palette if maps.painted == target else None
     if reference is not None:
         return _beside(subject, reference)
     subject.reals, subject.real_count = reals, found.count(target)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from img2img.data.folder import list_images
 from img2img.data.images import resize, to_array, to_channels
-from img2img.data.label_files import read_ids, scene_name
+from img2img.data.label_files import read_ids, resize_ids, scene_name
 from img2img.inference.classes import Classes, parse_relabel, relabel
 from img2img.inference.styles import Style, encode, encodes
 from img2img.inference.translator import Translator
@@ -92,7 +92,7 @@ class SceneTranslator(Translator):
 
             transform = jitter(self.config.data, augment=False)
             height, width = transform.resized(*sides)
-            given = {key: _nearest(ids, height, width) for key, ids in given.items()}
+            given = {key: resize_ids(ids, height, width) for key, ids in given.items()}
         if encodes(self):
             given |= self._look(given, photo if self.style is None else self.style.photo, seed)
         answer = to_array(self.answer(given, seed), np.uint8)
@@ -172,13 +172,6 @@ def _ids(ids: np.ndarray | Image.Image, what: str) -> np.ndarray:
     if array.ndim != 2 or array.dtype.kind not in "iu":
         raise ValueError(f"{what} of shape {array.shape} and type {array.dtype}: give integer ids (H, W)")
     return array.astype(np.int32)[:, :, None]
-
-
-def _nearest(ids: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 1) -> (height, width, 1): of each pixel's middle."""
-    rows = ((np.arange(height) + 0.5) * ids.shape[0] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * ids.shape[1] / width).astype(int)
-    return ids[rows][:, columns]
 
 
 def _size(ids: np.ndarray) -> str:

@@ -32,6 +32,7 @@ class UNet(nn.Module):
         init_gain: standard deviation of the initial weights.
         dropout_innermost: where dropout sits: in the innermost levels (paper), or in those of the full width beside
             the innermost one, as in the authors' PyTorch port.
+        bounded: whether tanh keeps the output in [-1, 1]; without it they are any numbers, such as logits of classes.
 
     Raises:
         ValueError: ``num_downs`` below 2, or in ``forward`` an input whose sides are no multiples of ``stride``.
@@ -48,6 +49,7 @@ class UNet(nn.Module):
         upsample_mode: Upsample = "deconv",
         init_gain: float = 0.02,
         dropout_innermost: bool = True,
+        bounded: bool = True,
     ) -> None:
         super().__init__()
         if num_downs < 2:
@@ -74,7 +76,8 @@ class UNet(nn.Module):
                     nn.Dropout(0.5) if dropout and num_downs - 1 - level in dropped else nn.Identity(),
                 )
             )
-        self.head = nn.Sequential(upsample(2 * ngf, out_channels, bias=True, mode=upsample_mode), nn.Tanh())
+        last = nn.Tanh() if bounded else nn.Identity()
+        self.head = nn.Sequential(upsample(2 * ngf, out_channels, bias=True, mode=upsample_mode), last)
         init_weights(self, init_gain)
 
     def forward(self, x: Tensor) -> Tensor:

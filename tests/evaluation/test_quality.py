@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.ndimage
+import skimage.metrics
 import torch
 from torch import Tensor, nn
 
@@ -13,10 +14,12 @@ from img2img.data.images import read_image
 from img2img.evaluation import quality as quality_module
 from img2img.evaluation.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
 from img2img.evaluation.pixels import pair_scores
-from img2img.evaluation.quality import METRICS, Judges, judge, load_judges, parse_metrics
+from img2img.evaluation.quality import OF_PAIRS, OF_SETS, Judges, judge, load_judges, parse_metrics
 from img2img.evaluation.report import write_report
 from img2img.evaluation.subjects import folder_subject, is_folder
 from tests.conftest import drawn_pair, write
+
+PLAIN = (*OF_PAIRS, *OF_SETS)
 
 
 class Colours(nn.Module):
@@ -61,7 +64,7 @@ def features_of(folder: Path) -> np.ndarray:
 @pytest.mark.parametrize("batch_size", [1, 5])
 def test_all_metrics_of_two_folders(judges: Judges, batch_size: int) -> None:
     made, real = folders()
-    found = judge(folder_subject(made, real, True), METRICS, judges, batch_size)
+    found = judge(folder_subject(made, real, True), PLAIN, judges, batch_size)
     a, b = features_of(made), features_of(real)
     moments = Gaussian(), Gaussian()
     for one, points in zip(moments, (a, b), strict=True):
@@ -79,13 +82,13 @@ def test_all_metrics_of_two_folders(judges: Judges, batch_size: int) -> None:
     assert found.of_pictures["psnr"] == pytest.approx([10 * np.log10(255**2 / (e**2).mean()) for e in errors])
     assert found.of_pictures["lpips"] == pytest.approx([error.mean() / 127.5 for error in errors], rel=1e-5)
     order = np.argsort(found.of_pictures["l1"])
-    assert [item.name for _, item in found.best] == [found.names[i] for i in order[:10]]
-    assert [item.name for _, item in found.worst] == [found.names[i] for i in order[::-1][:10]]
+    assert [row.name for row in found.best] == [found.names[i] for i in order[:10]]
+    assert [row.name for row in found.worst] == [found.names[i] for i in order[::-1][:10]]
 
 
 def test_a_folder_against_itself(judges: Judges) -> None:
     real = folders()[1]
-    scores = judge(folder_subject(real, real, True), METRICS, judges).scores
+    scores = judge(folder_subject(real, real, True), PLAIN, judges).scores
     assert scores["fid"] == pytest.approx(0, abs=1e-12)
     assert (scores["precision"], scores["recall"], scores["l1"], scores["lpips"]) == (1, 1, 0, 0)
     assert scores["ssim"] == pytest.approx(1, abs=1e-9)
@@ -136,19 +139,18 @@ def test_ssim_and_psnr_are_their_definitions() -> None:
 
 
 def test_ssim_and_psnr_are_those_of_scikit_image() -> None:
-    metrics = pytest.importorskip("skimage.metrics")
     random = np.random.default_rng(0)
     a, b = random.random((30, 40, 3)), random.random((30, 40, 3))
     found = pair_scores(*(torch.from_numpy(x).permute(2, 0, 1)[None] for x in (a, b)))
     options = {"gaussian_weights": True, "use_sample_covariance": False, "data_range": 1, "channel_axis": 2}
-    assert found["ssim"].item() == pytest.approx(metrics.structural_similarity(a, b, **options), rel=1e-5)
-    assert found["psnr"].item() == pytest.approx(metrics.peak_signal_noise_ratio(a, b, data_range=1), rel=1e-6)
+    assert found["ssim"].item() == pytest.approx(skimage.metrics.structural_similarity(a, b, **options), rel=1e-5)
+    assert found["psnr"].item() == pytest.approx(skimage.metrics.peak_signal_noise_ratio(a, b, data_range=1), rel=1e-6)
 
 
 def test_the_report(judges: Judges) -> None:
     made, real = folders()
     subject = folder_subject(made, real, True)
-    found = judge(subject, METRICS, judges)
+    found = judge(subject, PLAIN, judges)
     write_report(found, subject, judges, subject.output)
     written = Path("made-evaluation")
     assert subject.output.resolve() == written.resolve()
@@ -188,7 +190,7 @@ def test_grids_are_none_of_the_pictures() -> None:
 def test_what_is_wrong_is_named(judges: Judges) -> None:
     made, real = folders(3)
     for metrics, message in {
-        "l1,fdi": "--metrics l1,fdi: fdi is none; there are l1,psnr,ssim,lpips,fid,kid,is,pr",
+        "l1,fdi": "--metrics l1,fdi: fdi is none; there are l1,psnr,ssim,lpips,fid,kid,is,pr,fcn",
         ",": "--metrics ,: nothing is none",
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -1,0 +1,116 @@
+"""The FCN-score of a subject: where its class maps are, who looks for classes in its pictures, and what is seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from img2img.config import CONFIG_FILE, load_config
+from img2img.data.images import eight_bits, resize, to_array
+from img2img.data.label_files import resize_ids
+from img2img.data.options import domains
+from img2img.evaluation.class_maps import ClassMaps, LabelledPhotos
+from img2img.evaluation.labels import LabelFolder, load_palette, parse_classes
+from img2img.evaluation.segmentation import Confusion, Segmenter, load_segmenter
+from img2img.evaluation.subjects import Judged, Subject, is_folder
+from img2img.evaluation.train_segmenter import train_segmenter
+from img2img.networks.labels import colour_labels
+from img2img.runs import find_run
+
+FILE = "segmenter.safetensors"  # in a run's folder
+
+
+def load_recognition(
+    run: str,
+    segmenter: str | int | None = None,
+    labels: Path | None = None,
+    palette: str | None = None,
+    classes: str | None = None,
+    paired: bool = False,
+    device: torch.device | str = "cpu",
+) -> tuple[ClassMaps | LabelFolder, Segmenter | None]:
+    """The class maps and the segmenter of a command line; no segmenter, where all that is made is painted maps.
+
+    Args:
+        run: a run, or a folder of pictures.
+        segmenter: see ``load_segmenter``; or steps, in which one is trained on the run's real photos first; unset, the
+            one that was trained for the run before.
+        labels: folder of class maps, instead of the set's own.
+        palette: see ``load_palette``.
+        classes: see ``parse_classes``.
+        paired: see ``run_subject``.
+        device: where it is to judge.
+
+    Raises:
+        ValueError: an option is missing, or of no use, or names something that can't be had.
+    """
+    colours = None if palette is None else load_palette(palette)
+    folder = None if labels is None else LabelFolder(labels, colours)
+    ids = None if classes is None else parse_classes(classes)
+    if is_folder(run):
+        if isinstance(segmenter, int):
+            raise ValueError(f"--train-segmenter: takes the photos of a run's set, and {run} is a folder of pictures")
+        if folder is None or segmenter is None:
+            raise ValueError("--metrics fcn: of a folder of pictures it takes --labels DIR and --segmenter FILE")
+        return folder, load_segmenter(segmenter, ids, len(colours.colours) if colours else None, device)
+    where = find_run(run)
+    config = load_config(where / CONFIG_FILE)
+    config = replace(config, data=replace(config.data, val_paired=paired or config.data.val_paired))
+    maps = ClassMaps(config, colours, folder, ids)
+    own = where / FILE
+    if isinstance(segmenter, int):
+        return maps, train_segmenter(LabelledPhotos(maps), segmenter, own, device, config.data.num_workers)
+    if segmenter is None and own.is_file():
+        segmenter, ids = str(own), None
+    if segmenter is not None:
+        return maps, load_segmenter(segmenter, ids, maps.count, device)
+    if maps.kind.two_way or maps.painted != domains(config.data.direction)[1]:
+        raise ValueError("--metrics fcn: --train-segmenter trains a network on the set's photos, --segmenter names one")
+    return maps, None
+
+
+class Recognition:
+    """What a segmenter recognises in made pictures, and in the real ones that belong to them: ``made`` and ``real``.
+
+    Raises:
+        ValueError: there is no segmenter, or no class that it can tell counts.
+    """
+
+    def __init__(self, subject: Subject, segmenter: Segmenter | None) -> None:
+        self.palette, self.segmenter = subject.palette, segmenter
+        scored = subject.scored
+        if self.palette is None:
+            if segmenter is None:
+                raise ValueError("--metrics fcn: needs --segmenter, or --train-segmenter")
+            scored = tuple(number for number in segmenter.scored if number in (scored or segmenter.scored))
+        if not scored:
+            raise ValueError("--metrics fcn: the segmenter can tell none of the classes that count; see --classes")
+        self.made, self.real = Confusion(scored), Confusion(scored)
+
+    def add(self, item: Judged, shown: dict[str, np.ndarray]) -> float:
+        """Judges one picture, adds what was seen and what is there to what the sheet shows, and returns its score."""
+        if item.labels is None:
+            raise ValueError(f"--metrics fcn: {item.name} has no class map; --labels names a folder of them")
+        seen = self._see(item.picture, item.labels)
+        if item.truth is not None and self.palette is None:
+            self.real.add(item.labels, self._see(item.truth, item.labels))
+        for title, ids in (("seen", seen), ("classes", item.labels)):
+            known = np.where(np.isin(ids, self.made.ids), ids, -1)
+            shown[title] = to_array(colour_labels(torch.from_numpy(known)[None, None])[0], np.uint8)
+        return self.made.add(item.labels, seen)
+
+    def scores(self) -> dict[str, float]:
+        """Of the made pictures, and as ``real_...`` of the real ones."""
+        of_real = self.real.scores() if self.real.counts.any() else {}
+        return self.made.scores() | {f"real_{name}": value for name, value in of_real.items()}
+
+    def _see(self, picture: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        picture = eight_bits(picture)
+        if self.palette is not None:
+            ids = self.palette.ids(picture)
+            return ids if ids.shape == labels.shape else resize_ids(ids, *labels.shape)
+        assert self.segmenter is not None
+        return self.segmenter(picture if picture.shape[:2] == labels.shape else resize(picture, *labels.shape))
