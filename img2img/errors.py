@@ -46,6 +46,11 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
+def printable(text: str) -> str:
+    """A text that any file and terminal takes: bytes of file names that are no UTF-8 become \\udcXX."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose mistakes are a ValueError of one line, with the nearest option for one that is unknown."""
 
@@ -65,4 +70,4 @@ def _say(line: str) -> None:
     if rank:
         time.sleep(1)  # what befalls all processes is told by the first, and the launcher ends the others meanwhile
         line = f"[process {rank}] {line}"
-    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)

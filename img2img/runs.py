@@ -9,6 +9,7 @@ from pathlib import Path
 
 from img2img.checkpoint import list_checkpoints
 from img2img.config import CONFIG_FILE, Config
+from img2img.errors import printable
 
 RUNS = Path("runs")
 
@@ -48,7 +49,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file aside and renames it. Raises ValueError if it can't be written."""
     aside = path.with_name(f".{path.name}.part")
     try:
-        aside.write_text(text)
+        aside.write_text(printable(text), encoding="utf-8")
         aside.replace(path)
     except OSError as error:
         raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error

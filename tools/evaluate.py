@@ -17,9 +17,9 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    from img2img.evaluation.quality import judge, load_judges, needs_pairs, parse_metrics
+    from img2img.evaluation.quality import load_judges, needs_pairs, parse_metrics
     from img2img.evaluation.recognition import load_recognition
-    from img2img.evaluation.report import markdown, write_report
+    from img2img.evaluation.report import report
     from img2img.evaluation.subjects import subjects
 
     metrics = parse_metrics(args.metrics)
@@ -31,10 +31,8 @@ def measure(args: argparse.Namespace) -> None:
     more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed, maps)
     found = subjects(args.run, args.reference, needs_pairs(metrics), *more)
     for subject in found:
-        quality = judge(subject, metrics, judges, args.batch_size)
         output = args.output / (subject.output.name if found[1:] else "") if args.output else subject.output
-        write_report(quality, subject, judges, output)
-        print(f"{markdown(quality, subject, judges)}\nreport      {output}")
+        report(subject, metrics, judges, output, args.batch_size)
 
 
 def measure_pixels(args: argparse.Namespace) -> None:

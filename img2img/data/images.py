@@ -218,9 +218,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), gap: 
     canvas = np.full((height, width, 3), 255, np.uint8)
     for i, title in enumerate(titles):
         left = gap + sum(widths[:i]) + gap * i
-        place = np.full((TITLE, widths[i], 3), 255, np.uint8)
-        cv2.putText(place, title, (0, TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
-        canvas[gap : gap + TITLE, left : left + widths[i]] = place
+        canvas[gap : gap + TITLE, left : left + widths[i]] = _line(title, widths[i])
     for row, height in zip(cells, heights, strict=True):
         left = gap
         for image, width in zip(row, widths, strict=False):
@@ -228,6 +226,19 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), gap: 
             left += width + gap
         top += height + gap
     return canvas
+
+
+def captioned(image: np.ndarray, text: str) -> np.ndarray:
+    """A picture (h, w, 3) uint8 with a line of text below it, cut off where it is too long."""
+    return np.concatenate([image, _line(text, image.shape[1])])
+
+
+def _line(text: str, width: int) -> np.ndarray:
+    """(TITLE, width, 3) uint8, black on white."""
+    place = np.full((TITLE, width, 3), 255, np.uint8)
+    plain = text.encode("ascii", "replace").decode()  # all that OpenCV's letters have
+    cv2.putText(place, plain, (0, TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+    return place
 
 
 def eight_bits(image: np.ndarray) -> np.ndarray:

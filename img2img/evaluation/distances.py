@@ -12,6 +12,7 @@ import numpy as np
 SPLITS = 10  # of the Inception Score, Sec. 4 of its code's convention
 SUBSETS, SUBSET = 100, 1000  # of KID: how many, and of how many features each
 NEIGHBOURS = 3  # k of precision and recall, Sec. 3.1
+LEAST = {"fid": 2, "kid": 2, "is": SPLITS, "pr": NEIGHBOURS + 1}  # pictures in each set
 BLOCK = 1000  # rows of a distance matrix that are in memory at once
 
 
@@ -50,7 +51,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     Raises:
         ValueError: a set of fewer than two pictures.
     """
-    _require("fid", 2, a.count, b.count)
+    _require("fid", LEAST["fid"], a.count, b.count)
     overlap = np.linalg.svd(_factor(a.covariance).T @ _factor(b.covariance), compute_uv=False).sum()
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
     return float(((a.mean - b.mean) ** 2).sum() + spread)
@@ -89,12 +90,13 @@ class Reservoir:
 def kernel_distance(a: np.ndarray, b: np.ndarray, subsets: int = SUBSETS, subset: int = SUBSET) -> tuple[float, float]:
     """KID: mean and standard deviation of the squared MMD over random subsets of (N, D) and (M, D).
 
-    A set smaller than ``subset`` makes all subsets as small as itself; where both are used whole, there is one.
+    A set smaller than ``subset`` makes all subsets as small as itself; where both are used whole, there is one subset
+    and a deviation of 0.
 
     Raises:
         ValueError: a set of fewer than two pictures.
     """
-    _require("kid", 2, len(a), len(b))
+    _require("kid", LEAST["kid"], len(a), len(b))
     size = min(subset, len(a), len(b))
     if size == len(a) == len(b):
         return squared_mmd(a, b), 0.0
@@ -163,6 +165,8 @@ def precision_recall(fake: np.ndarray, real: np.ndarray, neighbours: int = NEIGH
         ValueError: a set of no more than ``neighbours`` pictures.
     """
     _require("pr", neighbours + 1, len(fake), len(real))
+    middle = real.mean(axis=0)  # far from the origin products lose the digits that tell near points apart
+    fake, real = fake - middle, real - middle
     return _share_within(fake, real, neighbours), _share_within(real, fake, neighbours)
 
 

@@ -6,6 +6,8 @@ is also measured by its cycle: how far a picture is from its way there and back.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,18 +20,20 @@ from tqdm import tqdm
 from img2img.data import dataset_class
 from img2img.data.images import UnreadableImage, to_channels
 from img2img.data.options import Domain, domains
+from img2img.errors import printable
 from img2img.inference.translator import Translator
 
 MOST_FOR_MEAN = 2000  # training pictures, evenly spaced, that the mean picture is made of
 SSIM_WINDOW = 11  # pixels a side: a smaller picture has no SSIM
+PSNR_OF_EQUALS = 100.0  # dB that a picture is worth in a mean, at most: one that is its target would make it infinite
 
 
 @dataclass
 class PixelScores:
     """Means over the validation pictures.
 
-    l1: mean absolute difference in gray levels of 0..255; psnr: in decibels, of each picture; ssim: Wang et al. 2004,
-    an 11x11 Gaussian window of sigma 1.5 that never leaves the picture, averaged over the channels.
+    l1: mean absolute difference in gray levels of 0..255; psnr: in decibels, of each picture, 100 at most; ssim: Wang
+    et al. 2004, an 11x11 Gaussian window of sigma 1.5 that never leaves the picture, averaged over the channels.
     """
 
     l1: float
@@ -62,7 +66,8 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Pixe
             given = translator.given(pictures, index)
             partner = pictures.partner(source, index)
             truth = None if partner is None else pictures.picture(target, partner)
-        except UnreadableImage:
+        except UnreadableImage as error:
+            tell_skipped(error)
             continue
         pairs = {}
         if truth is not None:
@@ -85,7 +90,20 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Pixe
         )
     if not found:
         raise ValueError(f"run {translator.config.name}: no validation picture can be read")
-    return {name: PixelScores(*np.mean(scores, axis=0).tolist()) for name, scores in found.items()}
+    return {
+        name: PixelScores(mean_score("l1", l1), mean_score("psnr", psnr), mean_score("ssim", ssim))
+        for name, (l1, psnr, ssim) in ((name, zip(*scores, strict=True)) for name, scores in found.items())
+    }
+
+
+def tell_skipped(error: UnreadableImage) -> None:
+    """Names, beside a progress bar, a file that is left out because it can't be decoded."""
+    tqdm.write(printable(f"skipped     {error}"), file=sys.stderr)
+
+
+def mean_score(name: str, values: Sequence[float]) -> float:
+    """The mean of the pictures' scores, a PSNR counted as ``PSNR_OF_EQUALS`` at most."""
+    return float(np.mean(np.minimum(values, PSNR_OF_EQUALS) if name == "psnr" else values))
 
 
 def _compare(picture: np.ndarray, target: np.ndarray) -> tuple[float, float, float]:

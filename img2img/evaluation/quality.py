@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from img2img.data.images import cell, eight_bits, to_channels
+from img2img.data.folder import some
+from img2img.data.images import captioned, cell, eight_bits, to_channels
 from img2img.evaluation.distances import (
+    LEAST,
     Gaussian,
     InceptionScore,
     Reservoir,
@@ -27,7 +29,7 @@ from img2img.evaluation.distances import (
     precision_recall,
 )
 from img2img.evaluation.judges import FeatureName, load_features, load_lpips
-from img2img.evaluation.pixels import SSIM_WINDOW, pair_scores
+from img2img.evaluation.pixels import SSIM_WINDOW, mean_score, pair_scores
 from img2img.evaluation.recognition import Recognition
 from img2img.evaluation.segmentation import Confusion, Segmenter
 from img2img.evaluation.subjects import Judged, Subject
@@ -35,6 +37,7 @@ from img2img.inference.loading import choose_device
 
 OF_PAIRS = ("l1", "psnr", "ssim", "lpips")
 OF_SETS = ("fid", "kid", "is", "pr")
+OF_REALS = ("fid", "kid", "pr")  # those that compare with real ones
 OF_LABELS = ("fcn",)
 METRICS = (*OF_PAIRS, *OF_SETS, *OF_LABELS)
 LOWER_IS_BETTER = ("l1", "lpips")  # of pairs
@@ -67,6 +70,10 @@ class Shown(NamedTuple):
 class Quality:
     """Scores by name; deviations where a score is a mean over parts; each picture's; the sheet's pictures."""
 
+    count: int = 0
+    """Pictures that were judged."""
+    real_count: int = 0
+    """Real ones that they were compared with as a set."""
     scores: dict[str, float] = field(default_factory=dict)
     deviations: dict[str, float] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
@@ -80,13 +87,13 @@ class Quality:
     """Of the made pictures, with ``fcn``."""
 
 
-def parse_metrics(text: str) -> tuple[str, ...]:
-    """ "fid,kid" -> ("fid", "kid"). Raises ValueError for a name that is none."""
+def parse_metrics(text: str, option: str = "--metrics", among: Sequence[str] = METRICS) -> tuple[str, ...]:
+    """ "fid,kid" -> ("fid", "kid"). Raises ValueError, which begins with ``option``, for a name that is none."""
     names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
-    strange = [name for name in names if name not in METRICS]
+    strange = [name for name in names if name not in among]
     if strange or not names:
         raise ValueError(
-            f"--metrics {text}: {strange[0] if strange else 'nothing'} is none; there are {','.join(METRICS)}"
+            f"{option} {text}: {strange[0] if strange else 'nothing'} is none; there are {','.join(among)}"
         )
     return names
 
@@ -129,25 +136,39 @@ def load_judges(
     return judges
 
 
-def judge(subject: Subject, metrics: Sequence[str], judges: Judges, batch_size: int = 16) -> Quality:
+def judge(
+    subject: Subject,
+    metrics: Sequence[str],
+    judges: Judges,
+    batch_size: int = 16,
+    real: Remembered | None = None,
+    progress: bool | None = None,
+) -> Quality:
     """All of ``metrics`` in one pass over the pictures and, where sets are compared, one over the real ones.
 
+    Args:
+        subject: what is judged. Pictures that can't be decoded are left out and told.
+        metrics: names, see ``METRICS``.
+        judges: the networks that they need.
+        batch_size: pictures that a network sees at once.
+        real: what ``remember`` told of the subject's real pictures, not to look at them again.
+        progress: whether bars are shown; unset, on a terminal.
+
     Raises:
-        ValueError: a metric whose judge, pairs or real pictures are not there, too few pictures, a pair of two sizes.
+        ValueError: as ``check``; or a pair of two sizes, or too few pictures that can be decoded.
     """
     if batch_size < 1:
         raise ValueError(f"--batch-size {batch_size}: must be at least 1")
-    for name in metrics:
-        if name in ("fid", "kid", "pr") and subject.reals is None:
-            raise ValueError(f"--metrics {name}: compares with real pictures; --reference names their folder")
+    check(subject, metrics)
+    hidden = None if progress is None else not progress
     pairwise = [name for name in metrics if name in OF_PAIRS]
     quality = Quality()
-    made, real = _Set(metrics, True), _Set(metrics, False)
+    made = Remembered(metrics, True)
     recognition = Recognition(subject, judges.segmenter) if needs_labels(metrics) else None
     with torch.inference_mode():
-        for batch in _batches(
-            tqdm(subject.pictures(), "made", subject.count, unit="picture", disable=None), batch_size
-        ):
+        bar = tqdm(subject.pictures(), "made", subject.count, unit="picture", disable=hidden)
+        for batch in _batches(bar, batch_size):
+            quality.count += len(batch)
             if made.wanted:
                 made.add(judges, [item.picture for item in batch])
             scores = _pair_scores(pairwise, batch, judges) if pairwise else {}
@@ -158,18 +179,19 @@ def judge(subject: Subject, metrics: Sequence[str], judges: Judges, batch_size: 
                 ]
             if scores:
                 _keep(quality, batch, scores, shown)
-        if real.wanted and subject.reals:
-            reals = tqdm(subject.reals(), "real", subject.real_count, unit="picture", disable=None)
-            for batch in _batches((Judged("", picture, None) for picture in reals), batch_size):
-                real.add(judges, [item.picture for item in batch])
+    if not quality.count:
+        raise ValueError(f"{subject.title}: none of its pictures can be decoded")
+    real = real or remember(subject, metrics, judges, batch_size, progress)
+    quality.real_count = real.count
     for name in metrics:
         if name in OF_PAIRS:
-            quality.scores[name] = float(np.mean(quality.of_pictures[name]))
+            quality.scores[name] = mean_score(name, quality.of_pictures[name])
         elif name == "fid":
             quality.scores[name] = frechet_distance(made.gaussian, real.gaussian)
         elif name == "kid":
-            found = kernel_distance(made.kept.features, real.kept.features)
-            quality.scores[name], quality.deviations[name] = found
+            quality.scores[name], deviation = kernel_distance(made.kept.features, real.kept.features)
+            if deviation:  # none of a single subset
+                quality.deviations[name] = deviation
         elif name == "is":
             quality.scores[name], quality.deviations[name] = made.inception.score()
         elif name == "pr":
@@ -182,16 +204,49 @@ def judge(subject: Subject, metrics: Sequence[str], judges: Judges, batch_size: 
     return quality
 
 
-class _Set:
-    """What is remembered of a set of pictures for the metrics that compare sets."""
+def check(subject: Subject, metrics: Sequence[str]) -> None:
+    """Raises ValueError, before anything is looked at, if real pictures, true ones or enough of them are missing."""
+    for name in metrics:
+        if name in OF_REALS and subject.reals is None:
+            raise ValueError(f"--metrics {name}: compares with real pictures; --reference names their folder")
+        counts = [subject.count, *([subject.real_count] if name in OF_REALS else [])]
+        if name in LEAST and min(counts) < LEAST[name]:
+            raise ValueError(f"--metrics {name}: needs {LEAST[name]} pictures in each set, and there are {min(counts)}")
+    pairwise = [name for name in metrics if name in OF_PAIRS]
+    if pairwise and subject.lonely:
+        raise ValueError(
+            f"--metrics {pairwise[0]}: no true picture of the name of {some(subject.lonely, 3)}; "
+            f"leave {', '.join(pairwise)} out"
+        )
+
+
+def remember(
+    subject: Subject, metrics: Sequence[str], judges: Judges, batch_size: int = 16, progress: bool | None = None
+) -> Remembered:
+    """What ``metrics`` need of a subject's real pictures, each of which is looked at once."""
+    real = Remembered(metrics, False)
+    if real.wanted and subject.reals:
+        hidden = None if progress is None else not progress
+        reals = tqdm(subject.reals(), "real", subject.real_count, unit="picture", disable=hidden)
+        with torch.inference_mode():
+            for batch in _batches((Judged("", picture, None) for picture in reals), batch_size):
+                real.add(judges, [item.picture for item in batch])
+    return real
+
+
+class Remembered:
+    """What is remembered of a set of pictures for the metrics that compare sets; ``made``, or the real ones."""
 
     def __init__(self, metrics: Sequence[str], made: bool) -> None:
         self.moments, self.keeps = "fid" in metrics, "kid" in metrics or "pr" in metrics
         self.classes = made and "is" in metrics
         self.wanted = self.moments or self.keeps or self.classes
         self.gaussian, self.kept, self.inception = Gaussian(), Reservoir(KEPT), InceptionScore()
+        self.count = 0
 
     def add(self, judges: Judges, pictures: list[np.ndarray]) -> None:
+        """Takes pictures of one size in, (H, W, C) each."""
+        self.count += len(pictures)
         assert judges.features is not None, "these metrics need a feature network"
         colour = np.stack([eight_bits(picture) for picture in pictures])  # (B, H, W, 3)
         tensor = torch.from_numpy(colour).permute(0, 3, 1, 2).to(judges.device)
@@ -209,11 +264,7 @@ class _Set:
 
 def _pair_scores(metrics: Sequence[str], batch: list[Judged], judges: Judges) -> dict[str, list[float]]:
     for name, picture, truth, _ in batch:
-        if truth is None:
-            raise ValueError(
-                f"--metrics {metrics[0]}: {name} has no true picture of its name to compare with; "
-                f"leave {', '.join(metrics)} out"
-            )
+        assert truth is not None, "the subject didn't say so"
         if picture.shape[:2] != truth.shape[:2]:
             sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (picture, truth)]
             raise ValueError(f"{name} is {sizes[0]}, and its true picture {sizes[1]}: a pair needs one size")
@@ -242,7 +293,8 @@ def _keep(
     quality.columns = quality.columns or [*shown[0]]
     sign = 1 if first in LOWER_IS_BETTER else -1
     for value, item, also in zip(scores[first], batch, shown, strict=True):
-        cells = [cell(image, 256) for image in (item.picture, *also.values())]
+        told = f"{value:.4g}  {item.name}"
+        cells = [captioned(cell(item.picture, 256), told), *(cell(image, 256) for image in also.values())]
         for chosen, order in ((quality.best, sign), (quality.worst, -sign)) if value == value else ():
             chosen.append(Shown(value, item.name, cells))
             chosen.sort(key=lambda row: order * row.value)

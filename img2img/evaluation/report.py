@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from img2img.data.images import grid, write_image
+from img2img.errors import printable
 from img2img.evaluation.distances import SUBSET
-from img2img.evaluation.quality import KEPT, Judges, Quality
+from img2img.evaluation.quality import KEPT, Judges, Quality, judge
 from img2img.evaluation.segmentation import Confusion
 from img2img.evaluation.subjects import Subject
 from img2img.runs import write_text
 
+FILES = ("summary.json", "table.md", "pictures.csv", "classes.csv", "best_and_worst.png")
 UNITS = {
     "l1": "L1 (of 255)",
     "psnr": "PSNR, dB",
@@ -30,31 +32,53 @@ RECOGNITION = {"pixel_accuracy": "pixel accuracy", "class_accuracy": "class accu
 UNITS |= RECOGNITION | {f"real_{name}": f"{title} of the real ones" for name, title in RECOGNITION.items()}
 
 
+def report(subject: Subject, metrics: Sequence[str], judges: Judges, folder: Path, batch_size: int = 16) -> Quality:
+    """Judges a subject, prints what was found and writes it to a folder. Raises ValueError as what it calls."""
+    make_folder(folder, subject.folders)
+    quality = judge(subject, metrics, judges, batch_size)
+    print(markdown(quality, subject, judges))  # before anything can go wrong with files
+    write_report(quality, subject, judges, folder)
+    print(printable(f"report      {folder}"))
+    return quality
+
+
 def markdown(quality: Quality, subject: Subject, judges: Judges) -> str:
     """The scores as a table, with what they were measured on, and by what, in its head."""
-    lines = [f"| {subject.title}, {subject.count} pictures | |", "| --- | --- |"]
-    if subject.reals is not None:
-        lines.append(f"| beside | {subject.real_title}, {subject.real_count} pictures |")
+    lines = [f"| {_cell(subject.title)}, {_pictures(quality.count)} | |", "| --- | --- |"]
+    if quality.real_count:
+        lines.append(f"| beside | {_cell(subject.real_title)}, {_pictures(quality.real_count)} |")
+    left_out = [f"{len(subject.skipped)} that can't be decoded"] if subject.skipped else []
+    left_out += [f"{subject.others} of other kinds"] if subject.others else []
+    if left_out:
+        lines.append(f"| files left out | {', '.join(left_out)} |")
     if judges.features is not None:
-        lines.append(f"| features | {judges.title} |")
+        lines.append(f"| features | {_cell(judges.title)} |")
     if quality.confusion is not None:
-        lines.append(f"| recognised by | {_recogniser(subject, judges)}, {len(quality.confusion.ids)} classes |")
+        lines.append(f"| recognised by | {_cell(_recogniser(subject, judges))}, {len(quality.confusion.ids)} classes |")
     for name, score in quality.scores.items():
         deviation = f" ± {quality.deviations[name]:.4g}" if name in quality.deviations else ""
         lines.append(f"| {UNITS[name]} | {score:.5g}{deviation} |")
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'' if count == 1 else 's'}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def summary(quality: Quality, subject: Subject, judges: Judges) -> dict[str, Any]:
     """Scores and what makes them comparable with others: how many pictures, of what, judged by which network."""
     found: dict[str, Any] = {
         "pictures": subject.title,
-        "count": subject.count,
-        "reference": subject.real_title,
-        "reference_count": subject.real_count,
+        "count": quality.count,
+        "reference": subject.real_title if quality.real_count else "none",
+        "reference_count": quality.real_count,
+        "skipped": sorted(subject.skipped),
         "features": judges.title,
-        # JSON has no infinity: the PSNR of equal pictures
-        "scores": {key: value if math.isfinite(value) else str(value) for key, value in quality.scores.items()},
+        "scores": quality.scores,
         "deviations": quality.deviations,
     }
     if quality.confusion is not None:
@@ -62,7 +86,7 @@ def summary(quality: Quality, subject: Subject, judges: Judges) -> dict[str, Any
     if {"kid", "precision"} & quality.scores.keys():
         found["features_kept_of_each_set"] = KEPT
     if "kid" in quality.scores:
-        found["kid_subset"] = min(SUBSET, subject.count, subject.real_count)
+        found["kid_subset"] = min(SUBSET, quality.count, quality.real_count)
     return found
 
 
@@ -72,23 +96,44 @@ def _recogniser(subject: Subject, judges: Judges) -> str:
     return judges.segmenter.title if judges.segmenter is not None else "none"
 
 
+def make_folder(folder: Path, of: Sequence[Path] = ()) -> Path:
+    """Makes the folder of a report, before anything is measured for it.
+
+    Args:
+        folder: what is made.
+        of: folders of pictures that are judged, whose pictures those of a report are not to be.
+
+    Raises:
+        ValueError: it can't be written, or lies in one of the others.
+    """
+    for pictures in of:
+        if pictures.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise ValueError(f"--output {folder}: lies in {pictures}, whose pictures are judged; choose another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"--output {folder}: can't be written ({error.strerror or error})") from error
+    return folder
+
+
 def write_report(quality: Quality, subject: Subject, judges: Judges, folder: Path) -> None:
-    """Writes the files; those of pictures only where pictures were measured.
+    """Writes the files; those of pictures only where pictures were measured. A report that was there is replaced.
 
     Raises:
         ValueError: the folder can't be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--output {folder}: can't be written ({error.strerror or error})") from error
+    make_folder(folder)
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
     write_text(folder / "summary.json", json.dumps(summary(quality, subject, judges), indent=2) + "\n")
     write_text(folder / "table.md", markdown(quality, subject, judges))
     if quality.confusion is not None:
         write_text(folder / "classes.csv", _classes(quality.confusion, subject))
     if not quality.names:
         return
-    rows = zip(quality.names, *([f"{value:.6g}" for value in v] for v in quality.of_pictures.values()), strict=True)
+    rows = zip(quality.names, *([f"{value:.9g}" for value in v] for v in quality.of_pictures.values()), strict=True)
     write_text(folder / "pictures.csv", _csv(["name", *quality.of_pictures], rows))
     cells = [[*good.cells, *bad.cells] for good, bad in zip(quality.best, quality.worst, strict=True)]
     if cells:

@@ -5,25 +5,29 @@ Pictures are made or read when they are asked for, one after the other, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from img2img.config import CONFIG_FILE
 from img2img.data import dataset_class
-from img2img.data.folder import by_key, list_images
-from img2img.data.images import read_image
+from img2img.data.folder import by_key, list_images, read_headers
+from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image
 from img2img.data.options import domains
 from img2img.evaluation.class_maps import ClassMaps
 from img2img.evaluation.labels import LabelFolder, Palette
+from img2img.evaluation.pixels import tell_skipped
 from img2img.inference.loading import draws_from_noise
 from img2img.inference.sampler import Sampler, load_sampler
 from img2img.inference.translator import NormPolicy, Translator, load_translator
 from img2img.runs import RUNS
+
+T = TypeVar("T")
 
 
 class Judged(NamedTuple):
@@ -51,8 +55,26 @@ class Subject:
     scored: tuple[int, ...] = ()
     """Classes that count with fcn, where the set knows its own."""
     class_names: Mapping[int, str] = field(default_factory=dict)
+    lonely: Sequence[str] = ()
+    """Pictures that have no true one."""
+    skipped: set[str] = field(default_factory=set)
+    """Messages of files that were left out because they can't be decoded."""
+    folders: tuple[Path, ...] = ()
+    """In which the pictures of both lie, where those are folders of pictures."""
+    others: int = 0
+    """Files beside the pictures that are of another kind."""
     output: Path = Path()
     """Where the report goes unless told."""
+
+    def readable(self, items: Iterable[Callable[[], T]]) -> Iterator[T]:
+        """What these return, but for those that read a file which can't be decoded: it is told, and noted."""
+        for item in items:
+            try:
+                yield item()
+            except UnreadableImage as error:
+                if str(error) not in self.skipped:
+                    tell_skipped(error)
+                self.skipped.add(str(error))
 
 
 def is_folder(name: str) -> bool:
@@ -90,6 +112,10 @@ def subjects(
         assert not isinstance(maps, ClassMaps), "a folder's class maps are in a folder"
         return [folder_subject(Path(run), reference, pairs, maps)]
     if draws_from_noise(run):
+        if pairs:
+            raise ValueError(
+                f"run {run} draws from noise: its pictures have no true ones; leave l1, psnr, ssim, lpips out"
+            )
         return [noise_subject(load_sampler(run, checkpoint, device), count, seed, reference)]
     assert not isinstance(maps, LabelFolder), "a run's class maps are of its set"
     translator = load_translator(run, checkpoint, device, norm_policy)
@@ -119,20 +145,19 @@ def folder_subject(
         ValueError: a folder is missing or holds no picture; of pairs, several pictures share a name; a picture without
             a class map.
     """
-    files = _files(folder, "DIR")
+    files, others = _files(folder, "DIR")
     if maps is not None:
         maps.require(path.name for path in files)
-    partners = {key: reference / name for key, name in by_key(reference).items()} if reference and paired else {}
+    partners = _partners(folder, files, reference) if reference and paired else {}
 
-    def pictures() -> Iterator[Judged]:
-        for path in files:
-            name = path.relative_to(folder)
-            partner = partners.get(name.with_suffix("").as_posix())
-            truth = None if partner is None else read_image(partner, 3)
-            labels = None if maps is None else maps.read(path.name)
-            yield Judged(name.as_posix(), read_image(path, 3), truth, labels)
+    def judged(path: Path) -> Judged:
+        truth = read_image(partners[path], 3) if path in partners else None
+        labels = None if maps is None else maps.read(path.name)
+        return Judged(path.relative_to(folder).as_posix(), read_image(path, 3), truth, labels)
 
-    subject = Subject(str(folder), len(files), pictures)
+    subject = Subject(str(folder), len(files), lambda: subject.readable(partial(judged, path) for path in files))
+    subject.others, subject.folders = others, (folder,)
+    subject.lonely = [path.relative_to(folder).as_posix() for path in files if path not in partners]
     where = folder.resolve()
     subject.output = where.with_name(f"{where.name}-evaluation")  # not inside: a sheet is none of its pictures
     return subject if reference is None else _beside(subject, reference)
@@ -156,19 +181,21 @@ def run_subject(
     data = replace(translator.config.data, val_paired=paired or translator.config.data.val_paired)
     found = dataset_class(translator.model.dataset)(data, "val")
 
-    def pictures() -> Iterator[Judged]:
-        for index in range(found.count(source)):
-            partner = found.partner(source, index)
-            truth = None if partner is None else found.picture(target, partner)
-            labels = None if maps is None else maps.of(found, source, index)
-            made = translator.translate(translator.given(found, index))
-            yield Judged(found.name(source, index), made, truth, labels)
+    count = found.count(source)
+
+    def judged(index: int) -> Judged:
+        partner = found.partner(source, index)
+        truth = None if partner is None else found.picture(target, partner)
+        labels = None if maps is None else maps.of(found, source, index)
+        return Judged(found.name(source, index), translator.translate(translator.given(found, index)), truth, labels)
 
     def reals() -> Iterator[np.ndarray]:
-        return (found.picture(target, index) for index in range(found.count(target)))
+        return subject.readable(partial(found.picture, target, index) for index in range(found.count(target)))
 
     assert translator.checkpoint is not None
-    subject = Subject(f"{translator.checkpoint} {translator.direction}", found.count(source), pictures)
+    title = f"{translator.checkpoint} {translator.direction}"
+    subject = Subject(title, count, lambda: subject.readable(partial(judged, index) for index in range(count)))
+    subject.lonely = [found.name(source, i) for i in range(count) if found.partner(source, i) is None]
     subject.output = translator.run / "evaluation" / translator.checkpoint.name / translator.direction
     if maps is not None:
         subject.scored, subject.class_names = maps.scored, maps.names
@@ -193,7 +220,7 @@ def noise_subject(sampler: Sampler, count: int | None, seed: int = 0, reference:
         ValueError: the run's data or the folder can't be found, or the set has no validation pictures.
     """
     assert sampler.checkpoint is not None
-    subject = Subject(str(sampler.checkpoint), count or 0, lambda: drawn(subject.count))
+    subject = Subject(f"{sampler.checkpoint}, seed {seed}", count or 0, lambda: drawn(subject.count))
     subject.output = sampler.run / "evaluation" / sampler.checkpoint.name
 
     def drawn(count: int) -> Iterator[Judged]:
@@ -211,23 +238,39 @@ def noise_subject(sampler: Sampler, count: int | None, seed: int = 0, reference:
             raise ValueError(
                 f"run {sampler.config.name}: its set has no validation pictures; --reference names a folder"
             )
-        subject.reals = lambda: (found.picture("b", index) for index in range(len(found)))
+        subject.reals = lambda: subject.readable(partial(found.picture, "b", index) for index in range(len(found)))
         subject.real_count, subject.real_title = len(found), "validation pictures of its set"
     subject.count = count or subject.real_count
     return subject
 
 
 def _beside(subject: Subject, reference: Path) -> Subject:
-    files = _files(reference, "--reference")
-    subject.reals = lambda: (read_image(path, 3) for path in files)
+    files, _ = _files(reference, "--reference")
+    subject.folders += (reference,)
+    subject.reals = lambda: subject.readable(partial(read_image, path, 3) for path in files)
     subject.real_count, subject.real_title = len(files), str(reference)
     return subject
 
 
-def _files(folder: Path, option: str) -> list[Path]:
+def _files(folder: Path, option: str) -> tuple[list[Path], int]:
+    """The pictures of a folder but for its grids/, and how many files of other kinds lie among them."""
     if not folder.is_dir():
         raise ValueError(f"{option} {folder}: no such folder")
     found = [path for path in list_images(folder) if path.relative_to(folder).parts[0] != "grids"]
     if not found:
         raise ValueError(f"{option} {folder}: no picture in it but grids/")
+    return found, sum(path.is_file() and path.suffix.lower() not in SUFFIXES for path in folder.rglob("[!.]*"))
+
+
+def _partners(folder: Path, files: list[Path], reference: Path) -> dict[Path, Path]:
+    """The pictures of one name in the other folder, as far as there are any; ValueError for two of different sizes."""
+    by_key(folder)  # two pictures of one name would have one partner
+    keys = {path: path.relative_to(folder).with_suffix("").as_posix() for path in files}
+    true = by_key(reference)
+    found = {path: reference / true[key] for path, key in keys.items() if key in true}
+    for one, other, a, b in zip(
+        found, found.values(), read_headers([*found]), read_headers([*found.values()]), strict=True
+    ):
+        if isinstance(a, Header) and isinstance(b, Header) and (a.width, a.height) != (b.width, b.height):
+            raise ValueError(f"{one} is {a.width}x{a.height}, and {other} {b.width}x{b.height}: a pair needs one size")
     return found

@@ -146,3 +146,10 @@ def test_a_reservoir_keeps_a_fair_draw() -> None:
 def test_too_few_pictures_are_named(measure: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measure(features(0, 12))  # type: ignore[operator]
+
+
+def test_precision_and_recall_are_those_of_moved_points() -> None:
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(60, 5)), 1.5 * random.normal(size=(80, 5))
+    assert precision_recall(a + 1e7, b + 1e7) == precision_recall(a, b)
+    assert 0 < precision_recall(a, b)[1] < 1

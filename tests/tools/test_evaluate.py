@@ -53,10 +53,17 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         ("pictures", "--metrics", "l1", "--checkpoint", "4"): "--checkpoint: is for runs, and pictures is a folder",
         ("nothing", "--reference", "pictures"): "--reference: goes with --metrics",
         ("nothing", "--metrics", "fid"): "nothing: no such run",
-        ("pictures", "--metrics", "l1"): "--metrics l1: 0.png has no true picture",
+        ("pictures", "--metrics", "l1"): "--metrics l1: no true picture of the name of 0.png, 1.png, 2.png",
         ("pictures", "--metrics", "l1", "--reference", "other"): "other: no such folder",
         ("pictures", "--metrics", "fid", "--weights", "a.pth"): "--weights a.pth: not the weights of inception",
         ("pictures", "--metrics", "l1", "--weights", "a.pth"): "--weights a.pth: none of --metrics l1 needs it",
+        (
+            "pictures",
+            "--metrics",
+            "fcn",
+        ): "--metrics fcn: of a folder of pictures it takes --labels DIR and --segmenter FILE",
+        ("pictures", "--metrics", "l1", "--palette", "cityscapes"): "--palette: goes with --metrics fcn",
+        ("pictures", "--metrics", "fcn", "--segmenter-steps", "3"): "--segmenter-steps: goes with --train-segmenter",
         ("pictures", "--metrics", "is", "--features", "vgg16"): "--features vgg16: the Inception Score",
     }.items():
         assert call(monkeypatch, "evaluate", *argv) == 2
@@ -77,9 +84,40 @@ def test_options_of_other_runs_are_refused(
     assert (summary["count"], summary["reference_count"]) == (24, 224)
     assert set(summary["scores"]) == {"fid", "is", "precision", "recall"}
     capsys.readouterr()
+    assert call(monkeypatch, "evaluate", "digits", "--metrics", "psnr") == 2
+    assert "run digits draws from noise: its pictures have no true ones" in capsys.readouterr().err
     assert call(monkeypatch, "evaluate", "digits", "--metrics", "fid", "--paired") == 2
     assert "--paired: is of no use here, digits draws pictures from noise" in capsys.readouterr().err
     assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
     capsys.readouterr()
     assert call(monkeypatch, "evaluate", "p", "--metrics", "fid", "--count", "3") == 2
     assert "--count: is of no use here, p draws none from noise" in capsys.readouterr().err
+
+
+def test_label_maps_are_recognised(
+    labelled_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = f"--data.root {labelled_root} --data.label_nc 5 --data.preprocess scale_width --data.load_size 40".split()
+    small = (
+        "--data.stride 4 --model.n_downs 1 --model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split()
+    )
+    more = "--model.lambda_vgg 0 --train.max_steps 1 --data.num_workers 0 --name scenes".split()
+    assert call(monkeypatch, "train", "--model", "pix2pixhd", *data, *small, *more) == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "evaluate", "scenes", "--metrics", "fcn") == 2
+    assert "--train-segmenter trains a network on the set's photos, --segmenter names one" in capsys.readouterr().err
+    train = ("--train-segmenter", "--segmenter-steps", "2", "--classes", "0,1,3")
+    assert call(monkeypatch, "evaluate", "scenes", "--metrics", "fcn,l1", *train) == 0
+    printed = capsys.readouterr().out
+    assert "| recognised by | runs/scenes/segmenter.safetensors, 3 classes |" in printed
+    assert "| mean IoU of the real ones | " in printed
+    folder = Path("runs/scenes/evaluation/step-000001/AtoB")
+    assert (folder / "classes.csv").read_text().startswith("id,name,pixels,accuracy,iou\n0,,")
+    scores = json.loads((folder / "summary.json").read_text())["scores"]
+    results = "runs/scenes/results/step-000001"
+    assert call(monkeypatch, "infer", "scenes", "--input", str(labelled_root / "val_label"), "--instances",
+                str(labelled_root / "val_inst"), "--output", results) == 0  # fmt: skip
+    beside = ("--labels", str(labelled_root / "val_label"), "--segmenter", "runs/scenes/segmenter.safetensors")
+    assert call(monkeypatch, "evaluate", results, "--metrics", "fcn", *beside, "--output", "o") == 0
+    again = json.loads(Path("o/summary.json").read_text())["scores"]
+    assert again == pytest.approx({key: scores[key] for key in ("pixel_accuracy", "class_accuracy", "mean_iou")})
