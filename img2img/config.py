@@ -95,11 +95,20 @@ class TrainConfig:
     sample_every: int = 500
     """Steps between two sample grids."""
     evaluate_every: int = 0
-    """Steps between two measurements of L1, PSNR and SSIM on fixed validation pictures; 0 for none."""
-    best_by: Literal["l1", "psnr", "ssim"] = "psnr"
-    """Which of these says what the best checkpoint is, which is then written and kept as checkpoints/best."""
+    """Steps between two measurements of fixed validation pictures; 0 for none."""
+    evaluate_pictures: int = 32
+    """How many, evenly spaced in their set, or drawn; 0 for all. fid and its like want thousands."""
+    metrics: str = "l1,psnr,ssim"
+    """What is measured: l1, psnr, ssim, lpips (each picture and its true one), fid, kid, is, pr (all and real ones)."""
+    metric_weights: str | None = None
+    """File of Inception's weights, for fid, kid, is and pr; unset, they are downloaded."""
+    lpips_weights: str | None = None
+    """File of AlexNet's weights, for lpips; unset, they are downloaded."""
+    best_by: str | None = None
+    """Which score (precision or recall of pr) tells the best checkpoint, which is written and kept as checkpoints/best;
+    unset, psnr if it is measured, else the first."""
     best_is: Literal["lower", "higher"] | None = None
-    """Which values of it are better; unset, lower of l1, higher of the others."""
+    """Which values of it are better; unset, lower of l1, lpips, fid and kid, higher of the others."""
     save_every: int = 5000
     """Steps between two checkpoints; one more is written at the end."""
     keep_checkpoints: int = 3
@@ -126,6 +135,7 @@ class TrainConfig:
             "seed": 0,
             "keep_checkpoints": 0,
             "evaluate_every": 0,
+            "evaluate_pictures": 0,
         }
         at_least |= {"log_every": 1, "sample_every": 1, "save_every": 1, "gradient_accumulation": 1}
         for key, least in at_least.items():

@@ -44,13 +44,16 @@ class VGG16Features(nn.Module):
         return self.network.classifier[:5](x), None
 
 
-def load_features(name: FeatureName, path: str | None = None, device: torch.device | str = "cpu") -> nn.Module:
+def load_features(
+    name: FeatureName, path: str | None = None, device: torch.device | str = "cpu", option: str = "--weights"
+) -> nn.Module:
     """A network: (B, 3, H, W) uint8 -> features (B, D) and logits (B, K), or None where classes are not its own.
 
     Args:
         name: "inception", what FID, KID and IS are defined by, or "vgg16", what precision and recall are.
         path: file of weights: that of torch-fidelity or pytorch-fid, or torchvision's vgg16; unset, it is downloaded.
         device: where it is to judge.
+        option: how messages call the file.
 
     Raises:
         ValueError: there is no such file, it holds something else, or nothing can be downloaded.
@@ -63,13 +66,15 @@ def load_features(name: FeatureName, path: str | None = None, device: torch.devi
         return VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
 
     network: nn.Module = FIDInception() if name == "inception" else VGG16Features()
-    weights = _weights("--weights", name, path, inception if name == "inception" else vgg)
+    weights = _weights(option, name, path, inception if name == "inception" else vgg)
     weights = {key: value for key, value in weights.items() if not key.startswith("AuxLogits.")}
-    _load(getattr(network, "network", network), weights, "--weights", name, path)
+    _load(getattr(network, "network", network), weights, option, name, path)
     return network.to(device)
 
 
-def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> nn.Module:
+def load_lpips(
+    path: str | None = None, device: torch.device | str = "cpu", option: str = "--lpips-weights"
+) -> nn.Module:
     """LPIPS of AlexNet, version 0.1 (Zhang et al., arXiv 1801.03924): two (B, 3, H, W) in [-1, 1] -> (B, 1, 1, 1).
 
     The linear layers come with the package ``lpips``, AlexNet's weights from torchvision.
@@ -77,6 +82,7 @@ def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> n
     Args:
         path: torchvision's file of alexnet; unset, it is downloaded.
         device: where it is to judge.
+        option: how messages call the file.
 
     Raises:
         ValueError: the package is not installed; the file is missing or another one; nothing can be downloaded.
@@ -84,9 +90,9 @@ def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> n
     try:
         import lpips
     except ImportError as error:
-        raise ValueError("--metrics lpips: python -m pip install lpips==0.1.4, or leave it out") from error
+        raise ValueError("metrics lpips: python -m pip install lpips==0.1.4, or leave it out") from error
     weights = _weights(
-        "--lpips-weights",
+        option,
         "alexnet",
         path,
         lambda: AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True),
@@ -96,9 +102,7 @@ def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> n
         judge = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # or it would download AlexNet itself
     for part in judge.net.children():  # whose layers keep the numbers that they have in torchvision's
         wanted = {key: weights.get(f"features.{key}") for key in part.state_dict()}
-        _load(
-            part, {key: value for key, value in wanted.items() if value is not None}, "--lpips-weights", "alexnet", path
-        )
+        _load(part, {key: value for key, value in wanted.items() if value is not None}, option, "alexnet", path)
     return judge.to(device).requires_grad_(False).eval()
 
 

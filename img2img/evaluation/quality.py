@@ -114,8 +114,15 @@ def load_judges(
     weights: str | None = None,
     lpips_weights: str | None = None,
     device: torch.device | str | None = None,
+    options: tuple[str, str] = ("--weights", "--lpips-weights"),
 ) -> Judges:
     """The networks that these metrics need, on the device, or the GPU if there is one.
+
+    Args:
+        metrics: names, see ``METRICS``.
+        features, weights, lpips_weights: see ``load_features`` and ``load_lpips``.
+        device: where they judge.
+        options: how messages call the two files.
 
     Raises:
         ValueError: weights or the device can't be had; the network can't tell ``is``; weights that nothing needs.
@@ -123,16 +130,16 @@ def load_judges(
     sets = [name for name in metrics if name in OF_SETS]
     if "is" in sets and features != "inception":
         raise ValueError(f"--features {features}: the Inception Score is told by Inception's classes; leave is out")
-    for option, value, needed in (("--weights", weights, sets), ("--lpips-weights", lpips_weights, "lpips" in metrics)):
+    for option, value, needed in zip(options, (weights, lpips_weights), (sets, "lpips" in metrics), strict=True):
         if value is not None and not needed:
-            raise ValueError(f"{option} {value}: none of --metrics {','.join(metrics)} needs it")
+            raise ValueError(f"{option} {value}: none of the metrics {','.join(metrics)} needs it")
     where = choose_device(device)
     judges = Judges(device=where)
     if sets:
-        judges.features = load_features(features, weights, where)
+        judges.features = load_features(features, weights, where, options[0])
         judges.title = f"{features}, weights {weights or 'of its publisher'}"
     if "lpips" in metrics:
-        judges.lpips = load_lpips(lpips_weights, where)
+        judges.lpips = load_lpips(lpips_weights, where, options[1])
     return judges
 
 

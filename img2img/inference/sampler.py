@@ -81,11 +81,7 @@ class Sampler:
 
     def noise(self, seed: int, index: int, label: int | None = None) -> Batch:
         """What picture ``index`` is drawn from: a batch of one, keyed by (seed, index) and by nothing else."""
-        key = int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0])
-        batch = self.model.noise(1, torch.Generator().manual_seed(key))
-        if self.model.num_classes:
-            batch["class"] = torch.tensor([index % self.model.num_classes if label is None else label])
-        return batch
+        return keyed_noise(self.model, seed, index, label)
 
     def draw(self, batch: Batch) -> np.ndarray:
         """The pictures of a batch of noise: (B, H, W, C) uint8."""
@@ -133,6 +129,15 @@ def spherical(first: Tensor, last: Tensor, share: float) -> Tensor:
     if angle.sin().abs() < 1e-6:  # alike or opposite: no circle, or any
         return torch.lerp(first, last, share)
     return (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()
+
+
+def keyed_noise(model: NoiseModel, seed: int, index: int, label: int | None = None) -> Batch:
+    """What ``Sampler.noise`` returns, of a model."""
+    key = int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0])
+    batch = model.noise(1, torch.Generator().manual_seed(key))
+    if model.num_classes:
+        batch["class"] = torch.tensor([index % model.num_classes if label is None else label])
+    return batch
 
 
 def joined(batches: list[Batch]) -> Batch:

@@ -15,7 +15,6 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
@@ -24,8 +23,7 @@ from torch import Tensor
 from img2img.checkpoint import load_state, newest_checkpoint, save_checkpoint
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data import dataset_class
-from img2img.data.images import grid, to_array
-from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
+from img2img.data.loader import KeyedBatches, keyed_loader, to_device
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
 from img2img.models.base import Batch, Side
@@ -34,9 +32,9 @@ from img2img.training.game import Game
 from img2img.training.logger import RunLogger
 from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
 from img2img.training.process import StopRequest, keep_memory
-from img2img.training.validation import Validation
+from img2img.training.samples import sample_grid
+from img2img.training.validation import Best, Validation
 
-SAMPLES = 8  # rows of a sample grid
 MEASURED = ("gradient_norm/", "signs/")  # of one step, not means over many
 ASK_GPUS_EVERY = 10  # steps between two looks at whether another process was told to stop
 
@@ -53,7 +51,12 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
     if config.train.init_from and not resume and find_run(config.train.init_from).resolve() == run.resolve():
         raise ValueError(f"train.init_from {config.train.init_from}: is this run itself; --name gives it another name")
     trainer = Trainer(config, run)
-    for note in [*notes, *trainer.train_set.notes, *trainer.val_set.notes]:
+    for note in [
+        *notes,
+        *trainer.train_set.notes,
+        *trainer.val_set.notes,
+        *(trainer.validation.notes if trainer.validation else []),
+    ]:
         trainer.accelerator.print(note)
     if resume:
         trainer.restore()
@@ -115,6 +118,7 @@ class Trainer:
             pictures.require_side(self.game.smallest_side)
         self.game.model.check_set(self.train_set)
         self.validation = Validation(config, self.val_set, self.game) if config.train.evaluate_every else None
+        self.best = Best()
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0
@@ -260,27 +264,16 @@ class Trainer:
 
     def sample(self) -> None:
         """A grid of pictures as in inference: the model's own sheet, or a row for each of a few validation inputs."""
-        last = len(self.val_set) - 1
-        columns: list[str] = []
-        with self.game.inference():
-            sheet = [to_device(batch, self.device, self.game.memory_format) for batch in self.game.model.sheet()]
-            rows = [list(to_array(self.game.model.samples(batch)["output"], np.uint8)) for batch in sheet]
-            places = () if sheet else sorted({round(i * last / (SAMPLES - 1)) for i in range(SAMPLES)})
-            for index in places:
-                batch = to_device(collate([self.val_set[0, index]]), self.device, self.game.memory_format)
-                pictures = {**batch, **self.game.model.samples(batch)}
-                columns = [name for name in self.game.model.columns if name in pictures]
-                rows.append([to_array(pictures[name][0], np.uint8) for name in columns])
         assert self.logger is not None
-        self.logger.sample(self.step, grid(rows, columns))
+        self.logger.sample(self.step, sample_grid(self.game, self.val_set))
 
     def evaluate(self) -> bool:
         """Measures validation pictures, and tells all processes whether they are the best so far."""
         best = torch.zeros((), device=self.device)
         if self.logger and self.validation:
-            values = self.validation.measure(self.device)
+            values = self.validation.measure()
             self.logger.record(self.step, self.epoch, values)
-            best += self.validation.is_best(self.step, values)
+            best += self.best.beaten(self.step, values, self.validation.metric, self.validation.better)
         return bool(self.accelerator.reduce(best, "sum").item())
 
     def save(self) -> None:
@@ -292,11 +285,10 @@ class Trainer:
         state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
         state |= {"sums": sums, "summed": self.summed, "monitor": self.monitor.state()}
         if self.accelerator.is_main_process:
-            keep, best = self.config.train.keep_checkpoints, None
-            if self.validation and self.validation.best:
-                state["best"], best = self.validation.best, self.validation.best["step"]
+            state["best"] = self.best.state
+            files = self.game.weights(), state, self.config.to_yaml()
             self.checkpoint = save_checkpoint(
-                self.run, self.step, self.game.weights(), state, self.config.to_yaml(), keep, best
+                self.run, self.step, *files, self.config.train.keep_checkpoints, self.best.step
             )
         self.accelerator.wait_for_everyone()
 
@@ -340,8 +332,9 @@ class Trainer:
         if "monitor" in state:  # a checkpoint of before there was one has none
             self.monitor.restore(state["monitor"])
         self.checkpoint = path
-        if self.validation:
-            self.validation.restore(state.get("best", {}), path.parent)
+        metric = self.validation.metric if self.validation else None
+        if note := self.best.restore(state.get("best", {}), path.parent, metric):
+            self.accelerator.print(note)
         if state["length"] != len(self.train_set):
             self.accelerator.print(
                 f"the set has {len(self.train_set)} pictures, and had {state['length']} when {path} was written: "

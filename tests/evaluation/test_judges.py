@@ -87,5 +87,5 @@ def test_missing_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=f"--lpips-weights: alexnet's weights {line}"):
         load_lpips()
     monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(ValueError, match=r"--metrics lpips: python -m pip install lpips==0\.1\.4"):
+    with pytest.raises(ValueError, match=r"metrics lpips: python -m pip install lpips==0\.1\.4"):
         load_lpips()

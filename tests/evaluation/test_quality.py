@@ -294,7 +294,7 @@ def test_what_is_wrong_is_named(judges: Judges) -> None:
         judge(folder_subject(made, real, True), ("lpips",), judges)
     with pytest.raises(ValueError, match="--features vgg16: the Inception Score is told by Inception's classes"):
         load_judges(("is",), "vgg16")
-    with pytest.raises(ValueError, match="--weights x: none of --metrics l1 needs it"):
+    with pytest.raises(ValueError, match="--weights x: none of the metrics l1 needs it"):
         load_judges(("l1",), weights="x")
     with pytest.raises(ValueError, match="--batch-size 0: must be at least 1"):
         judge(folder_subject(made, real), ("fid",), judges, 0)

@@ -56,7 +56,7 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         ("pictures", "--metrics", "l1"): "--metrics l1: no true picture of the name of 0.png, 1.png, 2.png",
         ("pictures", "--metrics", "l1", "--reference", "other"): "other: no such folder",
         ("pictures", "--metrics", "fid", "--weights", "a.pth"): "--weights a.pth: not the weights of inception",
-        ("pictures", "--metrics", "l1", "--weights", "a.pth"): "--weights a.pth: none of --metrics l1 needs it",
+        ("pictures", "--metrics", "l1", "--weights", "a.pth"): "--weights a.pth: none of the metrics l1 needs it",
         (
             "pictures",
             "--metrics",

@@ -7,18 +7,24 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision.models
 
 from img2img import load_translator
 from img2img.checkpoint import find_checkpoint, list_checkpoints, load_state
 from img2img.config import Config, TrainConfig
 from img2img.evaluation.pixels import pixel_scores
+from img2img.evaluation.quality import Judges, judge
+from img2img.evaluation.subjects import subjects
 from img2img.training.trainer import Trainer, train
+from img2img.training.validation import Best
+from tests.conftest import drawn_pair, write
+from tests.evaluation.test_quality import Colours
 
 
-def measured(run: Path) -> dict[int, dict[str, float]]:
+def measured(run: Path, names: tuple[str, ...] = ("l1", "psnr", "ssim")) -> dict[int, dict[str, float]]:
     with (run / "metrics.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["val/l1"]]
-    return {int(row["step"]): {key: float(row[f"val/{key}"]) for key in ("l1", "psnr", "ssim")} for row in rows}
+        rows = [row for row in csv.DictReader(file) if row[f"val/{names[0]}"]]
+    return {int(row["step"]): {key: float(row[f"val/{key}"]) for key in names} for row in rows}
 
 
 @pytest.mark.parametrize(("best_is", "choose"), [(None, min), ("higher", max)])
@@ -31,7 +37,7 @@ def test_scores_and_the_best_checkpoint(tiny: Callable[..., Config], best_is: An
     path, _ = find_checkpoint(run, "best")
     assert path.name == f"step-{best:06d}"
     assert {p.name for p in list_checkpoints(run)} == {path.name, "step-000007"}  # neither of which was pruned
-    assert load_state(find_checkpoint(run, "latest")[0])["best"]["value"] == found[best]["l1"]
+    assert load_state(find_checkpoint(run, "latest")[0])["best"]["values"]["val/l1"] == found[best]["l1"]
     scores = pixel_scores(load_translator(run, "best"))["output"]
     assert found[best] == pytest.approx(vars(scores), rel=1e-3)
 
@@ -45,28 +51,94 @@ def test_measuring_changes_nothing(tiny: Callable[..., Config]) -> None:
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
-def test_resuming_knows_the_best(tiny: Callable[..., Config]) -> None:
-    def config(steps: int, **more: Any) -> Config:
-        return tiny(train={"evaluate_every": 1, "max_steps": steps, "keep_checkpoints": 1, **more})
+def test_resuming_knows_the_best(tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+    def resumed(**more: Any) -> Trainer:
+        trainer = Trainer(tiny(train={"max_steps": 9, "keep_checkpoints": 1, **more}), Path("runs/tiny"))
+        trainer.restore()
+        return trainer
 
-    train(config(3))
-    trainer = Trainer(config(6), Path("runs/tiny"))
-    trainer.restore()
+    train(tiny(train={"evaluate_every": 1, "max_steps": 3, "keep_checkpoints": 1}))
+    best = resumed(evaluate_every=1).best
+    before = best.state
+    values = before["values"]
+    assert not best.beaten(9, values, "psnr", "higher")  # as good is not better
+    assert best.state == before
+    assert not best.beaten(9, {**values, "val/psnr": 0}, "psnr", "higher")
+    assert not best.beaten(9, {**values, "val/psnr": 0}, "l1", "lower")  # another score: the old one's value is known
+    assert best.beaten(9, {**values, "val/psnr": 1e9}, "psnr", "higher")
+    assert best.step == 9
+
+    resumed(evaluate_every=0).save()  # a while without measurements forgets nothing
+    assert resumed(evaluate_every=1).best.state == before
+    capsys.readouterr()
+    assert resumed(evaluate_every=1, best_by="ssim", metrics="ssim").best.state == before
+    assert "best   " not in capsys.readouterr().out
+    kept = Path("runs/tiny/checkpoints") / f"step-{before['step']:06d}"
+    other = Best()
+    note = other.restore(before, kept.parent, "fid")
+    assert note == f"best        step {before['step']}, which has no fid: the next measurement takes its place"
+    assert other.beaten(9, {"val/fid": 7.0}, "fid", "lower")
+    kept.rename("elsewhere")
+    assert Best().restore(before, kept.parent, "psnr") == ""
+    assert Best().step is None  # what is not there can't be kept
+
+
+def test_distances_of_sets(
+    tiny_cyclegan: Callable[..., Config],
+    tiny_noise: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without true partners: FID as evaluate.py finds it, of all pictures, and the best checkpoint by it."""
+    monkeypatch.setattr("img2img.evaluation.quality.load_features", lambda *_: Colours())
+    options = {"evaluate_every": 1, "evaluate_pictures": 0, "max_steps": 3, "metrics": "fid,kid", "keep_checkpoints": 0}
+    for config in (tiny_cyclegan("unpaired", train=options), tiny_noise("noise", train=options)):
+        run = train(config)
+        found = measured(run, ("fid", "kid"))
+        best = min(found, key=lambda step: found[step]["fid"])
+        assert find_checkpoint(run, "best")[0].name == f"step-{best:06d}"
+        subject = subjects(str(run), checkpoint="3")[0]
+        scores = judge(subject, ("fid", "kid"), Judges(Colours())).scores
+        assert found[3] == pytest.approx(scores, rel=1e-6)
+
+
+def test_lpips_needs_its_weights(tiny: Callable[..., Config]) -> None:
+    options = {"evaluate_every": 1, "metrics": "lpips,l1", "lpips_weights": "none.pth", "evaluate_pictures": 2}
+    big = {"load_size": 32, "crop_size": 32}
+    with pytest.raises(ValueError, match=r"train\.lpips_weights none\.pth: No such file"):
+        Trainer(tiny(train=options, data=big), Path("nowhere"))
+    with pytest.raises(ValueError, match=r"train\.metrics lpips: needs pictures of 31 pixels, and 0 is 16x16"):
+        Trainer(tiny(train=options), Path("nowhere"))
+    torch.manual_seed(0)
+    torch.save(torchvision.models.alexnet(weights=None).state_dict(), "none.pth")
+    run = train(tiny(train={**options, "max_steps": 1}, data=big))
+    assert measured(run, ("lpips",))[1]["lpips"] > 0
+    assert load_state(find_checkpoint(run, "best")[0])["best"]["step"] == 1
+
+
+def test_a_picture_that_can_not_be_decoded_is_left_out(
+    tiny_cyclegan: Callable[..., Config], unpaired_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = unpaired_root / "testB" / "1_B.png"
+    bad.write_bytes(bad.read_bytes()[:-40])
+    config = tiny_cyclegan(train={"evaluate_every": 1, "max_steps": 1, "sample_every": 9}, data={"val_paired": True})
+    trainer = Trainer(config, Path("runs/tiny"))
     assert trainer.validation is not None
-    before = trainer.validation.best
-    values = {f"val/{key}": 1e9 for key in ("l1", "psnr", "ssim")}
-    assert before["metric"] == "psnr"
-    assert not trainer.validation.is_best(9, {**values, "val/psnr": before["value"]})
-    assert trainer.validation.best == before
-    assert trainer.validation.is_best(9, values)
-    (Path("runs/tiny/checkpoints") / f"step-{before['step']:06d}").rename("elsewhere")
-    trainer.validation.restore(before, Path("runs/tiny/checkpoints"))
-    assert trainer.validation.best == {}  # what is not there can't be kept
-    Path("elsewhere").rename(Path("runs/tiny/checkpoints") / f"step-{before['step']:06d}")
-    other = Trainer(config(6, best_by="l1"), Path("runs/tiny"))
-    other.restore()
-    assert other.validation is not None
-    assert other.validation.is_best(4, values)  # the best by another score is no rival
+    assert trainer.validation.subject.count == 2
+    run = train(config)
+    assert "train.evaluate_every 1: left out is" in capsys.readouterr().out
+    assert 0 < measured(run)[1]["l1"] < 255
+
+
+def test_partners_of_two_sizes_are_named_before_training(
+    tiny_cyclegan: Callable[..., Config], unpaired_root: Path
+) -> None:
+    for path in (unpaired_root / "trainA").iterdir():
+        write(path, drawn_pair(0)[0])
+    write(unpaired_root / "testB" / "2_B.png", drawn_pair(3, 24, 24)[1])
+    data = {"val_paired": True, "preprocess": "none", "stride": 4, "batch_size": 1}
+    message = r"train\.evaluate_every 2: 2_A is 20x20, and its true picture 24x24; a pair needs one size"
+    with pytest.raises(ValueError, match=message):
+        Trainer(tiny_cyclegan(train={"evaluate_every": 2}, data=data, model={"pool_size": 0}), Path("nowhere"))
 
 
 def test_partners_of_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
@@ -87,6 +159,14 @@ def test_label_maps_are_measured(tiny_hd: Callable[..., Config], monkeypatch: py
 def test_what_can_not_be_measured_is_named(tiny: Callable[..., Config], tiny_dcgan: Callable[..., Config]) -> None:
     with pytest.raises(ValueError, match=r"train\.evaluate_every 5: what is drawn from noise has no true picture"):
         Trainer(tiny_dcgan(train={"evaluate_every": 5}), Path("nowhere"))
+    with pytest.raises(
+        ValueError, match=r"train\.metrics l1,fdi: fdi is none; there are l1,psnr,ssim,lpips,fid,kid,is,pr$"
+    ):
+        Trainer(tiny(train={"evaluate_every": 5, "metrics": "l1,fdi"}), Path("nowhere"))
+    with pytest.raises(ValueError, match=r"train\.best_by psnr: train\.metrics gives precision, recall"):
+        Trainer(tiny(train={"evaluate_every": 5, "metrics": "pr", "best_by": "psnr"}), Path("nowhere"))
+    with pytest.raises(ValueError, match=r"train\.metrics pr: needs 4 pictures in each set, and there are 3"):
+        Trainer(tiny(train={"evaluate_every": 5, "metrics": "pr"}), Path("nowhere"))
     with pytest.raises(ValueError, match=r"train\.evaluate_every -1: must be at least 0"):
         TrainConfig(evaluate_every=-1)
     run = train(tiny(train={"max_steps": 1}))
