@@ -28,8 +28,8 @@ def measure(args: argparse.Namespace) -> None:
     if args.fcn:
         where = (args.labels, args.palette, args.classes, args.paired)
         maps, judges.segmenter = load_recognition(args.run, args.recogniser, *where, judges.device)
-    more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed, maps)
-    found = subjects(args.run, args.reference, needs_pairs(metrics), *more)
+    more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed)
+    found = subjects(args.run, args.reference, needs_pairs(metrics), *more, args.style, maps)
     for subject in found:
         output = args.output / (subject.output.name if found[1:] else "") if args.output else subject.output
         report(subject, metrics, judges, output, args.batch_size)

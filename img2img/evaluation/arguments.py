@@ -31,7 +31,10 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     of_runs.add_argument("--norm-policy", choices=["running", "batch"], default="running", help="see tools/infer.py")
     of_runs.add_argument("--paired", action="store_true", help="unpaired validation pictures of one name are partners")
     of_runs.add_argument("--count", type=int, help="pictures to draw from noise (default: as many as real ones)")
-    of_runs.add_argument("--seed", type=int, default=0, help="of that noise")
+    of_runs.add_argument(
+        "--style", help="with --metrics: in which scenes are drawn, see tools/infer.py (default: the photo's)"
+    )
+    of_runs.add_argument("--seed", type=int, default=0, help="of that noise, and of --style random")
     of_metrics = parser.add_argument_group("with --metrics")
     add = of_metrics.add_argument
     add("--reference", type=Path, help="folder of real pictures; of a run, instead of its validation set's")
@@ -60,7 +63,7 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
         if args.metrics is None:
             raise ValueError(f"{args.run} is a folder of pictures: --metrics says what to measure: {METRICS_HELP}")
     if args.metrics is None:
-        for option in _given(of_metrics, args):
+        for option in [*_given(of_metrics, args), *(["--style"] if args.style else [])]:
             raise ValueError(f"{option}: goes with --metrics")
     args.fcn = args.metrics is not None and "fcn" in args.metrics.lower().replace(" ", "").split(",")
     for option in [] if args.fcn else _given(of_fcn, args):
@@ -75,8 +78,9 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     from img2img.inference.loading import draws_from_noise
 
     args.draws = not args.folder and args.metrics is not None and draws_from_noise(args.run)
-    useless = ("--norm-policy", "--paired") if args.draws else ("--count", "--seed")
-    for option in sorted({*_given(of_runs, args)} & {*useless}):
+    useless = {"--norm-policy", "--paired", "--style"} if args.draws else {"--count", "--seed"}
+    useless -= {"--seed"} if args.style else set()
+    for option in sorted({*_given(of_runs, args)} & useless):
         kind = "draws pictures from noise" if args.draws else "draws none from noise for --metrics"
         raise ValueError(f"{option}: is of no use here, {args.run} {kind}")
     if args.count is not None and args.count < 1:

@@ -93,6 +93,7 @@ def subjects(
     paired: bool = False,
     count: int | None = None,
     seed: int = 0,
+    style: str | None = None,
     maps: ClassMaps | LabelFolder | None = None,
 ) -> list[Subject]:
     """What a command's NAME|DIR means: one subject, or one for each direction that a run learnt.
@@ -103,6 +104,7 @@ def subjects(
         pairs: whether pictures of a folder are compared with those of one name in the other.
         checkpoint, device, norm_policy: of the run.
         paired, count, seed: see ``run_subject`` and ``noise_subject``.
+        style: in which scenes are drawn, see ``Style``; unset, each in that of its own photo.
         maps: class maps of the pictures of a run, or of a folder.
 
     Raises:
@@ -118,7 +120,7 @@ def subjects(
             )
         return [noise_subject(load_sampler(run, checkpoint, device), count, seed, reference)]
     assert not isinstance(maps, LabelFolder), "a run's class maps are of its set"
-    translator = load_translator(run, checkpoint, device, norm_policy)
+    translator = load_translator(run, checkpoint, device, norm_policy).styled(style)
     ways = [translator]
     if translator.model.two_way and reference is None:
         ways.append(translator.reversed())
@@ -127,7 +129,12 @@ def subjects(
         ways = [way for way in ways if maps.knows(pictures, domains(way.direction)[0])]
         if not ways:
             raise ValueError("--metrics fcn: no picture has a class map; --labels names them, --paired finds partners")
-    return [run_subject(way, paired, reference, maps) for way in ways]
+    found = [run_subject(way, paired, reference, maps, seed) for way in ways]
+    chosen = f", style {style}, seed {seed}" if style else ""
+    chosen += ", normalised by the batch" if norm_policy == "batch" else ""
+    for subject in found:
+        subject.title += chosen
+    return found
 
 
 def folder_subject(
@@ -164,7 +171,11 @@ def folder_subject(
 
 
 def run_subject(
-    translator: Translator, paired: bool = False, reference: Path | None = None, maps: ClassMaps | None = None
+    translator: Translator,
+    paired: bool = False,
+    reference: Path | None = None,
+    maps: ClassMaps | None = None,
+    seed: int = 0,
 ) -> Subject:
     """What a run makes of its validation set in the translator's direction, beside the set's own pictures.
 
@@ -173,6 +184,7 @@ def run_subject(
         paired: whether validation pictures of one name are partners although the run's options don't say so.
         reference: a folder of real pictures, instead of the validation set's; pairs are the set's nevertheless.
         maps: class maps of the run's set.
+        seed: of a random style.
 
     Raises:
         ValueError: the run's data, the folder, or class maps can't be found.
@@ -187,7 +199,8 @@ def run_subject(
         partner = found.partner(source, index)
         truth = None if partner is None else found.picture(target, partner)
         labels = None if maps is None else maps.of(found, source, index)
-        return Judged(found.name(source, index), translator.translate(translator.given(found, index)), truth, labels)
+        made = translator.translate(translator.given(found, index), seed)
+        return Judged(found.name(source, index), made, truth, labels)
 
     def reals() -> Iterator[np.ndarray]:
         return subject.readable(partial(found.picture, target, index) for index in range(found.count(target)))

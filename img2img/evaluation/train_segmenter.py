@@ -53,6 +53,7 @@ def train_segmenter(
     optimizer = torch.optim.AdamW(network.parameters(), RATE)
     batches = KeyedBatches(len(photos), BATCH_SIZE, 0, steps * BATCH_SIZE)
     loader = keyed_loader(crops, batches, workers, pin_memory=torch.device(device).type == "cuda")
+    print(f"segmenter   {steps} steps of {BATCH_SIZE} crops of {len(photos)} photos, {len(ids)} classes")
     bar = tqdm(loader, "segmenter", unit="step", disable=None)
     for step, batch in enumerate(bar):
         for group in optimizer.param_groups:

@@ -8,6 +8,7 @@ import pytest
 
 from img2img import load_translator
 from img2img.config import Config
+from img2img.data import dataset_class
 from img2img.data.images import read_image
 from img2img.data.paired import PairedDataset
 from img2img.evaluation.pixels import pixel_scores
@@ -73,6 +74,23 @@ def test_label_maps(tiny_hd: Callable[..., Config], monkeypatch: pytest.MonkeyPa
         assert judged.truth is not None
         assert judged.picture.shape == judged.truth.shape == real.shape
         assert np.array_equal(judged.truth, real)
+
+
+def test_scenes_in_a_style(tiny_hd: Callable[..., Config], labelled_root: Path) -> None:
+    """Test scenes have no photo whose style they could take."""
+    data = {"root": str(labelled_root), "toy": False, "label_nc": 5, "load_size": 40, "val_split": "test"}
+    run = train(tiny_hd(train={"max_steps": 1}, model={"instance_features": True}, data=data))
+    (plain,) = subjects(str(run))
+    with pytest.raises(ValueError, match="draws in a style: choose one"):
+        list(plain.pictures())
+    style = f"encode:{labelled_root}/val_img/0.tif"
+    (subject,) = subjects(str(run), style=style, norm_policy="batch")
+    assert subject.title.endswith(f"AtoB, style {style}, seed 0, normalised by the batch")
+    translator = load_translator(run).styled(style)
+    pictures = dataset_class("labelled")(translator.config.data, "val")
+    for index, item in enumerate(subject.pictures()):
+        assert item.truth is None
+        assert np.array_equal(item.picture, translator.translate(translator.given(pictures, index)))
 
 
 def test_a_folder_and_its_partners() -> None:
