@@ -141,10 +141,16 @@ class LabelledPhotos(Dataset[dict]):
         for attempt in range(len(self)):
             place = (index + attempt) % len(self)
             try:
-                photo = eight_bits(self.pictures.picture(self.maps.photos, place))
-                label = self.maps.of(self.pictures, self.maps.photos, place)
+                photo, label = self._read(place)
             except UnreadableImage as error:
                 unreadable = error
                 continue
-            return {"photo": photo, "label": label, "name": self.pictures.name(self.maps.photos, place)}
+            return {"photo": eight_bits(photo), "label": label, "name": self.pictures.name(self.maps.photos, place)}
         raise ValueError(f"--train-segmenter: no photo of the set can be decoded: {unreadable}")
+
+    def _read(self, place: int) -> tuple[np.ndarray, np.ndarray]:
+        maps = self.maps
+        if maps.config.data.label_nc and maps.folder is None:  # one scene has both
+            scene = self.pictures.scene(place)
+            return scene["target"], scene["label"][:, :, 0]
+        return self.pictures.picture(maps.photos, place), maps.of(self.pictures, maps.photos, place)

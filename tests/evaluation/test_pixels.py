@@ -35,6 +35,16 @@ def test_l1_and_psnr_are_their_definitions(tiny: Callable[..., Config]) -> None:
         assert scores[name].psnr == pytest.approx(psnr, abs=0.1)
 
 
+def test_a_file_that_can_not_be_decoded_is_named(
+    tiny: Callable[..., Config], paired_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    translate = load_translator(train(tiny()))
+    bad = paired_root / "val" / "1.png"
+    bad.write_bytes(bad.read_bytes()[:-40])
+    assert pixel_scores(translate)["output"].l1 > 0
+    assert f"skipped     {bad}: " in capsys.readouterr().err
+
+
 def test_ssim_of_a_picture_with_itself_is_one() -> None:
     from img2img.evaluation.pixels import _compare
 
