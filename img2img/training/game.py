@@ -27,7 +27,7 @@ from img2img.models import build_model
 from img2img.models.base import Batch, Images, Model, Side
 from img2img.networks.remedies import FeatureNoise
 from img2img.runs import find_run
-from img2img.training.average import Average
+from img2img.training.average import Average, keep_statistics
 from img2img.training.pools import gather_pools, restore_pools
 from img2img.training.signs import KEPT, Signs
 
@@ -160,6 +160,9 @@ class Game:
         still = self._frozen_modules()
         for module in still:  # or batch norm's running statistics would move; inference() puts all of them back
             module.train(not frozen)
+        if step <= self.balance.warmup_d:
+            generators = [self.networks[name] for name in self.names["generator"]]
+            keep_statistics(generators, step < self.balance.warmup_d)
         made: list[Images | None] = [None] * len(batches)
         told: dict[str, Tensor] = {}
         for side in sides:
