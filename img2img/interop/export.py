@@ -1,4 +1,4 @@
-"""A run as the files that the official tools load strictly."""
+"""A run as the files that the official tools load strictly, one a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Official files as a run that inference, evaluation and ``train.init_from`` take, and a run as official files.
+"""Official files as a run that inference, evaluation and ``train.init_from`` take.
 
 The official tools write one file a network, ``latest_net_G.pth`` and others beside it. Their ``D_A`` judges pictures of
 B; ours are named after the domain that they judge.

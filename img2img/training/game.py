@@ -157,12 +157,14 @@ class Game:
             noise.sigma.fill_(self.balance.feature_noise * share)
         both = self.balance.plays_generator(step)
         sides: tuple[Side, ...] = self.model.update_order if both else ("discriminator",)
+        generators = [self.networks[name] for name in self.names["generator"]]
+        if step == self.balance.warmup_d:
+            keep_statistics(generators, False)
         still = self._frozen_modules()
         for module in still:  # or batch norm's running statistics would move; inference() puts all of them back
             module.train(not frozen)
-        if step <= self.balance.warmup_d:
-            generators = [self.networks[name] for name in self.names["generator"]]
-            keep_statistics(generators, step < self.balance.warmup_d)
+        if step < self.balance.warmup_d:
+            keep_statistics(generators, True)
         made: list[Images | None] = [None] * len(batches)
         told: dict[str, Tensor] = {}
         for side in sides:
