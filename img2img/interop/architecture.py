@@ -86,10 +86,9 @@ def _patches(weights: Weights, norm: Norm | None) -> Found:
 
 def _pixels(weights: Weights, norm: Norm | None) -> Found:
     first = weights["net.0.weight"]
-    options = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": 0}
+    options: dict[str, Any] = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": 0}
     found, biased = _norm(weights, "net.2", "net.3"), "net.2.bias" in weights or "net.5.bias" in weights
-    if found == "batch" and "net.5.bias" in weights:
-        raise ValueError("net.5.bias is of an old version: a discriminator of single pixels has none with batch norm")
+    options["last_bias"] = found == "batch" and "net.5.bias" in weights  # of an old version
     known = found == "batch" or norm in ("instance", "none")
     if found != "batch" and norm in ("instance", "none"):
         found = norm

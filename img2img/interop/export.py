@@ -92,7 +92,7 @@ def _check_exportable(config: Config) -> None:
 def _found(config: Config, role: str) -> Found:
     """What the network of a role is, as ``layers_of`` wants it told."""
     model, family = config.model, "pix2pixhd" if config.model.name == "pix2pixhd" else "junyanz"
-    options = {**vars(model), "n_layers": model.n_layers_d}
+    options = {**vars(model), "n_layers": model.n_layers_d, "last_bias": False}  # which the code of today never has
     if role.startswith("D"):
         chain = family == "pix2pixhd" and not model.lambda_feat  # as with the official --no_ganFeat_loss
         kind = "multi_scale" if family == "pix2pixhd" else "patchgan"

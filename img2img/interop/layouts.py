@@ -88,8 +88,9 @@ def layers_of(found: Found) -> list[Layer]:
     if found.kind == "coarse_to_fine":
         return _coarse_to_fine(options, biased)
     if found.kind == "patchgan":
-        pixels = options["n_layers"] == 0
-        return _pixels(biased, norm == "batch") if pixels else _patches(options["n_layers"], biased, "", "model.")
+        if options["n_layers"] == 0:
+            return _pixels(biased, options["last_bias"] if norm == "batch" else biased)
+        return _patches(options["n_layers"], biased, "", "model.")
     scales, layers = options["n_scales"], []
     for scale in range(scales):
         theirs = scales - 1 - scale  # the official numbering begins with the coarsest
@@ -175,9 +176,9 @@ def _staged(layer: Layer, scale: int) -> Layer:
     return layer._replace(official=f"{official}.0", norm=norm)
 
 
-def _pixels(biased: bool, batch: bool) -> list[Layer]:
+def _pixels(biased: bool, last: bool) -> list[Layer]:
     return [
         Layer("stages.0.0", "net.0", True),
         Layer("stages.1.0", "net.2", biased, ("stages.1.1", "net.3")),
-        Layer("stages.2", "net.5", biased and not batch),
+        Layer("stages.2", "net.5", last),
     ]

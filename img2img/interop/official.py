@@ -129,8 +129,8 @@ def to_official(mine: Mapping[str, Tensor], found: Found) -> dict[str, Tensor]:
             official[f"{layer.official}.bias"] = bias
         elif bias is not None and bias.any():
             raise ValueError(
-                f"{layer.ours} has learnt a bias, which the official networks of norm {found.options['norm']} have no "
-                "place for, so it can't be exported; train with model.norm instance or batch"
+                f"{layer.ours} has learnt a bias, which the official network of norm {found.options['norm']} has no "
+                "place for, so it can't be exported"
             )
         if layer.norm and batch:
             for name in ("weight", "bias", *STATISTICS):

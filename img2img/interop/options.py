@@ -73,6 +73,8 @@ def run_config(
             told["n_downs_e"] = None if halvings == options["n_downs"] else halvings
         else:
             told["n_layers_d"] = told.pop("n_layers")
+            if "last_bias" in told:
+                told["last_bias_d"] = told.pop("last_bias")
             if found.kind == "multi_scale":
                 told["max_ndf"] = told.pop("max_width")
             if found.chain:  # as the official code writes them where nobody compares features

@@ -25,6 +25,8 @@ class PatchGAN(nn.Module):
             beyond the edge. It does not change a patch's size.
         max_width: most feature maps of a layer after the first, instead of 8 x ndf: 512 in pix2pixHD's code, which is
             the same for an ndf of 64.
+        last_bias: of single pixels (n_layers 0): whether the last layer has a bias even with batch norm, as in older
+            versions of the authors' PyTorch port.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class PatchGAN(nn.Module):
         init_gain: float = 0.02,
         padding: int = 1,
         max_width: int | None = None,
+        last_bias: bool = False,
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)
@@ -47,7 +50,7 @@ class PatchGAN(nn.Module):
                     norm_layer(norm, 2 * ndf),
                     nn.LeakyReLU(0.2, inplace=True),
                 ),
-                nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+                nn.Conv2d(2 * ndf, 1, 1, bias=bias or last_bias),
             ]
         else:
             widest = max_width or 8 * ndf

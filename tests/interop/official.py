@@ -108,9 +108,9 @@ def patches(
 
 
 class Pixels(nn.Module):
-    def __init__(self, c_in: int, ndf: int, norm: str) -> None:
+    def __init__(self, c_in: int, ndf: int, norm: str, bias: bool | None = None) -> None:
         super().__init__()
-        bias = norm == "instance"
+        bias = norm == "instance" if bias is None else bias  # older versions of the code had it otherwise
         second, third = nn.Conv2d(ndf, 2 * ndf, 1, bias=bias), nn.Conv2d(2 * ndf, 1, 1, bias=bias)
         layers = [nn.Conv2d(c_in, ndf, 1), nn.LeakyReLU(0.2), second, norm_of(norm, 2 * ndf), nn.LeakyReLU(0.2), third]
         self.net = nn.Sequential(*layers)

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from img2img.checkpoint import newest_checkpoint
+from img2img.checkpoint import load_network, newest_checkpoint
 from img2img.config import Config, load_config
 from img2img.inference.translator import load_translator
+from img2img.interop.architecture import recognise
+from img2img.interop.export import export_run
 from img2img.interop.options import Stated
+from img2img.interop.reading import read_weights
 from img2img.interop.runs import import_run, next_steps
+from img2img.models import build_model
 from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, randomised, saved
 from tests.interop.test_runs import OFFICIAL, patchgan, resnet, write_preset
 from tests.tools.test_commands import call
@@ -164,6 +169,23 @@ def test_an_old_discriminator_has_the_norm_of_its_generator() -> None:
     saved(Pixels(6, 4, "instance"), OFFICIAL / "latest_net_D.pth")
     saved(Nested(3, 3, 5, 2, "batch", dropout=True), OFFICIAL / "latest_net_G.pth")
     refused("norm of its D is instance, and that of the others batch", OFFICIAL / "latest_net_G.pth")
+
+
+def test_an_old_discriminator_of_pixels_keeps_its_biases() -> None:
+    saved(Nested(3, 3, 5, 2, "batch", dropout=True), OFFICIAL / "latest_net_G.pth")
+    judge = randomised(Pixels(6, 4, "batch", bias=True))
+    saved(judge, OFFICIAL / "latest_net_D.pth")
+    run, told = import_run(OFFICIAL / "latest_net_G.pth")
+    assert not any("a guess" in line for line in told)
+    config = load_config(run / "config.yaml")
+    mine = build_model(config.model, config.data.channels, config.balance).discriminator.eval()
+    mine.load_state_dict(load_network(newest_checkpoint(run)[0], "discriminator"))
+    x = torch.rand(1, 6, 8, 8)
+    torch.testing.assert_close(mine(x), judge(x), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="has learnt a bias, which the official network of norm batch has no place"):
+        export_run("official", "junyanz")
+    saved(Pixels(6, 4, "instance", bias=False), Path("lone/latest_net_D.pth"))
+    assert recognise(read_weights(Path("lone/latest_net_D.pth"))).guessed
 
 
 def test_a_file_that_can_not_be_read_is_left_out() -> None:

@@ -280,7 +280,7 @@ def test_refusals(tiny: Callable[..., Config], tiny_hd: Callable[..., Config]) -
     big = {"load_size": 32, "crop_size": 32}
     model = {"num_downs": 5, "norm": "none"}
     not_exported(
-        "has learnt a bias, which the official networks of norm none have no place for",
+        "has learnt a bias, which the official network of norm none has no place for, so it can",
         tiny("d", model=model, data=big, train=once),
     )
     not_exported(r"model\.norm none", tiny_hd("e", model={"norm": "none"}, train=once), "pix2pixhd")
