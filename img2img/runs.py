@@ -45,6 +45,25 @@ def begin_run(folder: Path, config: Config, *, resume: bool) -> None:
     write_text(folder / CONFIG_FILE, config.to_yaml())
 
 
+def replace_run(aside: Path, folder: Path) -> None:
+    """Renames a run that is whole to ``folder``; one that is there goes when the new one stands.
+
+    Raises:
+        ValueError: the folder can't be written; what was there is there.
+    """
+    old = folder.with_name(f".{folder.name}.old")
+    try:
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        aside.rename(folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise ValueError(f"{folder}: can't be written ({error.strerror or error})") from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file aside and renames it. Raises ValueError if it can't be written."""
     aside = path.with_name(f".{path.name}.part")

@@ -16,7 +16,16 @@ FLOORS = {
     "errors": 0,
     "models": 1,
 }
-FLOORS |= {"config": 2, "checkpoint": 2, "runs": 2, "training": 3, "inference": 3, "evaluation": 3, "interop": 3}
+FLOORS |= {
+    "options": 2,
+    "config": 2,
+    "checkpoint": 2,
+    "runs": 2,
+    "training": 3,
+    "inference": 3,
+    "evaluation": 3,
+    "interop": 3,
+}
 FILES = sorted((ROOT / "img2img").rglob("*.py"))
 
 

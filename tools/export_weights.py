@@ -11,10 +11,11 @@ def main() -> None:
     parser.add_argument("--format", choices=["junyanz", "pix2pixhd"], required=True, help="whose code is to load them")
     parser.add_argument("--output", type=Path, help="folder to write to (default: RUN/export)")
     parser.add_argument("--checkpoint", default="latest", help="a step, or latest (default)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files of these names, if there are any")
     args = parser.parse_args()
-    from img2img.interop.runs import export_run
+    from img2img.interop.export import export_run
 
-    for file in export_run(args.run, args.format, args.output, args.checkpoint):
+    for file in export_run(args.run, args.format, args.output, args.checkpoint, overwrite=args.overwrite):
         print(file)
 
 

@@ -121,7 +121,7 @@ class LabelledDataset(Dataset[dict]):
         elif config.toy:
             self.source = ToyScenes(config, splits, size, check)
         else:
-            self.source = LabelFiles(set_folder(config), splits, config, photos=part == "train", check=check)
+            self.source = LabelFiles(set_folder(config, part), splits, config, photos=part == "train", check=check)
         self.notes = self.source.notes
 
     def __len__(self) -> int:

@@ -110,11 +110,15 @@ def pair_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> 
         config.require_colour()
         check("the toy task's pair", size, size)
         return ToyPairs(splits, size)
-    return FolderPairs(set_folder(config), splits, (config.channels_a, config.channels_b), check)
+    return FolderPairs(set_folder(config, part), splits, (config.channels_a, config.channels_b), check)
 
 
-def set_folder(config: DataConfig) -> str:
-    """``data.root``, a folder of the user's own. Raises ValueError if it is not set."""
+def set_folder(config: DataConfig, part: Part) -> str:
+    """``data.root``, a folder of the user's own. Raises ValueError if it is not set.
+
+    Trainings look for their training part first: whoever asks for another has a run, which imported weights make
+    without any data.
+    """
     if config.torchvision:
         raise ValueError(f"data.torchvision {config.torchvision}: is for models that draw from noise, such as dcgan")
     if config.root is not None:
@@ -123,6 +127,11 @@ def set_folder(config: DataConfig) -> str:
         raise ValueError(
             f"data.root_a {config.root_a}: two folders without pairs are for cyclegan; "
             "datasets/pair.py makes a data.root of two folders of partners"
+        )
+    if part == "val":
+        raise ValueError(
+            "data.root is not set in this run: infer.py takes --input; for its validation set make it anew with "
+            "import_weights.py --data-root DIR --overwrite"
         )
     raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
 

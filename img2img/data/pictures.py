@@ -192,7 +192,7 @@ def picture_source(config: DataConfig, part: Part, size: int, check: SizeCheck) 
     if config.torchvision:
         found = open_set(config, part)
         return NoPictures() if found is None else TorchvisionPictures(config, found, check)
-    root = Path(set_folder(config))
+    root = Path(set_folder(config, part))
     require_root(root)
     train = root / config.train_split
     parted = train.is_dir()

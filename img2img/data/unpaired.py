@@ -151,7 +151,7 @@ def _folders(config: DataConfig, part: Part) -> tuple[Path, Path]:
             raise ValueError(f"data.val_paired: {config.root_a} has no validation part; give a data.root that has one")
         folders = Path(config.root_a), Path(config.root_b)
     else:
-        root, splits = Path(set_folder(config)), config.splits(part)
+        root, splits = Path(set_folder(config, part)), config.splits(part)
         found = next((sides for split in splits if (sides := find_sides(root, split))), None)
         if found is None:
             if any((root / split).is_dir() for split in splits):

@@ -6,7 +6,7 @@ What can't be seen is the U-Nets' dropout, which has no weights and moves none.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -17,10 +17,12 @@ from img2img.networks.blocks import Norm
 Weights = Mapping[str, Tensor]
 
 
-def recognise(weights: Weights, family: Family | None = None) -> Found:
+def recognise(weights: Weights, family: Family | None = None, norm: Norm | None = None) -> Found:
     """What an official state dict is of.
 
-    ``family`` tells whose a ResNet of two halvings is, where it is known: pix2pixHD has the same one.
+    ``family`` tells whose a ResNet of two halvings is, where it is known: pix2pixHD has the same one. ``norm`` is that
+    of the generator beside a PatchGAN: without batch norm, whether there are biases tells instance norm from none in
+    the code of today, and not in every older one.
 
     It looks at what tells architectures apart alone; whether every key and shape fits is for who builds the network.
 
@@ -28,15 +30,15 @@ def recognise(weights: Weights, family: Family | None = None) -> Found:
         ValueError: nothing that is known; the message names the keys.
     """
     try:
-        if "model.model.0.weight" in weights:
+        if any(key.startswith("model.model.") for key in weights):
             return _unet(weights)
         if any(re.match(r"(scale\d+_)?layer\d+\.", key) for key in weights):
             return _multi_scale(weights)
         if "net.0.weight" in weights:
-            return _pixels(weights)
+            return _pixels(weights, norm)
         if "model.0.weight" in weights:
-            return _patches(weights)
-        if "model.1.weight" in weights:
+            return _patches(weights, norm)
+        if "model.1.weight" in weights or _numbers(weights, r"model\.(\d+)\.conv_block\."):
             return _chain(weights, family)
     except KeyError as missing:
         raise ValueError(f"it is incomplete: it lacks {missing.args[0]}") from missing
@@ -59,16 +61,16 @@ def _norm(weights: Weights, conv: str, norm: str) -> Norm:
 
 def _unet(weights: Weights) -> Found:
     first, last = weights["model.model.0.weight"], weights["model.model.3.weight"]
-    num_downs = 1
-    while f"{unet_level(num_downs)}.1.weight" in weights:
-        num_downs += 1
+    levels = (re.match(r"model\.model\.1((?:\.model\.3)*)\.model\.\d+\.", key) for key in weights)
+    num_downs = 1 + max((1 + level[1].count(".model.3") for level in levels if level), default=0)
+    _require(weights, (f"{unet_level(level)}.1.weight" for level in range(1, max(num_downs, 2))))
     options: dict[str, Any] = {"in_channels": first.shape[1], "out_channels": last.shape[1], "num_downs": num_downs}
     norm = _norm(weights, f"{unet_level(1)}.1", f"{unet_level(1)}.2")
     options |= {"ngf": first.shape[0], "norm": norm, "dropout": True, "dropout_innermost": False}
     return Found("junyanz", "unet", options)
 
 
-def _patches(weights: Weights) -> Found:
+def _patches(weights: Weights, norm: Norm | None) -> Found:
     first = weights["model.0.weight"]
     n_layers = 0
     while f"model.{3 * n_layers + 5}.weight" in weights:
@@ -76,13 +78,21 @@ def _patches(weights: Weights) -> Found:
     if not n_layers:  # that of single pixels has another layout
         raise KeyError("model.5.weight")
     options = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": n_layers}
-    return Found("junyanz", "patchgan", options | {"norm": _norm(weights, "model.2", "model.3")})
+    found, biased = _norm(weights, "model.2", "model.3"), "model.2.bias" in weights
+    if found != "batch" and norm in ("instance", "none"):
+        found = norm
+    return Found("junyanz", "patchgan", options | {"norm": found}, biased=biased)
 
 
-def _pixels(weights: Weights) -> Found:
+def _pixels(weights: Weights, norm: Norm | None) -> Found:
     first = weights["net.0.weight"]
-    options = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": 0}
-    return Found("junyanz", "patchgan", options | {"norm": _norm(weights, "net.2", "net.3")})
+    options: dict[str, Any] = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": 0}
+    found, biased = _norm(weights, "net.2", "net.3"), "net.2.bias" in weights or "net.5.bias" in weights
+    options["last_bias"] = found == "batch" and "net.5.bias" in weights  # of an old version
+    known = found == "batch" or norm in ("instance", "none")
+    if found != "batch" and norm in ("instance", "none"):
+        found = norm
+    return Found("junyanz", "patchgan", options | {"norm": found}, biased=biased, guessed=not known)
 
 
 def _multi_scale(weights: Weights) -> Found:
@@ -94,9 +104,13 @@ def _multi_scale(weights: Weights) -> Found:
     if not n_layers:
         raise KeyError("layer0.5.weight" if chain else "scale0_layer2.0.weight")
     first = weights["layer0.0.weight" if chain else "scale0_layer0.0.weight"]
+    last = weights[f"layer0.{3 * n_layers + 2}.weight" if chain else f"scale0_layer{n_layers + 1}.0.weight"]
     norm = _norm(weights, *(("layer0.2", "layer0.3") if chain else ("scale0_layer1.0", "scale0_layer1.1")))
-    options = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": n_layers, "n_scales": len(scales)}
-    return Found("pix2pixhd", "multi_scale", options | {"norm": norm}, chain)
+    ndf = first.shape[0]
+    options: dict[str, Any] = {"in_channels": first.shape[1], "ndf": ndf, "n_layers": n_layers, "n_scales": len(scales)}
+    # the official widths end at 512, which is 8 x ndf for 64 and never reached by a few layers
+    options |= {"norm": norm, "max_width": None if last.shape[1] == ndf * min(2**n_layers, 8) else 512}
+    return Found("pix2pixhd", "multi_scale", options, chain)
 
 
 def _chain(weights: Weights, family: Family | None) -> Found:
@@ -105,29 +119,25 @@ def _chain(weights: Weights, family: Family | None) -> Found:
     They differ in how often they halve the picture: twice, or else pix2pixHD's; in biases before batch norm, which
     only pix2pixHD's keep; and an encoder has no blocks.
     """
+    if unreflected := next((key for key in weights if key.endswith(".conv_block.0.weight")), None):
+        raise ValueError(f"{unreflected}: its residual blocks pad with zeros, which is not supported; ours reflect")
     first = weights["model.1.weight"]
     width, in_channels = first.shape[0], first.shape[1]
     norm = _norm(weights, "model.1", "model.2")
-    n_downs, at, wide = 0, 4, width
-    # A convolution has (out, in, ...), the transposed ones after the blocks have (in, out, ...)
-    while f"model.{at}.weight" in weights and weights[f"model.{at}.weight"].shape[1] == wide:
-        n_downs, at, wide = n_downs + 1, at + 3, 2 * wide
-    begin = at
-    while f"model.{at}.conv_block.1.weight" in weights:
-        at += 1
-    n_blocks = at - begin
+    above = max(_numbers(weights, r"model(\d+)_[12]\."), default=0)
+    n_downs, n_blocks = _depth(weights, width)
+    begin = 3 * n_downs + 4
+    _require(weights, (f"model.{place}.weight" for place in range(4, begin, 3)))
+    _require(weights, (f"model.{begin + block}.conv_block.1.weight" for block in range(n_blocks)))
+    _require(weights, (f"model{number}_1.1.weight" for number in range(1, above + 1)))
     options = {"in_channels": in_channels, "norm": norm, "n_downs": n_downs}
-    above = 0
-    while f"model{above + 1}_1.1.weight" in weights:
-        above += 1
     if above:
-        n_blocks_local = 0
-        while f"model1_2.{n_blocks_local}.conv_block.1.weight" in weights:
-            n_blocks_local += 1
+        n_blocks_local = 1 + max(_numbers(weights, r"model1_2\.(\d+)\.conv_block\."), default=-1)
+        _require(weights, (f"model1_2.{block}.conv_block.1.weight" for block in range(n_blocks_local)))
         head = weights[f"model{above}_2.{n_blocks_local + 4}.weight"]
         width = weights[f"model{above}_1.1.weight"].shape[0]
     else:
-        n_blocks_local, head = 3, weights[f"model.{at + 3 * n_downs + 1}.weight"]
+        n_blocks_local, head = 3, weights[f"model.{begin + n_blocks + 3 * n_downs + 1}.weight"]
     if not n_blocks and not above:
         options |= {"n_features": head.shape[0], "nef": width}
         return Found("pix2pixhd", "encoder", options)
@@ -137,3 +147,27 @@ def _chain(weights: Weights, family: Family | None) -> Found:
         return Found("pix2pixhd", "coarse_to_fine", options)
     second = weights.get(f"model.{begin}.conv_block.6.weight")
     return Found("junyanz", "resnet", options | {"dropout": second is not None and second.dim() == 4})
+
+
+def _depth(weights: Weights, width: int) -> tuple[int, int]:
+    """(halvings, residual blocks) of a chain whose first layer has ``width`` feature maps."""
+    if blocks := _numbers(weights, r"model\.(\d+)\.conv_block\."):
+        n_downs = (min(blocks) - 4) // 3
+        return n_downs, max(blocks) + 1 - (3 * n_downs + 4)
+    # A convolution has (out, in, ...), the transposed ones after those that halve have (in, out, ...)
+    n_downs = 0
+    while (conv := weights.get(f"model.{3 * n_downs + 4}.weight")) is not None and conv.shape[1] == width * 2**n_downs:
+        n_downs += 1
+    places = [place for place in _numbers(weights, r"model\.(\d+)\.weight") if place % 3 == 2]  # the last one is
+    return (n_downs or (max(places, default=0) - 5) // 6), 0
+
+
+def _require(weights: Weights, keys: Iterable[str]) -> None:
+    """Raises KeyError for the first that is missing, before a network of a size that a lone key tells is built."""
+    for key in keys:
+        weights[key]
+
+
+def _numbers(weights: Weights, pattern: str) -> list[int]:
+    """The numbers that keys have where ``pattern`` has a group."""
+    return [int(found[1]) for key in weights if (found := re.match(pattern, key))]

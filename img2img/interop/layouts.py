@@ -28,6 +28,11 @@ NETWORKS: dict[Kind, type[nn.Module]] = {
     "multi_scale": MultiScaleDiscriminator,
     "encoder": StyleEncoder,
 }
+ROLES: dict[str, dict[str, str]] = {  # of an official file -> the network's name here
+    "pix2pix": {"G": "generator", "D": "discriminator"},
+    "cyclegan": {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "discriminator_b", "D_B": "discriminator_a"},
+    "pix2pixhd": {"G": "generator", "D": "discriminator", "E": "encoder"},
+}
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -43,6 +48,10 @@ class Found:
     """Arguments of the network's class, among them ``norm`` and, of generators, ``in_channels``, ``out_channels``."""
     chain: bool = False
     """Of pix2pixHD's discriminators: whether each is one chain, as its option no_ganFeat_loss writes them."""
+    biased: bool | None = None
+    """Of PatchGANs: whether the convolutions between have biases; unset, as the official code of today has it."""
+    guessed: bool = field(default=False, compare=False)
+    """Whether the norm is a guess: some versions of the code leave the same keys for another one."""
     dropped: tuple[str, ...] = field(default=(), compare=False)
     """Keys that mean nothing: statistics that instance norm once kept and never used."""
 
@@ -69,7 +78,7 @@ class Layer(NamedTuple):
 def layers_of(found: Found) -> list[Layer]:
     """All layers of a network that have weights."""
     options, norm = found.options, found.options["norm"]
-    biased = found.family == "pix2pixhd" or norm == "instance"
+    biased = found.family == "pix2pixhd" or norm == "instance" if found.biased is None else found.biased
     if found.kind == "unet":
         return _unet(options["num_downs"], biased)
     if found.kind == "resnet":
@@ -79,7 +88,9 @@ def layers_of(found: Found) -> list[Layer]:
     if found.kind == "coarse_to_fine":
         return _coarse_to_fine(options, biased)
     if found.kind == "patchgan":
-        return _pixels(biased) if options["n_layers"] == 0 else _patches(options["n_layers"], biased, "", "model.")
+        if options["n_layers"] == 0:
+            return _pixels(biased, options["last_bias"] if norm == "batch" else biased)
+        return _patches(options["n_layers"], biased, "", "model.")
     scales, layers = options["n_scales"], []
     for scale in range(scales):
         theirs = scales - 1 - scale  # the official numbering begins with the coarsest
@@ -165,9 +176,9 @@ def _staged(layer: Layer, scale: int) -> Layer:
     return layer._replace(official=f"{official}.0", norm=norm)
 
 
-def _pixels(biased: bool) -> list[Layer]:
+def _pixels(biased: bool, last: bool) -> list[Layer]:
     return [
         Layer("stages.0.0", "net.0", True),
         Layer("stages.1.0", "net.2", biased, ("stages.1.1", "net.3")),
-        Layer("stages.2", "net.5", biased),
+        Layer("stages.2", "net.5", last),
     ]

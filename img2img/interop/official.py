@@ -7,7 +7,6 @@ No code of a file is run, and nothing is loaded in part: a file fits, key by key
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,17 @@ from torch import Tensor, nn
 
 from img2img.interop.architecture import recognise
 from img2img.interop.layouts import NETWORKS, STATISTICS, Family, Found, layers_of
+from img2img.interop.reading import read_weights
+from img2img.networks.blocks import Norm
 
 
-def import_official(path: str | Path, family: Family | None = None) -> tuple[nn.Module, Found]:
+def import_official(
+    path: str | Path, family: Family | None = None, norm: Norm | None = None
+) -> tuple[nn.Module, Found]:
     """The network of an official file, on the CPU and in evaluation mode; and what it found there.
 
     It is a ``UNet``, ``ResNet``, ``PatchGAN``, ``CoarseToFine``, ``MultiScaleDiscriminator`` or ``StyleEncoder``, with
-    the official network's answers. ``family`` is as in ``recognise``.
+    the official network's answers. ``family`` and ``norm`` are as in ``recognise``.
 
     Raises:
         ValueError: there is no such file, or it is not plain tensors, or they are not exactly those of a network of
@@ -31,7 +34,7 @@ def import_official(path: str | Path, family: Family | None = None) -> tuple[nn.
     """
     weights = read_weights(Path(path))
     try:
-        found = recognise(weights, family)
+        found = recognise(weights, family, norm)
         with torch.device("meta"):  # no memory and no time for weights that are about to be replaced
             network = NETWORKS[found.kind](**found.options)
         mine, dropped = to_ours(weights, found, network)
@@ -39,38 +42,6 @@ def import_official(path: str | Path, family: Family | None = None) -> tuple[nn.
         raise ValueError(f"{path}: {error}") from error
     network.load_state_dict(mine, assign=True)
     return network.eval(), replace(found, dropped=tuple(dropped))
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file, as fp32 where it has floats, without the prefix that DataParallel gives its keys.
-
-    Raises:
-        ValueError: it can't be read, or holds anything but tensors by their names.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ValueError(f"{path}: can't be read ({error.strerror or error})") from error
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path}: refused, it is no file of plain tensors, and opening it could run code; save the network's "
-            "state_dict() instead"
-        ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, AttributeError, IndexError, TypeError) as error:
-        raise ValueError(f"{path}: damaged, or no file that torch.save wrote") from error
-    if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path}: refused, it holds no tensors by their names, as a state_dict() is")
-    for key, value in content.items():
-        if not (isinstance(key, str) and isinstance(value, Tensor)):
-            raise ValueError(
-                f"{path}: refused, its {key!r} is {'a ' + type(value).__name__}, and no tensor: save one network's "
-                "state_dict() alone"
-            )
-    wrapped = all(key.startswith("module.") for key in content)
-    return {
-        key.removeprefix("module.") if wrapped else key: value.float() if value.is_floating_point() else value
-        for key, value in content.items()
-    }
 
 
 def to_ours(official: Mapping[str, Tensor], found: Found, network: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
@@ -158,7 +129,8 @@ def to_official(mine: Mapping[str, Tensor], found: Found) -> dict[str, Tensor]:
             official[f"{layer.official}.bias"] = bias
         elif bias is not None and bias.any():
             raise ValueError(
-                f"{layer.ours} has a bias, which the official networks of norm {found.options['norm']} have not"
+                f"{layer.ours} has learnt a bias, which the official network of norm {found.options['norm']} has no "
+                "place for, so it can't be exported"
             )
         if layer.norm and batch:
             for name in ("weight", "bias", *STATISTICS):

@@ -52,6 +52,8 @@ class CycleGAN(Model):
         """Feature maps of a discriminator's first layer."""
         n_layers_d: int = 3
         """Strided layers of the PatchGANs: 0, 1, 3, 5 judge patches of 1, 16, 70, 286 pixels."""
+        last_bias_d: bool = False
+        """Of n_layers_d 0 with batch norm: a bias in the last layer, as imported weights of older code have it."""
         norm: Norm = "instance"
         """Normalisation in all networks."""
         dropout: bool = False
@@ -111,7 +113,8 @@ class CycleGAN(Model):
 
         self.generator_ab, self.generator_ba = generator(a, b), generator(b, a)  # G and F
         self.discriminator_a, self.discriminator_b = (
-            PatchGAN(c, config.ndf, config.n_layers_d, config.norm, config.init_gain) for c in (a, b)
+            PatchGAN(c, config.ndf, config.n_layers_d, config.norm, config.init_gain, last_bias=config.last_bias_d)
+            for c in (a, b)
         )
         self.pool_a, self.pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
 

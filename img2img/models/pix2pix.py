@@ -43,6 +43,8 @@ class Pix2Pix(Model):
         """Feature maps of the discriminator's first layer."""
         n_layers_d: int = 3
         """Strided layers of the PatchGAN: 0, 1, 3, 5 judge patches of 1, 16, 70, 286 pixels."""
+        last_bias_d: bool = False
+        """Of n_layers_d 0 with batch norm: a bias in the last layer, as imported weights of older code have it."""
         norm: Norm = "batch"
         """Normalisation in both networks."""
         dropout: bool = True
@@ -84,7 +86,8 @@ class Pix2Pix(Model):
             if config.generator == "resnet"
             else UNet(c_in, c_out, config.num_downs, config.ngf, *drawn, config.dropout_innermost)
         )
-        self.discriminator = PatchGAN(c_in + c_out, config.ndf, config.n_layers_d, config.norm, config.init_gain)
+        drawn_d = (config.ndf, config.n_layers_d, config.norm, config.init_gain)
+        self.discriminator = PatchGAN(c_in + c_out, *drawn_d, last_bias=config.last_bias_d)
 
     def forward(self, batch: Batch) -> Images:
         return {"output": self.generator(batch["input"])}

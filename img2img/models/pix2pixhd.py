@@ -47,6 +47,8 @@ class Pix2PixHD(Model):
         """Residual blocks of an enhancer."""
         ndf: int = 64
         """Feature maps of a discriminator's first layer."""
+        max_ndf: int | None = None
+        """Most feature maps of a discriminator's layer; unset, 8 x ndf. The official code's is 512, whatever ndf."""
         n_layers_d: int = 3
         """Strided layers of each discriminator."""
         n_scales: int = 2
@@ -69,15 +71,19 @@ class Pix2PixHD(Model):
         """Channels of these features."""
         nef: int = 16
         """Feature maps of the encoder's first layer."""
+        n_downs_e: int | None = None
+        """How often the encoder halves its picture; unset, n_downs times."""
         init_gain: float = 0.02
         """Standard deviation of the initial weights."""
 
         def __post_init__(self) -> None:
             at_least = {"ngf": 1, "n_downs": 1, "n_blocks": 0, "n_enhancers": 1, "n_blocks_local": 0, "ndf": 1}
             at_least |= {"n_layers_d": 1, "n_scales": 1, "n_features": 1, "nef": 1, "lambda_feat": 0, "lambda_vgg": 0}
+            at_least |= {"max_ndf": 1, "n_downs_e": 1}
             for key, least in at_least.items():
-                if getattr(self, key) < least:
-                    raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
+                value = getattr(self, key)
+                if value is not None and value < least:
+                    raise ValueError(f"model.{key} {value}: must be at least {least}")
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 
@@ -119,13 +125,14 @@ class Pix2PixHD(Model):
             config.n_scales,
             config.norm,
             config.init_gain,
+            config.max_ndf,
         )
         if features:
             self.encoder = StyleEncoder(
                 channels["target"],
                 features,
                 config.nef,
-                config.n_downs,
+                config.n_downs_e or config.n_downs,
                 config.norm,
                 config.upsample,
                 config.init_gain,
@@ -223,6 +230,13 @@ class Pix2PixHD(Model):
         labels = {"labels": colour_labels(batch["label"])} if self.label_nc else {}
         return {**labels, **self.generate(batch)}
 
+    def padded(self, side: int) -> int:
+        side = super().padded(side)
+        if not self.config.instance_features:
+            return side
+        stride = max(self.generator.stride, self.encoder.network.stride)  # powers of 2
+        return max(self.encoder.smallest_input, -(-side // stride) * stride)
+
     @property
     def smallest_side(self) -> int:
         return max(super().smallest_side, SMALLEST_INPUT if self.config.lambda_vgg else 0)
@@ -230,8 +244,8 @@ class Pix2PixHD(Model):
     def check_size(self, size: int) -> None:
         if self.padded(size) != size:
             raise ValueError(
-                f"data.crop_size {size}: must be a multiple of {self.generator.stride} (2^model.n_downs, doubled by "
-                f"each enhancer), {self.generator.smallest_input} or more"
+                f"data.crop_size {size}: must be a multiple of {self.padded(2) // 2} (2^model.n_downs, doubled by "
+                f"each enhancer, or 2^model.n_downs_e), {self.padded(2)} or more"
             )
         if size < self.smallest_side:
             raise ValueError(

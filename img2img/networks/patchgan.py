@@ -23,6 +23,10 @@ class PatchGAN(nn.Module):
         init_gain: standard deviation of the initial weights.
         padding: of every 4x4 convolution: 1 in pix2pix, 2 in pix2pixHD's code, which makes the verdicts reach farther
             beyond the edge. It does not change a patch's size.
+        max_width: most feature maps of a layer after the first, instead of 8 x ndf: 512 in pix2pixHD's code, which is
+            the same for an ndf of 64.
+        last_bias: of single pixels (n_layers 0): whether the last layer has a bias even with batch norm, as in older
+            versions of the authors' PyTorch port.
     """
 
     def __init__(
@@ -33,6 +37,8 @@ class PatchGAN(nn.Module):
         norm: Norm = "batch",
         init_gain: float = 0.02,
         padding: int = 1,
+        max_width: int | None = None,
+        last_bias: bool = False,
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)
@@ -44,10 +50,11 @@ class PatchGAN(nn.Module):
                     norm_layer(norm, 2 * ndf),
                     nn.LeakyReLU(0.2, inplace=True),
                 ),
-                nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+                nn.Conv2d(2 * ndf, 1, 1, bias=bias or last_bias),
             ]
         else:
-            widths = [ndf * min(2**layer, 8) for layer in range(n_layers + 1)]
+            widest = max_width or 8 * ndf
+            widths = [ndf, *(min(ndf * 2**layer, widest) for layer in range(1, n_layers + 1))]
             stages = [downsample(in_channels, ndf, "none", bias=True, padding=padding)]
             for narrow, wide in pairwise(widths[:-1]):
                 stages.append(downsample(narrow, wide, norm, bias=bias, padding=padding))

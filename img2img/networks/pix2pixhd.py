@@ -123,7 +123,7 @@ class MultiScaleDiscriminator(nn.Module):
 
     Args:
         in_channels: channels of everything that it sees, concatenated.
-        ndf, n_layers, norm, init_gain: as in PatchGAN.
+        ndf, n_layers, norm, init_gain, max_width: as in PatchGAN.
         n_scales: discriminators of one architecture; each sees half the resolution of the one before.
     """
 
@@ -135,10 +135,11 @@ class MultiScaleDiscriminator(nn.Module):
         n_scales: int = 2,
         norm: Norm = "instance",
         init_gain: float = 0.02,
+        max_width: int | None = None,
     ) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            PatchGAN(in_channels, ndf, n_layers, norm, init_gain, padding=2) for _ in range(n_scales)
+            PatchGAN(in_channels, ndf, n_layers, norm, init_gain, 2, max_width) for _ in range(n_scales)
         )
         # halving rounds up, so that a side is 2 at the coarsest scale from here on
         coarsest: PatchGAN = self.scales[-1]  # type: ignore[assignment]

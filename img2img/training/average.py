@@ -7,9 +7,12 @@ asks the device for its counter at every step, and has no warm-up.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 
 class Average:
@@ -39,3 +42,17 @@ class Average:
                 average.copy_(currents[name])  # a counter, or spectral norm's
         torch._foreach_lerp_([average for average, _ in means], [current for _, current in means], 1 - d)
         self.updates += 1
+
+
+def keep_statistics(networks: Iterable[nn.Module], keep: bool) -> None:
+    """Whether what networks gather by being asked, in training mode, stays as it is.
+
+    Their answers stay those of training, dropout and the batch's own statistics included: a discriminator that warms up
+    beside them meets the pictures that it will judge later.
+    """
+    for network in networks:
+        for module in network.modules():
+            if isinstance(module, _BatchNorm):
+                module.track_running_stats = not keep
+            elif isinstance(module, _SpectralNorm):
+                module.train(not keep)

@@ -27,7 +27,7 @@ from img2img.models import build_model
 from img2img.models.base import Batch, Images, Model, Side
 from img2img.networks.remedies import FeatureNoise
 from img2img.runs import find_run
-from img2img.training.average import Average
+from img2img.training.average import Average, keep_statistics
 from img2img.training.pools import gather_pools, restore_pools
 from img2img.training.signs import KEPT, Signs
 
@@ -157,9 +157,14 @@ class Game:
             noise.sigma.fill_(self.balance.feature_noise * share)
         both = self.balance.plays_generator(step)
         sides: tuple[Side, ...] = self.model.update_order if both else ("discriminator",)
+        generators = [self.networks[name] for name in self.names["generator"]]
+        if step == self.balance.warmup_d:
+            keep_statistics(generators, False)
         still = self._frozen_modules()
         for module in still:  # or batch norm's running statistics would move; inference() puts all of them back
             module.train(not frozen)
+        if step < self.balance.warmup_d:
+            keep_statistics(generators, True)
         made: list[Images | None] = [None] * len(batches)
         told: dict[str, Tensor] = {}
         for side in sides:

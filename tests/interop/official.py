@@ -93,12 +93,14 @@ class Chain(nn.Module):
         return self.model(x)
 
 
-def patches(c_in: int, ndf: int, n_layers: int, norm: str, bias: bool, padding: int = 1) -> list[list[nn.Module]]:
-    """Layers of a PatchGAN, stage by stage."""
+def patches(
+    c_in: int, ndf: int, n_layers: int, norm: str, bias: bool, padding: int = 1, widest: int | None = None
+) -> list[list[nn.Module]]:
+    """Layers of a PatchGAN, stage by stage; their widths double up to 8 x ndf, or in pix2pixHD's code up to 512."""
     stages = [[nn.Conv2d(c_in, ndf, 4, 2, padding), nn.LeakyReLU(0.2)]]
     width = ndf
     for layer in range(1, n_layers + 1):
-        wide = ndf * min(2**layer, 8)
+        wide = min(ndf * 2**layer, widest or 8 * ndf)
         conv = nn.Conv2d(width, wide, 4, 2 if layer < n_layers else 1, padding, bias=bias)
         stages.append([conv, norm_of(norm, wide), nn.LeakyReLU(0.2)])
         width = wide
@@ -106,9 +108,9 @@ def patches(c_in: int, ndf: int, n_layers: int, norm: str, bias: bool, padding: 
 
 
 class Pixels(nn.Module):
-    def __init__(self, c_in: int, ndf: int, norm: str) -> None:
+    def __init__(self, c_in: int, ndf: int, norm: str, bias: bool | None = None) -> None:
         super().__init__()
-        bias = norm == "instance"
+        bias = norm == "instance" if bias is None else bias  # older versions of the code had it otherwise
         second, third = nn.Conv2d(ndf, 2 * ndf, 1, bias=bias), nn.Conv2d(2 * ndf, 1, 1, bias=bias)
         layers = [nn.Conv2d(c_in, ndf, 1), nn.LeakyReLU(0.2), second, norm_of(norm, 2 * ndf), nn.LeakyReLU(0.2), third]
         self.net = nn.Sequential(*layers)
@@ -149,7 +151,7 @@ class Scales(nn.Module):
         super().__init__()
         self.num, self.n_layers, self.features = num, n_layers, features
         for scale in range(num):
-            stages = patches(c_in, ndf, n_layers, norm, bias=True, padding=2)
+            stages = patches(c_in, ndf, n_layers, norm, bias=True, padding=2, widest=512)
             if features:
                 for i, stage in enumerate(stages):
                     setattr(self, f"scale{scale}_layer{i}", nn.Sequential(*stage))

@@ -31,6 +31,7 @@ JUNYANZ = [
     ("resnet-9", lambda: Chain(chain(4, 3, 2, 2, 9, "instance")), (4, 32, 32)),
     *((f"patches-{n}-{k}", lambda n=n, k=k: _patchgan(6, 3, k, n), (6, 128, 128)) for n in NORMS for k in (1, 3, 5)),
     *((f"pixels-{n}", lambda n=n: Pixels(6, 4, n), (6, 8, 8)) for n in NORMS),
+    ("pixels-batch-biased", lambda: Pixels(6, 4, "batch", bias=True), (6, 8, 8)),
 ]
 HD = [
     *((f"global-{n}", lambda n=n: Chain(chain(7, 3, 2, 3, 2, n)), (7, 16, 32)) for n in NORMS[:2]),
@@ -153,8 +154,9 @@ def test_what_is_not_wholly_an_official_network_is_refused_in_one_line(case: str
     assert not Path("harm").exists()
 
 
-# Large ones; and without its one inner bias a PatchGAN of one layer is that of norm "none"
-ELSEWHERE = ("unet-256", "resnet-9", "patches-instance-1")
+# Large ones; without its one inner bias a PatchGAN of one layer is that of norm "none", and without its last one that
+# of single pixels is another old one
+ELSEWHERE = ("unet-256", "resnet-9", "patches-instance-1", "pixels-batch-biased")
 
 
 @pytest.mark.parametrize("make", [case[1] for case in JUNYANZ + HD if case[0] not in ELSEWHERE])

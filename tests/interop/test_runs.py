@@ -12,7 +12,8 @@ from torch import nn
 from img2img.checkpoint import load_network, newest_checkpoint
 from img2img.config import Config
 from img2img.inference.translator import load_translator
-from img2img.interop.runs import companions, export_run, import_run
+from img2img.interop.export import export_run
+from img2img.interop.runs import companions, import_run
 from img2img.training.trainer import train
 from tests.conftest import write
 from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, patches, randomised, saved
@@ -172,7 +173,9 @@ def test_the_other_architecture(tiny: Callable[..., Config], tiny_cyclegan: Call
 
 @pytest.mark.parametrize("features", [0, 2])
 @pytest.mark.parametrize("local", [0, 1])
-def test_a_pix2pixhd_run_and_back(features: int, local: int, tiny_hd: Callable[..., Config]) -> None:
+def test_a_pix2pixhd_run_and_back(
+    features: int, local: int, tiny_hd: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = 9 + 1
     whole = Local(seen + features, 3, 2, 2, 1, local, "instance") if local else None
     generator = randomised(whole or Chain(chain(seen + features, 3, 4, 2, 1, "instance")))
@@ -182,7 +185,8 @@ def test_a_pix2pixhd_run_and_back(features: int, local: int, tiny_hd: Callable[.
     for role, network in networks.items():
         saved(network, OFFICIAL / f"latest_net_{role}.pth")
     run, lines = import_run(OFFICIAL / "latest_net_G.pth")
-    assert len(lines) == len(networks)
+    assert [line.partition(":")[0] for line in lines[:-1]] == ["generator", "discriminator", "encoder"][: len(networks)]
+    assert lines[-1].startswith("10 channels: taken as 9 classes and their boundaries")
     translator = load_translator(run, device="cpu")
     assert translator.config.data.label_nc == 9
     random = torch.Generator().manual_seed(0)
@@ -195,10 +199,16 @@ def test_a_pix2pixhd_run_and_back(features: int, local: int, tiny_hd: Callable[.
         expected = generator(torch.cat([condition, style], dim=1))
         torch.testing.assert_close(translator.model.generate(batch)["output"], expected, rtol=1e-5, atol=1e-5)
     for file in export_run("official", "pix2pixhd", Path("out")):
+        assert file.read_bytes()[:2] != b"PK"  # the format that torch 0.4 reads
         written = torch.load(file, weights_only=True)
         mine = networks[file.stem.removeprefix("latest_net_")].state_dict()
         assert list(written.keys() ^ mine.keys()) == []
         assert all(torch.equal(written[key], value) for key, value in mine.items())
+    tune = "--data.toy true --data.load_size 64 --train.max_steps 1 --data.num_workers 0 --model.lambda_vgg 0".split()
+    assert call(monkeypatch, "train", "--config", f"{run}/config.yaml", "--name", "again", *tune) == 0
+    assert ("official" in Path("runs/again/config.yaml").read_text()) == bool(
+        local
+    )  # a local stage goes on with itself
     if not local:
         model = {"ngf": 4, "n_downs": 2, "instance_features": bool(features), "n_features": features or 3}
         train(tiny_hd("tuned", model=model, train={"init_from": "official", "max_steps": 1}))
@@ -214,12 +224,15 @@ def test_a_pix2pixhd_run_of_pictures() -> None:
     saved(official, OFFICIAL / "latest_net_G.pth")
     saved(randomised(Scales(6, 4, 1, 2, "batch", False)), OFFICIAL / "latest_net_D.pth")
     run, lines = import_run(OFFICIAL / "latest_net_G.pth")
-    assert [line.partition(":")[0] for line in lines] == ["generator", "discriminator"]
-    assert load_translator(run, device="cpu").config.data.label_nc == 0
+    assert [line.partition(":")[0] for line in lines[:2]] == ["generator", "discriminator"]
+    assert "model.lambda_feat 0: D is laid out as without feature matching" in lines[2]
+    assert lines[3].startswith("3 channels: taken as pictures, a guess; --label-nc 3 --no-instances if")
+    config = load_translator(run, device="cpu").config
+    assert (config.data.label_nc, config.model.lambda_feat) == (0, 0.0)
     assert_translates(run, official)
     for file in export_run("official", "pix2pixhd"):
         weights = torch.load(file, weights_only=True)
-        fresh = Chain(chain(3, 3, 2, 3, 1, "batch")) if file.stem.endswith("G") else Scales(6, 4, 1, 2, "batch", True)
+        fresh = Chain(chain(3, 3, 2, 3, 1, "batch")) if file.stem.endswith("G") else Scales(6, 4, 1, 2, "batch", False)
         fresh.load_state_dict(weights, strict=True)
 
 
@@ -238,7 +251,7 @@ def test_refusals(tiny: Callable[..., Config], tiny_hd: Callable[..., Config]) -
     refused("its D belongs to no pix2pix", unet)
     refused("there is no generator", saved(patchgan(6), Path("else/latest_net_D.pth")))
     refused("it is a patchgan of junyanz, which is no G_A of cyclegan", saved(patchgan(6), Path("d.pth")))
-    refused("channels_a 2", saved(resnet(2), Path("two.pth")))
+    refused("in_channels of its G_A are 2: .* takes any; if it is pix2pixHD's", saved(resnet(2), Path("two.pth")))
     refused("--config preset.yaml: it is for cyclegan", unet, preset=write_preset("cyclegan", "toy: true"))
     mixed = saved(randomised(Scales(13, 4, 1, 2, "instance", True)), Path("mixed/latest_net_D.pth"))
     saved(randomised(Nested(3, 3, 5, 2, "batch", dropout=True)), Path("mixed/latest_net_G.pth"))
@@ -266,5 +279,8 @@ def test_refusals(tiny: Callable[..., Config], tiny_hd: Callable[..., Config]) -
     not_exported(r"model\.upsample resize", tiny("c", model={"upsample": "resize"}, train=once))
     big = {"load_size": 32, "crop_size": 32}
     model = {"num_downs": 5, "norm": "none"}
-    not_exported("has a bias, which the official", tiny("d", model=model, data=big, train=once))
+    not_exported(
+        "has learnt a bias, which the official network of norm none has no place for, so it can",
+        tiny("d", model=model, data=big, train=once),
+    )
     not_exported(r"model\.norm none", tiny_hd("e", model={"norm": "none"}, train=once), "pix2pixhd")

@@ -155,3 +155,29 @@ def test_what_can_not_be_is_named() -> None:
             make(**options).check_size(8)
     make(n_scales=3).check_size(8)
     assert make(stage="local").padded(30) == 32
+
+
+def test_the_encoder_may_halve_more_often_than_the_generator() -> None:
+    data = batch()
+    model = make(instance_features=True, n_downs_e=3)
+    assert model.encoder.network.stride == 8
+    assert model.generate(data)["output"].shape == data["target"].shape
+    assert [model.padded(side) for side in (1, 16, 17)] == [16, 16, 24]
+    with pytest.raises(ValueError, match=r"must be a multiple of 8 "):
+        model.check_size(20)
+    assert make(instance_features=True, n_downs_e=1).padded(9) == 12
+
+
+@pytest.mark.parametrize(("ndf", "options", "widths"), [
+    (64, {}, [64, 128, 256, 512, 512]),
+    (64, {"max_ndf": 512}, [64, 128, 256, 512, 512]),
+    (96, {"max_ndf": 512}, [96, 192, 384, 512, 512]),
+    (16, {"max_ndf": 512}, [16, 32, 64, 128, 256]),
+    (16, {}, [16, 32, 64, 128, 128]),
+])  # fmt: skip
+def test_a_discriminator_is_as_wide_as_its_option_says(ndf: int, options: dict, widths: list[int]) -> None:
+    """The official code has ``nf = min(nf * 2, 512)``."""
+    with torch.device("meta"):
+        model = make(ndf=ndf, n_layers_d=4, n_scales=1, **options)
+    (scale,) = model.discriminator.scales
+    assert [stage[0].out_channels for stage in scale.stages[:-1]] == widths

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors.torch import load_file
 
 from img2img.config import Config, load_config
 from img2img.data import dataset_class
@@ -228,24 +229,37 @@ def test_diversity_needs_noise(tiny: Tiny) -> None:
         Game(tiny(model={"dropout": False}, balance={"diversity": 1.0}), Accelerator())
 
 
-def test_discriminators_alone_learn_while_they_warm_up(any_model: Tiny) -> None:
-    """Two steps of warm-up leave the generators as they began, the third moves them; the log has both kinds."""
-    begun = weights(train(any_model("first", train={"max_steps": 1})))
-    after = []
-    for steps in (2, 3):
-        options = {"init_from": "first", "max_steps": steps, "log_every": 1}
-        run = train(any_model(f"warm{steps}", train=options, balance={"warmup_d": 2}))
-        after.append(weights(run))
-    model = model_class(any_model().model.name)
-
-    def moved(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], names: tuple[str, ...]) -> bool:
-        keys = [key for key in one if key.split(".")[0] in names and key.endswith("weight")]
-        assert keys
-        return not all(torch.equal(one[key], other[key]) for key in keys)
-
-    assert moved(begun, after[0], model.discriminators)
-    assert not moved(begun, after[0], model.generators)
-    assert moved(after[0], after[1], model.generators)
+@pytest.mark.parametrize("options", [{}, {"spectral_norm": "both"}])
+def test_discriminators_alone_learn_while_they_warm_up(any_model: Tiny, options: dict) -> None:
+    """Two steps of warm-up leave the generators as they began, running statistics and all; the third moves them, and
+    their averages; the log has both kinds.
+    """
+    begun = weights(train(any_model("first", train={"max_steps": 1}, balance=options)))
+    keep = {"max_steps": 3, "log_every": 1, "sample_every": 1, "save_every": 1, "keep_checkpoints": 0, "ema_decay": 0.9}
+    train(any_model("warm", train={"init_from": "first", **keep}, balance={"warmup_d": 2, **options}))
+    model, run = model_class(any_model().model.name), Path("runs/warm")
+    middle = run / "checkpoints" / "step-000002"
+    two = {
+        f"{file.stem}.{key}": value for file in middle.glob("*.safetensors") for key, value in load_file(file).items()
+    }
+    three = weights(run)
+    mine = [key for key in begun if key.split(".")[0] in model.generators]
+    assert any("running_mean" in key for key in mine) or any_model().model.norm == "instance"
+    assert [key for key in mine if not torch.equal(begun[key], two[key])] == []
+    assert [key for key in mine if "num_batches" in key and three[key] != two[key] + 1] == []
+    moving = [key for key in mine if key.endswith(("weight", "original", "running_mean"))]
+    assert not all(torch.equal(two[key], three[key]) for key in moving if "running" not in key)
+    assert [key for key in moving if "running" in key and torch.equal(two[key], three[key])] == []
+    judged = [
+        key for key in begun if key.split(".")[0] in model.discriminators and key.endswith(("weight", "original"))
+    ]
+    assert not all(torch.equal(begun[key], two[key]) for key in judged)
     terms = [key for key in rows(run)[0] if key.startswith("loss/generator/")]
     assert terms
     assert [any(row[key] for key in terms) for row in rows(run)] == [False, False, True]
+
+
+def test_a_generator_that_would_never_learn_is_refused(tiny: Tiny) -> None:
+    with pytest.raises(ValueError, match=r"balance.warmup_d 4 with train.max_steps 4: the generators would never"):
+        tiny(train={"max_steps": 4}, balance={"warmup_d": 4})
+    tiny(train={"max_steps": 0}, balance={"warmup_d": 4})

@@ -1,0 +1,73 @@
+"""The official networks at their published sizes: each layout is recognised, and nothing in it is left over.
+
+Numbers of tensors and of parameters are those of the official code's own state dicts.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from img2img.interop.architecture import recognise
+from img2img.interop.layouts import NETWORKS
+from img2img.interop.official import to_official, to_ours
+from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, patches
+
+
+def patchgan(c_in: int, norm: str) -> nn.Module:
+    return Chain([layer for stage in patches(c_in, 64, 3, norm, norm == "instance") for layer in stage])
+
+
+def resnet(norm: str, dropout: bool = False) -> nn.Module:
+    return Chain(chain(3, 3, 64, 2, 9, norm, dropout, bias=norm == "instance"))
+
+
+UNET = {"in_channels": 3, "out_channels": 3, "ngf": 64, "norm": "batch"}
+RESNET = {"in_channels": 3, "out_channels": 3, "ngf": 64, "n_downs": 2, "n_blocks": 9}
+GLOBAL = {"in_channels": 36, "out_channels": 3, "ngf": 64, "n_downs": 4, "n_blocks": 9, "n_enhancers": 0}
+LOCAL = {"ngf": 32, "n_enhancers": 1, "n_blocks_local": 3, "norm": "instance"}
+SCALES = {"in_channels": 39, "ndf": 64, "n_layers": 3, "max_width": None}
+LAYOUTS = {
+    "unet_256 batch": (lambda: Nested(3, 3, 8, 64, "batch", True), 82, 54.414, "unet", {**UNET, "num_downs": 8}),
+    "unet_128 batch": (lambda: Nested(3, 3, 7, 64, "batch", True), 70, 41.829, "unet", {**UNET, "num_downs": 7}),
+    "resnet instance": (lambda: resnet("instance"), 48, 11.378, "resnet", {**RESNET, "dropout": False}),
+    "resnet dropout": (lambda: resnet("instance", True), 48, 11.378, "resnet", {**RESNET, "dropout": True}),
+    "resnet batch": (lambda: resnet("batch"), 140, 11.383, "resnet", {**RESNET, "norm": "batch", "dropout": False}),
+    "D basic batch": (lambda: patchgan(6, "batch"), 22, 2.769, "patchgan", {"in_channels": 6, "n_layers": 3}),
+    "D basic instance": (lambda: patchgan(3, "instance"), 10, 2.765, "patchgan", {"in_channels": 3, "ndf": 64}),
+    "D pixel batch": (lambda: Pixels(6, 64, "batch"), 9, 0.009, "patchgan", {"in_channels": 6, "n_layers": 0}),
+    "global": (lambda: Chain(chain(36, 3, 64, 4, 9, "instance")), 56, 182.547, "coarse_to_fine", GLOBAL),
+    "local": (lambda: Local(36, 3, 32, 4, 9, 1, "instance"), 74, 182.857, "coarse_to_fine", {**GLOBAL, **LOCAL}),
+    "encoder": (lambda: Chain(chain(3, 3, 16, 4, 0, "instance")), 20, 0.789, "encoder", {"nef": 16, "n_downs": 4}),
+    "D 2": (lambda: Scales(39, 64, 3, 2, "instance", True), 20, 5.603, "multi_scale", {**SCALES, "n_scales": 2}),
+    "D 3": (lambda: Scales(39, 64, 3, 3, "instance", True), 30, 8.405, "multi_scale", {**SCALES, "n_scales": 3}),
+    "D no_ganFeat": (lambda: Scales(39, 64, 3, 2, "instance", False), 20, 5.603, "multi_scale", SCALES),
+    "global batch": (lambda: Chain(chain(36, 3, 64, 4, 9, "batch")), 191, 182.590, "coarse_to_fine", GLOBAL),
+    "D of 32": (lambda: Scales(39, 32, 4, 2, "instance", True), 24, None, "multi_scale", {"max_width": 512}),
+    "D of 96": (lambda: Scales(39, 96, 3, 2, "instance", False), 20, None, "multi_scale", {"max_width": 512}),
+    "D of 128": (lambda: Scales(39, 128, 3, 1, "batch", True), None, None, "multi_scale", {"max_width": 512}),
+    "D of 32, 3 layers": (lambda: Scales(39, 32, 3, 2, "instance", True), 20, None, "multi_scale", {"max_width": None}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_recognised_whole(layout: str) -> None:
+    make: Callable[[], nn.Module]
+    make, tensors, millions, kind, options = LAYOUTS[layout]
+    with torch.device("meta"):
+        official = make()
+    weights = official.state_dict()
+    if tensors is not None:
+        assert len(weights) == tensors
+    if millions is not None:
+        assert round(sum(p.numel() for p in official.parameters()) / 1e6, 3) == pytest.approx(millions, abs=0.0011)
+    found = recognise(weights)
+    assert (found.kind, found.chain) == (kind, "layer0.0.weight" in weights)
+    assert {key: found.options[key] for key in options} == options
+    with torch.device("meta"):
+        network = NETWORKS[found.kind](**found.options)
+        state, dropped = to_ours(weights, found, network)
+        back = to_official(state, found)
+    assert dropped == []
+    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in weights.items()}
