@@ -48,11 +48,6 @@ class Config:
         self.balance.check_loss(self.model.gan_loss, self.optim.clip_d)
         if self.balance.minibatch_std and self.data.batch_size == 1:
             raise ValueError("balance.minibatch_std true: a batch of one has no deviation; set data.batch_size 4, say")
-        if 0 < self.train.max_steps <= self.balance.warmup_d:
-            raise ValueError(
-                f"balance.warmup_d {self.balance.warmup_d} with train.max_steps {self.train.max_steps}: the generators "
-                "would never learn; lower the one or raise the other"
-            )
         norm = "norm_d" if hasattr(self.model, "norm_d") else "norm"
         if self.balance.gradient_penalty == "wgan-gp" and getattr(self.model, norm) == "batch":
             raise ValueError(

@@ -139,6 +139,12 @@ class Trainer:
                 f"{self.run} is complete at step {self.step}: to go on, raise train.epochs or train.max_steps"
             )
             return
+        warm_up = self.config.balance.warmup_d
+        if total <= warm_up:
+            raise ValueError(
+                f"balance.warmup_d {warm_up}: the run ends at step {total}, so its generators would never learn; lower "
+                "it, or raise train.epochs or train.max_steps"
+            )
         self.accelerator.wait_for_everyone()  # every process has looked at the folder before rank 0 changes it
         if self.accelerator.is_main_process:
             begin_run(self.run, self.config, resume=resume)
