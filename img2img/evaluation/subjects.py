@@ -5,7 +5,9 @@ Pictures are made or read when they are asked for, one after the other, so that 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,7 @@ from img2img.inference.sampler import Sampler, load_sampler
 from img2img.inference.translator import NormPolicy, Translator, load_translator
 from img2img.runs import RUNS
 
+THREADS = 4  # that decode the pictures of folders; OpenCV lets go of Python's lock
 T = TypeVar("T")
 
 
@@ -66,15 +69,34 @@ class Subject:
     output: Path = Path()
     """Where the report goes unless told."""
 
-    def readable(self, items: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """What these return, but for those that read a file which can't be decoded: it is told, and noted."""
-        for item in items:
+    def readable(self, items: Iterable[Callable[[], T]], threads: int = 0) -> Iterator[T]:
+        """What these return, in order, but for those that read a file which can't be decoded: it is told, and noted.
+
+        With ``threads`` they are called ahead of time, a few of them: decoding takes longer than a GPU's judgement.
+        """
+        for item in items if not threads else ahead(items, threads):
             try:
                 yield item()
             except UnreadableImage as error:
                 if str(error) not in self.skipped:
                     tell_skipped(error)
                 self.skipped.add(str(error))
+
+
+def ahead(items: Iterable[Callable[[], T]], threads: int) -> Iterator[Callable[[], T]]:
+    """Calls these in threads, at most ``2 * threads`` more than were taken, and returns what waits for each result."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result
+            while waiting:
+                yield waiting.popleft().result
+        finally:  # whoever stops early waits for what runs, and not for what would
+            for future in waiting:
+                future.cancel()
 
 
 def is_folder(name: str) -> bool:
@@ -162,7 +184,9 @@ def folder_subject(
         labels = None if maps is None else maps.read(path.name)
         return Judged(path.relative_to(folder).as_posix(), read_image(path, 3), truth, labels)
 
-    subject = Subject(str(folder), len(files), lambda: subject.readable(partial(judged, path) for path in files))
+    subject = Subject(
+        str(folder), len(files), lambda: subject.readable((partial(judged, path) for path in files), THREADS)
+    )
     subject.others, subject.folders = others, (folder,)
     subject.lonely = [path.relative_to(folder).as_posix() for path in files if path not in partners]
     where = folder.resolve()
@@ -260,7 +284,7 @@ def noise_subject(sampler: Sampler, count: int | None, seed: int = 0, reference:
 def _beside(subject: Subject, reference: Path) -> Subject:
     files, _ = _files(reference, "--reference")
     subject.folders += (reference,)
-    subject.reals = lambda: subject.readable(partial(read_image, path, 3) for path in files)
+    subject.reals = lambda: subject.readable((partial(read_image, path, 3) for path in files), THREADS)
     subject.real_count, subject.real_title = len(files), str(reference)
     return subject
 

@@ -1,6 +1,7 @@
 """What a name on the command line stands for: a folder; a run of one direction or two, or one that draws from noise."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from img2img import load_translator
 from img2img.config import Config
 from img2img.data import dataset_class
-from img2img.data.images import read_image
+from img2img.data.images import UnreadableImage, read_image
 from img2img.data.paired import PairedDataset
 from img2img.evaluation.pixels import pixel_scores
 from img2img.evaluation.quality import Judges, judge
-from img2img.evaluation.subjects import subjects
+from img2img.evaluation.subjects import Subject, subjects
 from img2img.inference.sampler import load_sampler
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
@@ -91,6 +92,24 @@ def test_scenes_in_a_style(tiny_hd: Callable[..., Config], labelled_root: Path) 
     for index, item in enumerate(subject.pictures()):
         assert item.truth is None
         assert np.array_equal(item.picture, translator.translate(translator.given(pictures, index)))
+
+
+def test_what_is_called_ahead_comes_in_order_and_no_further_than_needed() -> None:
+    called: list[int] = []
+
+    def call(number: int) -> int:
+        called.append(number)
+        if number == 3:
+            raise UnreadableImage("3: broken")
+        return number
+
+    subject = Subject("x", 100, lambda: iter(()))
+    found = subject.readable((partial(call, number) for number in range(100)), 2)
+    assert [next(found) for _ in range(5)] == [0, 1, 2, 4, 5]
+    found.close()
+    assert len(called) <= 5 + 1 + 2 * 2 + 1
+    assert subject.skipped == {"3: broken"}
+    assert list(subject.readable((partial(call, number) for number in range(4, 9)), 2)) == [4, 5, 6, 7, 8]
 
 
 def test_a_folder_and_its_partners() -> None:
