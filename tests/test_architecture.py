@@ -14,6 +14,7 @@ FLOORS = {
     "image_pool": 0,
     "data": 0,
     "errors": 0,
+    "weights": 0,
     "models": 1,
 }
 FLOORS |= {

@@ -5,7 +5,6 @@ Their weights come from a stated file or by the loader of the library that publi
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, VGG16_Weights, vgg16
 
 from img2img.networks.inception import FIDInception
+from img2img.weights import read_weights
 
 FeatureName = Literal["inception", "vgg16"]
 # Made from TensorFlow's graph by torch-fidelity, whose network this one equals; the name ends with its own hash
@@ -106,21 +106,12 @@ def load_lpips(
     return judge.to(device).requires_grad_(False).eval()
 
 
-def read_weights(option: str, name: str, path: str) -> Mapping[str, Any]:
-    """The tensors by name of a file. Raises ValueError, which begins with ``option``, if there are none in it."""
-    try:
-        found = torch.load(Path(path), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = getattr(error, "strerror", None) or "no file of plain tensors"
-        raise ValueError(f"{option} {path}: {reason}; it takes the weights of {name}") from error
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"{option} {path}: no tensors by name; it takes the weights of {name}")
-    return found
-
-
 def _weights(option: str, name: str, path: str | None, download: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     if path is not None:
-        return read_weights(option, name, path)
+        try:
+            return read_weights(Path(path))
+        except ValueError as error:
+            raise ValueError(f"{option} {error}; it takes the weights of {name}") from error
     try:
         return download()
     except (OSError, RuntimeError) as error:

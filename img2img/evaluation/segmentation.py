@@ -16,14 +16,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision.models
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from img2img.data.images import resize
-from img2img.evaluation.judges import IMAGENET_DEVIATION, IMAGENET_MEAN, read_weights
+from img2img.evaluation.judges import IMAGENET_DEVIATION, IMAGENET_MEAN
 from img2img.evaluation.labels import CITYSCAPES_SCORED
 from img2img.networks.unet import UNet
+from img2img.weights import read_weights
 
 METADATA = "segmenter"  # of a file of our own: its key in the header
 TORCHVISION = tuple(torchvision.models.list_models(torchvision.models.segmentation))
@@ -165,33 +165,30 @@ def load_segmenter(
         outputs = _outputs(network.state_dict())
         return Segmenter(network, _meanings(option, outputs, classes, count), f"{text} of torchvision", device=device)
     path = Path(text)
-    own, weights = _read(option, path)
+    try:
+        own, weights = _read(path)
+    except ValueError as error:
+        raise ValueError(f"--segmenter {error}; it takes weights of {', '.join(TORCHVISION)}") from error
     if own is not None:
         if classes is not None:
             raise ValueError(f"{option}: knows its classes; leave --classes out")
         network = own_network(len(own["ids"]))
         network.load_state_dict(weights)
         return Segmenter(network, own["ids"], f"{path}", own["width"], network.stride, False, device)
-    weights = {key.removeprefix("module."): value for key, value in weights.items()}
     name, network = _recognised(option, weights)
     network.load_state_dict(weights)
     meanings = _meanings(option, _outputs(weights), classes, count)
     return Segmenter(network, meanings, f"{name}, weights {path}", device=device)
 
 
-def _read(option: str, path: Path) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
-    """What a file of our own says of itself, or None; and the tensors."""
+def _read(path: Path) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
+    """What a file of our own says of itself, or None; and the tensors. Raises ValueError as ``read_weights``."""
+    weights = read_weights(path)
     if path.suffix != ".safetensors":
-        name = f"a segmentation network: {', '.join(TORCHVISION)}"
-        return None, read_weights("--segmenter", name, str(path))
-    if not path.is_file():
-        raise ValueError(f"{option}: No such file")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = (file.metadata() or {}).get(METADATA)
-        return None if metadata is None else json.loads(metadata), load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{option}: {getattr(error, 'strerror', None) or 'no safetensors file'}") from error
+        return None, weights
+    with safe_open(path, "pt") as file:
+        metadata = (file.metadata() or {}).get(METADATA)
+    return None if metadata is None else json.loads(metadata), weights
 
 
 def _outputs(weights: Mapping[str, Any]) -> int:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from img2img.interop.architecture import recognise
 from img2img.interop.layouts import NETWORKS, STATISTICS, Family, Found, layers_of
-from img2img.interop.reading import read_weights
 from img2img.networks.blocks import Norm
+from img2img.weights import read_weights
 
 
 def import_official(

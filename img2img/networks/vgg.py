@@ -7,13 +7,14 @@ torchvision's, and so are its weights (ImageNet), which are downloaded once or g
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, vgg19
+
+from img2img.weights import read_weights
 
 CUTS = (2, 7, 12, 21, 30)  # after relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
 SMALLEST_INPUT = 16  # side in pixels, of which four poolings leave one
@@ -59,10 +60,9 @@ class PerceptualLoss(nn.Module):
                 raise ValueError(f"VGG19's weights can't be downloaded ({error}): {remedy}") from error
         else:
             try:
-                weights = torch.load(Path(path), map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-                reason = getattr(error, "strerror", None) or "no file of plain tensors"
-                raise ValueError(f"model.vgg_weights {path}: {reason}; {remedy}") from error
+                weights = read_weights(Path(path))
+            except ValueError as error:
+                raise ValueError(f"model.vgg_weights {error}; {remedy}") from error
         try:
             for part in self.slices:  # whose layers keep the numbers that they have in torchvision's
                 part.load_state_dict({key: weights[f"features.{key}"] for key in part.state_dict()})

@@ -64,9 +64,9 @@ def test_missing_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(torch.zeros(1), "tensor.pth")
     Path("text.pth").write_text("no weights")
     for path, message in {
-        "nowhere.pth": "--weights nowhere.pth: No such file or directory; it takes the weights of inception",
-        "text.pth": "--weights text.pth: no file of plain tensors",
-        "tensor.pth": "--weights tensor.pth: no tensors by name",
+        "nowhere.pth": r"--weights nowhere.pth: can't be read \(No such file .*\); it takes the weights of inception",
+        "text.pth": "--weights text.pth: refused, it is no file of plain tensors",
+        "tensor.pth": "--weights tensor.pth: refused, it holds no tensors by their names",
         "other.pth": "--weights other.pth: not the weights of inception",
     }.items():
         with pytest.raises(ValueError, match=message) as error:

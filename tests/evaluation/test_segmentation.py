@@ -115,8 +115,8 @@ def test_what_is_no_segmenter_is_refused() -> None:
     for path, message in {
         "other.pth": "of no segmentation network of torchvision (deeplabv3_mobilenet_v3_large, ",
         "near.pth": "of no segmentation network of torchvision",
-        "code.pth": "no file of plain tensors; it takes the weights of a segmentation network",
-        "text.safetensors": "no safetensors file",
+        "code.pth": "no file of plain tensors, and opening it could run code",
+        "text.safetensors": "damaged, or no file that torch.save or safetensors wrote",
         "missing.pth": "No such file",
         "missing.safetensors": "No such file",
     }.items():

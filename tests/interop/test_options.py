@@ -13,9 +13,9 @@ from img2img.inference.translator import load_translator
 from img2img.interop.architecture import recognise
 from img2img.interop.export import export_run
 from img2img.interop.options import Stated
-from img2img.interop.reading import read_weights
 from img2img.interop.runs import import_run, next_steps
 from img2img.models import build_model
+from img2img.weights import read_weights
 from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, randomised, saved
 from tests.interop.test_runs import OFFICIAL, patchgan, resnet, write_preset
 from tests.tools.test_commands import call

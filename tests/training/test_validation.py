@@ -104,7 +104,7 @@ def test_distances_of_sets(
 def test_lpips_needs_its_weights(tiny: Callable[..., Config]) -> None:
     options = {"evaluate_every": 1, "metrics": "lpips,l1", "lpips_weights": "none.pth", "evaluate_pictures": 2}
     big = {"load_size": 32, "crop_size": 32}
-    with pytest.raises(ValueError, match=r"train\.lpips_weights none\.pth: No such file"):
+    with pytest.raises(ValueError, match=r"train\.lpips_weights none\.pth: can't be read \(No such file"):
         Trainer(tiny(train=options, data=big), Path("nowhere"))
     with pytest.raises(ValueError, match=r"train\.metrics lpips: needs pictures of 31 pixels, and 0 is 16x16"):
         Trainer(tiny(train=options), Path("nowhere"))

@@ -1,4 +1,7 @@
-"""Reads a state dict that somebody else wrote: plain tensors, whole and finite, or nothing. No code of it is run."""
+"""Reads a state dict that somebody else wrote, with torch.save or as safetensors: plain tensors, whole and finite.
+
+Anything else is refused with a reason, and no code of the file is run.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 PREFIXES = ("module.", "_orig_mod.")  # those of DataParallel and of torch.compile
@@ -70,6 +75,8 @@ def _load(path: Path) -> Any:
         example = min((file.name for file in path.glob("*_net_G*.pth")), default="latest_net_G.pth")
         raise ValueError(f"{path}: is a folder; name a file in it, such as {path / example}")
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -79,8 +86,17 @@ def _load(path: Path) -> Any:
             f"{path}: refused, it is no file of plain tensors, and opening it could run code; save the network's "
             "state_dict() instead"
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, AttributeError, IndexError, TypeError) as error:
-        raise ValueError(f"{path}: damaged, or no file that torch.save wrote") from error
+    except (
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        KeyError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        TypeError,
+    ) as error:
+        raise ValueError(f"{path}: damaged, or no file that torch.save or safetensors wrote") from error
 
 
 def _check_sums(path: Path) -> None:

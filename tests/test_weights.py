@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from img2img.interop import import_official
-from img2img.interop.reading import read_weights
+from img2img.weights import read_weights
 from tests.interop.official import Chain, Nested, chain, randomised, saved
 
 RESNET = randomised(Chain(chain(3, 3, 4, 2, 2, "batch", bias=False))).state_dict()
