@@ -24,10 +24,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from img2img.config import CONFIG_FILE
+from img2img.weights import write_weights
 
 FOLDER = "checkpoints"
 FORMAT = 1
@@ -64,7 +65,7 @@ def save_checkpoint(
             shutil.rmtree(left_over)
         aside.mkdir(parents=True)
         for name, tensors in networks.items():
-            save_file({key: _plain(value) for key, value in tensors.items()}, aside / f"{name}.safetensors")
+            write_weights(aside / f"{name}.safetensors", tensors)
         torch.save({"format": FORMAT, "step": step, **state}, aside / "state.pt")
         (aside / CONFIG_FILE).write_text(config)
         files = {path.name: _sha256(path) for path in sorted(aside.iterdir())}
@@ -188,10 +189,6 @@ def load_network(path: Path, name: str) -> dict[str, Tensor]:
 def load_state(path: Path) -> dict[str, Any]:
     """What ``save_checkpoint`` was given as ``state``, on the CPU."""
     return torch.load(path / "state.pt", map_location="cpu", weights_only=True)
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().contiguous()  # safetensors knows no channels_last
 
 
 def _sha256(path: Path) -> str:

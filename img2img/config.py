@@ -238,6 +238,7 @@ def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> N
     union = re.search(r'Parser key "(?P<key>[\w.]+)":.*Given value: (?P<value>.*)', message, re.S)
     if union:
         types = [t for t in re.findall(r"Expected a <class '(\w+)'>", message) if t != "NoneType"]
+        types += re.findall(r"'(\w+)'", "".join(re.findall(r"Expected a typing\.Literal\[(.*?)\]", message)))
         raise ValueError(
             f"{where}{union['key']} {' '.join(union['value'].split())}: expected {' or '.join(types)} or null"
         )

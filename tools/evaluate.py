@@ -18,21 +18,23 @@ def main() -> None:
 
 def measure(args: argparse.Namespace) -> None:
     from img2img.evaluation.quality import load_judges, needs_pairs, parse_metrics
-    from img2img.evaluation.recognition import load_recognition
-    from img2img.evaluation.report import report
+    from img2img.evaluation.recognition import load_maps, load_recogniser
+    from img2img.evaluation.report import prepare, report
     from img2img.evaluation.subjects import subjects
 
     metrics = parse_metrics(args.metrics)
+    painted = (args.labels, args.palette, args.classes, args.paired, args.recogniser is not None)
+    maps = load_maps(args.run, *painted) if args.fcn else None
+    more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed, args.style, maps)
+    found = subjects(args.run, args.reference, needs_pairs(metrics), *more)
+    folders = [args.output / (each.output.name if found[1:] else "") if args.output else each.output for each in found]
+    for subject, folder in zip(found, folders, strict=True):
+        prepare(subject, metrics, folder)
     judges = load_judges(metrics, args.features, args.weights, args.lpips_weights, args.device)
-    maps = None
-    if args.fcn:
-        where = (args.labels, args.palette, args.classes, args.paired)
-        maps, judges.segmenter = load_recognition(args.run, args.recogniser, *where, judges.device)
-    more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed)
-    found = subjects(args.run, args.reference, needs_pairs(metrics), *more, args.style, maps)
-    for subject in found:
-        output = args.output / (subject.output.name if found[1:] else "") if args.output else subject.output
-        report(subject, metrics, judges, output, args.batch_size)
+    if maps:  # what may take long comes last
+        judges.segmenter = load_recogniser(args.run, maps, found, args.recogniser, args.classes, judges.device)
+    for subject, folder in zip(found, folders, strict=True):
+        report(subject, metrics, judges, folder, args.batch_size)
 
 
 def measure_pixels(args: argparse.Namespace) -> None:

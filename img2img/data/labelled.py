@@ -8,6 +8,7 @@ Ids stay integers up to the device: ``networks.labels`` makes one-hot classes an
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -160,6 +161,13 @@ class LabelledDataset(Dataset[dict]):
     def picture(self, domain: Domain, index: int) -> np.ndarray:
         """The label map (a) or the photo (b) of a scene, as ``scene`` has them: (h, w, C). Raises UnreadableImage."""
         return self.scene(index)[self.keys[domain]]
+
+    def class_map(self, domain: Domain, index: int, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """As that of ``PairedDataset``, where the inputs are pictures; label maps are what they are."""
+        key = self.keys[domain]
+        if key == "label":
+            return self.scene(index)["label"][:, :, 0]
+        return self.transform(0, ids=(read(self.source.read(index)[key]),))[0][:, :, 0]
 
     def partner(self, domain: Domain, index: int) -> int | None:
         """Index, in the other domain, of the same scene, where it has both."""

@@ -6,6 +6,7 @@ direction of the task, transformed and named.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,6 +92,14 @@ class PairedDataset(Dataset[dict]):
     def picture(self, domain: Domain, index: int) -> np.ndarray:
         """One picture as it is translated and compared: (crop, crop, C). Raises UnreadableImage."""
         return self.transform(0, *self.source.read(index))["ab".index(domain)]
+
+    def class_map(self, domain: Domain, index: int, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """A picture that is a painted map, as the classes that ``read`` finds in the file's own pixels: (crop, crop).
+
+        Colours that are resized mix to those of other classes; classes take the nearest. Raises UnreadableImage.
+        """
+        painted = self.source.read(index)["ab".index(domain)]
+        return self.transform(0, ids=(read(painted),))[0][:, :, 0]
 
     def partner(self, domain: Domain, index: int) -> int | None:
         """Index, in the other domain, of the picture that shows the same thing."""

@@ -9,6 +9,7 @@ but for the pictures of the smaller side that must come again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -138,6 +139,10 @@ class UnpairedDataset(Dataset[dict]):
     def picture(self, domain: Domain, index: int) -> np.ndarray:
         """One picture as it is translated and compared: (crop, crop, C). Raises UnreadableImage."""
         return self.transform(0, self.sources[domain].read(index))[0]
+
+    def class_map(self, domain: Domain, index: int, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """As that of ``PairedDataset``."""
+        return self.transform(0, ids=(read(self.sources[domain].read(index)),))[0][:, :, 0]
 
     def partner(self, domain: Domain, index: int) -> int | None:
         """Index, in the other domain, of the picture that shows the same thing, where that is known."""

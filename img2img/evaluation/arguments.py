@@ -65,6 +65,8 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     if args.metrics is None:
         for option in [*_given(of_metrics, args), *(["--style"] if args.style else [])]:
             raise ValueError(f"{option}: goes with --metrics")
+    if args.batch_size < 1:
+        raise ValueError(f"--batch-size {args.batch_size}: must be at least 1")
     args.fcn = args.metrics is not None and "fcn" in args.metrics.lower().replace(" ", "").split(",")
     for option in [] if args.fcn else _given(of_fcn, args):
         raise ValueError(f"{option}: goes with --metrics fcn")

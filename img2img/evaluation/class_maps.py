@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,9 @@ from torch.utils.data import Dataset
 from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.data.images import UnreadableImage, eight_bits
-from img2img.data.options import Domain, Part, domains
-from img2img.evaluation.labels import CITYSCAPES_SCORED, LabelFolder, Palette
-from img2img.inference.classes import CITYSCAPES, Classes
+from img2img.data.options import Direction, Domain, Part, domains
+from img2img.evaluation.labels import LabelFolder, Palette, scored_classes
+from img2img.inference.classes import Classes
 from img2img.models import model_class
 from img2img.models.base import NoiseModel
 
@@ -31,7 +32,8 @@ class ClassMaps:
         scored: the classes that count; unset, Cityscapes' 19 of its 34, of other sets all.
 
     Raises:
-        ValueError: the run has no label maps; or neither domain, or either, could be painted in the palette.
+        ValueError: the run has no label maps; neither domain, or either, could be painted in the palette; a class that
+            is none of the set's.
     """
 
     def __init__(
@@ -58,11 +60,7 @@ class ClassMaps:
             self.count, self.names = len(palette.colours), palette.names
             self.painted = self._painted(palette)
         known = palette.meant if palette is not None else tuple(range(self.count))
-        own = CITYSCAPES_SCORED if self.names == dict(enumerate(CITYSCAPES)) else known
-        self.scored = tuple(number for number in scored if number >= 0) if scored else own
-        beyond = [number for number in self.scored if number not in known]
-        if beyond:
-            raise ValueError(f"--classes: {beyond[0]} is no class of the set, which has {known[0]}..{known[-1]}")
+        self.scored = scored_classes(scored, known, self.names)
 
     @property
     def photos(self) -> Domain:
@@ -70,34 +68,58 @@ class ClassMaps:
         return "b" if self.painted == "a" else "a"
 
     def of(self, pictures: Any, domain: Domain, index: int) -> np.ndarray:
-        """The class map (H, W) of a picture of a data set. Raises UnreadableImage; ValueError if it has none."""
+        """The class map (H, W) of a picture of a data set, which ``knows`` it. Raises UnreadableImage."""
         if self.folder is not None:
-            return self.folder.read(pictures.name(domain, index))
+            return self.folder.read(self._names(pictures, domain, index)[0])
         place = index if domain == self.painted else pictures.partner(domain, index)
         assert place is not None, "asked for although ``knows`` says no"
-        picture = pictures.picture(self.painted, place)
-        return picture[:, :, 0] if self.palette is None else self.palette.ids(eight_bits(picture))
+        read = eight_bits if self.palette is None else self.palette.ids
+        return pictures.class_map(self.painted, place, read)
 
     def knows(self, pictures: Any, domain: Domain) -> bool:
-        """Whether the pictures of a domain have class maps."""
-        if self.folder is not None or domain == self.painted:
-            return True
-        return any(pictures.partner(domain, index) is not None for index in range(pictures.count(domain)))
+        """Whether all pictures of a domain have class maps."""
+        return all(
+            self._names(pictures, domain, index)
+            if self.folder is not None
+            else domain == self.painted or pictures.partner(domain, index) is not None
+            for index in range(pictures.count(domain))
+        )
+
+    def require(self, pictures: Any, ways: Sequence[Direction]) -> list[Direction]:
+        """The directions whose pictures have class maps. Raises ValueError if there is none, or a map can't be read."""
+        known = [way for way in ways if self.knows(pictures, domains(way)[0])]
+        source = domains(ways[0])[0]
+        if self.folder is None:
+            if not known:
+                raise ValueError(
+                    "--metrics fcn: no picture has a class map; --labels names some, --paired finds partners"
+                )
+        elif not known:
+            self.folder.require(pictures.name(source, index) for index in range(pictures.count(source)))
+        else:
+            for way in known:
+                source = domains(way)[0]
+                names = (self._names(pictures, source, index)[0] for index in range(pictures.count(source)))
+                self.folder.require(names)
+        return known
+
+    def _names(self, pictures: Any, domain: Domain, index: int) -> list[str]:
+        """The names by which a picture's map lies in the folder: its own, or its partner's."""
+        other: Domain = "b" if domain == "a" else "a"
+        partner = pictures.partner(domain, index)
+        names = [pictures.name(domain, index), *([] if partner is None else [pictures.name(other, partner)])]
+        return [name for name in names if self.folder is not None and name in self.folder]
 
     def set(self, part: Part) -> Any:
-        """The data set of a part; in training, too, pictures of one name are partners here.
+        """The data set of a part; in training, too, pictures of one name are partners here, where that is asked for.
 
         Raises:
-            ValueError: its files can't be found, or pictures have no map in the folder.
+            ValueError: its files can't be found.
         """
         data = self.config.data
         if part == "train" and self.kind.two_way:  # unpaired pictures have partners as validation ones only
             part, data = "val", replace(data, val_split=data.train_split, val_paired=self.folder is None)
-        found = dataset_class(self.kind.dataset)(data, part)
-        if self.folder is not None:
-            domain = domains(data.direction)[0] if data.label_nc else self.photos
-            self.folder.require(found.name(domain, index) for index in range(found.count(domain)))
-        return found
+        return dataset_class(self.kind.dataset)(data, part)
 
     def _painted(self, palette: Palette) -> Domain:
         found = dataset_class(self.kind.dataset)(self.config.data, "val")
@@ -127,10 +149,13 @@ class LabelledPhotos(Dataset[dict]):
         self.maps = maps
         try:
             self.pictures = maps.set("train")
+            if maps.folder is not None:
+                maps.folder.require(self.pictures.name(maps.photos, index) for index in range(len(self)))
         except ValueError as error:
             if maps.kind.two_way and maps.folder is None:
                 raise ValueError(
-                    f"--train-segmenter: needs photos with their class maps ({error}); --segmenter names a trained one"
+                    "--train-segmenter: the training photos have no partners that are painted maps; --labels names a "
+                    f"folder of maps by the photos' names, --segmenter a network ({error})"
                 ) from error
             raise
 

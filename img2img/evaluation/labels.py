@@ -5,14 +5,15 @@ Class ids are those of the set's label maps. -1 is no class; it is neither score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from img2img.data.folder import list_images, some
-from img2img.data.images import read_image, to_channels
-from img2img.data.label_files import read_ids, scene_name
+from img2img.data.folder import list_images, read_headers, some
+from img2img.data.images import SUFFIXES, Header, UnreadableImage, eight_bits, read_header, read_image
+from img2img.data.label_files import read_id_header, read_ids, scene_name
 from img2img.inference.classes import CITYSCAPES
 from img2img.inference.scenes import LABELS
 
@@ -25,6 +26,10 @@ CITYSCAPES_COLOURS = (
     (70, 130, 180), (220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 0, 90), (0, 0, 110),
     (0, 80, 100), (0, 0, 230), (119, 11, 32),
 )  # fmt: skip
+
+
+HEX = re.compile(r"^\s*#([0-9a-fA-F]{6})\b")
+BLOCK = 1 << 16  # colours of a picture that are compared with a palette's at once
 
 
 class Palette:
@@ -57,16 +62,22 @@ class Palette:
 
     def _nearest(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Class and distance of each pixel, both (H, W)."""
-        red, green, blue = np.moveaxis(to_channels(picture, 3).astype(np.int32), 2, 0)
+        red, green, blue = np.moveaxis(eight_bits(picture).astype(np.int32), 2, 0)
         codes, back = np.unique(red << 16 | green << 8 | blue, return_inverse=True)  # (K,): each colour once
         colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.float32)  # (K, 3)
-        squared = (colours**2).sum(axis=1)[:, None] + self.squares - 2 * colours @ self.colours.T  # (K, N)
-        nearest, distance = squared.argmin(axis=1).astype(np.int32), np.sqrt(squared.min(axis=1).clip(0))
-        return nearest[back].reshape(red.shape), distance[back].reshape(red.shape)
+        classes, distances = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+        for part in (colours[first : first + BLOCK] for first in range(0, len(colours), BLOCK)):
+            squares = (part**2).sum(axis=1)[:, None] + self.squares - 2 * part @ self.colours.T  # (BLOCK, N)
+            classes.append(squares.argmin(axis=1).astype(np.int32))
+            distances.append(np.sqrt(squares.min(axis=1).clip(0)))
+        shape = red.shape
+        return np.concatenate(classes)[back].reshape(shape), np.concatenate(distances)[back].reshape(shape)
 
 
 def load_palette(text: str) -> Palette:
-    """ "cityscapes", or a file of lines ``R G B [name]``, of which the first is class 0; # begins a comment.
+    """ "cityscapes", or a file of lines ``R G B [name]`` or ``#rrggbb [name]``, of which the first is class 0.
+
+    Any other # begins a comment.
 
     Raises:
         ValueError: no such file, or a line that is none of these.
@@ -75,13 +86,14 @@ def load_palette(text: str) -> Palette:
         return Palette(text, CITYSCAPES_COLOURS, CITYSCAPES)
     option = f"--palette {text}"
     try:
-        lines = Path(text).read_text().splitlines()
+        lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise ValueError(f"{option}: {reason}; it is cityscapes, or a file of lines R G B [name]") from error
     colours: list[list[int]] = []
     names: list[str] = []
     for number, line in enumerate(lines, 1):
+        line = HEX.sub(lambda found: " ".join(str(value) for value in bytes.fromhex(found[1])), line)
         words = line.partition("#")[0].replace(",", " ").split(maxsplit=3)
         if not words:
             continue
@@ -110,42 +122,88 @@ def parse_classes(text: str) -> tuple[int, ...]:
     return ids
 
 
+def scored_classes(chosen: Sequence[int] | None, known: Sequence[int], names: Mapping[int, str]) -> tuple[int, ...]:
+    """Those that count: the chosen ones, or Cityscapes' 19 where these are its names, or all that are known.
+
+    Raises:
+        ValueError: one that was chosen is not known.
+    """
+    if not chosen:
+        return CITYSCAPES_SCORED if dict(names) == dict(enumerate(CITYSCAPES)) else tuple(known)
+    wanted = tuple(number for number in chosen if number >= 0)
+    beyond = [number for number in wanted if number not in known]
+    if beyond:
+        raise ValueError(f"--classes: {beyond[0]} is no class of the set, which has {known[0]}..{known[-1]}")
+    return wanted
+
+
 class LabelFolder:
     """Class maps in a folder, by the names of the pictures that they belong to, sub-folders aside.
 
-    Of Cityscapes' own folders the files ``_labelIds`` count, and names agree up to ``_gtFine`` and ``_leftImg8bit``.
+    A file of one channel holds ids, any other one colours. Of Cityscapes' own folders the files ``_labelIds`` count,
+    and names agree up to ``_gtFine`` and ``_leftImg8bit``.
 
     Args:
-        folder: of maps of ids, or of painted ones.
-        palette: how they are painted.
+        folder: of the maps.
+        palette: how they are painted, if they are.
+        painted: classes that count of pictures that are painted maps, too; None: the pictures are photos.
 
     Raises:
         ValueError: there is no such folder, no map in it, or two of one name.
     """
 
-    def __init__(self, folder: Path, palette: Palette | None = None) -> None:
+    def __init__(self, folder: Path, palette: Palette | None = None, painted: tuple[int, ...] | None = None) -> None:
         if not folder.is_dir():
             raise ValueError(f"--labels {folder}: no such folder")
-        self.folder, self.palette = folder, palette
+        self.folder, self.palette, self.painted = folder, palette, painted
         found = list_images(folder)
         own = [path for path in found if path.stem.endswith(LABELS)]
         self.files: dict[str, Path] = {}
         for path in own or found:
-            other = self.files.setdefault(_key(path), path)
+            other = self.files.setdefault(_key(Path(path.name)), path)
             if other != path:
                 raise ValueError(f"--labels {folder}: {other} and {path} have one name; keep one of them")
 
+    def __contains__(self, name: str) -> bool:
+        return _key(Path(name)) in self.files
+
     def require(self, names: Iterable[str]) -> None:
-        """Raises ValueError if one of these pictures has no map."""
-        lonely = sorted({name for name in names if _key(Path(name)) not in self.files})
+        """Raises ValueError if one of these pictures has no map, or one that can't be read."""
+        wanted = list(dict.fromkeys(names))
+        lonely = [name for name in wanted if name not in self]
         if lonely:
-            raise ValueError(f"--labels {self.folder}: no map for {some(lonely)}")
+            raise ValueError(f"--labels {self.folder}: no map for {some(sorted(lonely))}")
+        headers = read_headers([self.files[_key(Path(name))] for name in wanted], self._header)
+        wrong = [header for header in headers if isinstance(header, str)]
+        if wrong:
+            raise ValueError(f"--labels {wrong[0]}")
 
     def read(self, name: str) -> np.ndarray:
         """The map of a picture, (H, W) int32. Raises UnreadableImage."""
         path = self.files[_key(Path(name))]
-        return read_ids(path) if self.palette is None else self.palette.ids(read_image(path, 3))
+        if self.palette is None or self._of_ids(path):
+            return read_ids(path)
+        return self.palette.ids(read_image(path, 3))
+
+    def _header(self, path: Path) -> Header:
+        if self.palette is None or self._of_ids(path):
+            try:
+                return read_id_header(path)
+            except UnreadableImage as error:
+                hint = "" if self.palette else "; if it is painted, --palette tells what its colours mean"
+                raise UnreadableImage(f"{error}{hint}") from error
+        return read_header(path)
+
+    @staticmethod
+    def _of_ids(path: Path) -> bool:
+        try:
+            read_id_header(path)
+        except UnreadableImage:
+            return False
+        return True
 
 
 def _key(path: Path) -> str:
-    return scene_name(path.stem)
+    """What a picture's name and its map's have in common; of a data set's names, too, which have no suffix."""
+    stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return scene_name(stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,10 @@ import numpy as np
 import torch
 
 from img2img.config import CONFIG_FILE, load_config
-from img2img.data.images import eight_bits, resize, to_array
+from img2img.data.images import eight_bits, to_array
 from img2img.data.label_files import resize_ids
-from img2img.data.options import domains
 from img2img.evaluation.class_maps import ClassMaps, LabelledPhotos
-from img2img.evaluation.labels import LabelFolder, load_palette, parse_classes
+from img2img.evaluation.labels import LabelFolder, load_palette, parse_classes, scored_classes
 from img2img.evaluation.segmentation import Confusion, Segmenter, load_segmenter
 from img2img.evaluation.subjects import Judged, Subject, is_folder
 from img2img.evaluation.train_segmenter import train_segmenter
@@ -23,53 +23,86 @@ from img2img.runs import find_run
 FILE = "segmenter.safetensors"  # in a run's folder
 
 
-def load_recognition(
+def load_maps(
     run: str,
-    segmenter: str | int | None = None,
     labels: Path | None = None,
     palette: str | None = None,
     classes: str | None = None,
     paired: bool = False,
-    device: torch.device | str = "cpu",
-) -> tuple[ClassMaps | LabelFolder, Segmenter | None]:
-    """The class maps and the segmenter of a command line; no segmenter, where all that is made is painted maps.
+    photos: bool = True,
+) -> ClassMaps | LabelFolder:
+    """The class maps of a command line.
 
     Args:
         run: a run, or a folder of pictures.
-        segmenter: see ``load_segmenter``; or steps, in which one is trained on the run's real photos first; unset, the
-            one that was trained for the run before.
         labels: folder of class maps, instead of the set's own.
         palette: see ``load_palette``.
         classes: see ``parse_classes``.
         paired: see ``run_subject``.
+        photos: whether a folder's pictures are photos; else, with a palette, they are painted maps.
+
+    Raises:
+        ValueError: an option is missing, or names something that can't be had.
+    """
+    colours = None if palette is None else load_palette(palette)
+    ids = None if classes is None else parse_classes(classes)
+    if is_folder(run):
+        if labels is None:
+            raise ValueError("--metrics fcn: of a folder of pictures it takes --labels DIR")
+        painted = None if photos or colours is None else scored_classes(ids, colours.meant, colours.names)
+        return LabelFolder(labels, colours, painted)
+    folder = None if labels is None else LabelFolder(labels, colours)
+    config = load_config(find_run(run) / CONFIG_FILE)
+    config = replace(config, data=replace(config.data, val_paired=paired or config.data.val_paired))
+    return ClassMaps(config, colours, folder, ids)
+
+
+def load_recogniser(
+    run: str,
+    maps: ClassMaps | LabelFolder,
+    found: Sequence[Subject],
+    segmenter: str | int | None = None,
+    classes: str | None = None,
+    device: torch.device | str = "cpu",
+) -> Segmenter | None:
+    """The segmenter of a command line; none, where all that is made is painted maps.
+
+    Args:
+        run: a run, or a folder of pictures.
+        maps: of ``load_maps``.
+        found: what is to be judged.
+        segmenter: see ``load_segmenter``; or steps, in which one is trained on the run's real photos; unset, the one
+            that was trained for the run before.
+        classes: see ``parse_classes``: of a network of torchvision, the id of each output.
         device: where it is to judge.
 
     Raises:
-        ValueError: an option is missing, or of no use, or names something that can't be had.
+        ValueError: there is none, or it is of no use, or can't be had.
     """
-    colours = None if palette is None else load_palette(palette)
-    folder = None if labels is None else LabelFolder(labels, colours)
+    option = "--train-segmenter" if isinstance(segmenter, int) else f"--segmenter {segmenter}"
     ids = None if classes is None else parse_classes(classes)
-    if is_folder(run):
+    if all(subject.palette is not None for subject in found):
+        if segmenter is not None:
+            raise ValueError(f"{option}: of no use, since what is made are painted maps, which their colours tell")
+        return None
+    if isinstance(maps, LabelFolder):
         if isinstance(segmenter, int):
-            raise ValueError(f"--train-segmenter: takes the photos of a run's set, and {run} is a folder of pictures")
-        if folder is None or segmenter is None:
-            raise ValueError("--metrics fcn: of a folder of pictures it takes --labels DIR and --segmenter FILE")
-        return folder, load_segmenter(segmenter, ids, len(colours.colours) if colours else None, device)
-    where = find_run(run)
-    config = load_config(where / CONFIG_FILE)
-    config = replace(config, data=replace(config.data, val_paired=paired or config.data.val_paired))
-    maps = ClassMaps(config, colours, folder, ids)
-    own = where / FILE
+            raise ValueError(f"{option}: takes the photos of a run's set, and {run} is a folder of pictures")
+        if segmenter is None:
+            raise ValueError(
+                "--metrics fcn: of a folder of photos it takes --segmenter FILE, of one of painted maps --palette"
+            )
+        return load_segmenter(segmenter, ids, None, {}, device)
+    own = find_run(run) / FILE
     if isinstance(segmenter, int):
-        return maps, train_segmenter(LabelledPhotos(maps), segmenter, own, device, config.data.num_workers)
-    if segmenter is None and own.is_file():
-        segmenter, ids = str(own), None
-    if segmenter is not None:
-        return maps, load_segmenter(segmenter, ids, maps.count, device)
-    if maps.kind.two_way or maps.painted != domains(config.data.direction)[1]:
+        return train_segmenter(LabelledPhotos(maps), segmenter, own, device, maps.config.data.num_workers)
+    if segmenter is None and not own.is_file():
         raise ValueError("--metrics fcn: --train-segmenter trains a network on the set's photos, --segmenter names one")
-    return maps, None
+    network = load_segmenter(segmenter or str(own), ids, maps.count, maps.names, device)
+    unknown = [maps.names.get(number, number) for number in maps.scored if number not in network.scored]
+    if unknown:
+        print(f"segmenter   can't tell {', '.join(str(name) for name in unknown)}: left out of the score")
+    return network
 
 
 class Recognition:
@@ -113,4 +146,4 @@ class Recognition:
             ids = self.palette.ids(picture)
             return ids if ids.shape == labels.shape else resize_ids(ids, *labels.shape)
         assert self.segmenter is not None
-        return self.segmenter(picture if picture.shape[:2] == labels.shape else resize(picture, *labels.shape))
+        return self.segmenter(picture, labels.shape)

@@ -13,7 +13,7 @@ from typing import Any
 from img2img.data.images import grid, write_image
 from img2img.errors import printable
 from img2img.evaluation.distances import SUBSET
-from img2img.evaluation.quality import KEPT, Judges, Quality, judge
+from img2img.evaluation.quality import KEPT, Judges, Quality, check, judge
 from img2img.evaluation.segmentation import Confusion
 from img2img.evaluation.subjects import Subject
 from img2img.runs import write_text
@@ -32,9 +32,15 @@ RECOGNITION = {"pixel_accuracy": "pixel accuracy", "class_accuracy": "class accu
 UNITS |= RECOGNITION | {f"real_{name}": f"{title} of the real ones" for name, title in RECOGNITION.items()}
 
 
+def prepare(subject: Subject, metrics: Sequence[str], folder: Path) -> None:
+    """Raises ValueError for what is known to be missing before anything is looked at, and makes the report's folder."""
+    check(subject, metrics)
+    make_folder(folder, subject.folders)
+
+
 def report(subject: Subject, metrics: Sequence[str], judges: Judges, folder: Path, batch_size: int = 16) -> Quality:
     """Judges a subject, prints what was found and writes it to a folder. Raises ValueError as what it calls."""
-    make_folder(folder, subject.folders)
+    prepare(subject, metrics, folder)
     quality = judge(subject, metrics, judges, batch_size)
     print(markdown(quality, subject, judges))  # before anything can go wrong with files
     write_report(quality, subject, judges, folder)

@@ -146,11 +146,9 @@ def subjects(
     ways = [translator]
     if translator.model.two_way and reference is None:
         ways.append(translator.reversed())
-    if maps is not None:
-        pictures = maps.set("val")  # and so says what is missing before anything is made
-        ways = [way for way in ways if maps.knows(pictures, domains(way.direction)[0])]
-        if not ways:
-            raise ValueError("--metrics fcn: no picture has a class map; --labels names them, --paired finds partners")
+    if maps is not None:  # which say what is missing before anything is made
+        known = maps.require(maps.set("val"), [way.direction for way in ways])
+        ways = [way for way in ways if way.direction in known]
     found = [run_subject(way, paired, reference, maps, seed) for way in ways]
     chosen = f", style {style}, seed {seed}" if style else ""
     chosen += ", normalised by the batch" if norm_policy == "batch" else ""
@@ -188,6 +186,10 @@ def folder_subject(
         str(folder), len(files), lambda: subject.readable((partial(judged, path) for path in files), THREADS)
     )
     subject.others, subject.folders = others, (folder,)
+    if maps is not None and maps.palette is not None:
+        subject.class_names = maps.palette.names
+        if maps.painted is not None:
+            subject.palette, subject.scored = maps.palette, maps.painted
     subject.lonely = [path.relative_to(folder).as_posix() for path in files if path not in partners]
     where = folder.resolve()
     subject.output = where.with_name(f"{where.name}-evaluation")  # not inside: a sheet is none of its pictures

@@ -276,8 +276,7 @@ class Trainer:
     def evaluate(self) -> bool:
         """Measures validation pictures, and tells all processes whether they are the best so far."""
         best = torch.zeros((), device=self.device)
-        if self.logger and self.validation:
-            values = self.validation.measure()
+        if self.logger and self.validation and (values := self.validation.measure(self.logger.say)):
             self.logger.record(self.step, self.epoch, values)
             best += self.best.beaten(self.step, values, self.validation.metric, self.validation.better)
         return bool(self.accelerator.reduce(best, "sum").item())

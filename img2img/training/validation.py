@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -75,11 +76,15 @@ class Validation:
             lpips = config.train.lpips_weights
             self.judges = load_judges(self.metrics, "inception", weights, lpips, game.accelerator.device, options)
 
-    def measure(self) -> dict[str, float]:
-        """The scores as ``val/NAME``, of pictures rounded to 8 bits as files are."""
-        self.real = self.real or remember(self.subject, self.metrics, self.judges, TOGETHER, progress=False)
-        with self.game.inference():
-            found = judge(self.subject, self.metrics, self.judges, TOGETHER, self.real, progress=False)
+    def measure(self, say: Callable[[str], None] = print) -> dict[str, float]:
+        """The scores as ``val/NAME``, of pictures rounded to 8 bits as files are; or none, and it says why."""
+        try:
+            self.real = self.real or remember(self.subject, self.metrics, self.judges, TOGETHER, progress=False)
+            with self.game.inference():
+                found = judge(self.subject, self.metrics, self.judges, TOGETHER, self.real, progress=False)
+        except ValueError as error:  # files that are gone by now, which training has no need of
+            say(f"evaluation  none: {error}")
+            return {}
         return {f"val/{name}": value for name, value in found.scores.items()}
 
     def _subject(self, wanted: int) -> Subject:
@@ -194,7 +199,8 @@ class Best:
         """Whether these scores are better than the best ones, which they then are; without a value of it, they are."""
         value = values[f"val/{metric}"]
         before = self.state.get("values", {}).get(f"val/{metric}")
-        if before is not None and not (value < before if better == "lower" else value > before):
+        known = before is not None and not math.isnan(before)
+        if math.isnan(value) or (known and not (value < before if better == "lower" else value > before)):
             return False
         self.state = {"step": step, "values": values}
         return True

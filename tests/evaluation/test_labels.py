@@ -54,6 +54,21 @@ def test_a_palette_is_a_file_of_lines() -> None:
         load_palette("city")
 
 
+def test_a_palette_may_come_from_any_editor() -> None:
+    Path("p.txt").write_bytes(b"\xef\xbb\xbf#0000AA background\r\n#8040ff\r\n")
+    palette = load_palette("p.txt")
+    assert palette.colours.tolist() == [[0, 0, 170], [128, 64, 255]]
+    assert palette.names == {0: "background", 1: "1"}
+
+
+def test_many_colours_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    palette, picture = load_palette("cityscapes"), np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    whole = palette.ids(picture), palette.strangeness(picture)
+    monkeypatch.setattr("img2img.evaluation.labels.BLOCK", 100)
+    assert np.array_equal(palette.ids(picture), whole[0])
+    assert palette.strangeness(picture) == whole[1]
+
+
 def test_lists_of_classes() -> None:
     assert parse_classes("cityscapes") == CITYSCAPES_SCORED
     assert parse_classes("7, -,11") == (7, -1, 11)
@@ -80,6 +95,24 @@ def test_maps_are_found_by_the_names_of_pictures() -> None:
         LabelFolder(Path("gt"))
     with pytest.raises(ValueError, match="--labels no: no such folder"):
         LabelFolder(Path("no"))
+
+
+def test_a_folder_may_hold_ids_or_colours_and_says_which_it_can_not_read() -> None:
+    palette = load_palette("cityscapes")
+    ids = np.random.default_rng(0).choice(CITYSCAPES_SCORED, (8, 9)).astype(np.uint8)
+    write(Path("maps/ids.png"), ids)
+    write(Path("maps/colours.png"), painted(palette, ids))
+    maps = LabelFolder(Path("maps"), palette)
+    maps.require(["ids", "colours"])
+    assert np.array_equal(maps.read("ids"), ids)
+    assert np.array_equal(maps.read("colours"), ids)
+    with pytest.raises(
+        ValueError, match=r"--labels maps/colours\.png: RGB pixels.*; if it is painted, --palette tells"
+    ):
+        LabelFolder(Path("maps")).require(["ids", "colours"])
+    write(Path("jpeg/1.jpg"), ids)
+    with pytest.raises(ValueError, match=r"--labels jpeg/1\.jpg: a JPEG, which changes ids"):
+        LabelFolder(Path("jpeg")).require(["1"])
 
 
 def test_maps_of_a_folder_may_be_painted() -> None:

@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.config import Config
 from img2img.evaluation.class_maps import ClassMaps, LabelledPhotos
 from img2img.evaluation.labels import LabelFolder, Palette, load_palette
 from img2img.evaluation.quality import Judges, Quality, judge
-from img2img.evaluation.recognition import FILE, load_recognition
+from img2img.evaluation.recognition import FILE, load_maps, load_recogniser
 from img2img.evaluation.report import write_report
-from img2img.evaluation.segmentation import Segmenter, load_segmenter
+from img2img.evaluation.segmentation import About, Segmenter, load_segmenter
 from img2img.evaluation.subjects import Judged, Subject, folder_subject, subjects
 from img2img.evaluation.train_segmenter import train_segmenter
+from img2img.weights import UMASK
 from tests.conftest import drawn_scene, photo_of, write, write_scenes
 from tests.evaluation.test_subjects import train
 
@@ -33,7 +34,8 @@ class ByRed(nn.Module):
 
 
 def by_red() -> Segmenter:
-    return Segmenter(ByRed(), range(5), "by red", imagenet=False)
+    about = About(tuple(range(5)), None, 5, {})
+    return Segmenter(ByRed(), about.ids, "by red", about)
 
 
 def labelled(tiny_hd: Callable[..., Config], root: Path, **changes: Any) -> Config:
@@ -41,9 +43,16 @@ def labelled(tiny_hd: Callable[..., Config], root: Path, **changes: Any) -> Conf
     return tiny_hd(train={"max_steps": 1}, data=data | changes)
 
 
+def painted_palette() -> Palette:
+    names = ("black", "red", "green", "blue", "yellow")
+    lines = (" ".join([*map(str, colour), name]) for colour, name in zip(COLOURS, names, strict=True))
+    Path("palette.txt").write_text("\n".join(lines))
+    return load_palette("palette.txt")
+
+
 def painted_set(folder: Path, sides: bool = False) -> Path:
     """Photos as A, painted class maps as B: 6 training pairs and 4 to validate; side by side, or a folder a side."""
-    Path("palette.txt").write_text("".join("{} {} {}\n".format(*colour) for colour in COLOURS))
+    painted_palette()
     for split, count in (("train", 6), ("val", 4)):
         for i in range(count):
             label, _, photo = drawn_scene(i + 50 * (split == "val"), 32, 32)
@@ -56,13 +65,18 @@ def painted_set(folder: Path, sides: bool = False) -> Path:
     return folder
 
 
-def scores_of(run: str, segmenter: Any, **more: Any) -> list[Quality]:
-    maps, found = load_recognition(run, **more) if segmenter is None else (load_maps(run, **more), segmenter)
-    return [judge(subject, ("fcn",), Judges(segmenter=found)) for subject in subjects(run, maps=maps)]
+def load(run: str, segmenter: Any = None, **more: Any) -> tuple[ClassMaps | LabelFolder, Segmenter | None]:
+    """As the command line does."""
+    maps = load_maps(run, **more)
+    found = subjects(run, maps=maps, paired=more.get("paired", False))
+    return maps, load_recogniser(run, maps, found, segmenter, more.get("classes"))
 
 
-def load_maps(run: str, palette: str) -> ClassMaps:
-    return ClassMaps(load_config(Path(run) / CONFIG_FILE), load_palette(palette))
+def scores_of(run: str, segmenter: Any = None, **more: Any) -> list[Quality]:
+    maps = load_maps(run, **more)
+    found = subjects(run, maps=maps)
+    network = load_recogniser(run, maps, found) if segmenter is None else segmenter
+    return [judge(subject, ("fcn",), Judges(segmenter=network)) for subject in found]
 
 
 def test_what_is_made_and_what_is_real_are_recognised_by_their_class_maps() -> None:
@@ -121,19 +135,19 @@ def test_a_segmenter_learns_the_photos_of_the_set(tiny_hd: Callable[..., Config]
 def test_a_run_of_label_maps(tiny_hd: Callable[..., Config], labelled_root: Path) -> None:
     run = str(train(labelled(tiny_hd, labelled_root)))
     with pytest.raises(ValueError, match=r"--metrics fcn: --train-segmenter trains a network .* --segmenter names one"):
-        load_recognition(run)
+        load(run)
     with pytest.raises(ValueError, match="--palette cityscapes: run tiny has label maps; leave it out"):
-        load_recognition(run, 1, palette="cityscapes")
-    load_recognition(run, 30)
-    (found,) = scores_of(run, None)  # by the one that was just trained
+        load(run, 1, palette="cityscapes")
+    load(run, 30)
+    (found,) = scores_of(run)  # by the one that was just trained
     assert found.scores["real_pixel_accuracy"] > found.scores["pixel_accuracy"]
     assert set(found.of_pictures) == {"pixel_accuracy"}
-    maps, chosen = load_recognition(run, classes="1,2,3", segmenter=1)
+    maps, chosen = load(run, classes="1,2,3", segmenter=1)
     assert isinstance(maps, ClassMaps)
     assert chosen is not None
     assert maps.scored == chosen.scored == (1, 2, 3)
     with pytest.raises(ValueError, match=r"--classes: 7 is no class of the set, which has 0..4"):
-        load_recognition(run, 1, classes="1,7")
+        load(run, 1, classes="1,7")
 
 
 def test_maps_in_a_folder_may_be_larger(tiny_hd: Callable[..., Config], labelled_root: Path) -> None:
@@ -141,11 +155,11 @@ def test_maps_in_a_folder_may_be_larger(tiny_hd: Callable[..., Config], labelled
     for i in range(2):
         label = drawn_scene(i + 10 * len("val"))[0]
         write(Path("large") / f"{i}.png", label.repeat(2, axis=0).repeat(2, axis=1))
-    load_recognition(run, 1, labels=labelled_root / "train_label")
+    load(run, 1, labels=labelled_root / "train_label")
     with pytest.raises(ValueError, match="--labels large: no map for 2, 3"):  # of the training photos
-        load_recognition(run, 1, labels=Path("large"))
-    load_recognition(run, 1)
-    maps, segmenter = load_recognition(run, labels=Path("large"))
+        load(run, 1, labels=Path("large"))
+    load(run, 1)
+    maps, segmenter = load(run, labels=Path("large"))
     (subject,) = subjects(run, maps=maps)
     for item in subject.pictures():
         assert item.labels is not None
@@ -161,7 +175,7 @@ def test_a_run_of_painted_maps(tiny: Callable[..., Config], direction: str) -> N
     data = {"root": str(root), "direction": direction, "load_size": 32, "crop_size": 32}
     run = train(tiny(train={"max_steps": 1}, data=data))
     (found,) = scores_of(str(run), by_red(), palette="palette.txt")
-    made = list(subjects(str(run), maps=load_maps(str(run), "palette.txt"))[0].pictures())
+    made = list(subjects(str(run), maps=load_maps(str(run), palette="palette.txt"))[0].pictures())
     labels = [drawn_scene(50 + i, 32, 32)[0] for i in range(4)]
     assert all(np.array_equal(item.labels, label) for item, label in zip(made, labels, strict=True))
     palette = load_palette("palette.txt")
@@ -170,11 +184,11 @@ def test_a_run_of_painted_maps(tiny: Callable[..., Config], direction: str) -> N
     assert found.of_pictures["pixel_accuracy"] == pytest.approx(right)
     assert ("real_mean_iou" in found.scores) == (direction == "BtoA")  # painted maps have nothing real about them
     if direction == "AtoB":
-        assert load_recognition(str(run), palette="palette.txt")[1] is None  # nothing is to be recognised
+        assert load(str(run), palette="palette.txt")[1] is None  # nothing is to be recognised
     with pytest.raises(ValueError, match="run tiny has its label maps as pictures; --palette tells what colours mean"):
-        load_recognition(str(run), 1)
+        load(str(run), 1)
     with pytest.raises(ValueError, match=r"--palette cityscapes: its colours are .* one of them must be painted in it"):
-        load_recognition(str(run), 1, palette="cityscapes")
+        load(str(run), 1, palette="cityscapes")
 
 
 def test_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
@@ -183,7 +197,7 @@ def test_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
     run = str(train(tiny_cyclegan(train={"max_steps": 1}, data=data)))
     (only,) = scores_of(run, by_red(), palette="palette.txt")  # nobody said that names make partners
     assert only.names == ["0", "1", "2", "3"]
-    maps, segmenter = load_recognition(run, 1, palette="palette.txt", paired=True)  # training pictures have names, too
+    maps, segmenter = load(run, 1, palette="palette.txt", paired=True)  # training pictures have names, too
     assert isinstance(maps, ClassMaps)
     ways = subjects(run, paired=True, maps=maps)
     assert [subject.output.name for subject in ways] == ["AtoB", "BtoA"]
@@ -192,8 +206,8 @@ def test_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
         assert judge(subject, ("fcn",), Judges(segmenter=segmenter)).scores["pixel_accuracy"] <= 1
     for path in (root / "trainA").iterdir():
         path.rename(path.with_name(f"photo-{path.name}"))
-    with pytest.raises(ValueError, match=r"--train-segmenter: needs photos with their class maps .* --segmenter names"):
-        load_recognition(run, 1, palette="palette.txt")
+    with pytest.raises(ValueError, match=r"--train-segmenter: the training photos have no partners .* --segmenter"):
+        load(run, 1, palette="palette.txt")
 
 
 def test_a_folder_of_pictures(labelled_root: Path) -> None:
@@ -203,12 +217,107 @@ def test_a_folder_of_pictures(labelled_root: Path) -> None:
     found = judge(folder_subject(scenes / "val_img", None, maps=maps), ("fcn",), Judges(segmenter=by_red()))
     assert found.scores == {"pixel_accuracy": 1, "class_accuracy": 1, "mean_iou": 1}
     assert found.columns == ["seen", "classes"]
-    for options, message in (
-        ({"segmenter": 3}, "--train-segmenter: takes the photos of a run's set, and more/val_img is a folder"),
-        ({"labels": scenes / "val_label"}, "--labels DIR and --segmenter FILE"),
+    where = {"labels": scenes / "val_label"}
+    with pytest.raises(
+        ValueError, match="--train-segmenter: takes the photos of a run's set, and more/val_img is a fold"
     ):
-        with pytest.raises(ValueError, match=message):
-            load_recognition("more/val_img", **options)
+        load("more/val_img", 3, **where)
+    with pytest.raises(
+        ValueError, match="of a folder of photos it takes --segmenter FILE, of one of painted maps --pal"
+    ):
+        load("more/val_img", **where)
+    with pytest.raises(ValueError, match="of a folder of pictures it takes --labels DIR"):
+        load("more/val_img", 3)
+
+
+def test_a_folder_of_painted_maps() -> None:
+    palette = painted_palette()
+    labels = [drawn_scene(i)[0] for i in range(2)]
+    for i, label in enumerate(labels):
+        write(Path("ids") / f"{i}.png", label)
+        write(Path("made") / f"{i}.png", palette.colours[np.where(np.arange(40) < 10 * i, 0, label)].astype(np.uint8))
+    maps = load_maps("made", Path("ids"), "palette.txt", photos=False)
+    found = subjects("made", maps=maps)
+    assert load_recogniser("made", maps, found) is None
+    with pytest.raises(ValueError, match="--segmenter x: of no use, since what is made are painted maps"):
+        load_recogniser("made", maps, found, "x")
+    scores = judge(found[0], ("fcn",), Judges()).of_pictures["pixel_accuracy"]
+    assert scores == pytest.approx([1, (np.where(np.arange(40) < 10, 0, labels[1]) == labels[1]).mean()])
+    assert found[0].class_names[4] == "yellow"
+
+
+def test_painted_maps_are_read_before_they_are_resized(tiny: Callable[..., Config]) -> None:
+    """Colours that are resized mix to those of other classes."""
+    root = painted_set(Path("painted"))
+    data = {"root": str(root), "direction": "BtoA", "load_size": 20, "crop_size": 16}
+    run = str(train(tiny(train={"max_steps": 1}, data=data)))
+    maps = load_maps(run, palette="palette.txt")
+    for index, item in enumerate(subjects(run, maps=maps)[0].pictures()):
+        label = drawn_scene(50 + index, 32, 32)[0]
+        assert item.labels is not None
+        assert np.array_equal(item.labels, label[1::2, 1::2])  # the middle of each 2x2 is its last pixel
+
+
+def test_a_painted_run_beside_ids(tiny: Callable[..., Config]) -> None:
+    root = painted_set(Path("painted"))
+    data = {"root": str(root), "direction": "BtoA", "load_size": 32, "crop_size": 32}
+    run = str(train(tiny(train={"max_steps": 1}, data=data)))
+    for i in range(4):
+        write(Path("gt") / f"{i}_gtFine_labelIds.png", drawn_scene(50 + i, 64, 64)[0])
+        write(Path("gt") / f"{i}_gtFine_color.png", drawn_scene(50 + i, 64, 64)[2])
+    (subject,) = subjects(run, maps=load_maps(run, Path("gt"), "palette.txt"))
+    for i, item in enumerate(subject.pictures()):
+        assert np.array_equal(item.labels, drawn_scene(50 + i, 64, 64)[0])
+
+
+def test_maps_of_the_photos_alone(tiny_cyclegan: Callable[..., Config]) -> None:
+    root = painted_set(Path("painted"), sides=True)
+    run = str(train(tiny_cyclegan(train={"max_steps": 1}, data={"root": str(root), "load_size": 32, "crop_size": 32})))
+    for i in range(4):
+        write(Path("maps") / f"{i}.png", drawn_scene(50 + i, 32, 32)[0])
+        (root / "valB" / f"{i}.png").rename(root / "valB" / f"m{i}.png")
+    ways = subjects(run, maps=load_maps(run, Path("maps"), "palette.txt"))
+    assert [subject.output.name for subject in ways] == ["AtoB"]  # nobody has maps of what is painted in B
+    (root / "valA" / "4.png").write_bytes((root / "valA" / "3.png").read_bytes())
+    with pytest.raises(ValueError, match="--labels maps: no map for 4"):
+        subjects(run, maps=load_maps(run, Path("maps"), "palette.txt"))
+
+
+def test_what_is_wrong_costs_no_segmenter(tiny_hd: Callable[..., Config], labelled_root: Path) -> None:
+    config = labelled(tiny_hd, labelled_root)
+    photos = LabelledPhotos(ClassMaps(config))
+    path = Path(FILE)
+    train_segmenter(photos, 1, path)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~UMASK
+    before = path.read_bytes()
+    for folder in (labelled_root / "train_label",):
+        for file in folder.iterdir():
+            write(file, np.full((20, 40), 255, np.uint8))
+    with pytest.raises(ValueError, match=r"--train-segmenter: no pixel .* \(\[0, 1, 2, 3, 4\]\)"):
+        train_segmenter(photos, 2, path)
+    assert path.read_bytes() == before
+    Path("folder").mkdir()
+    with pytest.raises(ValueError, match=r"folder: can't be written \(a folder of that name\)"):
+        train_segmenter(photos, 2, Path("folder"))
+    Path("file").write_text("")
+    with pytest.raises(ValueError, match="can't be written"):
+        train_segmenter(photos, 2, Path("file") / FILE)
+
+
+def test_photos_of_several_sizes_keep_theirs(tiny_hd: Callable[..., Config]) -> None:
+    for i, side in enumerate((8, 40, 48, 64)):
+        label = drawn_scene(i, side, side)[0]
+        for kind, image in {"label": label, "inst": label, "img": photo_of(label, label)}.items():
+            write(Path("set") / f"train_{kind}" / f"{i}.png", image)
+            write(Path("set") / f"val_{kind}" / f"{i}.png", image)
+    maps = ClassMaps(labelled(tiny_hd, Path("set"), preprocess="none", batch_size=1))
+    found = train_segmenter(LabelledPhotos(maps), 2, Path(FILE))
+    assert found.about is not None
+    assert found.about.size is None
+    maps = ClassMaps(labelled(tiny_hd, Path("set"), load_size=32, batch_size=1))
+    found = train_segmenter(LabelledPhotos(maps), 2, Path(FILE))
+    assert found.about is not None
+    assert found.about.size == (32, 32)
 
 
 def test_what_is_missing_is_named(tiny_noise: Callable[..., Config]) -> None:

@@ -1,6 +1,5 @@
 """The FCN-score's definitions against scikit-learn, and segmenters from files."""
 
-import json
 import pickle
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torchvision.models
 from safetensors.torch import save_file
 
 from img2img.evaluation.labels import CITYSCAPES_SCORED
-from img2img.evaluation.segmentation import METADATA, Confusion, load_segmenter, own_network
+from img2img.evaluation.segmentation import METADATA, About, Confusion, Segmenter, load_segmenter, own_network
 from tests.conftest import drawn_pair
 
 SMALL = "lraspp_mobilenet_v3_large"
@@ -88,7 +87,8 @@ def test_what_the_outputs_mean() -> None:
 def own_file(path: str = "own.safetensors", width: int = 64) -> torch.nn.Module:
     torch.manual_seed(1)
     network = own_network(3)
-    save_file(network.state_dict(), path, {METADATA: json.dumps({"ids": [2, 5, 6], "width": width})})
+    about = About((2, 5, 6), (33, width), 35, {2: "tree"})
+    save_file(network.state_dict(), path, {METADATA: about.to_json()})
     return network.eval()
 
 
@@ -103,20 +103,62 @@ def test_our_own_file_knows_its_classes_and_its_scale() -> None:
     assert (found == np.array([2, 5, 6])[logits.argmax(0).numpy()]).mean() > 0.999
     large = np.kron(picture, np.ones((3, 3, 1), np.uint8))  # three times the scale that it learnt from
     assert (segmenter(large)[1::3, 1::3] == found).mean() > 0.97
-    with pytest.raises(ValueError, match="knows its classes; leave --classes out"):
-        load_segmenter("own.safetensors", (1, 2, 3))
+
+
+def test_our_own_file_is_of_one_set() -> None:
+    own_file()
+    for count, names, message in (
+        (35, {2: "bush"}, "knows class 2 as tree, and here it is bush; --train-segmenter trains one for this set"),
+        (9, {}, "has learnt from a set of 35 classes, and this one has 9"),
+    ):
+        with pytest.raises(ValueError, match=f"--segmenter own.safetensors: {message}"):
+            load_segmenter("own.safetensors", None, count, names)
+    assert load_segmenter("own.safetensors", None, 34, {2: "tree", 3: "road"}).scored == (2, 5, 6)
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["nonsense", "{}", "[1]", '{"ids": [1], "size": [0, 9], "count": 3, "names": {}}', '{"ids": [], "size": null}'],
+)
+def test_what_a_file_says_of_itself_may_be_damaged(told: str) -> None:
+    save_file(own_network(3).state_dict(), "own.safetensors", {METADATA: told})
+    with pytest.raises(
+        ValueError, match=r"--segmenter own\.safetensors: what it says of itself is damaged \(.*\); it takes"
+    ):
+        load_segmenter("own.safetensors")
+    four = About((1, 2, 3, 4), None, 5, {})
+    save_file(own_network(3).state_dict(), "own.safetensors", {METADATA: four.to_json()})
+    with pytest.raises(ValueError, match="its weights are not those of what it says of itself"):
+        load_segmenter("own.safetensors")
+
+
+def test_a_network_of_our_own_sees_pictures_at_the_size_that_it_learnt_from() -> None:
+    """And those of torchvision at that of the label maps, whatever the shape."""
+    seen: list[tuple[int, ...]] = []
+
+    class Looks(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(tuple(x.shape[-2:]))
+            return x
+
+    picture = drawn_pair(0, 30, 40)[1]
+    for about in (About((0, 1, 2), (64, 32), 3, {}), About((0, 1, 2), None, 3, {}), None):
+        assert Segmenter(Looks(), (0, 1, 2), "looks", about)(picture, (20, 80)).shape == (20, 80)
+    assert seen == [(64, 32), (32, 64), (20, 80)]  # the second padded from 30x40
 
 
 def test_what_is_no_segmenter_is_refused() -> None:
     torch.save({"a": torch.zeros(1)}, "other.pth")
     torch.save({"classifier.4.weight": torch.zeros(5, 3), "x": torch.zeros(1)}, "near.pth")
     Path("code.pth").write_bytes(pickle.dumps(print, protocol=2))
+    torch.save({"classifier.4.weight": torch.zeros(())}, "scalar.pth")
     Path("text.safetensors").write_text("no")
     for path, message in {
         "other.pth": "of no segmentation network of torchvision (deeplabv3_mobilenet_v3_large, ",
         "near.pth": "of no segmentation network of torchvision",
         "code.pth": "no file of plain tensors, and opening it could run code",
         "text.safetensors": "damaged, or no file that torch.save or safetensors wrote",
+        "scalar.pth": "of no segmentation network of torchvision",
         "missing.pth": "No such file",
         "missing.safetensors": "No such file",
     }.items():

@@ -1,6 +1,7 @@
 """Scores while training: what they are, that they change nothing, and which checkpoint they keep."""
 
 import csv
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,29 @@ def test_what_can_not_be_measured_is_named(tiny: Callable[..., Config], tiny_dcg
     run = train(tiny(train={"max_steps": 1}))
     with pytest.raises(ValueError, match=r"--checkpoint best: .* measured none"):
         find_checkpoint(run, "best")
+
+
+def test_no_number_is_never_the_best() -> None:
+    best = Best()
+    assert [
+        best.beaten(step, {"val/fid": value}, "fid", "lower") for step, value in enumerate((math.nan, 5, math.nan, 4))
+    ] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    best.state = {"step": 0, "values": {"val/fid": math.nan}}
+    assert best.beaten(1, {"val/fid": 9}, "fid", "lower")
+
+
+def test_files_that_are_gone_end_no_training(
+    tiny_cyclegan: Callable[..., Config], unpaired_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_cyclegan(train={"evaluate_every": 1, "max_steps": 2}, data={"val_paired": True})
+    trainer = Trainer(config, Path("runs/tiny"))
+    for path in (unpaired_root / "testA").iterdir():
+        path.unlink()
+    assert trainer.validation is not None
+    assert trainer.validation.measure() == {}
+    assert "evaluation  none: made: none of its pictures can be decoded" in capsys.readouterr().out
