@@ -81,7 +81,6 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         ): "--metrics fcn: of a folder of pictures it takes --labels DIR",
         ("pictures", "--metrics", "l1", "--palette", "cityscapes"): "--palette: goes with --metrics fcn",
         ("pictures", "--metrics", "fcn", "--segmenter-steps", "3"): "--segmenter-steps: goes with --train-segmenter",
-        ("pictures", "--metrics", "is", "--features", "vgg16"): "--features vgg16: the Inception Score",
     }.items():
         assert call(monkeypatch, "evaluate", *argv) == 2
         error = capsys.readouterr().err
