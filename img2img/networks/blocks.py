@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 Norm = Literal["batch", "instance", "layer", "none"]
 Upsample = Literal["deconv", "resize"]
@@ -21,11 +23,18 @@ class InstanceNorm(nn.GroupNorm):
 
     Written as group normalisation with one channel a group, which is the same function. On the CPU
     ``nn.InstanceNorm2d`` returns a wrong input gradient at batch 1 when the incoming gradient is channels_last
-    (torch 2.13 to 2.15: relative error 1.4, no warning), and this is a little faster too.
+    (torch 2.13 to 2.15: relative error 1.4, no warning), and this is a little faster too. Inference, which needs no
+    gradient, takes the other one, whose rounding is that of networks written elsewhere: 19 of them in a row differ by
+    1e-5 otherwise.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training or torch.is_grad_enabled() or x[0, 0].numel() == 1:  # of one pixel it refuses to take the mean
+            return super().forward(x)
+        return F.instance_norm(x, eps=self.eps)
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:

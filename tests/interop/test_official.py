@@ -82,6 +82,17 @@ def test_answers_are_the_official_ones_and_the_way_back_is_strict(
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
 
 
+def test_many_blocks_of_instance_norm_add_no_rounding(tmp_path: Path) -> None:
+    """At pix2pixHD's own depth, with weights as they begin: as a group norm it would be off by 1e-5."""
+    official = Chain(chain(36, 3, 16, 4, 9, "instance")).eval()
+    torch.manual_seed(3)
+    for weight in official.parameters():
+        torch.nn.init.normal_(weight, 0, 0.02)
+    network, _ = import_official(saved(official, tmp_path / "net.pth"))
+    (expected,), (got,) = answers(official, (36, 64, 128)), answers(network, (36, 64, 128))
+    assert (expected - got).abs().max() < 1e-6
+
+
 def test_dropout_sits_where_the_official_u_net_has_it(tmp_path: Path) -> None:
     official = randomised(Nested(3, 3, 8, 1, "batch", dropout=True))
     network, found = import_official(saved(official, tmp_path / "net.pth"))

@@ -172,6 +172,9 @@ def test_instance_norm_has_the_right_gradient_for_channels_last() -> None:
     assert y.grad is not None
     torch.testing.assert_close(x.grad.double(), y.grad, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(InstanceNorm(8)(x), F.instance_norm(x))
+    with torch.no_grad():
+        assert torch.equal(InstanceNorm(8).eval()(x), F.instance_norm(x))  # to the last bit in inference
+        assert torch.equal(InstanceNorm(8).eval()(torch.ones(2, 8, 1, 1)), torch.zeros(2, 8, 1, 1))
 
 
 def test_blocks_halve_and_double() -> None:
