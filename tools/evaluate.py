@@ -1,8 +1,6 @@
 """Measures a run, or a folder of pictures: python tools/evaluate.py NAME|DIR [--metrics fid,kid,...] [--help]."""
 
 import argparse
-import json
-from dataclasses import asdict
 
 from img2img.errors import one_line_errors
 from img2img.evaluation.arguments import parse_evaluate_arguments
@@ -38,21 +36,10 @@ def measure(args: argparse.Namespace) -> None:
 
 
 def measure_pixels(args: argparse.Namespace) -> None:
-    from img2img.evaluation.pixels import pixel_scores
+    from img2img.evaluation.report import report_pixels
     from img2img.inference.translator import load_translator
-    from img2img.runs import write_text
 
-    translator = load_translator(args.run, args.checkpoint, args.device, args.norm_policy)
-    print(translator.checkpoint)
-    found = {}
-    for direction in translator.directions:
-        chosen = translator if direction == translator.direction else translator.reversed()
-        scores = pixel_scores(chosen, args.paired)
-        found[direction] = {name: asdict(score) for name, score in scores.items()}
-        print(f"\n| {direction} | L1 (of 255) | PSNR, dB | SSIM |\n| --- | --- | --- | --- |")
-        for name, score in scores.items():
-            print(f"| {name} | {score.l1:.2f} | {score.psnr:.2f} | {score.ssim:.4f} |")
-    write_text(translator.run / "pixels.json", json.dumps(found, indent=2) + "\n")
+    report_pixels(load_translator(args.run, args.checkpoint, args.device, args.norm_policy), args.paired)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 from img2img.data.images import grid, write_image
 from img2img.errors import printable
 from img2img.evaluation.distances import SUBSET
+from img2img.evaluation.pixels import pixel_scores
 from img2img.evaluation.quality import KEPT, Judges, Quality, check, judge
 from img2img.evaluation.segmentation import Confusion
 from img2img.evaluation.subjects import Subject
+from img2img.inference.translator import Translator
 from img2img.runs import write_text
 
 FILES = ("summary.json", "table.md", "pictures.csv", "classes.csv", "best_and_worst.png")
@@ -46,6 +49,27 @@ def report(subject: Subject, metrics: Sequence[str], judges: Judges, folder: Pat
     write_report(quality, subject, judges, folder)
     print(printable(f"report      {folder}"))
     return quality
+
+
+def report_pixels(translator: Translator, paired: bool = False) -> None:
+    """Prints L1, PSNR and SSIM of a run beside answers without learning; they go to evaluation/STEP/pixels.json, too.
+
+    Raises:
+        ValueError: as ``pixel_scores``; or the file can't be written.
+    """
+    assert translator.checkpoint is not None, "only a run has a validation set"
+    folder = make_folder(translator.run / "evaluation" / translator.checkpoint.name)
+    print(printable(str(translator.checkpoint)))
+    found = {}
+    for direction in translator.directions:
+        chosen = translator if direction == translator.direction else translator.reversed()
+        scores = pixel_scores(chosen, paired)
+        found[direction] = {name: asdict(score) for name, score in scores.items()}
+        print(f"\n| {direction} | L1 (of 255) | PSNR, dB | SSIM |\n| --- | --- | --- | --- |")
+        for name, score in scores.items():
+            print(f"| {name} | {score.l1:.2f} | {score.psnr:.2f} | {score.ssim:.4f} |")
+    write_text(folder / "pixels.json", json.dumps(found, indent=2) + "\n")
+    print(printable(f"\nreport      {folder / 'pixels.json'}"))
 
 
 def markdown(quality: Quality, subject: Subject, judges: Judges) -> str:

@@ -87,7 +87,7 @@ def test_both_directions_of_one_run(
     assert call(monkeypatch, "evaluate", "two", "--paired") == 0
     printed = capsys.readouterr().out
     assert printed.index("| BtoA |") < printed.index("| output |") < printed.index("| AtoB |")
-    found = json.loads(Path("runs/two/pixels.json").read_text())
+    found = json.loads(Path("runs/two/evaluation/step-000004/pixels.json").read_text())
     assert set(found["AtoB"]) == set(found["BtoA"]) == {"output", "input", "mean training picture", "cycle"}
 
 
