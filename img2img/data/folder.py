@@ -267,9 +267,11 @@ def side_by_side(root: Path, split: str) -> Path | None:
 def _notes(sizes: dict[tuple[int, int], str]) -> list[str]:
     """What a user should know of files of A and B side by side, given each size (width, height) with its first file."""
     width, height = next(iter(sizes))
-    others = f"; {len(sizes) - 1} more sizes" if len(sizes) > 1 else ""
+    others = "; others differ in size" if len(sizes) > 1 else ""
     half = width // 2
-    notes = [f"pairs       side by side, {width}x{height} each: A and B are {half}x{height}{others}"]
+    notes = [
+        f"pairs       side by side, {width}x{height}{'' if others else ' each'}: A and B are {half}x{height}{others}"
+    ]
     for (width, height), name in sizes.items():
         if not 1 / LONG <= width / 2 / height <= LONG:
             notes.append(

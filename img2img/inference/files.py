@@ -180,7 +180,8 @@ def _given(
                 if width * tell[1] == height * tell[0]:  # of one shape
                     tqdm.write(
                         f"{path.name} is {width}x{height}, twice as wide as the run's pictures: if it is a pair side "
-                        "by side, datasets/unpair.py takes pairs apart; without --input infer.py takes the validation set"
+                        "by side, datasets/unpair.py takes pairs apart; without --input infer.py takes the validation "
+                        "set"
                     )
                     tell = None
             yield name, given, None

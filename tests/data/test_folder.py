@@ -85,7 +85,7 @@ def test_pairs_side_by_side_tell_their_size(paired_root: Path, tmp_path: Path) -
     assert pairs.notes == ["pairs       side by side, 40x20 each: A and B are 20x20"]
     write(paired_root / "train" / "x.png", drawn_pair(9, 90, 40)[0])
     assert FolderPairs(str(paired_root), ["train"], RGB).notes == [
-        "pairs       side by side, 40x20 each: A and B are 20x20; 1 more sizes",
+        "pairs       side by side, 40x20: A and B are 20x20; others differ in size",
         "pairs       x.png would be two pictures of 20x90: if it is one, not two, the set has no pairs; cyclegan "
         "learns from trainA/ and trainB/",
     ]
