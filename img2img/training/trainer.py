@@ -195,7 +195,10 @@ class Trainer:
             if self.logger:
                 self.logger.say(f"done        {self.checkpoint}; python tools/infer.py {self.config.name}")
                 if self.best.step is not None:
-                    self.logger.say(f"best        step {self.best.step}: {scores_line(self.best.state['values'])}")
+                    taken = "" if self.best.step == self.step else "; infer.py --checkpoint best takes it"
+                    self.logger.say(
+                        f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{taken}"
+                    )
 
     def batches(self, total: int) -> Iterator[list[Batch]]:
         """The micro-batches of each step up to ``total``, on the device, from the current position on."""
