@@ -27,6 +27,7 @@ from img2img.options import OptimConfig, TrainConfig
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 CONFIG_FILE = "config.yaml"
+USAGE = "train.py --model NAME [--config FILE] [options]"
 ROOTS = ("root", "root_a", "root_b")  # of a user's own data
 
 
@@ -103,8 +104,14 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     own_root = {key: _given(argv, f"--data.{key}") for key in ROOTS}
     own_toy = any(word.partition("=")[0] == "--data.toy" for word in argv)
     named = bool(early["--name"]) and resume
+    if helped and not (configs or model or named):
+        _list_models()
     if not (configs or any(own_root.values()) or own_toy or named or helped):
         if model is None:
+            _refuse_typo(argv)
+            if resume:
+                there = sorted(path.parent.name for path in runs.glob(f"*/{CONFIG_FILE}"))
+                raise ValueError(f"--resume: of which run? --name NAME; {runs}/ has {', '.join(there) or 'none yet'}")
             raise ValueError(f"--model is missing: {', '.join(model_names())}")
         model_class(model)  # its own message for a name that is none
         configs = [presets / model / "toy.yaml"]
@@ -129,9 +136,10 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
             raise ValueError(f"--model {model}: {path} is for {its_model}; leave one of them out")
         model = model or its_model
     if model is None:
-        if not helped:
-            raise ValueError(f"--model is missing: {', '.join(model_names())}")
-        model = model_names()[0]
+        if helped:
+            _list_models()
+        _refuse_typo(argv)
+        raise ValueError(f"--model is missing: {', '.join(model_names())}")
 
     parser = _parser(model)
     parser.add_argument("--resume", action="store_true", help="Continue the run of this name from its last checkpoint.")
@@ -174,9 +182,35 @@ def load_config(path: Path) -> Config:
     return _config(parser, _parse(parser, ["--config", str(path)], f"{path}: "), content.get("name") or path.stem)
 
 
+def _list_models() -> NoReturn:
+    """Prints what --help says before there is a model, whose options it could list, and exits."""
+    about = {name: (model_class(name).__doc__ or "").strip().splitlines()[0] for name in model_names()}
+    width = max(map(len, about))
+    print(f"usage: {USAGE}\n\nTrains a model. GPUs and precision: accelerate launch [--mixed_precision bf16]", end=" ")
+    print("tools/train.py\n\nmodels:")
+    for name, text in about.items():
+        print(f"  {name:{width}}  {text}")
+    print("\n--model NAME --help lists its options. Without --config and --data.root it learns its embedded toy task.")
+    raise SystemExit(0)
+
+
+def _refuse_typo(argv: Sequence[str]) -> None:
+    """Raises ValueError for an option that no model has, with the nearest one of any model."""
+    parsers = [_parser(name) for name in model_names()]
+    known = [{action.dest for action in parser._actions} for parser in parsers]
+    every = sorted(set().union(*known))
+    for word in argv:
+        key = word[2:].partition("=")[0]
+        if word.startswith("--") and key not in (*every, "resume", "overwrite", "print_config"):
+            near = difflib.get_close_matches(key, every, 1)
+            its = next(p for p, keys in zip(parsers, known, strict=True) if not near or near[0] in keys)
+            _explain(its, f"unrecognized arguments: --{key}", "")
+
+
 def _parser(model: str) -> jsonargparse.ArgumentParser:
     parser = jsonargparse.ArgumentParser(
         prog="train.py",
+        usage=USAGE,
         description=f"Trains {model}. GPUs and precision: accelerate launch [--mixed_precision bf16] tools/train.py",
         allow_abbrev=False,
         exit_on_error=False,

@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from img2img.checkpoint import list_checkpoints
 from img2img.config import CONFIG_FILE, Config
 from img2img.errors import printable
 
 RUNS = Path("runs")
+
+
+@contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Keeps every other process from training or replacing the run ``folder`` while the block lasts.
+
+    The lock is a file beside the run, so that it outlives the folder's renaming by --overwrite. The kernel holds it: it
+    ends with the process, however that ends. Of several processes that train one run together only the first locks.
+
+    Raises:
+        ValueError: another process has it, or the lock can't be written; nothing is touched.
+    """
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    made = not folder.parent.exists()
+    path = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(path)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"{folder} is being trained by another process; wait for it or stop it, or --name another"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{folder}: can't be written ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)  # while it is held: whoever comes next makes a new one
+        lock.release()
+        if made:  # a mistake that was found before training leaves nothing
+            with suppress(OSError):
+                folder.parent.rmdir()
 
 
 def check_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -86,5 +126,5 @@ def find_run(name: str) -> Path:
                 return folder
     names = sorted(path.parent.name for path in RUNS.glob(f"*/{CONFIG_FILE}"))
     near = difflib.get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"runs/ has {', '.join(names) or 'none yet'}"
+    hint = f"did you mean {near[0]}?" if near else f"{RUNS.resolve()} has {', '.join(names) or 'none yet'}"
     raise ValueError(f"{name}: no such run; {hint}")

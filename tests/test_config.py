@@ -7,7 +7,7 @@ import pytest
 
 from img2img.adversary import BalanceConfig
 from img2img.config import Config, OptimConfig, TrainConfig, load_config, parse_train_arguments
-from img2img.models import model_class
+from img2img.models import model_class, model_names
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "configs"
@@ -220,6 +220,33 @@ def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys
         assert len(described) > 40, option
 
 
+def test_help_without_a_model_lists_the_models(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--help"], ["-h"], ["--resume", "--help"], ["--name", "x", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            parse_train_arguments(argv, PRESETS)
+        assert not ended.value.code
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "usage: train.py --model NAME [--config FILE] [options]"
+        assert "  pix2pix    A U-Net translates, a PatchGAN judges (input, output) pairs." in lines
+        assert [line.split()[0] for line in lines if line.startswith("  ")] == model_names()
+        assert "--model NAME --help lists its options" in lines[-1]
+        assert len(lines) < 20
+    with pytest.raises(SystemExit):
+        parse_train_arguments(["--model", "dcgan", "--help"], PRESETS)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3:2] == ["usage: train.py --model NAME [--config FILE] [options]", lines[2]]
+    assert lines[2].startswith("Trains dcgan.")
+
+
+def test_scenes_keep_their_shape_unless_told() -> None:
+    scenes = ("--model", "pix2pixhd", "--data.root", "x", "--data.label_nc", "9")
+    assert (parse(*scenes).data.preprocess, parse(*scenes).data.load_size) == ("scale_width", 512)
+    told = parse(*scenes, "--data.preprocess", "resize_and_crop", "--data.load_size", "286").data
+    assert (told.preprocess, told.load_size) == ("resize_and_crop", 286)
+    assert parse("--model", "pix2pixhd").data.load_size == 128  # the toy's own
+    assert parse("--model", "pix2pix", "--data.root", "x").data.preprocess == "resize_and_crop"
+
+
 def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     model = ("--model", "pix2pix", "--data.root", "x")
     assert "did you mean --data.load_size?" in error(*model, "--data.load_szie", "3")
@@ -230,6 +257,16 @@ def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     assert "data.crop_size 300 is larger than data.load_size 286" in error(*model, "--data.crop_size", "300")
     assert "did you mean pix2pix?" in error("--model", "pix2pics")
     assert "--model is missing" in error("--data.root", "x")
+    assert "--model is missing" in error("--overwrite", "--model.lambda_l1", "3", "--data.root=x")
+    assert "unknown option --data.rot; did you mean --data.root?" in error("--data.rot", "x")
+    assert "did you mean --model.lambda_l1?" in error("--model.lambda_l", "3", "--data.root", "x")
+    assert "did you mean --model?" in error("--modl", "pix2pix")
+    assert error("--resume") == "--resume: of which run? --name NAME; runs/ has none yet"
+    for name in ("b", "a"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.yaml").touch()
+    assert error("--resume", "--train.max_steps", "9").endswith("; runs/ has a, b")
+    assert "did you mean --train.max_steps?" in error("--resume", "--train.max_step", "9")
     assert "a value is missing" in error("--model")
     assert "choose one" in error(*model, "--resume", "--overwrite")
     assert "letters, digits" in error(*model, "--name", "../x")

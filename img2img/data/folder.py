@@ -11,6 +11,7 @@ Label maps have names of their own: ``label_files``.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,9 @@ import numpy as np
 
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_header, read_image, to_channels
 from img2img.data.transforms import SizeCheck
+
+PARTS = ("train", "val", "test")  # as most sets name them
+LONG = 2  # a half longer or higher than this times its other side is seldom a picture of a pair
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -65,6 +69,8 @@ class FolderPairs:
         channels: of A and of B; what the files hold is converted.
         check: called with every pair (file, height, width), to refuse sizes that can't be used.
 
+    ``notes`` tells how files of two pictures are taken apart.
+
     Raises:
         ValueError: no such folder or split, an empty one, pictures without a partner, or unreadable, or of different
             sizes; the message names them.
@@ -75,8 +81,10 @@ class FolderPairs:
     ) -> None:
         self.channels = channels
         self.files = find_files(Path(root), splits)
+        sizes: dict[tuple[int, int], str] = {}
         # One depth for a side: a batch holds one type. A stray 16-bit file lifts its side to 16 bits.
-        self.dtypes = tuple(np.uint16 if deep else np.uint8 for deep in _check_headers(self.files, check))
+        self.dtypes = tuple(np.uint16 if deep else np.uint8 for deep in _check_headers(self.files, check, sizes))
+        self.notes = _notes(sizes) if self.files.folder_b is None else []
 
     def __len__(self) -> int:
         return len(self.files.a)
@@ -190,14 +198,33 @@ def no_split(root: Path, splits: Sequence[str]) -> ValueError:
 
 
 def other_splits(root: Path, splits: Sequence[str], suffixes: Sequence[str]) -> str:
-    """What a message says of the parts that a set has, in folders with these suffixes, instead of ``splits``."""
-    names = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."}
+    """What a message says of the parts that a set has, in folders with these suffixes, instead of ``splits``; or of
+    the folder that may have been meant.
+    """
+    names = set(_folders(root))
+    sets = [name for name in sorted(names) if any(_part(inner) in PARTS for inner in _folders(root / name))]
+    if sets and not any(_part(name) in PARTS for name in names):
+        return f"it holds sets ({some(sets, 5)}): data.root {root / sets[0]}?"
+    whole = root.resolve()
+    if _part(whole.name) in PARTS and not any(_part(name) in PARTS for name in names):
+        return f"this is the split itself: give its parent, data.root {whole.parent}"
+    if "label" not in suffixes and any(name.endswith("_label") for name in names):
+        return "these are label maps: --model pix2pixhd --data.label_nc N, the number of classes"
     for suffix in suffixes:
         names = {name.removesuffix(suffix).removesuffix("_") for name in names}
     there = sorted(names - {""})
     defaults = {("train",): "data.train_split", ("val", "test"): "data.val_split"}  # other names may be of either
     key = defaults.get(tuple(splits), "data.train_split or data.val_split")
     return f"there is {', '.join(there)}: set {key} {there[0]}" if there else "there is no other one in it"
+
+
+def _folders(root: Path) -> list[str]:
+    return [path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
+
+
+def _part(folder: str) -> str:
+    """ "train" of "trainA", "train_A" and "train_label"."""
+    return re.sub(r"(_?[AB]|_label|_inst|_img)$", "", folder)
 
 
 def _names(folder: Path) -> list[str]:
@@ -229,8 +256,35 @@ def refuse_lonely(mine: tuple[Path, dict[str, str]], other: tuple[Path, dict[str
             raise ValueError(f"{folder}: no partner for {some(missing)}")
 
 
-def _check_headers(files: Files, check: SizeCheck | None) -> tuple[bool, bool]:
-    """Reads every header; returns whether A, and B, has 16 bits.
+def side_by_side(root: Path, split: str) -> Path | None:
+    """The first file of a split whose files are A and B side by side; None if it is no such split, or is not there."""
+    try:
+        return None if find_sides(root, split) else list_images(root / split)[0]
+    except ValueError:
+        return None
+
+
+def _notes(sizes: dict[tuple[int, int], str]) -> list[str]:
+    """What a user should know of files of A and B side by side, given each size (width, height) with its first file."""
+    width, height = next(iter(sizes))
+    others = "; others differ in size" if len(sizes) > 1 else ""
+    half = width // 2
+    notes = [
+        f"pairs       side by side, {width}x{height}{'' if others else ' each'}: A and B are {half}x{height}{others}"
+    ]
+    for (width, height), name in sizes.items():
+        if not 1 / LONG <= width / 2 / height <= LONG:
+            notes.append(
+                f"pairs       {name} would be two pictures of {width // 2}x{height}: if it is one, not two, the set "
+                "has no pairs; cyclegan learns from trainA/ and trainB/"
+            )
+            break
+    return notes
+
+
+def _check_headers(files: Files, check: SizeCheck | None, sizes: dict[tuple[int, int], str]) -> tuple[bool, bool]:
+    """Reads every header; returns whether A, and B, has 16 bits, and puts each size (width, height) of A's files with
+    the first file of it into ``sizes``.
 
     Raises:
         ValueError: naming the first unreadable file and how many there are, or the first pair of different sizes.
@@ -249,6 +303,7 @@ def _check_headers(files: Files, check: SizeCheck | None) -> tuple[bool, bool]:
         if isinstance(a, str) or isinstance(b, str):
             continue
         _check_size(path_a, a, path_b, b)
+        sizes.setdefault((a.width, a.height), path_a.name)
         if check:
             check(path_a, a.height, a.width // 2 if path_a == path_b else a.width)
         deep = [deep[0] or a.depth == 16, deep[1] or b.depth == 16]

@@ -75,7 +75,7 @@ class PairScenes:
 
     def __init__(self, pairs: PairSource, direction: Direction) -> None:
         self.pairs, self.domains = pairs, domains(direction)
-        self.notes: list[str] = []
+        self.notes = pairs.notes
 
     def __len__(self) -> int:
         return len(self.pairs)

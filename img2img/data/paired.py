@@ -20,7 +20,9 @@ from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
 
 class PairSource(Protocol):
-    """Where pairs come from."""
+    """Where pairs come from; ``notes`` is what a user should know of them."""
+
+    notes: list[str]
 
     def __len__(self) -> int: ...
     def name(self, index: int) -> str: ...
@@ -33,6 +35,7 @@ class ToyPairs:
     def __init__(self, splits: tuple[str, ...], size: int) -> None:
         self.split, self.length = toy_split(splits)
         self.size = size
+        self.notes: list[str] = []
 
     def __len__(self) -> int:
         return self.length
@@ -64,7 +67,7 @@ class PairedDataset(Dataset[dict]):
         self.check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
         self.source = pair_source(config, part, config.resized(augment), self.check)
         self.domains = domains(config.direction)
-        self.notes: list[str] = []  # there is nothing to tell of pairs that can be used
+        self.notes = self.source.notes
         self.seed = seed
 
     def __len__(self) -> int:
@@ -119,7 +122,10 @@ def pair_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> 
         config.require_colour()
         check("the toy task's pair", size, size)
         return ToyPairs(splits, size)
-    return FolderPairs(set_folder(config, part), splits, (config.channels_a, config.channels_b), check)
+    pairs = FolderPairs(set_folder(config, part), splits, (config.channels_a, config.channels_b), check)
+    if part == "val":
+        pairs.notes = []  # which the training part tells already
+    return pairs
 
 
 def set_folder(config: DataConfig, part: Part) -> str:

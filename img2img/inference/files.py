@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,8 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from img2img.data import dataset_class
-from img2img.data.folder import list_images
-from img2img.data.images import UnreadableImage, cell, grid, write_image
+from img2img.data.folder import list_images, side_by_side, some
+from img2img.data.images import SUFFIXES, UnreadableImage, cell, grid, read_header, write_image
 from img2img.data.options import domains
 from img2img.inference.translator import Translator
 
@@ -37,7 +38,8 @@ def translate_files(
 ) -> int:
     """Writes ``output/NAME.png`` for every picture, and ``output/grids/``: input | output(s) | target.
 
-    Where a style is chosen, titles stand above the grids' columns.
+    Where a style is chosen, titles stand above the grids' columns. How many pictures were written is printed, and
+    which files of ``source`` were left out since their suffix is no picture's.
 
     Args:
         translator: of the run.
@@ -102,7 +104,25 @@ def translate_files(
             rows = []
     if rows:
         _write_grid(output, rows, translated, titles)
+    count = translated * max(1, samples)
+    notes = [f"written     {count} picture{'' if count == 1 else 's'}"]
+    notes += [f"{unreadable} unreadable"] if unreadable else []
+    if others := _no_pictures(source, output) if source else []:
+        notes.append(f"{len(others)} left out: {some(others, 3)}")
+    print("; ".join(notes))
     return unreadable
+
+
+def _no_pictures(source: Path, output: Path) -> list[str]:
+    """The files below a folder of inputs whose suffix is no picture's, sorted; hidden ones and outputs aside."""
+    if not source.is_dir():
+        return []
+    names = []
+    for where, folders, files in os.walk(source, followlinks=True):
+        here, inside = Path(where), output.resolve()
+        folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() != inside]
+        names += [here / name for name in files if name[0] != "." and Path(name).suffix.lower() not in SUFFIXES]
+    return sorted(path.relative_to(source).as_posix() for path in names)
 
 
 def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int, titles: list[str]) -> None:
@@ -143,17 +163,43 @@ def _given(
     if folder.resolve() == output.resolve():
         raise ValueError(f"--output {output} holds the inputs, which would be overwritten: choose another folder")
     names = _output_names([path.relative_to(folder) for path in files])
+    pair = _pair_size(translator)
 
     def jobs() -> Iterator[Job | UnreadableImage]:
+        tell = pair
         for path, name in zip(files, names, strict=True):
             try:
-                yield name, translator.read(path, instances), None
+                given = translator.read(path, instances)
             except UnreadableImage as error:
                 if source.is_file():
                     raise
                 yield error
+                continue
+            if tell:
+                height, width = next(iter(given.values())).shape[:2]
+                if width * tell[1] == height * tell[0]:  # of one shape
+                    tqdm.write(
+                        f"{path.name} is {width}x{height}, twice as wide as the run's pictures: if it is a pair side "
+                        "by side, datasets/unpair.py takes pairs apart; without --input infer.py takes the validation "
+                        "set"
+                    )
+                    tell = None
+            yield name, given, None
 
     return len(files), jobs()
+
+
+def _pair_size(translator: Translator) -> tuple[int, int] | None:
+    """Width and height of the run's training files, where these are pairs side by side and still there."""
+    data = translator.config.data
+    if translator.model.two_way or data.label_nc or data.root is None:
+        return None
+    first = side_by_side(Path(data.root), data.train_split)
+    try:
+        header = read_header(first) if first else None
+    except UnreadableImage:
+        header = None
+    return (header.width, header.height) if header else None
 
 
 def _output_names(paths: list[Path]) -> list[str]:

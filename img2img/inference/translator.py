@@ -21,6 +21,7 @@ from img2img.inference.loading import choose_device, load_trained
 from img2img.models.base import Model, NoiseModel
 
 NormPolicy = Literal["running", "batch"]
+BEYOND = 1e-3  # what floats may be outside of [0, 1] by rounding
 Picture = TypeVar("Picture", np.ndarray, Image.Image)
 
 
@@ -127,13 +128,19 @@ class Translator:
             seed: of the dropout, where it is on: the same seed gives the same answer.
 
         Raises:
-            ValueError: an array of a shape or type that is no picture.
+            ValueError: an array of a shape, type or range that is no picture; a path, or anything else that is none.
         """
         if isinstance(picture, Image.Image):
             upright = ImageOps.exif_transpose(picture)
             return _array_to_pil(self(_pil_to_array(upright), seed))
+        if isinstance(picture, (str, Path)):
+            raise ValueError(f"{picture}: is a path, not a picture: open it with PIL.Image.open, say")
+        if not isinstance(picture, np.ndarray):
+            raise ValueError(f"a picture of type {type(picture).__name__}: give a numpy array or a PIL picture")
         if picture.dtype not in (np.uint8, np.uint16) and picture.dtype.kind != "f":
             raise ValueError(f"a picture of type {picture.dtype}: give uint8, uint16, or floats in [0, 1]")
+        if picture.dtype.kind == "f":
+            _check_range(picture)
         image = to_channels(picture, self.channels[0])
         if self.training_size:
             from img2img.data.transforms import jitter  # and with it albumentations, which takes a second
@@ -232,7 +239,8 @@ def load_translator(
     if isinstance(model, NoiseModel):
         raise ValueError(
             f"run {config.name} draws pictures from noise: there is none to translate or to compare with; "
-            f"python tools/infer.py {run} --count 64 draws some"
+            f"python tools/infer.py {run} --count 64 draws some, "
+            f"python tools/evaluate.py {run} --metrics fid measures them"
         )
     kind = Translator
     if config.data.label_nc:
@@ -248,6 +256,18 @@ def file_name(text: str) -> str:
     if re.fullmatch(r"[\w.,=:;]{,80}", text, re.ASCII):  # told apart by the replacements alone
         return plain
     return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+def _check_range(picture: np.ndarray) -> None:
+    """Raises ValueError for floats that are no picture's."""
+    if not np.isfinite(picture).all():
+        raise ValueError("a picture with NaN or infinite values: mend them, with np.nan_to_num, say")
+    low, high = (float(value) for value in (picture.min(initial=0), picture.max(initial=0)))
+    if low < -BEYOND or high > 1 + BEYOND:
+        raise ValueError(
+            f"a picture of floats from {low:.4g} to {high:.4g}: they lie in [0, 1]; divide 0..255 by 255, take "
+            "(x + 1) / 2 of [-1, 1], and np.clip what is a little beyond"
+        )
 
 
 def _pil_to_array(picture: Image.Image) -> np.ndarray:

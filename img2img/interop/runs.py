@@ -20,7 +20,7 @@ from img2img.interop.layouts import ROLES, Found, Kind
 from img2img.interop.official import import_official
 from img2img.interop.options import Networks, Stated, run_config
 from img2img.models import build_model, model_class
-from img2img.runs import RUNS, begin_run, check_run, replace_run
+from img2img.runs import RUNS, begin_run, check_run, hold_run, replace_run
 
 _CHAINS: dict[str, tuple[Kind, ...]] = {"G": ("unet", "resnet"), "D": ("patchgan",)}
 KINDS: dict[str, dict[str, tuple[Kind, ...]]] = {  # of each role's networks
@@ -96,15 +96,16 @@ def import_run(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     folder, aside = RUNS / name, RUNS / f".{name}.part"
-    check_run(folder, resume=False, overwrite=overwrite)
     weights = {ROLES[chosen][role]: network.state_dict() for role, (network, _) in given.items()}
     state = {"imported": {ROLES[chosen][role]: str(file) for role, file in files.items()}}
-    try:
-        begin_run(aside, config, resume=False)
-        save_checkpoint(aside, 0, weights, state, config.to_yaml(), keep=1)
-        replace_run(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with hold_run(folder):
+        check_run(folder, resume=False, overwrite=overwrite)
+        try:
+            begin_run(aside, config, resume=False)
+            save_checkpoint(aside, 0, weights, state, config.to_yaml(), keep=1)
+            replace_run(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     return folder, [
         _line(ROLES[chosen][role], files[role], found, config) for role, (_, found) in given.items()
     ] + notes

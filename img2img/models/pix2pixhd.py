@@ -88,6 +88,8 @@ class Pix2PixHD(Model):
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 
     dataset = "labelled"
+    # Scenes keep their shape, as the official options have it, whose loadSize of 1024 asks for more memory
+    defaults: ClassVar = {"data.preprocess": "scale_width", "data.load_size": 512}
     generators: tuple[str, ...] = ("generator",)
     discriminators = ("discriminator",)
     update_order = ("generator", "discriminator")

@@ -26,14 +26,15 @@ from img2img.data import dataset_class
 from img2img.data.loader import KeyedBatches, keyed_loader, to_device
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
-from img2img.models.base import Batch, Side
-from img2img.runs import RUNS, begin_run, check_run, find_run
+from img2img.models.base import Batch
+from img2img.runs import RUNS, begin_run, check_run, find_run, hold_run
 from img2img.training.game import Game
 from img2img.training.logger import RunLogger
 from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
 from img2img.training.process import StopRequest, keep_memory
+from img2img.training.resuming import changes, refuse_changes
 from img2img.training.samples import sample_grid
-from img2img.training.validation import Best, Validation
+from img2img.training.validation import Best, Validation, scores_line
 
 MEASURED = ("gradient_norm/", "signs/")  # of one step, not means over many
 ASK_GPUS_EVERY = 10  # steps between two looks at whether another process was told to stop
@@ -47,37 +48,40 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
         TrainingStopped: by a signal, with a checkpoint; or by a loss that is not finite.
     """
     run = RUNS / config.name
-    check_run(run, resume=resume, overwrite=overwrite)
-    if config.train.init_from and not resume and find_run(config.train.init_from).resolve() == run.resolve():
-        raise ValueError(f"train.init_from {config.train.init_from}: is this run itself; --name gives it another name")
-    trainer = Trainer(config, run)
-    for note in [
-        *notes,
-        *trainer.train_set.notes,
-        *trainer.val_set.notes,
-        *(trainer.validation.notes if trainer.validation else []),
-    ]:
-        trainer.accelerator.print(note)
-    if resume:
-        trainer.restore()
-    elif config.train.init_from:
-        trainer.game.begin_with(config.train.init_from)
-    try:
-        trainer.fit(resume=resume)
-    except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
-        trainer.close()
-        raise
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    with hold_run(run):
+        check_run(run, resume=resume, overwrite=overwrite)
+        if config.train.init_from and not resume and find_run(config.train.init_from).resolve() == run.resolve():
+            raise ValueError(
+                f"train.init_from {config.train.init_from}: is this run itself; --name gives it another name"
+            )
+        trainer = Trainer(config, run)
+        for note in [
+            *notes,
+            *trainer.train_set.notes,
+            *trainer.val_set.notes,
+            *(trainer.validation.notes if trainer.validation else []),
+        ]:
+            trainer.accelerator.print(note)
+        if resume:
+            trainer.restore()
+        elif config.train.init_from:
+            trainer.game.begin_with(config.train.init_from)
+        try:
+            trainer.fit(resume=resume)
+        except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
+            trainer.close()
             raise
-        reason = str(error).splitlines()[0].rstrip(". ")
-        raise TrainingStopped(
-            f"error: {reason}: a process that reads pictures died, most often for want of memory; with fewer "
-            f"data.num_workers, --resume continues from {trainer.checkpoint or 'the beginning'}",
-            1,
-        ) from error
-    trainer.close()
-    return run
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            reason = str(error).splitlines()[0].rstrip(". ")
+            raise TrainingStopped(
+                f"error: {reason}: a process that reads pictures died, most often for want of memory; with fewer "
+                f"data.num_workers, --resume continues from {trainer.checkpoint or 'the beginning'}",
+                1,
+            ) from error
+        trainer.close()
+        return run
 
 
 class Trainer:
@@ -188,6 +192,13 @@ class Trainer:
                     raise TrainingStopped(
                         f"stopped at step {self.step}, saved in {self.checkpoint}; {again}", 128 + signal
                     )
+            if self.logger:
+                self.logger.say(f"done        {self.checkpoint}; python tools/infer.py {self.config.name}")
+                if self.best.step is not None:
+                    taken = "" if self.best.step == self.step else "; infer.py --checkpoint best takes it"
+                    self.logger.say(
+                        f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{taken}"
+                    )
 
     def batches(self, total: int) -> Iterator[list[Batch]]:
         """The micro-batches of each step up to ``total``, on the device, from the current position on."""
@@ -278,7 +289,10 @@ class Trainer:
         best = torch.zeros((), device=self.device)
         if self.logger and self.validation and (values := self.validation.measure(self.logger.say)):
             self.logger.record(self.step, self.epoch, values)
-            best += self.best.beaten(self.step, values, self.validation.metric, self.validation.better)
+            beaten = self.best.beaten(self.step, values, self.validation.metric, self.validation.better)
+            mark = "; the best so far" if beaten else ""
+            self.logger.say(f"evaluation  step {self.step}: {scores_line(values)}{mark}")
+            best += beaten
         return bool(self.accelerator.reduce(best, "sum").item())
 
     def save(self) -> None:
@@ -307,24 +321,7 @@ class Trainer:
         for note in notes:
             self.accelerator.print(note)
         theirs = load_config(path / CONFIG_FILE)
-        fixed = [
-            (f"model.{key}", vars(theirs.model).get(key), value)
-            for key, value in vars(self.config.model).items()
-            if key != "vgg_weights"  # a file, which may lie elsewhere now
-        ]
-        keys = ["channels_a", "channels_b", "label_nc", "ignore_id", "instances"]
-        keys += [] if self.game.model.two_way else ["direction"]
-        fixed += [(f"data.{key}", getattr(theirs.data, key), getattr(self.config.data, key)) for key in keys]
-        for key in ("spectral_norm", "minibatch_std"):  # built into the networks' weights
-            fixed.append((f"balance.{key}", getattr(theirs.balance, key), getattr(self.config.balance, key)))
-        optim, now = theirs.optim, self.config.optim
-        sides: tuple[tuple[Side, str], ...] = (("generator", ""), ("discriminator", "_d"))
-        for side, suffix in sides:  # another optimizer has no use for their state
-            fixed.append((f"optim.optimizer{suffix}", optim.of("optimizer", side), now.of("optimizer", side)))
-        fixed.append(("train.init_from", theirs.train.init_from, self.config.train.init_from))
-        for key, before, now in fixed:
-            if before != now:
-                raise ValueError(f"{key} {now}: {path} was trained with {before}; keep that")
+        refuse_changes(theirs, self.config, path, two_way=self.game.model.two_way)
         state = load_state(path)
         if "imported" in state:
             raise ValueError(
@@ -345,7 +342,8 @@ class Trainer:
                 f"the set has {len(self.train_set)} pictures, and had {state['length']} when {path} was written: "
                 f"{self.position} pictures seen are now {self.epoch:.1f} epochs"
             )
-        self.accelerator.print(f"resuming    {path}, epoch {self.epoch:.2f}")
+        for line in [f"resuming    {path}, epoch {self.epoch:.2f}", *changes(theirs, self.config)]:
+            self.accelerator.print(line)
 
     def close(self) -> None:
         """Ends the processes, in the order that leaves none behind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -183,6 +183,11 @@ def spaced(count: int, wanted: int) -> list[int]:
     if not wanted or count <= wanted:
         return list(range(count))
     return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
+
+
+def scores_line(values: Mapping[str, float]) -> str:
+    """Scores for a line: "psnr 17.31, ssim 0.6032"."""
+    return ", ".join(f"{name.removeprefix('val/')} {value:.4g}" for name, value in values.items())
 
 
 class Best:

@@ -70,6 +70,30 @@ def test_what_is_wrong_is_named(paired_root: Path, tmp_path: Path) -> None:
     assert "trainB: no such folder" in errors(tmp_path / "half")
 
 
+def test_a_folder_above_or_below_the_set_is_told(paired_root: Path, labelled_root: Path, tmp_path: Path) -> None:
+    assert f"it holds sets (scenes, set): data.root {labelled_root}?" in errors(paired_root.parent)
+    inside = errors(paired_root / "train")
+    assert inside.endswith(f"this is the split itself: give its parent, data.root {paired_root}")
+    assert inside.count("\n") == 0
+    (tmp_path / "both" / "train" / "A").mkdir(parents=True)
+    assert f"give its parent, data.root {tmp_path / 'both'}" in errors(tmp_path / "both" / "train")
+    assert "label maps: --model pix2pixhd --data.label_nc N" in errors(labelled_root)
+
+
+def test_pairs_side_by_side_tell_their_size(paired_root: Path, tmp_path: Path) -> None:
+    pairs = FolderPairs(str(paired_root), ["train"], RGB)
+    assert pairs.notes == ["pairs       side by side, 40x20 each: A and B are 20x20"]
+    write(paired_root / "train" / "x.png", drawn_pair(9, 90, 40)[0])
+    assert FolderPairs(str(paired_root), ["train"], RGB).notes == [
+        "pairs       side by side, 40x20: A and B are 20x20; others differ in size",
+        "pairs       x.png would be two pictures of 20x90: if it is one, not two, the set has no pairs; cyclegan "
+        "learns from trainA/ and trainB/",
+    ]
+    for side in "AB":
+        write(tmp_path / "sides" / f"train{side}" / "0.png", drawn_pair(0, 90, 20)[0])
+    assert FolderPairs(str(tmp_path / "sides"), ["train"], RGB).notes == []
+
+
 def test_missing_partners_are_listed(tmp_path: Path) -> None:
     for i in range(14):
         write(tmp_path / "trainA" / f"{i:02d}.png", drawn_pair(i)[0])

@@ -147,6 +147,18 @@ def test_what_is_no_picture_is_refused(run: Path) -> None:
             translate(Image.new(mode, (8, 8), value))
     with pytest.raises(ValueError, match="shape"):
         translate(np.zeros((8, 8, 5), np.uint8))
+    for path in ("x.png", Path("x.png")):
+        with pytest.raises(ValueError, match=r"x\.png: is a path, .* open it"):
+            translate(path)  # type: ignore[type-var]
+    with pytest.raises(ValueError, match="type Tensor"):
+        translate(torch.zeros(8, 8, 3))  # type: ignore[type-var]
+    floats = np.full((8, 8, 3), 0.5, np.float32)
+    for value, message in {-1.0: r"from -1 to 0\.5: they lie in \[0, 1\]", 255.0: "by 255", np.nan: "NaN"}.items():
+        floats[3, 3, 1] = value
+        with pytest.raises(ValueError, match=message):
+            translate(floats)
+    floats[3, 3, 1] = 1 + 1e-6  # by rounding
+    translate(floats)
 
 
 def test_files_keep_name_size_and_depth(run: Path, tmp_path: Path) -> None:
@@ -165,6 +177,36 @@ def test_files_keep_name_size_and_depth(run: Path, tmp_path: Path) -> None:
 
     assert (read_header(tmp_path / "out" / "a.png").width, read_header(tmp_path / "out" / "a.png").height) == (41, 30)
     assert read_header(tmp_path / "out" / "sub" / "deep.tif").depth == 16
+
+
+def test_what_was_written_and_left_out_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("in/a.png"), drawn_pair(0)[0])
+    for name in ("anim.gif", ".hidden", "sub/b.txt", "out/old.txt"):
+        Path("in", name).parent.mkdir(exist_ok=True)
+        Path("in", name).touch()
+    translate_files(load_translator(run), Path("in"), Path("in/out"))
+    assert "written     1 picture; 2 left out: anim.gif, sub/b.txt\n" in capsys.readouterr().out
+    Path("in/c.png").touch()
+    translate_files(load_translator(run), Path("in"), Path("in/out"))
+    assert "written     1 picture; 1 unreadable; 2 left out" in capsys.readouterr().out
+    translate_files(load_translator(run), None, Path("val"))
+    assert capsys.readouterr().out == "written     3 pictures\n"
+
+
+def test_pairs_that_were_not_taken_apart_are_told_once(
+    tiny: Tiny, paired_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(tiny())
+    capsys.readouterr()
+    translate_files(load_translator(run), paired_root / "val", Path("out"))
+    told = capsys.readouterr().out
+    assert "0.png is 40x20, twice as wide as the run's pictures: if it is a pair side by side, datasets/unpair" in told
+    assert told.count("twice as wide") == 1
+    write(Path("half.png"), drawn_pair(0)[0])
+    translate_files(load_translator(run), Path("half.png"), Path("out"))
+    paired_root.rename("elsewhere")
+    translate_files(load_translator(run), Path("elsewhere/val"), Path("out"))
+    assert "twice as wide" not in capsys.readouterr().out
 
 
 def test_validation_set_and_samples(tiny: Tiny, tmp_path: Path) -> None:

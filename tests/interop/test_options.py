@@ -15,6 +15,7 @@ from img2img.interop.export import export_run
 from img2img.interop.options import Stated
 from img2img.interop.runs import import_run, next_steps
 from img2img.models import build_model
+from img2img.runs import hold_run
 from img2img.weights import read_weights
 from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, randomised, saved
 from tests.interop.test_runs import OFFICIAL, patchgan, resnet, write_preset
@@ -221,6 +222,8 @@ def test_the_new_run_is_whole_before_the_old_one_goes(monkeypatch: pytest.Monkey
         refused("the disk is full", Path("r.pth"))
         with pytest.raises(ValueError, match="the disk is full"):
             import_run(Path("r.pth"), overwrite=True)
+    with hold_run(run), pytest.raises(ValueError, match="being trained by another process"):
+        import_run(Path("r.pth"), overwrite=True)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert [path.name for path in Path("runs").iterdir()] == ["r"]
     saved(resnet(dropout=True), Path("r.pth"))

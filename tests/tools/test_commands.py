@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from img2img.runs import hold_run
 from tests.conftest import drawn_scene, write
 
 ROOT = Path(__file__).parents[2]
@@ -221,7 +222,28 @@ def test_a_run_that_exists_is_safe(
     assert "--resume continues it, --overwrite begins anew" in capsys.readouterr().err
     assert call(monkeypatch, "train", *argv, "--overwrite", "--data.val_split", "nope") == 2  # nothing lost yet
     assert Path("runs/mine/metrics.csv").read_text() == marker
+    with hold_run(Path("runs/mine")):  # as another training does
+        for more in (["--overwrite"], ["--resume", "--train.max_steps", "9"]):
+            capsys.readouterr()
+            assert call(monkeypatch, "train", *argv, *more) == 2
+            assert "runs/mine is being trained by another process" in capsys.readouterr().err
+    assert Path("runs/mine/metrics.csv").read_text() == marker
     assert call(monkeypatch, "train", *argv, "--overwrite") == 0
+    capsys.readouterr()
+    more = "--resume --train.max_steps 6 --optim.lr 0.001 --optim.betas [0,0.9] --train.evaluate_every 6".split()
+    assert call(monkeypatch, "train", "--name", "mine", *more) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "changed     optim.lr 0.0002 -> 0.001" in told
+    assert {line for line in told if line.startswith("changed")} == {
+        "changed     optim.lr 0.0002 -> 0.001",
+        "changed     optim.betas [0.5, 0.999] -> [0.0, 0.9]",
+        "changed     train.max_steps 4 -> 6",
+        "changed     train.evaluate_every 0 -> 6",
+    }
+    (scores,) = (line for line in told if line.startswith("evaluation  step 6: l1 "))
+    assert scores.endswith("; the best so far")
+    assert "done        runs/mine/checkpoints/step-000006; python tools/infer.py mine" in told
+    assert told[-1].startswith("best        step 6: l1 ")
 
 
 def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +301,7 @@ def test_from_training_to_pictures_out_of_noise(
         ("infer", "codes", "--class", "1"): "--class 1: run codes knows no classes",
         ("infer", "p", "--count", "3"): "--count: is for runs that draw pictures from noise, and p translates",
         ("infer", "p", "--class", "0"): "--class: is for runs that draw pictures from noise",
-        ("evaluate", "classes"): "run classes draws pictures from noise",
+        ("evaluate", "classes"): "python tools/evaluate.py classes --metrics fid measures them",
         ("encode_features", "codes"): "run codes draws pictures from noise",
         (
             "train",

@@ -29,7 +29,9 @@ def measured(run: Path, names: tuple[str, ...] = ("l1", "psnr", "ssim")) -> dict
 
 
 @pytest.mark.parametrize(("best_is", "choose"), [(None, min), ("higher", max)])
-def test_scores_and_the_best_checkpoint(tiny: Callable[..., Config], best_is: Any, choose: Any) -> None:
+def test_scores_and_the_best_checkpoint(
+    tiny: Callable[..., Config], best_is: Any, choose: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = {"max_steps": 7, "evaluate_every": 2, "keep_checkpoints": 1, "best_by": "l1", "best_is": best_is}
     run = train(tiny(train=options, optim={"lr": 0.02}))
     found = measured(run)
@@ -37,6 +39,14 @@ def test_scores_and_the_best_checkpoint(tiny: Callable[..., Config], best_is: An
     best = choose(found, key=lambda step: found[step]["l1"])
     path, _ = find_checkpoint(run, "best")
     assert path.name == f"step-{best:06d}"
+    lines = capsys.readouterr().out.splitlines()
+    evaluations = [line for line in lines if line.startswith("evaluation")]
+    assert [line.split(":")[0] for line in evaluations] == [f"evaluation  step {step}" for step in found]
+    marked = [line for line in evaluations if line.endswith("; the best so far")]
+    assert f"step {best}:" in marked[-1]
+    assert lines[-2] == f"done        {run}/checkpoints/step-000007; python tools/infer.py tiny"
+    assert lines[-1].startswith(f"best        step {best}: l1 ")
+    assert lines[-1].endswith("--checkpoint best takes it") == (best != 7)
     assert {p.name for p in list_checkpoints(run)} == {path.name, "step-000007"}  # neither of which was pruned
     assert load_state(find_checkpoint(run, "latest")[0])["best"]["values"]["val/l1"] == found[best]["l1"]
     scores = pixel_scores(load_translator(run, "best"))["output"]

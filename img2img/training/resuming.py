@@ -1,0 +1,61 @@
+"""What a run that is continued may change of its options, what it may not, and what it did change."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from img2img.config import Config
+from img2img.models.base import Side
+
+SECTIONS = ("model", "data", "optim", "train", "balance")
+
+
+def refuse_changes(before: Config, now: Config, path: Path, *, two_way: bool) -> None:
+    """Raises ValueError, naming the key, if an option is another one that weights or optimizers are made for.
+
+    Args:
+        before: the options of the checkpoint.
+        now: those that training is to go on with.
+        path: of the checkpoint, for the message.
+        two_way: whether the model learns both directions, whatever that of the data is.
+    """
+    fixed = [
+        (f"model.{key}", vars(before.model).get(key), value)
+        for key, value in vars(now.model).items()
+        if key != "vgg_weights"  # a file, which may lie elsewhere now
+    ]
+    keys = ["channels_a", "channels_b", "label_nc", "ignore_id", "instances"]
+    keys += [] if two_way else ["direction"]
+    fixed += [(f"data.{key}", getattr(before.data, key), getattr(now.data, key)) for key in keys]
+    for key in ("spectral_norm", "minibatch_std"):  # built into the networks' weights
+        fixed.append((f"balance.{key}", getattr(before.balance, key), getattr(now.balance, key)))
+    sides: tuple[tuple[Side, str], ...] = (("generator", ""), ("discriminator", "_d"))
+    for side, suffix in sides:  # another optimizer has no use for their state
+        was, wanted = before.optim.of("optimizer", side), now.optim.of("optimizer", side)
+        fixed.append((f"optim.optimizer{suffix}", was, wanted))
+    fixed.append(("train.init_from", before.train.init_from, now.train.init_from))
+    for key, was, wanted in fixed:
+        if was != wanted:
+            raise ValueError(f"{key} {wanted}: {path} was trained with {was}; keep that")
+
+
+def changes(before: Config, now: Config) -> list[str]:
+    """A line for each option that is another one than the checkpoint's: "changed     optim.lr 0.0002 -> 0.001"."""
+    lines = []
+    for section in SECTIONS:
+        was, wanted = (asdict(getattr(config, section)) for config in (before, now))
+        lines += [
+            f"changed     {section}.{key} {_plain(was.get(key))} -> {_plain(value)}"
+            for key, value in wanted.items()
+            if was.get(key) != value
+        ]
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    """As YAML and the command line have it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return list(value) if isinstance(value, tuple) else value
