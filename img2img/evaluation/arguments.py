@@ -15,7 +15,10 @@ STEPS = 1000  # of a segmenter
 
 
 def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments, with ``folder``: whether pictures of a folder are judged, and ``draws``: a run that draws.
+    """The arguments, and what follows from them.
+
+    ``folder``: whether pictures of a folder are judged; ``draws``: a run that draws from noise; ``fcn``: whether it is
+    among the metrics; ``recogniser``: the segmenter's file or name, or the steps to train one in.
 
     Raises:
         ValueError: an option that is unknown, of a wrong type, or of no use to what is judged; or no such run.
