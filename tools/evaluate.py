@@ -21,8 +21,8 @@ def measure(args: argparse.Namespace) -> None:
     from img2img.evaluation.subjects import subjects
 
     metrics = parse_metrics(args.metrics)
-    painted = (args.labels, args.palette, args.classes, args.paired, args.recogniser is not None)
-    maps = load_maps(args.run, *painted) if args.fcn else None
+    where = (args.labels, args.palette, args.classes, args.paired, args.recogniser is not None)
+    maps = load_maps(args.run, *where) if args.fcn else None
     more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed, args.style, maps)
     found = subjects(args.run, args.reference, needs_pairs(metrics), *more)
     folders = [args.output / (each.output.name if found[1:] else "") if args.output else each.output for each in found]

@@ -1,1 +1,1 @@
-"""Floor 3: how good the pictures are (``pixels``) and how fast they come (``benchmark``)."""
+"""Floor 3: how good pictures are (``quality``, ``pixels``) and how fast they come (``benchmark``)."""

@@ -181,26 +181,22 @@ class LabelFolder:
     def read(self, name: str) -> np.ndarray:
         """The map of a picture, (H, W) int32. Raises UnreadableImage."""
         path = self.files[_key(Path(name))]
-        if self.palette is None or self._of_ids(path):
-            return read_ids(path)
-        return self.palette.ids(read_image(path, 3))
-
-    def _header(self, path: Path) -> Header:
-        if self.palette is None or self._of_ids(path):
-            try:
-                return read_id_header(path)
-            except UnreadableImage as error:
-                hint = "" if self.palette else "; if it is painted, --palette tells what its colours mean"
-                raise UnreadableImage(f"{error}{hint}") from error
-        return read_header(path)
-
-    @staticmethod
-    def _of_ids(path: Path) -> bool:
         try:
             read_id_header(path)
         except UnreadableImage:
-            return False
-        return True
+            if self.palette is not None:
+                return self.palette.ids(read_image(path, 3))
+        return read_ids(path)
+
+    def _header(self, path: Path) -> Header:
+        """Of ids, or else of what is painted. Raises UnreadableImage if it can be neither."""
+        try:
+            return read_id_header(path)
+        except UnreadableImage as error:
+            if self.palette is None:
+                hint = "if it is painted, --palette tells what its colours mean"
+                raise UnreadableImage(f"{error}; {hint}") from error
+        return read_header(path)
 
 
 def _key(path: Path) -> str:

@@ -1,8 +1,8 @@
 """The FCN-score: how well a segmentation network recognises in made pictures what their label maps say.
 
-Isola et al., arXiv 1611.07004, Sec. 4: "if the generated images are realistic, classifiers trained on real images will
-be able to classify the synthesized image correctly as well". pix2pix and CycleGAN used FCN-8s of Cityscapes, pix2pixHD
-PSPNet: figures of two networks don't compare, and those of the real photos, by the same network, say how to read them.
+Isola et al., arXiv 1611.07004, Sec. 4: what looks real is taken for what it shows by a network that knows only real
+photos. pix2pix and CycleGAN used FCN-8s of Cityscapes, pix2pixHD PSPNet: figures of two networks don't compare, and
+those of the real photos, by the same network, say how to read them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Confusion:
     def add(self, truth: np.ndarray, seen: np.ndarray) -> float:
         """Takes in two maps of ids of one shape and returns the share of scored pixels that agree; NaN without any."""
         size = len(self.ids)
-        rows, columns = self._places(truth), self._places(seen)
+        rows, columns = places(truth.ravel(), self.ids), places(seen.ravel(), self.ids)
         scored = rows < size
         found = np.bincount(rows[scored] * (size + 1) + columns[scored], minlength=size * (size + 1))
         found = found.reshape(size, size + 1)
@@ -79,11 +79,11 @@ class Confusion:
         union = self.counts.sum(axis=1) + self.counts[:, :-1].sum(axis=0) - right
         return np.where(union > 0, right / np.maximum(union, 1), np.nan)
 
-    def _places(self, ids: np.ndarray) -> np.ndarray:
-        """Places in ``self.ids``, flat; their number for what is not among them."""
-        flat = ids.ravel()
-        place = np.searchsorted(self.ids, flat).clip(max=len(self.ids) - 1)
-        return np.where(self.ids[place] == flat, place, len(self.ids))
+
+def places(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Where each label stands among the sorted ``ids`` (K,), in an array of the same shape; K if it is none of them."""
+    place = np.searchsorted(ids, labels).clip(max=len(ids) - 1)
+    return np.where(ids[place] == labels, place, len(ids))
 
 
 class Segmenter:
@@ -162,10 +162,8 @@ class About:
         try:
             told = json.loads(text)
             size = None if told["size"] is None else (int(told["size"][0]), int(told["size"][1]))
-            ids, names = (
-                tuple(int(number) for number in told["ids"]),
-                {int(k): str(v) for k, v in told["names"].items()},
-            )
+            ids = tuple(int(number) for number in told["ids"])
+            names = {int(number): str(name) for number, name in told["names"].items()}
             if not ids or (size and min(size) < 1):
                 raise ValueError("no class, or no pixel")
             return cls(ids, size, int(told["count"]), names)

@@ -222,11 +222,12 @@ def run_subject(
     count = found.count(source)
 
     def judged(index: int) -> Judged:
-        partner = found.partner(source, index)
-        truth = None if partner is None else found.picture(target, partner)
+        given, partner = translator.given(found, index), found.partner(source, index)
+        truth = given.get("target")  # which a scene brings along
+        if truth is None and partner is not None:
+            truth = found.picture(target, partner)
         labels = None if maps is None else maps.of(found, source, index)
-        made = translator.translate(translator.given(found, index), seed)
-        return Judged(found.name(source, index), made, truth, labels)
+        return Judged(found.name(source, index), translator.translate(given, seed), truth, labels)
 
     def reals() -> Iterator[np.ndarray]:
         return subject.readable(partial(found.picture, target, index) for index in range(found.count(target)))

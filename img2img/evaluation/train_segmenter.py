@@ -23,7 +23,7 @@ from img2img.data.label_files import resize_ids
 from img2img.data.loader import KeyedBatches, keyed_loader, to_device
 from img2img.data.transforms import keyed_seed
 from img2img.evaluation.class_maps import LabelledPhotos
-from img2img.evaluation.segmentation import METADATA, STRIDE, About, Segmenter, own_network
+from img2img.evaluation.segmentation import METADATA, STRIDE, About, Segmenter, own_network, places
 from img2img.weights import write_weights
 
 BATCH_SIZE = 8
@@ -131,10 +131,10 @@ class _Crops(Dataset[dict]):
         height, width = photo.shape[:2]
         if label.shape != (height, width):  # a folder's maps may be larger
             label = resize_ids(label, height, width)
-        place = np.searchsorted(self.ids, label).clip(max=len(self.ids) - 1)
-        places = np.where(self.ids[place] == label, place, NONE).astype(np.uint8)
+        found_at = places(label, self.ids)
+        targets = np.where(found_at < len(self.ids), found_at, NONE).astype(np.uint8)
         self.compose.set_random_seed(keyed_seed(*key))
-        out = self.compose(image=photo, mask=places)
+        out = self.compose(image=photo, mask=targets)
         label = out["mask"][:, :, None].astype(np.int32)
         told = {"height": height, "width": width, "name": found["name"], "skipped": []}
         return {"photo": out["image"], "label": label, **told}

@@ -16,6 +16,7 @@ from img2img.data.loader import collate, to_device
 from img2img.data.options import domains
 from img2img.evaluation.pixels import SSIM_WINDOW
 from img2img.evaluation.quality import (
+    LOWER_IS_BETTER,
     LPIPS_SMALLEST,
     OF_PAIRS,
     OF_REALS,
@@ -33,7 +34,7 @@ from img2img.inference.sampler import joined, keyed_noise
 from img2img.models.base import Batch, NoiseModel
 from img2img.training.game import Game
 
-LOWER_IS_BETTER = ("l1", "lpips", "fid", "kid")
+SCORES = {"pr": ("precision", "recall")}  # of metrics that give several
 TOGETHER = 16  # pictures that a network judges at once
 SEED = 0  # of the noise that models which draw from it are judged by: that of evaluate.py
 
@@ -173,9 +174,6 @@ class Validation:
         if needs_pairs(self.metrics):
             sample["target"] = self.pictures.picture(target, self.pictures.partner(source, index))
         return {**sample, "skipped": []}
-
-
-SCORES = {"pr": ("precision", "recall")}  # of metrics that give several
 
 
 def spaced(count: int, wanted: int) -> list[int]:

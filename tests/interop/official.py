@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
+
+from img2img.interop import import_official
 
 
 def norm_of(norm: str, channels: int) -> nn.Module:
@@ -187,6 +190,15 @@ def randomised(network: nn.Module) -> Any:
         else:
             value.normal_(0.0, (2 / value[0].numel()) ** 0.5)
     return network.eval()
+
+
+def refuses(content: Any, reason: str, path: Path) -> None:
+    """What torch.save writes of this is refused in one line that names the file and gives the reason."""
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=reason) as raised:
+        import_official(path)
+    assert str(raised.value).startswith(str(path))
+    assert "\n" not in str(raised.value)
 
 
 def saved(network: nn.Module, path: Path) -> Path:
