@@ -46,6 +46,7 @@ quality: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports setup.cfg --no-cache
 
 style: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

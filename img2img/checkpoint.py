@@ -28,6 +28,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from img2img.config import CONFIG_FILE
+from img2img.files import flush, write_whole
 from img2img.weights import write_weights
 
 FOLDER = "checkpoints"
@@ -58,8 +59,8 @@ def save_checkpoint(
     Raises:
         ValueError: the disk is full or can't be written; what was there before is untouched.
     """
-    folder = run / FOLDER
-    target, aside = folder / f"step-{step:06d}", folder / f".step-{step:06d}.part"
+    target = checkpoint_of(run, step)
+    folder, aside = target.parent, target.with_name(f".{target.name}.part")
     try:
         for left_over in folder.glob(".step-*"):  # of saves that were killed
             shutil.rmtree(left_over)
@@ -71,11 +72,12 @@ def save_checkpoint(
         files = {path.name: _sha256(path) for path in sorted(aside.iterdir())}
         (aside / "manifest.json").write_text(json.dumps({"format": FORMAT, "step": step, "files": files}, indent=2))
         for path in [*aside.iterdir(), aside]:
-            _flush(path)
+            flush(path)
         before = folder / f".step-{step:06d}.old"
         if target.exists():  # a damaged one of this step, which resuming went back behind
             os.replace(target, before)
         os.replace(aside, target)
+        flush(folder)
         _write_name(folder, "latest", target.name)
         if best is not None:
             _write_name(folder, "best", f"step-{best:06d}")
@@ -88,10 +90,13 @@ def save_checkpoint(
             shutil.rmtree(old, ignore_errors=True)  # the new one stands, whatever becomes of the old
     except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk their way
         shutil.rmtree(aside, ignore_errors=True)
-        if "DataLoader worker" in str(error):  # raised by a signal handler, at whatever the process was doing just now
-            raise
         raise ValueError(f"{target}: the checkpoint can't be written ({str(error).splitlines()[0]})") from error
     return target
+
+
+def checkpoint_of(run: Path, step: int) -> Path:
+    """The folder of a step's checkpoint, be it there or not."""
+    return run / FOLDER / f"step-{step:06d}"
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -199,19 +204,5 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _flush(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _write_name(folder: Path, pointer: str, name: str) -> None:
-    aside = folder / f".{pointer}.part"
-    aside.write_text(name + "\n")
-    _flush(aside)
-    os.replace(aside, folder / pointer)
-    _flush(folder)
+    write_whole(folder / pointer, f"{name}\n".encode())

@@ -21,7 +21,7 @@ import yaml
 
 from img2img.adversary import BalanceConfig
 from img2img.data.options import DataConfig
-from img2img.models import model_class, model_names
+from img2img.models import load_model_file, model_class, model_file, model_names
 from img2img.options import OptimConfig, TrainConfig
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -99,6 +99,8 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
         raise ValueError("--resume and --overwrite: choose one of them")
     configs = [Path(path) for path in early["--config"]]
     model = early["--model"][-1] if early["--model"] else None
+    if model and model.endswith(".py"):
+        model = load_model_file(Path(model))
     notes: list[str] = []
 
     own_root = {key: _given(argv, f"--data.{key}") for key in ROOTS}
@@ -110,13 +112,17 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
         if model is None:
             _refuse_typo(argv)
             if resume:
-                there = sorted(path.parent.name for path in runs.glob(f"*/{CONFIG_FILE}"))
+                there = list_runs(runs)
                 raise ValueError(f"--resume: of which run? --name NAME; {runs}/ has {', '.join(there) or 'none yet'}")
             raise ValueError(f"--model is missing: {', '.join(model_names())}")
         model_class(model)  # its own message for a name that is none
-        configs = [presets / model / "toy.yaml"]
+        task = "data.toy true" if model_file(model) else str(presets / model / "toy.yaml")
+        if model_file(model):
+            argv, early["--name"] = [*argv, "--data.toy", "true"], early["--name"] or [f"{model}-toy"]
+        else:
+            configs = [Path(task)]
         if not resume:
-            notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {configs[0]}")
+            notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {task}")
 
     contents = [_peek(path) for path in configs]
     names = [*early["--name"][-1:], *(c["name"] for c in reversed(contents) if c.get("name"))]
@@ -124,9 +130,9 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     roots = {key: next((s[key] for s in sections if s.get(key)), None) for key in ROOTS}
     name = names[0] if names else _name_of(roots)
     if resume:
-        saved = runs / name / CONFIG_FILE
+        saved = config_file(runs / name)
         if not saved.is_file():
-            raise ValueError(f"--resume: there is no run in {saved.parent}; leave --resume out to begin it")
+            raise ValueError(f"--resume: there is no run in {runs / name}; leave --resume out to begin it")
         if early["--config"]:
             notes.append(f"resuming with the options of {saved}; --config only names the run")
         configs, contents = [saved], [_peek(saved)]
@@ -134,6 +140,8 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
         its_model = content.get("model", {}).get("name")
         if its_model and model and its_model != model:
             raise ValueError(f"--model {model}: {path} is for {its_model}; leave one of them out")
+        if its_model:
+            find_model(its_model, path)
         model = model or its_model
     if model is None:
         if helped:
@@ -178,8 +186,46 @@ def load_config(path: Path) -> Config:
     model = content.get("model", {}).get("name")
     if not model:
         raise ValueError(f"{path}: model.name is missing: {', '.join(model_names())}")
+    find_model(model, path)
     parser = _parser(model)
     return _config(parser, _parse(parser, ["--config", str(path)], f"{path}: "), content.get("name") or path.stem)
+
+
+def find_model(name: str, config: Path) -> None:
+    """Imports a model from outside the package from ``<name>.py`` beside its configuration, or in the run that a
+    checkpoint's configuration belongs to.
+
+    Raises:
+        ValueError: there is none, or another version of it is loaded already.
+    """
+    if name in model_names():
+        return
+    copies = [folder / f"{name}.py" for folder in (config.parent, config.parent.parent.parent)]
+    copy = next((file for file in copies if file.is_file()), None)
+    loaded = model_file(name)
+    if loaded and copy and copy.read_bytes() != loaded.read_bytes():
+        raise ValueError(f"{copy} is another version of {loaded}, which is loaded already: make the two equal")
+    if copy and not loaded:
+        load_model_file(copy)
+    elif not loaded:
+        there = ", ".join(model_names())
+        raise ValueError(f"{config}: model.name {name}: there is {there}, and no {name}.py beside this file")
+
+
+def config_file(run: Path) -> Path:
+    """The file with a run's options: its config.yaml; or its newest checkpoint's, where a power cut left that empty or
+    not there. It need not exist.
+    """
+    own = run / CONFIG_FILE
+    if own.is_file() and own.read_bytes().strip(b"\0 \r\n"):
+        return own
+    saved = {int(path.parent.name[5:]): path for path in run.glob(f"checkpoints/step-*/{CONFIG_FILE}")}
+    return saved[max(saved)] if saved else own
+
+
+def list_runs(runs: Path) -> list[str]:
+    """The names of the runs below a folder, sorted."""
+    return sorted(path.name for path in runs.glob("*") if config_file(path).is_file())
 
 
 def _list_models() -> NoReturn:

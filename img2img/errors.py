@@ -13,11 +13,11 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
-PACKAGE = Path(__file__).parent
+own_code = {Path(__file__).parent}  # whose ValueErrors are meant for users: this package, and models from outside it
 
 
 class TrainingStopped(Exception):
@@ -37,13 +37,20 @@ def one_line_errors() -> Iterator[None]:
         _say(str(stopped))
         sys.exit(stopped.code)
     except ValueError as error:
-        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-        if PACKAGE not in raised_in.parents:
+        if not is_ours(error):
             raise
         _say(f"error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether this package, or a model from outside it, raised the error, and no library: its text is for users."""
+    if type(error).__module__.partition(".")[0] == "img2img":
+        return True
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return not own_code.isdisjoint((raised_in, *raised_in.parents))
 
 
 def printable(text: str) -> str:
@@ -65,9 +72,21 @@ class Parser(argparse.ArgumentParser):
         raise ValueError(f"{message}; {f'did you mean {near[0]}?' if near else '--help lists the options'}")
 
 
+def leave_console(stream: TextIO) -> None:
+    """Lets what is printed to a standard stream vanish: its terminal was closed, or the program that read it ended.
+
+    Without this each further line, and Python's own flush at exit, would fail anew.
+    """
+    with suppress(OSError, ValueError):  # a stream without a file descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _say(line: str) -> None:
     rank = int(os.environ.get("RANK", "0"))
     if rank:
         time.sleep(1)  # what befalls all processes is told by the first, and the launcher ends the others meanwhile
         line = f"[process {rank}] {line}"
-    print(printable(line), file=sys.stderr, flush=True)
+    try:
+        print(printable(line), file=sys.stderr, flush=True)
+    except OSError:
+        leave_console(sys.stderr)

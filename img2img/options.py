@@ -8,6 +8,7 @@ from typing import Any, Literal
 from img2img.models.base import Side
 
 Optimizer = Literal["adam", "rmsprop"]
+Precision = Literal["no", "bf16", "fp16"]
 
 
 @dataclass
@@ -100,12 +101,17 @@ class TrainConfig:
     """Passes in which what lies below the new enhancers of a local stage stays as it is (pix2pixHD)."""
     gradient_accumulation: int = 1
     """Batches whose gradients make one step: a large batch in the memory of a small one."""
+    precision: Precision | Literal[False] | None = None
+    """Precision of the networks' arithmetic: no (fp32), bf16 or fp16 (mixed with fp32); unset, what accelerate launch
+    --mixed_precision says, else no. It is kept by --resume. Prefer bf16, whose range is that of fp32."""
     compile: bool = False
     """torch.compile the networks: the first steps take minutes, the later ones less."""
     channels_last: bool = False
     """Keep pictures and weights in channels-last memory order, which suits GPUs with tensor cores."""
 
     def __post_init__(self) -> None:
+        if self.precision is False:  # what YAML takes an unquoted no for
+            self.precision = "no"
         at_least = {
             "epochs": 0,
             "decay_epochs": 0,

@@ -12,8 +12,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from img2img.checkpoint import list_checkpoints
-from img2img.config import CONFIG_FILE, Config
+from img2img.config import CONFIG_FILE, Config, config_file, list_runs
 from img2img.errors import printable
+from img2img.files import flush, write_whole
+from img2img.models import model_file
 
 RUNS = Path("runs")
 
@@ -63,7 +65,7 @@ def check_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
     if folder.exists() and not (resume or overwrite):
         remedy = "--resume continues it, " if has_checkpoint else ""
         raise ValueError(f"{folder} exists: {remedy}--overwrite begins anew, --name takes another name")
-    if folder.exists() and not resume and not (folder / CONFIG_FILE).is_file():
+    if folder.exists() and not resume and not config_file(folder).is_file():
         raise ValueError(f"--overwrite: {folder} is no run of img2img (it has no {CONFIG_FILE}): remove it yourself")
 
 
@@ -80,9 +82,12 @@ def begin_run(folder: Path, config: Config, *, resume: bool) -> None:
             folder.rename(old)
             shutil.rmtree(old)
         folder.mkdir(parents=True, exist_ok=True)
+        flush(folder.parent)
     except OSError as error:
         raise ValueError(f"{folder}: can't be written ({error.strerror or error})") from error
     write_text(folder / CONFIG_FILE, config.to_yaml())
+    if source := model_file(config.model.name):  # from outside the package: the run shall not depend on where it lies
+        write_text(folder / source.name, source.read_text(encoding="utf-8"))
 
 
 def replace_run(aside: Path, folder: Path) -> None:
@@ -105,11 +110,9 @@ def replace_run(aside: Path, folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file aside and renames it. Raises ValueError if it can't be written."""
-    aside = path.with_name(f".{path.name}.part")
+    """Writes a file aside, flushes and renames it. Raises ValueError if it can't be written."""
     try:
-        aside.write_text(printable(text), encoding="utf-8")
-        aside.replace(path)
+        write_whole(path, printable(text).encode())
     except OSError as error:
         raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error
 
@@ -122,9 +125,9 @@ def find_run(name: str) -> Path:
     """
     with suppress(OSError):  # a name that is too long for a file
         for folder in (Path(name), RUNS / name):
-            if (folder / CONFIG_FILE).is_file():
+            if config_file(folder).is_file():
                 return folder
-    names = sorted(path.parent.name for path in RUNS.glob(f"*/{CONFIG_FILE}"))
+    names = list_runs(RUNS)
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"{RUNS.resolve()} has {', '.join(names) or 'none yet'}"
     raise ValueError(f"{name}: no such run; {hint}")

@@ -1,4 +1,4 @@
-"""The house: no file imports a floor above its own, accelerate stays in the trainer's room, files stay small."""
+"""The house, beside its floors (import-linter: `make quality`): which libraries stay in which room."""
 
 import ast
 from pathlib import Path
@@ -6,27 +6,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {
-    "networks": 0,
-    "losses": 0,
-    "adversary": 0,
-    "augment": 0,
-    "image_pool": 0,
-    "data": 0,
-    "errors": 0,
-    "weights": 0,
-    "models": 1,
-}
-FLOORS |= {
-    "options": 2,
-    "config": 2,
-    "checkpoint": 2,
-    "runs": 2,
-    "training": 3,
-    "inference": 3,
-    "evaluation": 3,
-    "interop": 3,
-}
 FILES = sorted((ROOT / "img2img").rglob("*.py"))
 
 
@@ -51,17 +30,10 @@ def test_house(path: Path) -> None:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     here = room(module)
     for imported in imports(path):
-        if here != "__init__" and room(imported) in FLOORS:
-            assert FLOORS[room(imported)] <= FLOORS[here], f"{path} imports {imported}, a floor above"
         if imported.split(".")[0] == "accelerate":
             assert here == "training", f"{path} imports accelerate"
         if here in ("networks", "models", "losses"):
             assert imported.split(".")[0] not in ("cv2", "albumentations", "yaml", "tqdm"), f"{path} knows {imported}"
-    assert len(path.read_text().splitlines()) <= 400, f"{path} is longer than 400 lines"
-
-
-def test_every_room_has_a_floor() -> None:
-    assert {room(".".join(p.relative_to(ROOT).with_suffix("").parts)) for p in FILES} - {"__init__"} == set(FLOORS)
 
 
 def test_tools_only_parse_build_and_call() -> None:

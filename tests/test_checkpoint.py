@@ -77,7 +77,7 @@ def test_without_a_good_one_it_says_why(tmp_path: Path) -> None:
         newest_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("moment", ["write_weights", "_sha256", "_flush", "_write_name"])
+@pytest.mark.parametrize("moment", ["write_weights", "_sha256", "flush", "_write_name"])
 def test_a_full_disk_costs_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     good = save(tmp_path, 1)
 

@@ -180,12 +180,21 @@ def normalise(images: Tensor) -> Tensor:
     Pictures travel as the bytes that they are, and become floats where the arithmetic is cheap: on the device.
     """
     top = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(images.dtype, 1.0)
-    return images.movedim(-1, -3).to(torch.float32, copy=True).mul_(2 / top).sub_(1)
+    return channels_first(images, torch.float32).mul_(2 / top).sub_(1)
 
 
 def as_input(images: Tensor) -> Tensor:
     """A batch (..., H, W, C) as (..., C, H, W): pictures normalised, maps of ids (int32) as they are."""
-    return images.movedim(-1, -3) if images.dtype == torch.int32 else normalise(images)
+    return channels_first(images, torch.int32) if images.dtype == torch.int32 else normalise(images)
+
+
+def channels_first(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy of (..., H, W, C) as (..., C, H, W) with the strides of that order.
+
+    ``movedim`` alone leaves one channel with strides that are contiguous in both orders, which torch takes for
+    channels_last; on the CPU its convolutions then lose digits: 3e-3 of an answer, 1e-2 of a gradient.
+    """
+    return images.movedim(-1, -3).to(dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:

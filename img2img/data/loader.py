@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType, TracebackType
 from typing import Any
 
 import cv2
@@ -20,6 +22,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from img2img.data.images import as_input
 from img2img.data.transforms import BATCH, keyed_seed
+from img2img.errors import is_ours
+
+# Each asks a training to save and to leave. They reach the whole process group, reading processes included; those that
+# a system does not have are left out.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1") if hasattr(signal, name)
+)
 
 
 class KeyedBatches(Sampler[list[tuple[int, int]]]):
@@ -83,28 +92,152 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+class DeadReader(ValueError):
+    """A reading process was killed, or can't get memory. ``reason`` is what the system said."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"a process that reads images died ({reason.splitlines()[0].rstrip('. ')}), most often for want of memory, "
+            "or of shared memory in /dev/shm (docker run --shm-size 2g): lower data.num_workers or data.batch_size"
+        )
+
+    def __reduce__(self) -> tuple[type[DeadReader], tuple[str]]:
+        return DeadReader, (self.reason,)
+
+
+class BatchReader:
+    """The batches of a loader, one after the other; its reading processes end with the block, however that ends.
+
+        with BatchReader(keyed_loader(dataset, batches, num_workers=4)) as reader:
+            for batch in reader: ...
+
+    A reading process that dies is reported when the next batch is asked for, never in between: torch's own handler
+    raises at whatever the training is doing just then, which would leave half a step or half a file.
+
+    Raises:
+        ValueError: when a batch is asked for: the data can't be read, as the data set says it.
+        DeadReader: when a batch is asked for: a reading process is gone.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._batches = iter(loader)
+        self._workers = getattr(self._batches, "_workers", ())  # torch has no public name for them
+        self._asked = False  # whether a batch is being waited for
+        self._child_ended = False  # since the last batch
+        self._report: Callable[[int, FrameType | None], Any] | None = None  # torch's handler
+        if loader.num_workers and hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+            report = signal.getsignal(signal.SIGCHLD)
+            assert callable(report), "torch sets it with a loader's first reading process"
+            self._report = report
+            signal.signal(signal.SIGCHLD, self._note)
+
+    def __iter__(self) -> BatchReader:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        self._asked = True
+        try:
+            if self._child_ended and self._report:
+                self._child_ended = False
+                self._report(signal.SIGCHLD, None)
+            batch = next(self._batches)
+        except (RuntimeError, OSError, EOFError) as error:
+            # What a dead process was handing over fails in many ways; what a living one raised is another matter
+            if not (str(error).startswith("DataLoader worker") or self._one_is_dead()):
+                raise
+            raise DeadReader(str(error)) from error
+        finally:
+            self._asked = False
+        if isinstance(batch, ValueError):
+            raise batch
+        return batch
+
+    def _one_is_dead(self) -> bool:
+        return any(not worker.is_alive() for worker in self._workers)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._asked and self._report:
+            self._report(number, frame)
+        else:
+            self._child_ended = True
+
+    def close(self) -> None:
+        """Ends the reading processes. An exception's traceback keeps the iterator alive, and with it processes that
+        ignore SIGTERM, for which the interpreter then waits for ever: they are told to end, and killed if they don't.
+        """
+        shut_down = getattr(self._batches, "_shutdown_workers", None)  # a loader without workers has none
+        try:
+            if shut_down:
+                shut_down()
+        finally:
+            for worker in self._workers:
+                if worker.is_alive():
+                    worker.kill()
+                    worker.join()
+            if self._report:
+                signal.signal(signal.SIGCHLD, self._report)
+                self._report = None
+
+    def __enter__(self) -> BatchReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, where: TracebackType | None) -> None:
+        self.close()
+
+
 def keyed_loader(
     dataset: Dataset, batches: Iterable[list[tuple[int, int]]], num_workers: int, pin_memory: bool = False
 ) -> DataLoader:
-    """Loads ``batches`` in their order. The workers start once, and no more of them than there are cores."""
+    """Loads ``batches`` in their order; read it with a ``BatchReader``. The workers start once, and no more of them
+    than there are cores.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return DataLoader(
-        dataset,
+        _ErrorsAsSamples(dataset),
         batch_sampler=batches,
         num_workers=min(num_workers, cores),
-        collate_fn=collate,
+        collate_fn=_collate_or_error,
         pin_memory=pin_memory,
         worker_init_fn=_prepare_worker,
         generator=torch.Generator().manual_seed(keyed_seed("loader")),  # its seed must not come from the global one
     )
 
 
+class _ErrorsAsSamples(Dataset):
+    """A data set whose errors are samples: torch would raise them in the training with a traceback for a message."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self.dataset[key]
+        except ValueError as error:
+            if not is_ours(error):
+                raise
+            return error.with_traceback(None)
+
+
+def _collate_or_error(samples: list[Any]) -> dict[str, Any] | ValueError:
+    try:
+        return next((sample for sample in samples if isinstance(sample, ValueError)), None) or collate(samples)
+    except ValueError as error:
+        if not is_ours(error):
+            raise
+        return error.with_traceback(None)
+    except RuntimeError as error:
+        if "shared memory" not in str(error):
+            raise
+        return DeadReader(str(error))
+
+
 def _prepare_worker(_: int) -> None:
     cv2.setNumThreads(0)  # the workers are the parallelism
-    # Ctrl-C and a job manager's SIGTERM reach the whole process group. The trainer still wants its next pictures then,
-    # to end the step and save; the workers end when it does.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # What stops a training reaches the whole process group. The trainer still wants its next images then, to end the
+    # step and save; the workers end when it does.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def to_device(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from img2img.config import CONFIG_FILE, load_config
+from img2img.config import config_file, load_config
 from img2img.data.images import eight_bits, to_array
 from img2img.data.label_files import resize_ids
 from img2img.evaluation.class_maps import ClassMaps, LabelledPhotos
@@ -52,7 +52,7 @@ def load_maps(
         painted = None if photos or colours is None else scored_classes(ids, colours.meant, colours.names)
         return LabelFolder(labels, colours, painted)
     folder = None if labels is None else LabelFolder(labels, colours)
-    config = load_config(find_run(run) / CONFIG_FILE)
+    config = load_config(config_file(find_run(run)))
     config = replace(config, data=replace(config.data, val_paired=paired or config.data.val_paired))
     return ClassMaps(config, colours, folder, ids)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from img2img.config import CONFIG_FILE
+from img2img.config import config_file
 from img2img.data import dataset_class
 from img2img.data.folder import by_key, list_images, read_headers
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image
@@ -102,7 +102,7 @@ def ahead(items: Iterable[Callable[[], T]], threads: int) -> Iterator[Callable[[
 def is_folder(name: str) -> bool:
     """Whether a command's NAME|DIR is a folder of pictures: one that is there and is no run."""
     path = Path(name)
-    return path.is_dir() and not any((folder / CONFIG_FILE).is_file() for folder in (path, RUNS / name))
+    return path.is_dir() and not any(config_file(folder).is_file() for folder in (path, RUNS / name))
 
 
 def subjects(

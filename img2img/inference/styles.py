@@ -16,6 +16,7 @@ anew, or from an earlier step on, and the encoder of this step is then another o
 
 from __future__ import annotations
 
+import io
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from img2img.checkpoint import checksum, network_name
 from img2img.data import dataset_class
 from img2img.data.folder import some
 from img2img.data.images import UnreadableImage, read_image
+from img2img.files import write_whole
 from img2img.inference.classes import Classes
 from img2img.inference.translator import Translator
 
@@ -176,12 +178,11 @@ def save_clusters(translator: Translator, arrays: Mapping[str, np.ndarray]) -> P
     """
     path = styles_file(translator)
     arrays = {**arrays, "encoder": np.array(encoder_checksum(translator))}
-    aside = path.with_name(f".{path.name}.part")
+    written = io.BytesIO()
+    np.savez(written, **arrays)  # type: ignore[arg-type]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        aside.replace(path)
+        write_whole(path, written.getvalue())
     except OSError as error:
         raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error
     return path

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from img2img.config import Config
-from img2img.data.images import as_input, read_image, resize, to_array, to_channels
+from img2img.data.images import as_input, channels_first, read_image, resize, to_array, to_channels
 from img2img.data.options import Direction, domains, opposite
 from img2img.inference.loading import choose_device, load_trained
 from img2img.models.base import Model, NoiseModel
@@ -174,8 +174,8 @@ class Translator:
         for key, array in given.items():
             padded = torch.from_numpy(np.pad(array, pad, mode="reflect"))[None].to(self.device)
             # pictures and ids; a style's features are what the network takes already
-            tensor = padded.movedim(-1, -3) if key == "features" else as_input(padded)
-            batch[key] = tensor.contiguous()  # (1, C, H', W')
+            as_it_is = key == "features"
+            batch[key] = channels_first(padded, padded.dtype) if as_it_is else as_input(padded)  # (1, C, H', W')
         return batch, (slice(None), slice(top, top + height), slice(left, left + width))
 
     def given(self, pictures: Any, index: int) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from img2img.checkpoint import has_network, newest_checkpoint, save_checkpoint
-from img2img.config import CONFIG_FILE, ROOTS, Config, load_config
+from img2img.config import CONFIG_FILE, ROOTS, Config, config_file, load_config
 from img2img.data.options import Direction
 from img2img.interop.layouts import ROLES, Found, Kind
 from img2img.interop.official import import_official
@@ -114,7 +114,7 @@ def import_run(
 def next_steps(run: Path) -> list[str]:
     """What can be done with an imported run: the commands, one a line."""
     path, _ = newest_checkpoint(run)
-    config = load_config(run / CONFIG_FILE)
+    config = load_config(config_file(run))
     known = config.data.toy or any(getattr(config.data, key) for key in ROOTS)
     missing = [name for name in model_class(config.model.name).discriminators if not has_network(path, name)]
     maps = " --instances FILE|DIR" if config.data.label_nc and config.data.instances else ""

@@ -62,7 +62,7 @@ class Game:
         self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
         self.options, self.balance, self.width = config.optim, config.balance, config.data.width
         if config.balance.gradient_penalty != "none" and accelerator.mixed_precision == "fp16":
-            raise ValueError("balance.gradient_penalty: its slopes underflow in fp16; use --mixed_precision bf16")
+            raise ValueError("balance.gradient_penalty: its slopes underflow in fp16; set train.precision bf16")
         self.model.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.names: dict[Side, tuple[str, ...]] = {
             "discriminator": self.model.discriminators,

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
+import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +17,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from img2img.data.images import write_image
+from img2img.errors import leave_console, printable
+from img2img.files import write_whole
 
 LAYOUT = {  # of TensorBoard's custom scalars: title -> chart -> what is drawn, by regular expressions for any model
     "balance": {
@@ -40,12 +47,12 @@ class RunLogger:
     """
 
     def __init__(self, run: Path, step: int, total: int, config: str) -> None:
-        self.run = run
+        self.run, self.step, self.config = run, step, config
         self.csv = run / "metrics.csv"
         self.columns = self._keep_rows_until(step)
-        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
-        self.board.add_text("config", f"```yaml\n{config}```", step)
-        self.board.add_custom_scalars(LAYOUT)
+        self.unwritten: list[dict[str, object]] = []  # rows that metrics.csv has yet to take
+        self._board: SummaryWriter | None = None
+        threading.excepthook = _without_file_errors
         # disable=None: no bar, and plain lines instead, where the output is no terminal
         self.bar = tqdm(initial=step, total=total, unit="step", dynamic_ncols=True, disable=None, smoothing=0.05)
 
@@ -54,21 +61,27 @@ class RunLogger:
         self.bar.update()
 
     def say(self, line: str) -> None:
-        """Prints a line above the bar."""
-        tqdm.write(line.encode("utf-8", "backslashreplace").decode())  # file names may be of any bytes
+        """Prints a line above the bar; without a terminal that takes it, the run goes on all the same."""
+        try:
+            tqdm.write(printable(line))
+        except OSError:
+            leave_console(sys.stdout)
 
     def record(self, step: int, epoch: float, values: Mapping[str, float], verdicts: Sequence[str] = ()) -> None:
-        """A row of metrics.csv, a point of every TensorBoard curve, and the verdicts, each a line, as its text."""
-        for name, value in values.items():
-            self.board.add_scalar(name, value, step)
-        if verdicts:
-            self.board.add_text("verdicts", "  \n".join(verdicts), step)
+        """A row of metrics.csv, a point of every TensorBoard curve, and the verdicts, each a line, as its text.
+
+        What can't be written now is said in a line, and tried again at the next time: the rows of metrics.csv are kept
+        until then, TensorBoard's points are lost.
+        """
+        with self._to_board() as board:
+            for name, value in values.items():
+                board.add_scalar(name, value, step)
+            if verdicts:
+                board.add_text("verdicts", "  \n".join(verdicts), step)
         row = {"step": step, "epoch": round(epoch, 4), "time": round(time.time(), 2), "verdict": " | ".join(verdicts)}
-        row |= values
-        new = [column for column in row if column not in self.columns]
-        if new:  # some values come later than others, and none were there in runs of earlier versions
-            self._add_columns(new)
-        self._append([[row.get(column, "") for column in self.columns]])
+        self.unwritten.append({**row, **values})
+        with self._said_if_unwritable(self.csv):
+            self._write_rows()
 
     def scalars(self, step: int, epoch: float, values: Mapping[str, float], verdicts: Sequence[str] = ()) -> None:
         """``record``, the losses beside the bar, and the verdicts above it."""
@@ -87,39 +100,104 @@ class RunLogger:
 
     def sample(self, step: int, sheet: np.ndarray) -> None:
         """A sample grid (H, W, 3) uint8: samples/step-XXXXXX.png, and TensorBoard's images."""
-        write_image(self.run / "samples" / f"step-{step:06d}.png", sheet)
-        self.board.add_image("samples", sheet, step, dataformats="HWC")
-        self.board.flush()
+        try:
+            write_image(self.run / "samples" / f"step-{step:06d}.png", sheet)
+        except ValueError as error:
+            self.say(f"no samples  {error}; the next ones are at the next train.sample_every")
+        with self._to_board() as board:
+            board.add_image("samples", sheet, step, dataformats="HWC")
+            board.flush()
 
     def close(self) -> None:
         self.bar.close()
-        self.board.close()
+        with self._said_if_unwritable(self.csv):
+            self._write_rows()
+        if self._board:
+            with self._said_if_unwritable(self.run / "tensorboard"):
+                self._board.close()
 
-    def _append(self, rows: Sequence[Sequence[object]]) -> None:
-        with self.csv.open("a", newline="") as file:
-            csv.writer(file).writerows(rows)
+    @contextmanager
+    def _to_board(self) -> Iterator[SummaryWriter]:
+        """TensorBoard's writer; one that has failed is closed, and a new file begun at the next time."""
+        with self._said_if_unwritable(self.run / "tensorboard"):
+            try:
+                if self._board is None:
+                    self._board = self._new_board()
+                yield self._board
+            except OSError:
+                failed, self._board = self._board, None
+                if failed:
+                    with suppress(OSError):
+                        failed.close()
+                raise
+
+    def _new_board(self) -> SummaryWriter:
+        board = SummaryWriter(str(self.run / "tensorboard"), purge_step=self.step + 1 if self.step else None)
+        board.add_text("config", f"```yaml\n{self.config}```", self.step)
+        board.add_custom_scalars(LAYOUT)
+        return board
+
+    @contextmanager
+    def _said_if_unwritable(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.say(f"not logged  {path}: can't be written ({error.strerror or error}); tried again at the next log")
+
+    def _write_rows(self) -> None:
+        """Appends the rows that are not written yet, all of them or none. Raises OSError."""
+        if not self.unwritten:
+            return
+        new = [column for row in self.unwritten for column in row if column not in self.columns]
+        if new:  # some values come later than others, and none were there in runs of earlier versions
+            self._add_columns(list(dict.fromkeys(new)))
+        size = self.csv.stat().st_size
+        try:
+            with self.csv.open("a", newline="") as file:
+                csv.writer(file).writerows([row.get(name, "") for name in self.columns] for row in self.unwritten)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):  # a row cut off in its middle would be two halves of two rows
+                os.truncate(self.csv, size)
+            raise
+        self.unwritten.clear()
 
     def _keep_rows_until(self, step: int) -> list[str]:
-        """Cuts the rows after ``step`` off metrics.csv and returns its columns, or none if there is no file yet."""
+        """Cuts the rows after ``step`` off metrics.csv and returns its columns, or none if there is no file yet.
+
+        A power cut can leave zero bytes at the end of the file, and half a row before them.
+        """
         if not self.csv.exists():
             return []
-        with self.csv.open(newline="") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-        kept = [row for row in rows if row and row[0].isdecimal() and int(row[0]) <= step]
+        header, rows = self._read()
+        if header[:1] != ["step"]:
+            self.csv.unlink()
+            return []
+        kept = [row for row in rows if row[0].isdecimal() and int(row[0]) <= step and len(row) == len(header)]
         self._rewrite([header, *kept])
         return header
 
+    def _read(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows of metrics.csv, without zero bytes and empty lines."""
+        text = self.csv.read_bytes().replace(b"\0", b"").decode("utf-8", "replace")
+        lines = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+        return (lines[0], lines[1:]) if lines else ([], [])
+
     def _add_columns(self, names: Sequence[str]) -> None:
         """Widens metrics.csv; what was written before has nothing in the new columns."""
-        rows: list[list[str]] = []
-        if self.columns:
-            with self.csv.open(newline="") as file:
-                _, *rows = list(csv.reader(file))
-        self.columns = [*self.columns, *names]
-        self._rewrite([self.columns, *([*row, *[""] * (len(self.columns) - len(row))] for row in rows)])
+        rows = self._read()[1] if self.columns else []
+        columns = [*self.columns, *names]
+        self._rewrite([columns, *([*row, *[""] * (len(columns) - len(row))] for row in rows)])
+        self.columns = columns
 
     def _rewrite(self, rows: Sequence[Sequence[object]]) -> None:
-        aside = self.csv.with_suffix(".part")
-        with aside.open("w", newline="") as file:
-            csv.writer(file).writerows(rows)
-        aside.replace(self.csv)
+        text = io.StringIO()
+        csv.writer(text).writerows(rows)
+        write_whole(self.csv, text.getvalue().encode())
+
+
+def _without_file_errors(failure: threading.ExceptHookArgs) -> None:
+    """Leaves TensorBoard's writing thread to ``RunLogger``, which learns of its errors and says them in a line."""
+    if not (failure.exc_type and issubclass(failure.exc_type, OSError)):
+        threading.__excepthook__(failure)

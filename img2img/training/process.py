@@ -7,10 +7,17 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Literal
+
+from img2img.data.loader import STOP_SIGNALS
+from img2img.options import Precision
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM only set ``signal``; the loop looks at it between two steps. A second Ctrl-C ends at once.
+    """What asks a training to stop only sets ``signal``; the loop looks at it between two steps.
+
+    Ctrl-C, SIGTERM, a terminal that hangs up, SIGQUIT, and SIGUSR1, with which job managers announce the end. A second
+    Ctrl-C ends at once. SIGHUP, SIGQUIT and SIGUSR1 that were ignored at the start, as nohup does, stay ignored.
 
     A context manager: the former handlers come back at its end.
     """
@@ -20,8 +27,9 @@ class StopRequest:
         self._former: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.signal(number, self._note)
+        for number in STOP_SIGNALS:
+            if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
+                self._former[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -32,6 +40,26 @@ class StopRequest:
         if self.signal == signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
+
+
+def resolve_precision(own: Precision | Literal[False] | None) -> Precision:
+    """The precision of a run: its own, or the launcher's where it has none.
+
+    Args:
+        own: ``train.precision``, None where it is not set. ``accelerate launch`` says "no" if it isn't told any.
+
+    Raises:
+        ValueError: they contradict each other.
+    """
+    launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launcher not in ("no", "bf16", "fp16"):
+        raise ValueError(f"--mixed_precision {launcher} of accelerate launch: there is no, bf16 and fp16")
+    if own is not None and launcher not in ("no", own):
+        raise ValueError(
+            f"train.precision {own} and --mixed_precision {launcher} of accelerate launch: leave the latter out; "
+            f"--train.precision {launcher} changes it"
+        )
+    return own or launcher  # type: ignore[return-value]
 
 
 def die_with_launcher() -> None:

@@ -10,34 +10,38 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+import traceback
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
-from img2img.checkpoint import load_state, newest_checkpoint, save_checkpoint
+from img2img.checkpoint import checkpoint_of, load_state, newest_checkpoint, save_checkpoint
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data import dataset_class
-from img2img.data.loader import KeyedBatches, keyed_loader, to_device
+from img2img.data.loader import BatchReader, DeadReader, KeyedBatches, keyed_loader, to_device
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
 from img2img.models.base import Batch
 from img2img.runs import RUNS, begin_run, check_run, find_run, hold_run
+from img2img.training.best import Best, scores_line
 from img2img.training.game import Game
 from img2img.training.logger import RunLogger
 from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
-from img2img.training.process import StopRequest, keep_memory
+from img2img.training.process import StopRequest, keep_memory, resolve_precision
 from img2img.training.resuming import changes, refuse_changes
 from img2img.training.samples import sample_grid
-from img2img.training.validation import Best, Validation, scores_line
+
+if TYPE_CHECKING:
+    from img2img.training.validation import Validation
 
 MEASURED = ("gradient_norm/", "signs/")  # of one step, not means over many
-ASK_GPUS_EVERY = 10  # steps between two looks at whether another process was told to stop
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False, notes: Sequence[str] = ()) -> Path:
@@ -71,15 +75,6 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
         except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
             trainer.close()
             raise
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            reason = str(error).splitlines()[0].rstrip(". ")
-            raise TrainingStopped(
-                f"error: {reason}: a process that reads pictures died, most often for want of memory; with fewer "
-                f"data.num_workers, --resume continues from {trainer.checkpoint or 'the beginning'}",
-                1,
-            ) from error
         trainer.close()
         return run
 
@@ -102,7 +97,9 @@ class Trainer:
         self.val_set = dataset(config.data, "val")
         # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-        self.accelerator = Accelerator(kwargs_handlers=[ddp])
+        precision = resolve_precision(config.train.precision)
+        self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
+        self.config = config = replace(config, train=replace(config.train, precision=precision))
         self.device = self.accelerator.device
         launched = int(os.environ.get("WORLD_SIZE", "1"))
         if launched != self.accelerator.num_processes:  # each would train alone, all of them into one folder
@@ -112,16 +109,15 @@ class Trainer:
         if self.accelerator.gradient_accumulation_steps != 1:  # accelerate would divide the losses by it
             raise ValueError("--gradient_accumulation_steps of accelerate: use --train.gradient_accumulation instead")
         if self.device.type == "cpu":
-            if self.accelerator.mixed_precision == "fp16":
-                raise ValueError("--mixed_precision fp16 needs a GPU; on a CPU there is bf16")
+            if precision == "fp16":
+                raise ValueError("train.precision fp16: needs a GPU; on a CPU there is bf16")
             keep_memory()
         self.game = Game(config, self.accelerator)
-        noisy, precision = self.game.model.random, self.accelerator.mixed_precision
-        self.monitor = Monitor(unfit_hints(config, noisy, precision))
+        self.monitor = Monitor(unfit_hints(config, self.game.model.random, precision))
         for pictures in (self.train_set, self.val_set):
             pictures.require_side(self.game.smallest_side)
         self.game.model.check_set(self.train_set)
-        self.validation = Validation(config, self.val_set, self.game) if config.train.evaluate_every else None
+        self.validation = self._validation() if config.train.evaluate_every else None
         self.best = Best()
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
@@ -134,10 +130,15 @@ class Trainer:
         self.skipped: set[str] = set()
         self.checkpoint: Path | None = None
         self.logger: RunLogger | None = None  # rank 0 alone has one
+        self.whole = True  # False within a step and within a save
+        self.unread: Exception | None = None  # why this process has no batch for the next step
+        # Processes agree on the CPU after each step whether to go on; waiting for GPUs would slow them down
+        many_gpus = self.accelerator.num_processes > 1 and self.device.type != "cpu"
+        self.cpu_group: Any = torch.distributed.new_group(backend="gloo") if many_gpus else None
 
     def fit(self, *, resume: bool = False) -> None:
         """Trains from the current position to the end, or until it is told to stop."""
-        options, total = self.config.train, self.total_steps
+        total = self.total_steps
         if self.step >= total:
             self.accelerator.print(
                 f"{self.run} is complete at step {self.step}: to go on, raise train.epochs or train.max_steps"
@@ -149,58 +150,102 @@ class Trainer:
                 f"balance.warmup_d {warm_up}: the run ends at step {total}, so its generators would never learn; lower "
                 "it, or raise train.epochs or train.max_steps"
             )
-        self.accelerator.wait_for_everyone()  # every process has looked at the folder before rank 0 changes it
-        if self.accelerator.is_main_process:
-            begin_run(self.run, self.config, resume=resume)
-            self.logger = RunLogger(self.run, self.step, total, self.config.to_yaml())
-            self.logger.say(self.summary)
-            if not resume:
-                self.sample()
-        self.clock = time.perf_counter()
-        with StopRequest() as stop, closing(self.logger) if self.logger else nullcontext():
-            for batches in self.batches(total):
-                last = self.step + 1 == total
-                log = (self.step + 1) % options.log_every == 0 or last
-                frozen = self.epoch < options.freeze_global_epochs
-                told = self.game.play(
-                    batches, self.step, self.rate_factor, measure=self._measures(total), frozen=frozen
-                )
-                for name, value in told.items():
-                    more = name in self.sums and not name.startswith(MEASURED)
-                    self.sums[name] = self.sums[name] + value if more else value
-                    self.summed[name] = self.summed[name] + 1 if more else 1
-                self.step += 1
-                self.position += self.step_size
-                self.timed += 1
+        with StopRequest() as stop, closing(self.batches(total)) as stream:
+            # The first batch comes before the run's folder: a set that can't be read leaves what is there alone.
+            batches = self._next(stream)
+            if reason := self._reason_to_stop(stop, before=True):
+                raise reason
+            if self.accelerator.is_main_process:
+                begin_run(self.run, self.config, resume=resume)
+                self.logger = RunLogger(self.run, self.step, total, self.config.to_yaml())
+            with closing(self.logger) if self.logger else nullcontext():
                 if self.logger:
-                    self.logger.advance()
-                if log:
-                    self.log()
-                if self.logger and (self.step % options.sample_every == 0 or last):
-                    with self._pause():
+                    self.logger.say(self.summary)
+                    if not resume:
                         self.sample()
-                best = False
-                if options.evaluate_every and (self.step % options.evaluate_every == 0 or last):
-                    with self._pause():
-                        best = self.evaluate()
-                signal = self._told_to_stop(stop)
-                if self.step % options.save_every == 0 or last or signal or best:
-                    with self._pause():
-                        self.save()
-                if signal and not last:
-                    again = f"--name {self.config.name} --resume continues"
-                    raise TrainingStopped(
-                        f"stopped at step {self.step}, saved in {self.checkpoint}; {again}", 128 + signal
-                    )
-            if self.logger:
-                self.logger.say(f"done        {self.checkpoint}; python tools/infer.py {self.config.name}")
-                if self.best.step is not None:
-                    taken = "" if self.best.step == self.step else "; infer.py --checkpoint best takes it"
-                    self.logger.say(
-                        f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{taken}"
-                    )
+                self.clock = time.perf_counter()
+                try:
+                    self._loop(batches, stream, total, stop)
+                except Exception as error:
+                    self._save_before(error)
+                    raise
+                if self.logger:
+                    self._say_goodbye()
 
-    def batches(self, total: int) -> Iterator[list[Batch]]:
+    def _loop(self, batches: list[Batch], stream: Iterator[list[Batch]], total: int, stop: StopRequest) -> None:
+        """Steps from the current one to ``total``: each is played, logged, sampled, evaluated and saved as is due."""
+        options = self.config.train
+        while True:
+            self._play(batches, total)
+            last = self.step == total
+            if self.step % options.log_every == 0 or last:
+                self.log()
+            if self.logger and (self.step % options.sample_every == 0 or last):
+                with self._pause():
+                    self.sample()
+            best = False
+            if options.evaluate_every and (self.step % options.evaluate_every == 0 or last):
+                with self._pause():
+                    best = self.evaluate()
+            if not (last or stop.signal):
+                batches = self._next(stream)
+            reason = None if last else self._reason_to_stop(stop)
+            if self.step % options.save_every == 0 or last or reason or best:
+                with self._pause():
+                    self.save()
+            if reason:
+                raise TrainingStopped(f"{reason}, saved in {self.checkpoint}; {self._again}", reason.code)
+            if last:
+                return
+
+    def _play(self, batches: list[Batch], total: int) -> None:
+        """One step, and what it leaves in the sums of the log."""
+        self.whole = False
+        frozen = self.epoch < self.config.train.freeze_global_epochs
+        told = self.game.play(batches, self.step, self.rate_factor, measure=self._measures(total), frozen=frozen)
+        for name, value in told.items():
+            more = name in self.sums and not name.startswith(MEASURED)
+            self.sums[name] = self.sums[name] + value if more else value
+            self.summed[name] = self.summed[name] + 1 if more else 1
+        self.step += 1
+        self.position += self.step_size
+        self.timed += 1
+        self.whole = True
+        if self.logger:
+            self.logger.advance()
+
+    def _next(self, stream: Iterator[list[Batch]]) -> list[Batch]:
+        """The next step's batches; none, and ``unread`` says why, if they can't be read."""
+        try:
+            return next(stream)
+        except Exception as error:
+            if not isinstance(error, ValueError):
+                traceback.print_exception(error)  # a mistake of ours, or of a library
+            self.unread = error
+            return []
+
+    def _save_before(self, error: Exception) -> None:
+        """Saves the last finished step of a run that an error is about to end, where that can be done: not within a
+        step, whose half is no state to go on from; not by one process of several, for which the others don't wait.
+        """
+        at_rest = self.whole and self.accelerator.num_processes == 1 and not isinstance(error, TrainingStopped)
+        if at_rest and self.checkpoint != checkpoint_of(self.run, self.step):
+            with suppress(ValueError, RuntimeError, TrainingStopped):
+                self.save()
+                self.accelerator.print(f"saved       {self.checkpoint}; {self._again}")
+
+    @property
+    def _again(self) -> str:
+        return f"--name {self.config.name} --resume continues"
+
+    def _say_goodbye(self) -> None:
+        assert self.logger is not None
+        self.logger.say(f"done        {self.checkpoint}; python tools/infer.py {self.config.name}")
+        if self.best.step is not None:
+            taken = "" if self.best.step == self.step else "; infer.py --checkpoint best takes it"
+            self.logger.say(f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{taken}")
+
+    def batches(self, total: int) -> Generator[list[Batch], None, None]:
         """The micro-batches of each step up to ``total``, on the device, from the current position on."""
         data, accumulation = self.config.data, self.config.train.gradient_accumulation
         keys = KeyedBatches(
@@ -212,12 +257,13 @@ class Trainer:
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
         )
-        loader = iter(keyed_loader(self.train_set, keys, data.num_workers, pin_memory=self.device.type == "cuda"))
-        for _ in range(total - self.step):
-            batches = [next(loader) for _ in range(accumulation)]
-            for batch in batches:
-                self._tell_skipped(batch["skipped"])
-            yield [to_device(batch, self.device, self.game.memory_format) for batch in batches]
+        loader = keyed_loader(self.train_set, keys, data.num_workers, pin_memory=self.device.type == "cuda")
+        with BatchReader(loader) as reader:
+            for _ in range(total - self.step):
+                batches = [next(reader) for _ in range(accumulation)]
+                for batch in batches:
+                    self._tell_skipped(batch["skipped"])
+                yield [to_device(batch, self.device, self.game.memory_format) for batch in batches]
 
     @property
     def epoch(self) -> float:
@@ -301,15 +347,16 @@ class Trainer:
         # Losses are of the weights before the update; those after it may be worse. All processes hold the same ones.
         weights = 0.0 if self.game.is_finite() else math.nan
         self._stop_unless_finite({name: value.item() for name, value in sums.items()} | {"loss/weights": weights})
+        self.whole = False
         state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
         state |= {"sums": sums, "summed": self.summed, "monitor": self.monitor.state()}
         if self.accelerator.is_main_process:
             state["best"] = self.best.state
             files = self.game.weights(), state, self.config.to_yaml()
-            self.checkpoint = save_checkpoint(
-                self.run, self.step, *files, self.config.train.keep_checkpoints, self.best.step
-            )
+            save_checkpoint(self.run, self.step, *files, self.config.train.keep_checkpoints, self.best.step)
         self.accelerator.wait_for_everyone()
+        self.checkpoint = checkpoint_of(self.run, self.step)
+        self.whole = True
 
     def restore(self) -> None:
         """Puts everything back as the newest checkpoint that verifies has it.
@@ -371,14 +418,33 @@ class Trainer:
                 self.logger.record(self.step, self.epoch, {}, [f"{NOT_FINITE.name}: {found}; {NOT_FINITE.advice()}"])
             raise TrainingStopped(f"error: {found}; {last}; {NOT_FINITE.advice()}, or bf16 instead of fp16", 1)
 
-    def _told_to_stop(self, stop: StopRequest) -> int:
-        """The signal that any of the processes got, or 0."""
-        if self.accelerator.num_processes == 1:
-            return stop.signal
-        if self.device.type == "cuda" and self.step % ASK_GPUS_EVERY:
-            return 0  # asking waits for the GPU
-        signals = self.accelerator.gather(torch.tensor([stop.signal], device=self.device))
-        return int(signals.max().item())
+    def _reason_to_stop(self, stop: StopRequest, *, before: bool = False) -> TrainingStopped | None:
+        """What ends the run after this step, the same in all processes: a signal, or a batch that can't be read.
+
+        Args:
+            before: asked before the run's first step, when a signal is none yet.
+        """
+        signal = 0 if before else stop.signal
+        data_is_wrong = isinstance(self.unread, ValueError) and not isinstance(self.unread, DeadReader)
+        code = 0 if self.unread is None else 2 if data_is_wrong else 1
+        messages = [str(self.unread or "")]
+        processes = self.accelerator.num_processes
+        if processes > 1:
+            worst = torch.tensor([signal, code])
+            torch.distributed.all_reduce(worst, torch.distributed.ReduceOp.MAX, group=self.cpu_group)
+            signal, code = worst.tolist()
+        if code and processes > 1:
+            mine, messages = messages[0], [""] * processes
+            torch.distributed.all_gather_object(messages, mine, group=self.cpu_group)
+        if code:
+            message = next(message for message in messages if message).splitlines()[0]
+            return TrainingStopped(f"error: {message}" + ("" if before else f"; stopped at step {self.step}"), code)
+        return TrainingStopped(f"stopped at step {self.step}", 128 + signal) if signal else None
+
+    def _validation(self) -> Validation:
+        from img2img.training.validation import Validation  # and with it the metrics' libraries, which take seconds
+
+        return Validation(self.config, self.val_set, self.game)
 
     def _tell_skipped(self, messages: list[str]) -> None:
         for message in messages:

@@ -16,8 +16,8 @@ from img2img.config import Config, TrainConfig
 from img2img.evaluation.pixels import pixel_scores
 from img2img.evaluation.quality import Judges, judge
 from img2img.evaluation.subjects import subjects
+from img2img.training.best import Best
 from img2img.training.trainer import Trainer, train
-from img2img.training.validation import Best
 from tests.conftest import drawn_pair, write
 from tests.evaluation.test_quality import Colours
 

@@ -1,0 +1,174 @@
+"""Batches from reading processes: their errors, their end, and the memory layout of what they read."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from img2img.config import Config
+from img2img.data import dataset_class
+from img2img.data.images import UnreadableImage
+from img2img.data.loader import STOP_SIGNALS, BatchReader, DeadReader, collate, keyed_loader, to_device
+from tests.conftest import in_order
+
+WORKERS = [0, 1]
+
+
+class Numbers(Dataset):
+    """Sample i is an image of value i; ``act`` happens first."""
+
+    def __init__(self, act: Callable[[int], None] = lambda index: None) -> None:
+        self.act = act
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        self.act(key[1])
+        return {"input": np.full((2, 2, 1), key[1], np.uint8), "name": str(key[1]), "skipped": []}
+
+
+def unreadable(index: int) -> None:
+    if index == 3:
+        raise UnreadableImage("3.png: can't be read")
+
+
+def mistaken(index: int) -> None:
+    np.zeros(2).reshape(3)
+
+
+def die(index: int) -> None:
+    if index == 5:  # read ahead, when the first batch has been taken
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stuck(index: int) -> None:
+    if index == 1:
+        time.sleep(1000)
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_reader_gives_batches_in_order(workers: int) -> None:
+    with BatchReader(keyed_loader(Numbers(), in_order(6, 2), workers)) as reader:
+        assert [batch["name"] for batch in reader] == [["0", "1"], ["2", "3"], ["4", "5"]]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_reader_raises_what_the_data_set_says(workers: int) -> None:
+    """In its own words, whatever process reads."""
+    with BatchReader(keyed_loader(Numbers(unreadable), in_order(6, 2), workers)) as reader:
+        assert next(reader)["name"] == ["0", "1"]
+        with pytest.raises(UnreadableImage) as raised:
+            next(reader)
+    assert str(raised.value) == "3.png: can't be read"
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_reader_keeps_the_traceback_of_a_librarys_error(workers: int) -> None:
+    """A ValueError of numpy's is no message for a user."""
+    with (
+        BatchReader(keyed_loader(Numbers(mistaken), in_order(2, 2), workers)) as reader,
+        pytest.raises(ValueError, match="reshape"),
+    ):
+        next(reader)
+    assert not multiprocessing.active_children()
+
+
+def test_reader_reports_a_dead_process_at_the_next_batch_only() -> None:
+    with BatchReader(keyed_loader(Numbers(die), in_order(40, 2), 1)) as reader:
+        next(reader)
+        end = time.monotonic() + 20
+        while multiprocessing.active_children() and time.monotonic() < end:
+            time.sleep(0.01)  # where torch's own handler would raise
+        with pytest.raises(DeadReader, match=r"/dev/shm.*data\.num_workers"):
+            for _ in range(20):
+                next(reader)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with its traceback", "alone"])
+def test_reader_ends_its_processes_with_the_block(kept: bool) -> None:
+    """Also while an exception's traceback holds the iterator, as one that is about to end the program does."""
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        with BatchReader(keyed_loader(Numbers(), in_order(40, 2), 1)) as reader:
+            next(reader)
+            assert multiprocessing.active_children()
+            raise RuntimeError("outside")
+    except RuntimeError as error:
+        held = error if kept else None
+    assert not multiprocessing.active_children()
+    assert held is None or held.__traceback__ is not None
+    assert callable(before) or signal.getsignal(signal.SIGCHLD) is not before
+
+
+def test_reader_kills_a_process_that_does_not_end() -> None:
+    """One that waits for a dead disk, say; it ignores SIGTERM."""
+    reader = BatchReader(keyed_loader(Numbers(stuck), in_order(2, 1), 1))
+    next(reader)
+    (worker,) = multiprocessing.active_children()
+    reader.close()
+    assert worker.exitcode == -signal.SIGKILL
+
+
+def test_reading_processes_outlive_what_stops_a_training() -> None:
+    with BatchReader(keyed_loader(Numbers(), in_order(40, 2), 1)) as reader:
+        next(reader)
+        (worker,) = multiprocessing.active_children()
+        for number in STOP_SIGNALS:
+            os.kill(worker.pid or 0, number)
+        assert len(list(reader)) == 19
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_collate_names_images_of_two_sizes(workers: int) -> None:
+    class Sizes(Numbers):
+        def __getitem__(self, key: tuple[int, int]) -> dict:
+            return {**super().__getitem__(key), "input": np.zeros((2, 2 + key[1], 1), np.uint8)}
+
+    with (
+        BatchReader(keyed_loader(Sizes(), in_order(2, 2), workers)) as reader,
+        pytest.raises(ValueError, match=r"input of 1 is 3x2 and that of 0 2x2: .*data\.batch_size 1"),
+    ):
+        next(reader)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_to_device_leaves_images_in_the_order_of_their_channels(dtype: type, channels: int) -> None:
+    """Strides of one channel that suit channels_last, too, make convolutions on the CPU lose digits."""
+    batch = {"input": torch.from_numpy(np.zeros((2, 4, 6, channels), dtype))}
+    assert to_device(batch, "cpu")["input"].stride() == (24 * channels, 24, 6, 1)
+
+
+def test_every_kind_of_map_has_plain_strides(tiny_hd: Callable[..., Config]) -> None:
+    """Label maps, instance maps and what is computed of them: classes, boundaries, the discriminator's input."""
+    from img2img.models import build_model
+
+    config = tiny_hd()
+    scenes = dataset_class("labelled")(config.data, "train")
+    batch = to_device(collate([scenes[0, 0]]), "cpu")
+    condition = build_model(config.model, config.data.channels, config.balance).condition(batch)  # type: ignore[operator]
+    for name, image in {**batch, "condition": condition}.items():
+        if isinstance(image, torch.Tensor) and image.ndim == 4:
+            _, c, h, w = image.shape
+            assert image.stride() == (c * h * w, h * w, w, 1), name
+
+
+def test_one_channel_trains_as_exactly_as_float64(tmp_path: Path) -> None:
+    """The first gradient of a convolution of a gray image, which was 1e-2 off."""
+    torch.manual_seed(0)
+    gray = torch.randint(0, 256, (1, 64, 64, 1), dtype=torch.uint8)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 4, 2, 1), torch.nn.Tanh(), torch.nn.Conv2d(16, 1, 4, 2, 1))
+    x = to_device({"input": gray}, "cpu")["input"]
+    grads = {}
+    for dtype in (torch.float32, torch.float64):
+        network.to(dtype).zero_grad()
+        network(x.to(dtype)).square().mean().backward()
+        grads[dtype] = [parameter.grad.double().clone() for parameter in network.parameters()]
+    for single, double in zip(grads[torch.float32], grads[torch.float64], strict=True):
+        assert (single - double).norm() / double.norm() < 1e-5
