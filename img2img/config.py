@@ -232,11 +232,10 @@ def _list_models() -> NoReturn:
     """Prints what --help says before there is a model, whose options it could list, and exits."""
     about = {name: (model_class(name).__doc__ or "").strip().splitlines()[0] for name in model_names()}
     width = max(map(len, about))
-    print(f"usage: {USAGE}\n\nTrains a model. GPUs and precision: accelerate launch [--mixed_precision bf16]", end=" ")
-    print("tools/train.py\n\nmodels:")
+    print(f"usage: {USAGE}\n\nTrains a model. On several GPUs: accelerate launch tools/train.py\n\nmodels:")
     for name, text in about.items():
         print(f"  {name:{width}}  {text}")
-    print("\n--model NAME --help lists its options. Without --config and --data.root it learns its embedded toy task.")
+    print("  FILE.py: a model of your own\n\n--model NAME --help lists its options. Without --config and --data.root it learns its embedded toy task.")
     raise SystemExit(0)
 
 
@@ -257,7 +256,7 @@ def _parser(model: str) -> jsonargparse.ArgumentParser:
     parser = jsonargparse.ArgumentParser(
         prog="train.py",
         usage=USAGE,
-        description=f"Trains {model}. GPUs and precision: accelerate launch [--mixed_precision bf16] tools/train.py",
+        description=f"Trains {model}. On several GPUs: accelerate launch tools/train.py",
         allow_abbrev=False,
         exit_on_error=False,
         print_config=None,

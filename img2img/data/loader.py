@@ -143,8 +143,9 @@ class BatchReader:
                 self._report(signal.SIGCHLD, None)
             batch = next(self._batches)
         except (RuntimeError, OSError, EOFError) as error:
-            # What a dead process was handing over fails in many ways; what a living one raised is another matter
-            if not (str(error).startswith("DataLoader worker") or self._one_is_dead()):
+            # What a process hands over while it dies fails in many ways; what it raised itself is "Caught ..."
+            cut_off = self._workers and isinstance(error, (OSError, EOFError)) and not str(error).startswith("Caught")
+            if not (cut_off or str(error).startswith("DataLoader worker")):
                 raise
             raise DeadReader(str(error)) from error
         finally:
@@ -152,9 +153,6 @@ class BatchReader:
         if isinstance(batch, ValueError):
             raise batch
         return batch
-
-    def _one_is_dead(self) -> bool:
-        return any(not worker.is_alive() for worker in self._workers)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._asked and self._report:

@@ -3,9 +3,12 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from img2img.config import load_config
+from img2img.data.images import UnreadableImage
+from img2img.errors import one_line_errors
 from img2img.training.trainer import Trainer
 
 
@@ -17,7 +20,18 @@ def main() -> None:
         trainer.restore()
     elif config.train.init_from:
         trainer.game.begin_with(config.train.init_from)
-    trainer.fit(resume=resume)
+    if "--unreadable" in sys.argv and trainer.accelerator.process_index == 1:
+        broken = int(sys.argv[sys.argv.index("--unreadable") + 1])
+        read = trainer.train_set.source.read
+
+        def unreadable(index: int) -> tuple[np.ndarray, np.ndarray]:
+            if trainer.step >= broken:
+                raise UnreadableImage("this.png: is gone")
+            return read(index)
+
+        trainer.train_set.source.read = unreadable
+    with one_line_errors():
+        trainer.fit(resume=resume)
     flat = torch.cat([p.detach().flatten() for net in trainer.game.networks.values() for p in net.parameters()])
     both = trainer.accelerator.gather(flat[None])
     assert (both == both[0]).all(), "the processes drifted apart"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from img2img.checkpoint import load_state, newest_checkpoint
+from img2img.checkpoint import list_checkpoints, load_state, newest_checkpoint
 from img2img.config import Config
 from img2img.training.trainer import train
 from tests.training.test_trainer import rows
@@ -19,8 +19,10 @@ from tests.training.test_trainer import rows
 COARSE = ("coarse.encoder.0.weight", "coarse.blocks.0.layers.0.weight")  # of a generator, taken from a global stage
 
 
-def launch(config: Config, processes: int, *options: str) -> str:
-    """Trains under ``accelerate launch``; its ``--cpu --num_processes 2`` would silently be one process."""
+def launch(config: Config, processes: int, *options: str, fails: bool = False) -> str:
+    """Trains under ``accelerate launch``; its ``--cpu --num_processes 2`` would silently be one process.
+    Returns what it printed: as errors where it ``fails``, else as output.
+    """
     Path(f"{config.name}.yaml").write_text(config.to_yaml())
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
     command += ["--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no"]
@@ -33,8 +35,8 @@ def launch(config: Config, processes: int, *options: str) -> str:
     ]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    assert bool(done.returncode) == fails, done.stderr[-3000:]
+    return done.stderr if fails else done.stdout
 
 
 @pytest.mark.parametrize(("norm", "accumulation"), [("instance", 1), ("none", 2)])
@@ -102,3 +104,18 @@ def test_each_process_keeps_and_finds_its_own_pools(tiny_cyclegan: Callable[...,
         assert all(torch.equal(mine[name]["pictures"], theirs[name]["pictures"]) for name in mine)
     for name, tensors in weights.items():
         assert all(torch.equal(value, load_file(last / name)[key]) for key, value in tensors.items())
+
+
+def test_two_processes_stop_and_save_together_when_one_can_not_read(tiny: Callable[..., Config]) -> None:
+    """At the same step, and to go on exactly."""
+    options = {"max_steps": 6, "log_every": 2}
+    launch(tiny("whole", train=options), 2)
+    said = launch(tiny("two", train=options), 2, "--unreadable", "3", fails=True)
+    assert "this.png" in said
+    assert [path.name for path in list_checkpoints(Path("runs/two"))] == ["step-000003"]
+    launch(tiny("two", train=options), 2, "--resume")
+    whole, two = (newest_checkpoint(Path("runs") / name)[0] for name in ("whole", "two"))
+    assert whole.name == two.name
+    for file in whole.glob("*.safetensors"):
+        theirs = load_file(two / file.name)
+        assert all(torch.equal(value, theirs[key]) for key, value in load_file(file).items())
