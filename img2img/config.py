@@ -235,7 +235,8 @@ def _list_models() -> NoReturn:
     print(f"usage: {USAGE}\n\nTrains a model. On several GPUs: accelerate launch tools/train.py\n\nmodels:")
     for name, text in about.items():
         print(f"  {name:{width}}  {text}")
-    print("  FILE.py: a model of your own\n\n--model NAME --help lists its options. Without --config and --data.root it learns its embedded toy task.")
+    print("  FILE.py: a model of your own")
+    print("\n--model NAME --help lists its options. Without --config and --data.root it learns its embedded toy task.")
     raise SystemExit(0)
 
 
