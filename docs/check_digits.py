@@ -15,14 +15,14 @@ from sklearn.svm import SVC
 
 from img2img import load_sampler
 from img2img.data.options import DataConfig
-from img2img.data.pictures import PicturesDataset
+from img2img.data.unconditional import UnconditionalDataset
 
 TASK = DataConfig(toy=True, channels_b=1, load_size=8, crop_size=8)
 
 
 def real(part: str) -> tuple[np.ndarray, np.ndarray]:
     """The real digits (N, 64) in 0..255, and their classes (N,)."""
-    digits = PicturesDataset(TASK, part)  # type: ignore[arg-type]
+    digits = UnconditionalDataset(TASK, part)  # type: ignore[arg-type]
     samples = [digits[0, i] for i in range(len(digits))]
     return np.stack([s["target"].ravel() for s in samples]), np.array([s["class"] for s in samples])
 

@@ -1,8 +1,8 @@
-"""Floor 2: the options of a run, from dataclasses, a YAML file and the command line, in this order of precedence.
+"""Floor 2: the options of a run, as dataclasses and as YAML.
 
-The dataclasses say what there is: ``--help`` shows each field with its docstring, type and default, and every field can
-stand in YAML under the same names. The resolved configuration goes into the run's folder and into each checkpoint, so
-that resuming, inference and evaluation never ask again.
+The dataclasses say what there is: every field can stand in YAML under the same names. The resolved configuration goes
+into the run's folder and into each checkpoint, so that resuming, inference and evaluation never ask again.
+``command_line`` reads that of tools/train.py.
 """
 
 from __future__ import annotations
@@ -10,25 +10,146 @@ from __future__ import annotations
 import difflib
 import re
 from argparse import ArgumentError
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import jsonargparse
 import yaml
 
-from img2img.adversary import BalanceConfig
 from img2img.data.options import DataConfig
+from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
-from img2img.options import OptimConfig, TrainConfig
+from img2img.models.base import Side
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 CONFIG_FILE = "config.yaml"
 USAGE = "train.py --model NAME [--config FILE] [options]"
 ROOTS = ("root", "root_a", "root_b")  # of a user's own data
+Optimizer = Literal["adam", "rmsprop"]
+Precision = Literal["no", "bf16", "fp16"]
+
+
+@dataclass
+class OptimConfig:
+    """The optimizers: Adam for both sides (arXiv 1611.07004, Sec. 3.4), unless told."""
+
+    optimizer: Optimizer = "adam"
+    """Optimizer of the generators: adam, or rmsprop, the WGAN paper's (arXiv 1701.07875)."""
+    optimizer_d: Optimizer | None = None
+    """That of the discriminators; unset, that of the generators. So with the other options that end in _d."""
+
+    lr: float = 2e-4
+    """Learning rate before the decay."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's decay rates of the gradient's mean and of its square."""
+    lr_d: float | None = None
+    """Learning rate of the discriminators (two time-scales, TTUR: arXiv 1706.08500)."""
+    betas_d: tuple[float, float] | None = None
+    """Adam's decay rates for the discriminators."""
+    clip_grad_norm: float = 0.0
+    """Longest gradient, in L2 norm, of each of the generators in a step; longer ones are scaled down
+    (Pascanu et al., arXiv 1211.5063, Algorithm 1). 0: any."""
+    clip_grad_norm_d: float | None = None
+    """The same for the discriminators."""
+    clip_grad_value: float = 0.0
+    """Largest value that an element of the generators' gradients may have; larger ones are cut. 0: any."""
+    clip_grad_value_d: float | None = None
+    """The same for the discriminators."""
+    clip_d: float = 0.0
+    """Clamp the discriminators' weights to [-clip_d, clip_d] after each of their steps, as the Wasserstein loss needs
+    (arXiv 1701.07875, Algorithm 1: 0.01); 0 leaves them alone."""
+
+    def __post_init__(self) -> None:
+        for key in ("lr", "lr_d"):
+            if getattr(self, key) is not None and getattr(self, key) <= 0:
+                raise ValueError(f"optim.{key} {getattr(self, key)}: must be positive")
+        for key in ("clip_d", "clip_grad_norm", "clip_grad_norm_d", "clip_grad_value", "clip_grad_value_d"):
+            if (getattr(self, key) or 0) < 0:
+                raise ValueError(f"optim.{key} {getattr(self, key)}: must not be negative")
+        for key in ("betas", "betas_d"):
+            if not all(0 <= beta < 1 for beta in getattr(self, key) or ()):
+                raise ValueError(f"optim.{key} {list(getattr(self, key))}: both must lie in [0, 1)")
+
+    def of(self, key: str, side: Side) -> Any:
+        """An option for a side: the discriminators' own, if it is set."""
+        own = getattr(self, f"{key}_d") if side == "discriminator" else None
+        return getattr(self, key) if own is None else own
+
+
+@dataclass
+class TrainConfig:
+    """How long, how fast and what is written when."""
+
+    epochs: int = 100
+    """Passes over the set at the full learning rate."""
+    decay_epochs: int = 100
+    """Passes after these, over which the rate falls linearly to zero."""
+    max_steps: int = 0
+    """Stop after this many steps, whatever the epochs; 0 for all. The rate's schedule stays that of the epochs."""
+    seed: int = 0
+    """Of the weights, the order of the pictures, the augmentation and the dropout."""
+    log_every: int = 100
+    """Steps between two lines of the log."""
+    sample_every: int = 500
+    """Steps between two sample grids."""
+    evaluate_every: int = 0
+    """Steps between two measurements of fixed validation pictures; 0 for none."""
+    evaluate_pictures: int = 32
+    """How many, evenly spaced in their set, or drawn; 0 for all. fid and its like want thousands."""
+    metrics: str = "l1,psnr,ssim"
+    """What is measured: l1, psnr, ssim, lpips (each picture and its true one), fid, kid, is, pr (all and real ones)."""
+    metric_weights: str | None = None
+    """File of Inception's weights, for fid, kid, is and pr; unset, they are downloaded."""
+    lpips_weights: str | None = None
+    """File of AlexNet's weights, for lpips; unset, they are downloaded."""
+    best_by: str | None = None
+    """Which score (precision or recall of pr) tells the best checkpoint, which is written and kept as checkpoints/best;
+    unset, psnr if it is measured, else the first."""
+    best_is: Literal["lower", "higher"] | None = None
+    """Which values of it are better; unset, lower of l1, lpips, fid and kid, higher of the others."""
+    save_every: int = 5000
+    """Steps between two checkpoints; one more is written at the end."""
+    keep_checkpoints: int = 3
+    """How many of the newest checkpoints stay; 0 keeps all."""
+    ema_decay: float = 0.0
+    """Decay of the generator's running average, which samples and inference then use; 0 for none, 0.999 is usual."""
+    init_from: str | None = None
+    """Run, by name or folder, whose newest weights the networks begin with: for a local stage its global one."""
+    freeze_global_epochs: float = 0.0
+    """Passes in which what lies below the new enhancers of a local stage stays as it is (pix2pixHD)."""
+    gradient_accumulation: int = 1
+    """Batches whose gradients make one step: a large batch in the memory of a small one."""
+    precision: Precision | Literal[False] | None = None
+    """Precision of the networks' arithmetic: no (fp32), bf16 or fp16 (mixed with fp32); unset, what accelerate launch
+    --mixed_precision says, else no. It is kept by --resume. Prefer bf16, whose range is that of fp32."""
+    compile: bool = False
+    """torch.compile the networks: the first steps take minutes, the later ones less."""
+    channels_last: bool = False
+    """Keep pictures and weights in channels-last memory order, which suits GPUs with tensor cores."""
+
+    def __post_init__(self) -> None:
+        if self.precision is False:  # what YAML takes an unquoted no for
+            self.precision = "no"
+        at_least = {
+            "epochs": 0,
+            "decay_epochs": 0,
+            "freeze_global_epochs": 0,
+            "max_steps": 0,
+            "seed": 0,
+            "keep_checkpoints": 0,
+            "evaluate_every": 0,
+            "evaluate_pictures": 0,
+        }
+        at_least |= {"log_every": 1, "sample_every": 1, "save_every": 1, "gradient_accumulation": 1}
+        for key, least in at_least.items():
+            if getattr(self, key) < least:
+                raise ValueError(f"train.{key} {getattr(self, key)}: must be at least {least}")
+        if self.epochs + self.decay_epochs == 0:
+            raise ValueError("train.epochs and train.decay_epochs are both 0: there is nothing to train")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"train.ema_decay {self.ema_decay}: must lie in [0, 1)")
 
 
 @dataclass
@@ -70,125 +191,19 @@ class Config:
         return yaml.safe_dump(plain, sort_keys=False)
 
 
-@dataclass
-class TrainArguments:
-    """The command line of tools/train.py, resolved."""
-
-    config: Config
-    resume: bool
-    overwrite: bool
-    print_config: bool
-    notes: list[str]
-    """What a user should know of how the options came together."""
-
-
-def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path("runs")) -> TrainArguments:
-    """Resolves the command line of tools/train.py.
-
-    ``--model`` and ``--config`` are read first, since they decide which options there are. Without ``--config`` and
-    ``--data.root`` it is the model's embedded task, ``presets/<model>/toy.yaml``. With ``--resume`` the options are the
-    run's own, and the command line's on top.
-
-    Raises:
-        ValueError: an unknown key, a value of a wrong type, a missing file; the message is one line.
-        SystemExit: ``--help``.
-    """
-    argv, early = _take(argv, {"--model", "--config", "--name"})
-    helped, resume = "--help" in argv or "-h" in argv, "--resume" in argv
-    if resume and "--overwrite" in argv:
-        raise ValueError("--resume and --overwrite: choose one of them")
-    configs = [Path(path) for path in early["--config"]]
-    model = early["--model"][-1] if early["--model"] else None
-    if model and model.endswith(".py"):
-        model = load_model_file(Path(model))
-    notes: list[str] = []
-
-    own_root = {key: _given(argv, f"--data.{key}") for key in ROOTS}
-    own_toy = any(word.partition("=")[0] == "--data.toy" for word in argv)
-    named = bool(early["--name"]) and resume
-    if helped and not (configs or model or named):
-        _list_models()
-    if not (configs or any(own_root.values()) or own_toy or named or helped):
-        if model is None:
-            _refuse_typo(argv)
-            if resume:
-                there = list_runs(runs)
-                raise ValueError(f"--resume: of which run? --name NAME; {runs}/ has {', '.join(there) or 'none yet'}")
-            raise ValueError(f"--model is missing: {', '.join(model_names())}")
-        model_class(model)  # its own message for a name that is none
-        task = "data.toy true" if model_file(model) else str(presets / model / "toy.yaml")
-        if model_file(model):
-            argv, early["--name"] = [*argv, "--data.toy", "true"], early["--name"] or [f"{model}-toy"]
-        else:
-            configs = [Path(task)]
-        if not resume:
-            notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {task}")
-
-    contents = [_peek(path) for path in configs]
-    names = [*early["--name"][-1:], *(c["name"] for c in reversed(contents) if c.get("name"))]
-    sections = [own_root, *(c.get("data", {}) for c in reversed(contents))]
-    roots = {key: next((s[key] for s in sections if s.get(key)), None) for key in ROOTS}
-    name = names[0] if names else _name_of(roots)
-    if resume:
-        saved = config_file(runs / name)
-        if not saved.is_file():
-            raise ValueError(f"--resume: there is no run in {runs / name}; leave --resume out to begin it")
-        if early["--config"]:
-            notes.append(f"resuming with the options of {saved}; --config only names the run")
-        configs, contents = [saved], [_peek(saved)]
-    for path, content in zip(configs, contents, strict=True):
-        its_model = content.get("model", {}).get("name")
-        if its_model and model and its_model != model:
-            raise ValueError(f"--model {model}: {path} is for {its_model}; leave one of them out")
-        if its_model:
-            find_model(its_model, path)
-        model = model or its_model
-    if model is None:
-        if helped:
-            _list_models()
-        _refuse_typo(argv)
-        raise ValueError(f"--model is missing: {', '.join(model_names())}")
-
-    parser = _parser(model)
-    parser.add_argument("--resume", action="store_true", help="Continue the run of this name from its last checkpoint.")
-    parser.add_argument("--overwrite", action="store_true", help="Delete the run of this name, if there is one.")
-    parser.add_argument("--print_config", action="store_true", help="Print the resolved options and exit.")
-    for path in configs:
-        _parse(parser, ["--config", str(path)], f"{path}: ")
-    values = _parse(parser, [word for path in configs for word in ("--config", str(path))] + list(argv))
-    config = _config(parser, values, name)
-    if config.data.root_a is not None:
-        notes.append("data.root_a and data.root_b have no validation part: samples show training pictures")
-    return TrainArguments(config, resume, values.overwrite, values.print_config, notes)
-
-
-def _name_of(roots: dict[str, str | None]) -> str:
-    """A run's name out of its data's folder or folders."""
-    folders = [roots["root"]] if roots["root"] else [roots["root_a"], roots["root_b"]]
-    parts = [re.sub(r"[^\w.+-]+", "-", Path(folder).resolve().name).strip("-.+") for folder in folders if folder]
-    return ("2".join(parts)[:100] or "run") if parts else "toy"
-
-
-def _given(argv: Sequence[str], option: str) -> str | None:
-    """The value that the command line gives an option, at last."""
-    values = [word.partition("=")[2] for word in argv if word.startswith(f"{option}=")]
-    values += [value for word, value in pairwise([*argv, ""]) if word == option]
-    return values[-1] if values else None
-
-
 def load_config(path: Path) -> Config:
     """Reads a configuration back that ``Config.to_yaml`` wrote, or a preset.
 
     Raises:
         ValueError: the file is missing or holds what this version doesn't know; the message names file and key.
     """
-    content = _peek(path)
+    content = read_yaml(path)
     model = content.get("model", {}).get("name")
     if not model:
         raise ValueError(f"{path}: model.name is missing: {', '.join(model_names())}")
     find_model(model, path)
-    parser = _parser(model)
-    return _config(parser, _parse(parser, ["--config", str(path)], f"{path}: "), content.get("name") or path.stem)
+    parser = option_parser(model)
+    return build_config(parser, parse(parser, ["--config", str(path)], f"{path}: "), content.get("name") or path.stem)
 
 
 def find_model(name: str, config: Path) -> None:
@@ -228,32 +243,7 @@ def list_runs(runs: Path) -> list[str]:
     return sorted(path.name for path in runs.glob("*") if config_file(path).is_file())
 
 
-def _list_models() -> NoReturn:
-    """Prints what --help says before there is a model, whose options it could list, and exits."""
-    about = {name: (model_class(name).__doc__ or "").strip().splitlines()[0] for name in model_names()}
-    width = max(map(len, about))
-    print(f"usage: {USAGE}\n\nTrains a model. On several GPUs: accelerate launch tools/train.py\n\nmodels:")
-    for name, text in about.items():
-        print(f"  {name:{width}}  {text}")
-    print("  FILE.py: a model of your own")
-    print("\n--model NAME --help lists its options. Without --config and --data.root it learns its embedded toy task.")
-    raise SystemExit(0)
-
-
-def _refuse_typo(argv: Sequence[str]) -> None:
-    """Raises ValueError for an option that no model has, with the nearest one of any model."""
-    parsers = [_parser(name) for name in model_names()]
-    known = [{action.dest for action in parser._actions} for parser in parsers]
-    every = sorted(set().union(*known))
-    for word in argv:
-        key = word[2:].partition("=")[0]
-        if word.startswith("--") and key not in (*every, "resume", "overwrite", "print_config"):
-            near = difflib.get_close_matches(key, every, 1)
-            its = next(p for p, keys in zip(parsers, known, strict=True) if not near or near[0] in keys)
-            _explain(its, f"unrecognized arguments: --{key}", "")
-
-
-def _parser(model: str) -> jsonargparse.ArgumentParser:
+def option_parser(model: str) -> jsonargparse.ArgumentParser:
     parser = jsonargparse.ArgumentParser(
         prog="train.py",
         usage=USAGE,
@@ -275,19 +265,19 @@ def _parser(model: str) -> jsonargparse.ArgumentParser:
     return parser
 
 
-def _config(parser: jsonargparse.ArgumentParser, values: Any, name: str) -> Config:
+def build_config(parser: jsonargparse.ArgumentParser, values: Any, name: str) -> Config:
     parts = parser.instantiate(values)
     return Config(name, parts.model, parts.data, parts.optim, parts.train, parts.balance)
 
 
-def _parse(parser: jsonargparse.ArgumentParser, argv: list[str], where: str = "") -> Any:
+def parse(parser: jsonargparse.ArgumentParser, argv: list[str], where: str = "") -> Any:
     try:
         return parser.parse_args(argv)
     except ArgumentError as error:
-        _explain(parser, str(error), where)
+        explain(parser, str(error), where)
 
 
-def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> NoReturn:
+def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> NoReturn:
     """Raises ValueError: the parser's message as one line that names the key, and the nearest key if it is unknown."""
     known = sorted(a.dest for a in parser._actions if a.dest != "help")
     unknown = (
@@ -325,7 +315,7 @@ def _explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> N
     raise ValueError(where + re.sub(r'Parser key "config": ', "--config: ", " ".join(message.split())))
 
 
-def _peek(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as plain values, to learn of which model it is before its options are known."""
     try:
         content = yaml.safe_load(path.read_text()) or {}
@@ -341,20 +331,3 @@ def _peek(path: Path) -> dict[str, Any]:
     if not isinstance(content.get("model", {}).get("name", ""), str) or not isinstance(content.get("name", ""), str):
         raise ValueError(f"{path}: name and model.name must be words")
     return content
-
-
-def _take(argv: Sequence[str], options: set[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Splits ``--option value`` and ``--option=value`` off the command line."""
-    rest: list[str] = []
-    taken: dict[str, list[str]] = {option: [] for option in options}
-    words = iter(argv)
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option not in options:
-            rest.append(word)
-            continue
-        value = value if equals else next(words, "")
-        if not value or value.startswith("--"):
-            raise ValueError(f"{option}: a value is missing")
-        taken[option].append(value)
-    return rest, taken

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from img2img.adversary import BalanceConfig
 from img2img.config import Config, OptimConfig, TrainConfig
 from img2img.data.options import DataConfig
+from img2img.losses.balance import BalanceConfig
 from img2img.models.cyclegan import CycleGAN
 from img2img.models.dcgan import DCGAN
 from img2img.models.infogan import InfoGAN

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from img2img.adversary import BalanceConfig
-from img2img.config import Config, OptimConfig, TrainConfig, load_config, parse_train_arguments
+from img2img.command_line import parse_train_arguments
+from img2img.config import Config, OptimConfig, TrainConfig, load_config
+from img2img.losses.balance import BalanceConfig
 from img2img.models import model_class, model_names
 
 ROOT = Path(__file__).parents[1]

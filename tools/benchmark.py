@@ -5,8 +5,8 @@ import platform
 import jsonargparse
 import torch
 
+from img2img.benchmark.speed import BenchmarkOptions, benchmark, describe
 from img2img.errors import one_line_errors
-from img2img.evaluation.benchmark import BenchmarkOptions, benchmark, describe
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    from img2img.evaluation.quality import load_judges, needs_pairs, parse_metrics
-    from img2img.evaluation.recognition import load_maps, load_recogniser
+    from img2img.evaluation.fcn.score import load_maps, load_recogniser
+    from img2img.evaluation.image_sets import subjects
+    from img2img.evaluation.metrics import load_judges, needs_pairs, parse_metrics
     from img2img.evaluation.report import prepare, report
-    from img2img.evaluation.subjects import subjects
 
     metrics = parse_metrics(args.metrics)
     where = (args.labels, args.palette, args.classes, args.paired, args.recogniser is not None)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from img2img.config import parse_train_arguments
+from img2img.command_line import parse_train_arguments
 from img2img.errors import one_line_errors
 from img2img.training.process import die_with_launcher
 

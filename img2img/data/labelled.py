@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from img2img.data.label_files import LabelFiles
 from img2img.data.options import DataConfig, Direction, Domain, Part, domains
 from img2img.data.paired import PairSource, pair_source, read_or_next, set_folder
-from img2img.data.toy import toy_split
+from img2img.data.toy.shoes import toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
 IDS = ("label", "instance")
@@ -42,7 +42,7 @@ class ToyScenes:
 
     def __init__(self, config: DataConfig, splits: tuple[str, ...], width: int, check: SizeCheck) -> None:
         config.require_colour()
-        self.scenes: Any = importlib.import_module("img2img.data.scenes")
+        self.scenes: Any = importlib.import_module("img2img.data.toy.streets")
         self.split, self.length = toy_split(splits, self.scenes.LENGTHS)
         classes = len(self.scenes.CLASSES)
         if config.label_nc < classes:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from img2img.data.folder import FolderPairs
 from img2img.data.images import UnreadableImage
 from img2img.data.options import DataConfig, Domain, Part, domains
-from img2img.data.toy import draw_pair, toy_split
+from img2img.data.toy.shoes import draw_pair, toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from img2img.data.folder import FolderImages, find_sides, no_split, some
 from img2img.data.options import DataConfig, Domain, Part
 from img2img.data.paired import read_or_next, refuse_label_maps, set_folder
-from img2img.data.toy import draw_pair, draw_shoe, toy_split
+from img2img.data.toy.shoes import draw_pair, draw_shoe, toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
 POOLS = "image pools keep one size a side: use a data.preprocess that crops"

@@ -57,7 +57,7 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     add("--palette", help="cityscapes, or a file of lines R G B [name]: colours of label maps that are pictures")
     add("--labels", type=Path, help="folder of label maps, by the names of the pictures; a run has its own")
     args = parser.parse_args(argv)
-    from img2img.evaluation.subjects import is_folder  # and with it torch, which --help need not wait for
+    from img2img.evaluation.image_sets import is_folder  # and with it torch, which --help need not wait for
 
     args.folder = is_folder(args.run)
     if args.folder:

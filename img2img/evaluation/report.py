@@ -14,10 +14,10 @@ from typing import Any
 from img2img.data.images import grid, write_image
 from img2img.errors import printable
 from img2img.evaluation.distances import SUBSET
+from img2img.evaluation.fcn.segmenter import Confusion
+from img2img.evaluation.image_sets import Subject
+from img2img.evaluation.metrics import KEPT, Judges, Quality, check, judge
 from img2img.evaluation.pixels import pixel_scores
-from img2img.evaluation.quality import KEPT, Judges, Quality, check, judge
-from img2img.evaluation.segmentation import Confusion
-from img2img.evaluation.subjects import Subject
 from img2img.inference.translator import Translator
 from img2img.runs import write_text
 

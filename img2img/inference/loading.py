@@ -12,7 +12,8 @@ from torch.overrides import TorchFunctionMode
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, config_file, load_config
 from img2img.models import build_model, model_class
-from img2img.models.base import Model, NoiseModel
+from img2img.models.base import Model
+from img2img.models.base_noise import NoiseModel
 from img2img.runs import find_run
 
 

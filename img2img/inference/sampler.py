@@ -14,7 +14,8 @@ from tqdm import tqdm
 from img2img.config import Config
 from img2img.data.images import grid, to_array, write_image
 from img2img.inference.loading import choose_device, load_trained
-from img2img.models.base import Batch, NoiseModel
+from img2img.models.base import Batch
+from img2img.models.base_noise import NoiseModel
 
 TOGETHER = 16  # pictures that are drawn at once
 STEPS = 9  # pictures on the way from one noise to another

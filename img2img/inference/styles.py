@@ -32,7 +32,7 @@ from img2img.data import dataset_class
 from img2img.data.folder import some
 from img2img.data.images import UnreadableImage, read_image
 from img2img.files import write_whole
-from img2img.inference.classes import Classes
+from img2img.inference.label_edits import Classes
 from img2img.inference.translator import Translator
 
 FOLDER = "styles"

@@ -18,7 +18,8 @@ from img2img.config import Config
 from img2img.data.images import as_input, channels_first, read_image, resize, to_array, to_channels
 from img2img.data.options import Direction, domains, opposite
 from img2img.inference.loading import choose_device, load_trained
-from img2img.models.base import Model, NoiseModel
+from img2img.models.base import Model
+from img2img.models.base_noise import NoiseModel
 
 NormPolicy = Literal["running", "batch"]
 BEYOND = 1e-3  # what floats may be outside of [0, 1] by rounding
@@ -244,7 +245,7 @@ def load_translator(
         )
     kind = Translator
     if config.data.label_nc:
-        from img2img.inference.scenes import SceneTranslator as kind  # which is made of this module
+        from img2img.inference.label_translator import SceneTranslator as kind  # which is made of this module
     translator = kind(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
     translator.checkpoint = path
     return translator

@@ -17,17 +17,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from img2img.adversary import Adversary, BalanceConfig
 from img2img.errors import own_code
+from img2img.losses.adversarial import Adversary
+from img2img.losses.balance import BalanceConfig
 from img2img.models.base import Model
-from img2img.networks.remedies import fortify, spectral_norm
+from img2img.networks.regularization import fortify, spectral_norm
 
 _outside: dict[str, Path] = {}  # models from outside the package, by name, that were imported
 
 
 def model_names() -> list[str]:
     """The models of this package: the files beside this one."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "base"))
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "base")))
 
 
 def model_class(name: str) -> type[Model]:

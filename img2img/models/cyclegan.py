@@ -20,10 +20,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from img2img.adversary import Adversary
 from img2img.data.options import Direction
-from img2img.image_pool import ImagePool
-from img2img.losses import GanLoss
+from img2img.losses.adversarial import Adversary
+from img2img.losses.gan import GanLoss
+from img2img.losses.image_pool import ImagePool
 from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN

@@ -21,10 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from img2img.adversary import Adversary
 from img2img.data.options import Direction
-from img2img.losses import GanLoss
-from img2img.models.base import Batch, Images, NoiseModel, Terms, check_drawing_options
+from img2img.losses.adversarial import Adversary
+from img2img.losses.gan import GanLoss
+from img2img.models.base import Batch, Images, Terms
+from img2img.models.base_noise import NoiseModel, check_drawing_options
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.dcgan import Discriminator, Generator
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from img2img.adversary import Adversary
 from img2img.data.options import Direction
-from img2img.losses import GanLoss
+from img2img.losses.adversarial import Adversary
+from img2img.losses.gan import GanLoss
 from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.patchgan import PatchGAN

@@ -14,14 +14,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from img2img.adversary import Adversary
 from img2img.data.options import Direction
-from img2img.losses import GanLoss, feature_matching_loss
+from img2img.losses.adversarial import Adversary
+from img2img.losses.gan import GanLoss, feature_matching_loss
+from img2img.losses.perceptual import SMALLEST_INPUT, PerceptualLoss
 from img2img.models.base import Batch, Images, Model, Terms
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.labels import boundary_map, colour_labels, one_hot
 from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, StyleEncoder
-from img2img.networks.vgg import SMALLEST_INPUT, PerceptualLoss
 
 
 class Pix2PixHD(Model):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from img2img.image_pool import ImagePool
+from img2img.losses.image_pool import ImagePool
 
 
 def gather_pools(accelerator: Accelerator, pools: Mapping[str, ImagePool]) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ import sys
 from types import FrameType
 from typing import Literal
 
+from img2img.config import Precision
 from img2img.data.loader import STOP_SIGNALS
-from img2img.options import Precision
 
 
 class StopRequest:

@@ -8,7 +8,7 @@ import numpy as np
 
 from img2img.data.images import grid, to_array
 from img2img.data.loader import collate, to_device
-from img2img.training.game import Game
+from img2img.training.step import Game
 
 SAMPLES = 8  # rows of a grid
 

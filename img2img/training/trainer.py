@@ -31,12 +31,12 @@ from img2img.models import model_class
 from img2img.models.base import Batch
 from img2img.runs import RUNS, begin_run, check_run, find_run, hold_run
 from img2img.training.best import Best, scores_line
-from img2img.training.game import Game
 from img2img.training.logger import RunLogger
 from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
 from img2img.training.process import StopRequest, keep_memory, resolve_precision
 from img2img.training.resuming import changes, refuse_changes
 from img2img.training.samples import sample_grid
+from img2img.training.step import Game
 
 if TYPE_CHECKING:
     from img2img.training.validation import Validation

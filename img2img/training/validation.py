@@ -12,8 +12,8 @@ from img2img.config import Config
 from img2img.data.images import UnreadableImage, to_array
 from img2img.data.loader import collate, to_device
 from img2img.data.options import domains
-from img2img.evaluation.pixels import SSIM_WINDOW
-from img2img.evaluation.quality import (
+from img2img.evaluation.image_sets import Judged, Subject
+from img2img.evaluation.metrics import (
     LOWER_IS_BETTER,
     LPIPS_SMALLEST,
     OF_PAIRS,
@@ -27,10 +27,11 @@ from img2img.evaluation.quality import (
     parse_metrics,
     remember,
 )
-from img2img.evaluation.subjects import Judged, Subject
+from img2img.evaluation.pixels import SSIM_WINDOW
 from img2img.inference.sampler import joined, keyed_noise
-from img2img.models.base import Batch, NoiseModel
-from img2img.training.game import Game
+from img2img.models.base import Batch
+from img2img.models.base_noise import NoiseModel
+from img2img.training.step import Game
 
 SCORES = {"pr": ("precision", "recall")}  # of metrics that give several
 TOGETHER = 16  # pictures that a network judges at once

@@ -227,14 +227,14 @@ def test_pairs_and_strangers_take_every_mode(tmp_path: Path, preprocess: str) ->
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the embedded task."""
-    module = ModuleType("img2img.data.scenes")
+    module = ModuleType("img2img.data.toy.streets")
 
     def draw_scene(index: int, split: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return drawn_scene(index + 1000 * len(split), height, width)
 
     module.SMALLEST = 10  # type: ignore[attr-defined]
     module.CLASSES, module.LENGTHS, module.draw_scene = tuple("abcde"), {"train": 9, "val": 3, "test": 2}, draw_scene  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "img2img.data.scenes", module)
+    monkeypatch.setitem(sys.modules, "img2img.data.toy.streets", module)
 
 
 def test_toy_scenes_are_drawn_twice_as_wide_as_high(toy: None) -> None:

@@ -11,7 +11,7 @@ from img2img.config import Config
 from img2img.data.images import UnreadableImage
 from img2img.data.loader import KeyedBatches, keyed_loader
 from img2img.data.options import DataConfig
-from img2img.data.toy import draw_pair, draw_shoe
+from img2img.data.toy.shoes import draw_pair, draw_shoe
 from img2img.data.unpaired import UnpairedDataset
 from tests.conftest import drawn_pair, write
 

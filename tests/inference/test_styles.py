@@ -16,7 +16,7 @@ from img2img.config import Config
 from img2img.data.images import TITLE, read_image
 from img2img.data.labelled import LabelledDataset
 from img2img.inference.files import translate_files
-from img2img.inference.scenes import SceneTranslator
+from img2img.inference.label_translator import SceneTranslator
 from img2img.inference.styles import (
     Clusters,
     Style,

@@ -301,7 +301,7 @@ def test_training_size_keeps_the_shape_where_training_did(tiny: Tiny) -> None:
 def test_the_validation_set_has_the_size_of_training_already(
     kind: str, preprocess: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("img2img.data.scenes.LENGTHS", {"train": 4, "val": 2, "test": 2})
+    monkeypatch.setattr("img2img.data.toy.streets.LENGTHS", {"train": 4, "val": 2, "test": 2})
     sizes = {"tiny_hd": {"load_size": 68, "stride": 8}}.get(kind, {"load_size": 20, "stride": 16})
     data = {"preprocess": preprocess, "crop_size": 16, "batch_size": 1, **sizes}
     data |= {"load_size": 36} if kind == "tiny_cyclegan" else {}

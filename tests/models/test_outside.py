@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from img2img import load_translator, models
-from img2img.config import load_config, parse_train_arguments
+from img2img.command_line import parse_train_arguments
+from img2img.config import load_config
 from img2img.errors import is_ours, own_code
 from img2img.models import load_model_file, model_class, model_file, model_names
 from img2img.training.trainer import train

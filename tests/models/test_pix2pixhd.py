@@ -11,7 +11,7 @@ from img2img.config import Config
 from img2img.models.pix2pixhd import Pix2PixHD
 from img2img.networks.labels import boundary_map, one_hot
 from img2img.networks.pix2pixhd import halve
-from img2img.training.game import Game
+from img2img.training.step import Game
 
 
 def make(channels: dict[str, int] | None = None, **options: object) -> Pix2PixHD:

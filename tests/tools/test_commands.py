@@ -114,7 +114,7 @@ def test_a_run_of_one_direction_says_so(
 
 def test_from_training_to_styles(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """pix2pixHD on the embedded scenes: train, find the styles, draw scenes in them."""
-    monkeypatch.setattr("img2img.data.scenes.LENGTHS", {"train": 80, "val": 4, "test": 4})
+    monkeypatch.setattr("img2img.data.toy.streets.LENGTHS", {"train": 80, "val": 4, "test": 4})
     small = "--model.ngf 4 --model.n_downs 1 --model.n_blocks 1 --model.ndf 4 --model.n_layers_d 1 --model.nef 4"
     data = "--data.toy true --data.label_nc 9 --data.preprocess scale_width --data.load_size 64 --data.stride 16"
     steps = "--data.num_workers 0 --train.max_steps 3 --train.log_every 3 --model.init_gain 0.3"

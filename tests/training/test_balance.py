@@ -15,8 +15,9 @@ from img2img.data.loader import keyed_loader, to_device
 from img2img.inference.sampler import load_sampler
 from img2img.inference.translator import load_translator
 from img2img.models import model_class
-from img2img.models.base import NoiseModel, Side
-from img2img.training.game import Game
+from img2img.models.base import Side
+from img2img.models.base_noise import NoiseModel
+from img2img.training.step import Game
 from img2img.training.trainer import Trainer, train
 from tests.conftest import in_order
 from tests.training.test_distributed import launch

@@ -15,8 +15,8 @@ from img2img.checkpoint import list_checkpoints, newest_checkpoint
 from img2img.config import Config, config_file, load_config
 from img2img.errors import TrainingStopped
 from img2img.runs import find_run
-from img2img.training.game import Game
 from img2img.training.logger import RunLogger
+from img2img.training.step import Game
 from img2img.training.trainer import Trainer, train
 from tests.training.test_trainer import equal, logged, rows, weights
 

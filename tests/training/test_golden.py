@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from img2img.config import Config
 from img2img.interop import import_official
 from img2img.interop.layouts import Family
-from img2img.training.game import Game
+from img2img.training.step import Game
 from tests.interop.official import Chain, Nested, Scales, chain, patches, saved
 
 Tiny = Callable[..., Config]

@@ -12,8 +12,8 @@ from accelerate import Accelerator
 from img2img.checkpoint import load_network, newest_checkpoint
 from img2img.config import Config
 from img2img.data.loader import collate, to_device
-from img2img.data.pictures import PicturesDataset
-from img2img.training.game import Game
+from img2img.data.unconditional import UnconditionalDataset
+from img2img.training.step import Game
 from img2img.training.trainer import train
 
 Tiny = Callable[..., Config]
@@ -22,7 +22,7 @@ Tiny = Callable[..., Config]
 def test_a_turn_moves_its_own_side_only(tiny_noise: Tiny) -> None:
     config = tiny_noise()
     game = Game(config, Accelerator())
-    pictures = PicturesDataset(config.data, "train")
+    pictures = UnconditionalDataset(config.data, "train")
     batch = to_device(collate([pictures[0, 0], pictures[0, 1]]), "cpu")
 
     def parameters() -> dict[str, list[torch.Tensor]]:

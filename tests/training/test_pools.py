@@ -15,7 +15,7 @@ from img2img.data.loader import keyed_loader, to_device
 from img2img.data.unpaired import UnpairedDataset
 from img2img.models.base import Side
 from img2img.models.cyclegan import CycleGAN
-from img2img.training.game import Game
+from img2img.training.step import Game
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, in_order, write
 

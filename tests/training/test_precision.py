@@ -8,11 +8,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from img2img.config import Config, load_config, parse_train_arguments
+from img2img.command_line import parse_train_arguments
+from img2img.config import Config, load_config
 from img2img.data.loader import collate, to_device
 from img2img.data.paired import PairedDataset
-from img2img.training.game import Game
 from img2img.training.process import resolve_precision
+from img2img.training.step import Game
 from img2img.training.trainer import Trainer, train
 from tests.training.test_trainer import equal, logged, weights
 

@@ -16,10 +16,11 @@ from torch import Tensor
 from img2img.config import Config
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
-from img2img.models.base import Batch, Images, NoiseModel
+from img2img.models.base import Batch, Images
+from img2img.models.base_noise import NoiseModel
 from img2img.models.pix2pix import Pix2Pix
-from img2img.training.game import Game
 from img2img.training.monitor import ALIKE, ILLNESSES
+from img2img.training.step import Game
 from img2img.training.trainer import Trainer, train
 
 Tiny = Callable[..., Config]

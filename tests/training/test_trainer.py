@@ -22,7 +22,7 @@ from img2img.data.paired import PairedDataset
 from img2img.errors import TrainingStopped
 from img2img.models.base import Side
 from img2img.training import trainer as trainer_module
-from img2img.training.game import Game
+from img2img.training.step import Game
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_scene, in_order, write
 

@@ -13,13 +13,13 @@ import torchvision.models
 from img2img import load_translator
 from img2img.checkpoint import find_checkpoint, list_checkpoints, load_state
 from img2img.config import Config, TrainConfig
+from img2img.evaluation.image_sets import subjects
+from img2img.evaluation.metrics import Judges, judge
 from img2img.evaluation.pixels import pixel_scores
-from img2img.evaluation.quality import Judges, judge
-from img2img.evaluation.subjects import subjects
 from img2img.training.best import Best
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, write
-from tests.evaluation.test_quality import Colours
+from tests.evaluation.test_metrics import Colours
 
 
 def measured(run: Path, names: tuple[str, ...] = ("l1", "psnr", "ssim")) -> dict[int, dict[str, float]]:
@@ -100,7 +100,7 @@ def test_distances_of_sets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without true partners: FID as evaluate.py finds it, of all pictures, and the best checkpoint by it."""
-    monkeypatch.setattr("img2img.evaluation.quality.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.metrics.load_features", lambda *_: Colours())
     options = {"evaluate_every": 1, "evaluate_pictures": 0, "max_steps": 3, "metrics": "fid,kid", "keep_checkpoints": 0}
     for config in (tiny_cyclegan("unpaired", train=options), tiny_noise("noise", train=options)):
         run = train(config)
@@ -162,7 +162,7 @@ def test_partners_of_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config
 
 
 def test_label_maps_are_measured(tiny_hd: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("img2img.data.scenes.LENGTHS", {"train": 4, "val": 2, "test": 2})
+    monkeypatch.setattr("img2img.data.toy.streets.LENGTHS", {"train": 4, "val": 2, "test": 2})
     run = train(tiny_hd(train={"evaluate_every": 2, "max_steps": 2}))
     assert 0 < measured(run)[2]["l1"] < 255
 

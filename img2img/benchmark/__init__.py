@@ -1,0 +1,1 @@
+"""Just below the tools: speed and memory, beside plain training loops."""

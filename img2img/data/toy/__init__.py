@@ -1,0 +1,1 @@
+"""The embedded tasks: data that the package draws itself."""

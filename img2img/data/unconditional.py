@@ -1,0 +1,207 @@
+"""The data set of models that draw from noise: pictures without inputs, of classes where the set has them.
+
+They come from a folder (``FolderPictures``), from torchvision's public sets (``torchvision_sets``), or are the
+embedded task: the 1797 handwritten digits of scikit-learn (E. Alpaydin and C. Kaynak, "Optical Recognition of
+Handwritten Digits", UCI 1998), 8x8 pixels each (``Digits``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from img2img.data.folder import FolderImages, list_images, other_splits, require_root, some
+from img2img.data.images import resize, to_channels
+from img2img.data.options import DataConfig, Domain, Part
+from img2img.data.paired import read_or_next, refuse_label_maps, set_folder
+from img2img.data.torchvision_sets import TorchvisionPictures, open_set
+from img2img.data.toy.shoes import toy_split
+from img2img.data.transforms import SizeCheck, jitter, keyed_seed
+
+VAL_EVERY = 8  # of the digits, every eighth is a validation picture
+
+
+class PictureSource(Protocol):
+    """Where pictures come from: ``read`` gives one (H, W, C) and its class, or None where the set has no classes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    def __len__(self) -> int: ...
+    def name(self, index: int) -> str: ...
+    def read(self, index: int) -> tuple[np.ndarray, int | None]: ...
+
+
+class NoPictures:
+    """The validation part of a set that has none."""
+
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return 0
+
+    def name(self, index: int) -> str:
+        raise IndexError(index)
+
+    def read(self, index: int) -> tuple[np.ndarray, int | None]:
+        raise IndexError(index)
+
+
+class Digits:
+    """The embedded task: handwritten digits, enlarged smoothly to ``size`` pixels."""
+
+    classes = tuple("0123456789")
+
+    def __init__(self, splits: tuple[str, ...], channels: int, size: int) -> None:
+        from sklearn.datasets import load_digits  # a second that other sets need not wait for
+
+        found = load_digits()
+        count = len(found.target)
+        val = range(VAL_EVERY - 1, count, VAL_EVERY)
+        split, _ = toy_split(splits, {"train": count - len(val), "val": len(val)})
+        self.places = list(val) if split == "val" else sorted(set(range(count)) - set(val))
+        self.channels, self.size = channels, size
+        self.digits = np.rint(found.images * (255 / 16)).astype(np.uint8)[..., None]  # (N, 8, 8, 1) of 0..16 levels
+        self.labels = found.target
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def name(self, index: int) -> str:
+        return f"digit-{self.places[index]:04d}"
+
+    def read(self, index: int) -> tuple[np.ndarray, int | None]:
+        place = self.places[index]
+        picture = resize(self.digits[place], self.size, self.size)
+        return to_channels(picture, self.channels), int(self.labels[place])
+
+
+class FolderPictures:
+    """Pictures of a folder; where all of them lie in sub-folders, the first sub-folder is the class.
+
+    Args:
+        folder: of the wanted part.
+        classes: folder whose sub-folders number the classes, in the order of their names: that of the training part.
+        channels: what the files hold is converted to.
+        check: called with every picture (file, height, width), to refuse sizes that can't be used.
+
+    Raises:
+        ValueError: no such folder, an empty one, unreadable pictures, or a class that training has not.
+    """
+
+    def __init__(self, folder: Path, classes: Path, channels: int, check: SizeCheck) -> None:
+        self.images = FolderImages(folder, channels, check)
+        names = self.images.names
+        if classes != folder:
+            names = [path.relative_to(classes).as_posix() for path in list_images(classes)]
+        apart = all("/" in name for name in names)
+        self.classes = tuple(sorted({name.partition("/")[0] for name in names})) if apart else ()
+        self.numbers = {name: number for number, name in enumerate(self.classes)}
+        strange = sorted({self._class(i) for i in range(len(self))} - self.numbers.keys()) if self.classes else []
+        if strange:
+            raise ValueError(
+                f"{folder}: {some(strange)} is no class of {classes}: a sub-folder of one name is one class"
+            )
+
+    def _class(self, index: int) -> str:
+        return self.images.names[index].partition("/")[0]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        return self.images.name(index)
+
+    def read(self, index: int) -> tuple[np.ndarray, int | None]:
+        return self.images.read(index), self.numbers[self._class(index)] if self.classes else None
+
+
+class UnconditionalDataset(Dataset[dict]):
+    """``dataset[epoch, index]`` is one sample: ``target`` (crop, crop, C) integers; ``class``, its number, where the
+    set has classes; ``name``; and ``skipped``, the messages of files that could not be decoded, in whose place the next
+    picture of the set came.
+
+    Args:
+        config: the data options; pictures have ``channels_b`` channels.
+        part: which part of the set; that for validation may be missing, and then has no pictures.
+        augment: whether pictures are cropped and flipped as the options say, or only resized.
+        seed: of the augmentation.
+
+    Raises:
+        ValueError: options that make no squares or ask for inputs; a set that can't be found or read; when sampling,
+            if no picture of the set can be decoded.
+    """
+
+    def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+        refuse_label_maps(config)
+        if config.direction != "AtoB":
+            raise ValueError(f"data.direction {config.direction}: noise becomes pictures and not the reverse; drop it")
+        if config.preprocess in ("scale_width", "none"):
+            raise ValueError(
+                f"data.preprocess {config.preprocess}: squares are drawn from noise; use resize_and_crop, "
+                "scale_width_and_crop or crop"
+            )
+        self.transform = jitter(config, augment)
+        self.check = SizeCheck(self.transform)
+        self.source = picture_source(config, part, config.resized(augment), self.check)
+        self.seed = seed
+        self.notes: list[str] = []
+        named = [f"{number} {name}" for number, name in enumerate(self.classes) if str(number) != name]
+        if part == "train" and named:
+            self.notes.append(f"classes     {some(named)}")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by their numbers; empty where the set has none."""
+        return self.source.classes
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def require_side(self, least: int) -> None:
+        """Raises ValueError, naming the file, if a picture becomes less than ``least`` pixels wide or high."""
+        self.check.require_side(least)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        epoch, index = key
+        (picture, number), name, skipped = read_or_next(self.source, index)
+        (target,) = self.transform(keyed_seed(self.seed, epoch, index), picture)
+        return {"target": target, **({} if number is None else {"class": number}), "name": name, "skipped": skipped}
+
+    def count(self, domain: Domain) -> int:
+        """Pictures of the set, whatever the domain: there is one only."""
+        return len(self)
+
+    def name(self, domain: Domain, index: int) -> str:
+        """Name of a picture."""
+        return self.source.name(index)
+
+    def picture(self, domain: Domain, index: int) -> np.ndarray:
+        """One picture without chance: (crop, crop, C). Raises UnreadableImage."""
+        return self.transform(0, self.source.read(index)[0])[0]
+
+
+def picture_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> PictureSource:
+    """The pictures that the options ask for; the toy's are enlarged to ``size``. Raises ValueError as the sources."""
+    splits = config.splits(part)
+    if config.toy:
+        check("the toy task's picture", size, size)
+        return Digits(splits, config.channels_b, size)
+    if config.torchvision:
+        found = open_set(config, part)
+        return NoPictures() if found is None else TorchvisionPictures(config, found, check)
+    root = Path(set_folder(config, part))
+    require_root(root)
+    train = root / config.train_split
+    parted = train.is_dir()
+    if not parted and (config.train_split != "train" or any((root / split).is_dir() for split in config.splits("val"))):
+        raise ValueError(f"data.root {root}: no split {config.train_split}; {other_splits(root, splits, ())}")
+    classes = train if parted else root
+    if part == "train":
+        return FolderPictures(classes, classes, config.channels_b, check)
+    folder = next((root / split for split in splits if (root / split).is_dir()), None)
+    if folder is None and config.val_split:
+        raise ValueError(f"data.root {root}: no split {config.val_split}; {other_splits(root, splits, ())}")
+    return FolderPictures(folder, classes, config.channels_b, check) if folder else NoPictures()

@@ -1,0 +1,1 @@
+"""The FCN-score: what a segmentation network recognises in translated images."""

@@ -1,0 +1,181 @@
+"""The class maps of a run's set (its label maps, painted pictures, or a folder beside it), and its labelled photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from img2img.config import Config
+from img2img.data import dataset_class
+from img2img.data.images import UnreadableImage, eight_bits
+from img2img.data.options import Direction, Domain, Part, domains
+from img2img.evaluation.fcn.label_maps import LabelFolder, Palette, scored_classes
+from img2img.inference.label_edits import Classes
+from img2img.models import model_class
+from img2img.models.base_noise import NoiseModel
+
+
+class ClassMaps:
+    """Which class each pixel of a set's pictures is of.
+
+    Where the inputs are label maps (``data.label_nc``) these are their ids. Else one of the two domains is painted in a
+    palette's colours, ``painted``: the one whose pictures are nearer to them. ``folder`` replaces the maps of either.
+
+    Args:
+        config: the run's options.
+        palette: of a set of pictures.
+        folder: maps by the names of the pictures.
+        scored: the classes that count; unset, Cityscapes' 19 of its 34, of other sets all.
+
+    Raises:
+        ValueError: the run has no label maps; neither domain, or either, could be painted in the palette; a class that
+            is none of the set's.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        palette: Palette | None = None,
+        folder: LabelFolder | None = None,
+        scored: tuple[int, ...] | None = None,
+    ) -> None:
+        kind = model_class(config.model.name)
+        if issubclass(kind, NoiseModel):
+            raise ValueError(f"--metrics fcn: run {config.name} draws from noise, without label maps")
+        self.config, self.kind, self.palette, self.folder = config, kind, palette, folder
+        if config.data.label_nc:
+            if palette is not None:
+                raise ValueError(f"--palette {palette.name}: run {config.name} has label maps; leave it out")
+            self.count, self.names = config.data.label_nc, Classes(config.data).names
+            self.painted: Domain = "a"
+        elif palette is None:
+            raise ValueError(
+                f"--metrics fcn: run {config.name} has its label maps as pictures; --palette tells what colours mean"
+            )
+        else:
+            self.count, self.names = len(palette.colours), palette.names
+            self.painted = self._painted(palette)
+        known = palette.meant if palette is not None else tuple(range(self.count))
+        self.scored = scored_classes(scored, known, self.names)
+
+    @property
+    def photos(self) -> Domain:
+        """The domain of the photos."""
+        return "b" if self.painted == "a" else "a"
+
+    def of(self, pictures: Any, domain: Domain, index: int) -> np.ndarray:
+        """The class map (H, W) of a picture of a data set, which ``knows`` it. Raises UnreadableImage."""
+        if self.folder is not None:
+            return self.folder.read(self._names(pictures, domain, index)[0])
+        place = index if domain == self.painted else pictures.partner(domain, index)
+        assert place is not None, "asked for although ``knows`` says no"
+        read = eight_bits if self.palette is None else self.palette.ids
+        return pictures.class_map(self.painted, place, read)
+
+    def knows(self, pictures: Any, domain: Domain) -> bool:
+        """Whether all pictures of a domain have class maps."""
+        return all(
+            self._names(pictures, domain, index)
+            if self.folder is not None
+            else domain == self.painted or pictures.partner(domain, index) is not None
+            for index in range(pictures.count(domain))
+        )
+
+    def require(self, pictures: Any, ways: Sequence[Direction]) -> list[Direction]:
+        """The directions whose pictures have class maps. Raises ValueError if there is none, or a map can't be read."""
+        known = [way for way in ways if self.knows(pictures, domains(way)[0])]
+        source = domains(ways[0])[0]
+        if self.folder is None:
+            if not known:
+                raise ValueError(
+                    "--metrics fcn: no picture has a class map; --labels names some, --paired finds partners"
+                )
+        elif not known:
+            self.folder.require(pictures.name(source, index) for index in range(pictures.count(source)))
+        else:
+            for way in known:
+                source = domains(way)[0]
+                names = (self._names(pictures, source, index)[0] for index in range(pictures.count(source)))
+                self.folder.require(names)
+        return known
+
+    def _names(self, pictures: Any, domain: Domain, index: int) -> list[str]:
+        """The names by which a picture's map lies in the folder: its own, or its partner's."""
+        other: Domain = "b" if domain == "a" else "a"
+        partner = pictures.partner(domain, index)
+        names = [pictures.name(domain, index), *([] if partner is None else [pictures.name(other, partner)])]
+        return [name for name in names if self.folder is not None and name in self.folder]
+
+    def set(self, part: Part) -> Any:
+        """The data set of a part; in training, too, pictures of one name are partners here, where that is asked for.
+
+        Raises:
+            ValueError: its files can't be found.
+        """
+        data = self.config.data
+        if part == "train" and self.kind.two_way:  # unpaired pictures have partners as validation ones only
+            part, data = "val", replace(data, val_split=data.train_split, val_paired=self.folder is None)
+        return dataset_class(self.kind.dataset)(data, part)
+
+    def _painted(self, palette: Palette) -> Domain:
+        found = dataset_class(self.kind.dataset)(self.config.data, "val")
+        if not found.count("a") or not found.count("b"):
+            raise ValueError(f"--metrics fcn: run {self.config.name} has no validation pictures")
+        distance: dict[Domain, float] = {
+            domain: palette.strangeness(eight_bits(found.picture(domain, 0))) for domain in ("a", "b")
+        }
+        near, far = sorted(distance, key=lambda domain: distance[domain])
+        if distance[near] > 12 or 2 * distance[near] > distance[far]:  # a JPEG's colours are off by some levels
+            raise ValueError(
+                f"--palette {palette.name}: its colours are {distance['a']:.0f} levels away from A's first picture "
+                f"and {distance['b']:.0f} from that of B; one of them must be painted in it"
+            )
+        return near
+
+
+class LabelledPhotos(Dataset[dict]):
+    """The real training photos of a run's set with their class maps, without chance: ``photo`` (H, W, 3) uint8 and
+    ``label`` (H, W) of an index.
+
+    Raises:
+        ValueError: as ``ClassMaps.set``; when sampling, if no picture can be read.
+    """
+
+    def __init__(self, maps: ClassMaps) -> None:
+        self.maps = maps
+        try:
+            self.pictures = maps.set("train")
+            if maps.folder is not None:
+                maps.folder.require(self.pictures.name(maps.photos, index) for index in range(len(self)))
+        except ValueError as error:
+            if maps.kind.two_way and maps.folder is None:
+                raise ValueError(
+                    "--train-segmenter: the training photos have no partners that are painted maps; --labels names a "
+                    f"folder of maps by the photos' names, --segmenter a network ({error})"
+                ) from error
+            raise
+
+    def __len__(self) -> int:
+        return self.pictures.count(self.maps.photos)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        for attempt in range(len(self)):
+            place = (index + attempt) % len(self)
+            try:
+                photo, label = self._read(place)
+            except UnreadableImage as error:
+                unreadable = error
+                continue
+            return {"photo": eight_bits(photo), "label": label, "name": self.pictures.name(self.maps.photos, place)}
+        raise ValueError(f"--train-segmenter: no photo of the set can be decoded: {unreadable}")
+
+    def _read(self, place: int) -> tuple[np.ndarray, np.ndarray]:
+        maps = self.maps
+        if maps.config.data.label_nc and maps.folder is None:  # one scene has both
+            scene = self.pictures.scene(place)
+            return scene["target"], scene["label"][:, :, 0]
+        return self.pictures.picture(maps.photos, place), maps.of(self.pictures, maps.photos, place)

@@ -1,0 +1,1 @@
+"""Floor 0: what generators and discriminators are trained with."""

@@ -1,0 +1,177 @@
+"""Scenes: class and instance ids in, a picture of any size out; files, styles of a photo, and what is wrong."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from img2img import load_translator
+from img2img.config import Config
+from img2img.data.images import read_image, to_array
+from img2img.data.label_files import read_ids
+from img2img.data.labelled import LabelledDataset
+from img2img.data.toy.streets import draw_scene
+from img2img.evaluation.pixels import pixel_scores
+from img2img.inference.files import translate_files
+from img2img.inference.label_translator import SceneTranslator
+from img2img.training.trainer import train
+from tests.conftest import write
+
+Tiny = Callable[..., Config]
+SIZES = [(32, 64), (33, 65), (5, 3), (1, 1)]
+
+
+@pytest.fixture
+def run(tiny_hd: Tiny) -> Path:
+    return train(tiny_hd(model={"init_gain": 0.3}))
+
+
+@pytest.fixture
+def styled(tiny_hd: Tiny) -> Path:
+    return train(tiny_hd("styled", model={"init_gain": 0.3, "instance_features": True}))
+
+
+def scene(height: int = 32, width: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    label, instances, photo = draw_scene(3, "val", max(32, height), max(32, width))
+    return label[:height, :width], instances[:height, :width], photo[:height, :width]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_any_size_comes_back(run: Path, styled: Path, size: tuple[int, int]) -> None:
+    label, instances, photo = scene(*size)
+    assert load_translator(run)(label, instances=instances).shape == (*size, 3)
+    assert load_translator(styled)(label, instances=instances, photo=photo).shape == (*size, 3)
+    assert load_translator(run, training_size=True)(label, instances=instances).shape == (*size, 3)
+
+
+def test_it_computes_what_training_sampled(run: Path, tiny_hd: Tiny) -> None:
+    """Titles above; labels | output | target."""
+    sheet = read_image(run / "samples" / "step-000004.png", 3)
+    translate = load_translator(run)
+    given = translate.given(LabelledDataset(tiny_hd().data, "val"), 0)
+    assert np.abs(translate.translate(given).astype(int) - sheet[18:50, 72:136]).max() <= 1
+    assert np.array_equal(translate.show(given), sheet[18:50, 4:68])
+    assert np.array_equal(given["target"], sheet[18:50, 140:204])
+
+
+def test_maps_are_padded_by_reflection_and_the_picture_is_cut_back(run: Path) -> None:
+    translate = load_translator(run)
+    label, instances, _ = scene(31, 64)  # to 32
+    padded = [np.pad(ids, ((0, 1), (0, 0)), mode="reflect") for ids in (label, instances)]
+    assert np.array_equal(translate(label, instances=instances), translate(padded[0], instances=padded[1])[:31])
+
+
+def test_the_style_is_the_photos(styled: Path) -> None:
+    translate = load_translator(styled)
+    label, instances, photo = scene()
+    network, maps = (
+        translate.model.encoder,
+        [torch.from_numpy(ids.astype(np.int32))[None, None] for ids in (label, instances)],
+    )
+    pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        features = network(pixels, maps[1])
+        batch = {"label": maps[0], "instance": maps[1], "features": features}
+        expected = to_array(translate.model.generate(batch)["output"][0], np.uint8)
+    assert np.abs(translate(label, instances=instances, photo=photo).astype(int) - expected).max() <= 1
+    assert not np.array_equal(translate(label, instances=instances, photo=255 - photo), expected)
+
+
+def test_ignored_pixels_are_of_no_class(run: Path) -> None:
+    translate = load_translator(run)
+    label, instances, _ = scene()
+    ignored = np.where(label == 1, 255, label)
+    assert not np.array_equal(translate(ignored, instances=instances), translate(label, instances=instances))
+
+
+def test_files_and_folders(run: Path, styled: Path, tmp_path: Path) -> None:
+    for i, name in enumerate(("a_0", "b_0")):
+        label, instances, photo = draw_scene(i, "val", 32, 40 + i)
+        write(tmp_path / "label" / f"{name}_gtFine_labelIds.png", label)
+        write(tmp_path / "inst" / f"{name}_gtFine_instanceIds.png", instances)
+        write(tmp_path / "photo.png", photo)
+    translate = load_translator(run)
+    translate_files(translate, tmp_path / "label", tmp_path / "out", instances=tmp_path / "inst")
+    assert read_image(tmp_path / "out" / "b_0_gtFine_labelIds.png", 3).shape == (32, 41, 3)
+    one, ids = tmp_path / "label" / "a_0_gtFine_labelIds.png", tmp_path / "inst" / "a_0_gtFine_instanceIds.png"
+    for name in ("gtFine_instanceIds", "gtFine_color"):  # as Cityscapes comes, in a folder of its city
+        write(tmp_path / "city" / "a" / f"a_0_{name}.png", read_ids(ids).astype(np.uint16))
+    translate_files(translate, one, tmp_path / "in-city", instances=tmp_path / "city")
+    same = [read_image(tmp_path / folder / one.name, 3) for folder in ("out", "in-city")]
+    assert np.array_equal(*same)
+    translate_files(translate, one, tmp_path / "one", instances=ids)
+    same = [read_image(tmp_path / folder / one.name, 3) for folder in ("out", "one")]
+    assert np.array_equal(*same)
+    style = f"encode:{tmp_path / 'photo.png'}"
+    translate_files(load_translator(styled), one, tmp_path / "styled", instances=ids, style=style)
+    assert read_image(tmp_path / "styled" / "grids" / "00001-00001.png", 3).shape == (14 + 40, 2 * 44 + 4, 3)
+
+
+def test_cityscapes_own_folders_hold_more_than_labels(run: Path, tmp_path: Path) -> None:
+    for i, name in enumerate(("aachen/a_0", "bonn/b_0")):
+        label, instances, photo = draw_scene(i, "val", 32, 40 + i)
+        for folder in ("gtFine", "alone"):
+            write(tmp_path / folder / f"{name}_gtFine_labelIds.png", label)
+        for folder in ("gtFine", "inst"):
+            write(tmp_path / folder / f"{name}_gtFine_instanceIds.png", instances)
+        write(tmp_path / "gtFine" / f"{name}_gtFine_color.png", photo)
+        (tmp_path / "gtFine" / f"{name}_gtFine_polygons.json").write_text("{}")
+    write(tmp_path / "gtFine" / "bonn" / "own.png", label)
+    write(tmp_path / "inst" / "bonn" / "own.png", instances)
+    translate, out = load_translator(run), tmp_path / "out"
+    gt, names = tmp_path / "gtFine", ["aachen/a_0_gtFine_labelIds.png", "bonn/b_0_gtFine_labelIds.png"]
+    assert translate_files(translate, gt, out / "given", instances=tmp_path / "inst") == 0
+    assert sorted(p.relative_to(out / "given").as_posix() for p in (out / "given").glob("*/*_*.png")) == names
+    assert (out / "given" / "bonn" / "own.png").is_file()
+    (gt / "bonn" / "own.png").unlink()
+    assert translate_files(translate, gt, out / "beside") == 0
+    assert translate_files(translate, gt, out / "same", instances=gt) == 0
+    assert translate_files(translate, gt / names[0], out / "one") == 0
+    expected = [(out / "given" / name).read_bytes() for name in names]
+    for folder in ("beside", "same"):
+        assert sorted(p.relative_to(out / folder).as_posix() for p in (out / folder).glob("*/*_*.png")) == names
+        assert [(out / folder / name).read_bytes() for name in names] == expected
+    assert (out / "one" / Path(names[0]).name).read_bytes() == expected[0]
+    with pytest.raises(ValueError, match="sees instance maps: give them by --instances"):
+        translate_files(translate, tmp_path / "alone", out / "none")
+
+
+def test_the_validation_set_and_its_scores(styled: Path, tmp_path: Path) -> None:
+    translate = load_translator(styled)
+    translate_files(translate, None, tmp_path / "val")
+    assert len(list((tmp_path / "val").glob("*.png"))) == 24
+    assert read_image(tmp_path / "val" / "grids" / "00001-00008.png", 3).shape[1] == 3 * 68 + 4
+    assert set(pixel_scores(translate)) == {"output", "mean training picture"}
+
+
+def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path: Path) -> None:
+    label, instances, photo = scene()
+    write(tmp_path / "l.png", label)
+    write(tmp_path / "i.png", instances)
+    (tmp_path / "empty").mkdir()
+    plain, with_style = load_translator(run), load_translator(styled)
+    assert isinstance(plain, SceneTranslator)
+    pictures = load_translator(train(tiny("pictures")))
+    one, ids, none = tmp_path / "l.png", tmp_path / "i.png", tmp_path / "empty"
+    calls: dict[str, Callable[[], object]] = {
+        "sees instance maps: give the label's": lambda: plain(label),
+        "the label map is 64x32 but its instance map 63x32": lambda: plain(label, instances=instances[:, 1:]),
+        "id 9 of a label map is neither in 0..8 nor 255": lambda: plain(label + 9, instances=instances),
+        "give integer ids": lambda: plain(photo, instances=instances),
+        "draws in a style: choose one": lambda: with_style(label, instances=instances),
+        "give them by --instances": lambda: translate_files(plain, one, Path("o")),
+        "empty: no picture in it": lambda: translate_files(plain, one, Path("o"), instances=none),
+        "from label maps to pictures; leave it out": lambda: load_translator(run, direction="BtoA"),
+        r"^nowhere\.png: can't be read \(No such file or directory\)$": lambda: plain.read(Path("nowhere.png"), ids),
+        "has no encoder": lambda: plain.styled("encode:x.png"),
+        "--style wild": lambda: with_style.styled("wild"),
+        "goes with --input": lambda: translate_files(plain, None, Path("o"), instances=ids),
+        "translates pictures, not label maps": lambda: pictures.read(one, ids),
+    }
+    for message, call in calls.items():
+        with pytest.raises(ValueError, match=message) as raised:
+            call()
+        assert "\n" not in str(raised.value)
+    assert not Path("o").exists()

@@ -1,0 +1,104 @@
+"""Augmentation of what discriminators see: gradients pass, what belongs together stays together."""
+
+import pytest
+import torch
+
+from img2img.losses.diff_augment import Augment, recolor, translate
+
+
+def pictures(channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.rand(2, 2, 32, 32), torch.rand(2, channels, 32, 32) * 2 - 1
+
+
+@pytest.mark.parametrize("policies", [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_gradients_reach_the_picture(policies: tuple[str, ...], channels: int) -> None:
+    condition, picture = pictures(channels)
+    picture.requires_grad_(True)
+    (seen,) = Augment(policies)([torch.cat([condition, picture], 1)], [channels])
+    assert seen.shape == (2, 2 + channels, 32, 32)
+    assert not torch.equal(seen[:, 2:], picture)
+    seen.sum().backward()
+    assert picture.grad is not None
+    assert (picture.grad.abs() > 0).float().mean() > 0.5
+
+
+def test_colours_leave_the_condition_and_opacity_alone() -> None:
+    condition, picture = pictures(4)
+    (seen,) = Augment(("color",))([torch.cat([condition, picture], 1)], [4])
+    assert torch.equal(seen[:, :2], condition)
+    assert torch.equal(seen[:, 5:], picture[:, 3:])
+
+
+@pytest.mark.parametrize("policies", [("color",), ("color", "translation", "cutout")])
+def test_pictures_that_are_compared_are_augmented_alike(policies: tuple[str, ...]) -> None:
+    condition, picture = pictures()
+    seen = torch.cat([condition, picture], 1)
+    first, second = Augment(policies)([seen, seen.clone()], [3, 3])
+    assert torch.allclose(first, second)
+    assert not torch.allclose(first, Augment(policies)([seen], [3])[0])
+
+
+def test_translate_moves_whole_pixels() -> None:
+    """Each image is a cut-out of the old one, unblurred, at the same place in all channels; every shift is drawn."""
+    torch.manual_seed(0)
+    x = torch.rand(300, 2, 16, 24) + 0.5
+    moved = translate(x)
+    shifts = set()
+    for before, after in zip(x, moved, strict=True):
+        rows, columns = (after[0] != 0).nonzero().T
+        found = [
+            (dy, dx)
+            for dy in range(-2, 3)
+            for dx in range(-3, 4)
+            if torch.equal(torch.roll(before, (dy, dx), (1, 2)) * (after != 0), after)
+            and len(rows.unique()) == 16 - abs(dy)
+            and len(columns.unique()) == 24 - abs(dx)
+        ]
+        assert len(found) == 1
+        shifts.update(found)
+    assert len(shifts) == 5 * 7
+
+
+def test_a_picture_moves_with_its_condition() -> None:
+    ramp = torch.linspace(-1, 1, 32).view(1, 1, 1, 32).expand(2, 1, 32, 32)
+    (seen,) = Augment(("translation",))([torch.cat([ramp, ramp.expand(-1, 3, -1, -1)], 1)], [3])
+    assert torch.allclose(seen[:, :1], seen[:, 1:2])
+    assert not torch.allclose(seen[:, :1], ramp)
+
+
+def test_strengths_are_the_papers() -> None:
+    """0.19 of the area are cut out in the mean, nothing moves by more than an eighth, brightness by at most a half."""
+    torch.manual_seed(0)
+    ones = torch.ones(64, 3, 32, 32)
+    (cut,) = Augment(("cutout",))([torch.ones(4096, 1, 32, 32)], [1])
+    assert (cut == 0).float().mean().item() == pytest.approx(0.1875, abs=0.005)
+    assert (cut == 0).float().mean((1, 2, 3)).max() == 0.25  # where it lies inside
+    assert (cut == 0).float().mean((1, 2, 3)).min() < 0.1  # where it hangs over a corner
+    (moved,) = Augment(("translation",))([ones], [3])
+    empty = (moved[:, 0] < 0.5).float()
+    assert 0 < empty.mean((1, 2)).max() <= 1 - (28 / 32) ** 2 + 0.02
+    (seen,) = Augment(("color",))([torch.full((256, 3, 8, 8), 0.2)], [3])
+    assert 0.65 < seen.amax() <= 0.7  # a flat gray knows brightness alone: by up to a half
+    assert -0.3 <= seen.amin() < -0.25
+
+
+def test_colours_are_what_their_equations_say() -> None:
+    """One pixel red, one green: saturation is around each pixel's gray, contrast around the picture's mean."""
+    x = torch.tensor([[0.9, 0.0], [0.0, 0.6], [0.0, 0.0]]).view(1, 3, 1, 2)
+    half = torch.full((1, 1, 1, 1), 0.5)
+    assert torch.allclose(recolor(x, half, half, half), x)
+    gray = recolor(x, half, torch.zeros_like(half), half)
+    assert torch.allclose(gray[0, :, 0], torch.tensor([[0.3, 0.2]]).expand(3, 2))
+    flat = recolor(x, half, half, torch.zeros_like(half))
+    assert torch.allclose(flat - 0.25, (x - 0.25) / 2)
+
+
+def test_it_is_keyed_by_torchs_seed() -> None:
+    condition, picture = pictures()
+    found = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        found.append(Augment(("color", "translation", "cutout"))([torch.cat([condition, picture], 1)], [3])[0])
+    assert torch.equal(*found)
