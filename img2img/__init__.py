@@ -20,8 +20,9 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a damaged picture is named by us, once
 
 if TYPE_CHECKING:
-    from img2img.inference.sampler import Sampler, load_sampler
-    from img2img.inference.translator import Translator, load_translator
+    from img2img.inference.loading import load_sampler, load_translator
+    from img2img.inference.sampler import Sampler
+    from img2img.inference.translator import Translator
 
 __all__ = ["Sampler", "Translator", "load_sampler", "load_translator"]
 __version__ = "0.1.0"
@@ -30,7 +31,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Imports what loads runs (and with it torch) when it is first asked for, not by everything."""
     if name in __all__:
-        from img2img.inference import sampler, translator
+        from img2img.inference import loading
 
-        return getattr(sampler if "ampler" in name else translator, name)
+        return getattr(loading, name)
     raise AttributeError(f"module 'img2img' has no attribute '{name}'")

@@ -17,8 +17,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="latest", help="a step, best, or latest (default)")
     parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
     args = parser.parse_args()
+    from img2img.inference.loading import load_translator
     from img2img.inference.styles import encode_training_set
-    from img2img.inference.translator import load_translator
 
     translator = load_translator(args.run, args.checkpoint, args.device)
     path, notes = encode_training_set(translator, args.clusters, args.min_share)

@@ -37,7 +37,7 @@ def measure(args: argparse.Namespace) -> None:
 
 def measure_pixels(args: argparse.Namespace) -> None:
     from img2img.evaluation.report import report_pixels
-    from img2img.inference.translator import load_translator
+    from img2img.inference.loading import load_translator
 
     report_pixels(load_translator(args.run, args.checkpoint, args.device, args.norm_policy), args.paired)
 

@@ -14,20 +14,37 @@ def main() -> int:
 
 def translate(args: argparse.Namespace) -> int:
     from img2img.inference.files import translate_files
-    from img2img.inference.translator import load_translator
+    from img2img.inference.loading import load_translator
 
     dropout = args.samples > 0 and args.style is None
-    chosen = (args.norm_policy, dropout, args.training_size, args.direction)
-    translator = load_translator(args.run, args.checkpoint, args.device, *chosen)
+    translator = load_translator(
+        args.run,
+        args.checkpoint,
+        device=args.device,
+        norm_policy=args.norm_policy,
+        dropout=dropout,
+        training_size=args.training_size,
+        direction=args.direction,
+    )
     output = args.output or translator.results(args.style, args.relabel)
-    more = (args.samples, args.seed, args.cycle, args.instances, args.style, args.relabel)
-    unreadable = translate_files(translator, args.input, output, *more)
+    unreadable = translate_files(
+        translator,
+        args.input,
+        output,
+        samples=args.samples,
+        seed=args.seed,
+        cycle=args.cycle,
+        others=args.others,
+        style=args.style,
+        relabel=args.relabel,
+    )
     print(f"run         {translator.run}, {translator.direction}\npictures    {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
 
 
 def draw(args: argparse.Namespace) -> int:
-    from img2img.inference.sampler import load_sampler, write_samples
+    from img2img.inference.loading import load_sampler
+    from img2img.inference.sampler import write_samples
 
     sampler = load_sampler(args.run, args.checkpoint, args.device)
     output = args.output or sampler.results(args.seed, args.label)

@@ -1,8 +1,9 @@
 """Floor 0: from picture files to batches of tensors.
 
-``images`` reads and writes, ``folder`` finds the pairs of a set and ``label_files`` its label maps, ``toy`` draws the
-embedded task, ``torchvision_sets`` reads public sets, ``transforms`` resizes, crops and flips; ``paired``,
-``unpaired``, ``labelled`` and ``pictures`` are data sets, ``loader`` makes keyed batches of any.
+``images`` reads and writes, ``folder`` finds the pairs of a set and ``label_files`` its label maps, ``toy/`` draws
+the embedded tasks, ``torchvision_sets`` reads public sets, ``transforms`` resizes, crops and flips. ``base`` is the
+contract of data sets; ``paired``, ``unpaired``, ``labelled`` and ``unconditional`` are data sets; ``loader`` makes
+keyed batches of any.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from img2img.data.base import ImageDataset
 
-def dataset_class(kind: str) -> Any:
-    """The data set that a model names as its ``dataset``: "paired" is ``img2img.data.paired.PairedDataset``."""
+
+def dataset_class(kind: str | type[ImageDataset]) -> Any:
+    """The data set that a model names as its ``dataset``: "paired" is ``img2img.data.paired.PairedDataset``; a model
+    from outside the package may give a class of its own.
+    """
+    if not isinstance(kind, str):
+        return kind
     return getattr(importlib.import_module(f"img2img.data.{kind}"), f"{kind.capitalize()}Dataset")

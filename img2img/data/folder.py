@@ -46,6 +46,12 @@ def list_images(folder: Path) -> list[Path]:
     return images
 
 
+def frame_order(path: Path) -> tuple[str, list[tuple[int, str]]]:
+    """Sorts the frames of films: folder by folder, by the numbers in their names, 2 before 10."""
+    parts = re.split(r"(\d+)", path.name)
+    return path.parent.as_posix(), [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of one split, as names below one or two folders: a set of a million pairs is a few hundred MB of paths

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -174,18 +175,35 @@ def write_image(path: Path, image: np.ndarray) -> None:
         raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
-def normalise(images: Tensor) -> Tensor:
+class Range(NamedTuple):
+    """The values of an image that stand for -1 and for 1."""
+
+    low: float
+    high: float
+
+
+def normalise(images: Tensor, values: Range | None = None) -> Tensor:
     """(..., H, W, C) uint8, uint16, or float in [0, 1] -> (..., C, H, W) float32 in [-1, 1].
 
-    Pictures travel as the bytes that they are, and become floats where the arithmetic is cheap: on the device.
+    Images travel as the bytes that they are, and become floats where the arithmetic is cheap: on the device. Without
+    ``values`` the ends of the type are -1 and 1.
     """
-    top = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(images.dtype, 1.0)
-    return channels_first(images, torch.float32).mul_(2 / top).sub_(1)
+    if values is None:
+        top = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(images.dtype, 1.0)
+        return channels_first(images, torch.float32).mul_(2 / top).sub_(1)
+    return channels_first(images, torch.float32).sub_(values.low).mul_(2 / (values.high - values.low)).sub_(1)
 
 
-def as_input(images: Tensor) -> Tensor:
-    """A batch (..., H, W, C) as (..., C, H, W): pictures normalised, maps of ids (int32) as they are."""
-    return channels_first(images, torch.int32) if images.dtype == torch.int32 else normalise(images)
+def as_input(value: Tensor, values: Range | None = None) -> Tensor:
+    """What a network sees of a batch's array: images and clips (..., H, W, C) of integers become (..., C, H, W) in
+    [-1, 1], maps of ids (int32) and floats, which are normalised already, are moved alone; what has less than four
+    axes, such as vectors (B, N) and classes (B,), stays.
+    """
+    if value.ndim < 4:
+        return value
+    if value.dtype in (torch.int32, torch.float32):
+        return channels_first(value, value.dtype)
+    return normalise(value, values)
 
 
 def channels_first(images: Tensor, dtype: torch.dtype) -> Tensor:

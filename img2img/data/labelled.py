@@ -8,19 +8,21 @@ Ids stay integers up to the device: ``networks.labels`` makes one-hot classes an
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch.utils.data import Dataset
 
-from img2img.data.label_files import LabelFiles
-from img2img.data.options import DataConfig, Direction, Domain, Part, domains
-from img2img.data.paired import PairSource, pair_source, read_or_next, set_folder
+from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
+from img2img.data.folder import list_images, side_by_side
+from img2img.data.label_files import LabelFiles, read_ids, scene_name
+from img2img.data.options import DataConfig, Part, domains
+from img2img.data.paired import PairSource, map_of_classes, pair_source, read_input, set_folder
 from img2img.data.toy.shoes import toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
-IDS = ("label", "instance")
+LABELS, INSTANCES = "_labelIds", "_instanceIds"  # how the names of Cityscapes' files end
 
 
 class SceneSource(Protocol):
@@ -73,7 +75,7 @@ class PairScenes:
 
     photos = True
 
-    def __init__(self, pairs: PairSource, direction: Direction) -> None:
+    def __init__(self, pairs: PairSource, direction: str) -> None:
         self.pairs, self.domains = pairs, domains(direction)
         self.notes = pairs.notes
 
@@ -88,32 +90,21 @@ class PairScenes:
         return dict(zip(("input", "target"), (sides[domain] for domain in self.domains), strict=True))
 
 
-class LabelledDataset(Dataset[dict]):
-    """``dataset[epoch, index]`` is one sample: ``label`` and ``instance`` (h, w, 1) int32, the latter where the options
-    ask for it; ``target`` (h, w, C) integers, where this part of the set has photos; ``name``; and ``skipped``, the
-    messages of files that could not be decoded, in whose place the next scene of the set came. Pixels of no class,
-    ``config.ignore_id``, have the label -1. With ``config.label_nc`` 0 there is ``input`` (h, w, C) instead of
-    the maps.
-
-    Args:
-        config: the data options.
-        part: which part of the set; the training part must have photos.
-        augment: whether crops and flips are random as the options say, or there is no chance in them.
-        seed: of the augmentation.
+class LabelledDataset(ImageDataset):
+    """Samples have ``label`` and ``instance`` (h, w, 1) int32, the latter where the options ask for it, and ``target``
+    (h, w, C) integers, where this part of the set has photos; the training part must have them. Pixels of no class,
+    ``config.ignore_id``, have the label -1. With ``config.label_nc`` 0 there is ``input`` (h, w, C) instead of the
+    maps. Where a scene can't be decoded, the next one comes.
 
     Raises:
         ValueError: as LabelFiles or FolderPairs; when sampling, if no scene of the set can be decoded.
     """
 
-    notes: list[str]
-    """What a user should know of the set although it can be used."""
+    companions = ("instance",)
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+        super().__init__(config, part, augment=augment, seed=seed)
         self.transform = jitter(config, augment)
-        self.seed, self.ignore_id = seed, config.ignore_id
-        self.keys = dict(
-            zip(domains(config.direction), ("label" if config.label_nc else "input", "target"), strict=True)
-        )
         self.check = check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
         splits, size = config.splits(part), config.resized(augment)
         self.source: SceneSource
@@ -129,7 +120,6 @@ class LabelledDataset(Dataset[dict]):
         return len(self.source)
 
     def require_side(self, least: int) -> None:
-        """Raises ValueError, naming the file, if a scene becomes less than ``least`` pixels wide or high."""
         self.check.require_side(least)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
@@ -138,37 +128,89 @@ class LabelledDataset(Dataset[dict]):
         return {**self._transformed(keyed_seed(self.seed, epoch, index), scene), "name": name, "skipped": skipped}
 
     def _transformed(self, seed: int, scene: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        pictures = {key: array for key, array in scene.items() if key not in IDS}
-        maps = {key: array for key, array in scene.items() if key in IDS}
-        arrays = self.transform(seed, *pictures.values(), ids=tuple(maps.values()))
-        found = dict(zip([*pictures, *maps], arrays, strict=True))
+        found = self.transform(seed, scene)
         if "label" in found:  # what is no class is negative from here on
-            found["label"] = np.where(found["label"] == self.ignore_id, -1, found["label"])
+            found["label"] = np.where(found["label"] == self.config.ignore_id, -1, found["label"])
         return found
 
-    def count(self, domain: Domain) -> int:
-        """Label maps (a) or photos (b); pictures of a domain, where the inputs are pictures."""
-        return len(self) if self.keys[domain] != "target" or self.source.photos else 0
-
-    def name(self, domain: Domain, index: int) -> str:
-        """Name of a scene."""
-        return self.source.name(index)
-
-    def scene(self, index: int) -> dict[str, np.ndarray]:
-        """One scene as it is translated and compared: a sample's arrays, without chance. Raises UnreadableImage."""
+    def _scene(self, index: int) -> dict[str, np.ndarray]:
+        """A sample's arrays, without chance. Raises UnreadableImage."""
         return self._transformed(0, self.source.read(index))
 
-    def picture(self, domain: Domain, index: int) -> np.ndarray:
-        """The label map (a) or the photo (b) of a scene, as ``scene`` has them: (h, w, C). Raises UnreadableImage."""
-        return self.scene(index)[self.keys[domain]]
+    def count(self, direction: str) -> int:
+        return len(self)
 
-    def class_map(self, domain: Domain, index: int, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """As that of ``PairedDataset``, where the inputs are pictures; label maps are what they are."""
-        key = self.keys[domain]
-        if key == "label":
-            return self.scene(index)["label"][:, :, 0]
-        return self.transform(0, ids=(read(self.source.read(index)[key]),))[0][:, :, 0]
+    def item(self, direction: str, index: int) -> Item:
+        scene = self._scene(index)
+        target = scene.pop("target", None)
+        if direction != self.config.direction:  # of pairs
+            assert target is not None, "label maps have one direction"
+            scene, target = {"input": target}, scene["input"]
+        return Item(self.source.name(index), scene, target)
 
-    def partner(self, domain: Domain, index: int) -> int | None:
-        """Index, in the other domain, of the same scene, where it has both."""
-        return index if self.source.photos else None
+    def item_name(self, direction: str, index: int) -> str:
+        return self.source.name(index)
+
+    def has_target(self, direction: str, index: int) -> bool:
+        return self.source.photos
+
+    def images(self, domain: str) -> Sequence[np.ndarray]:
+        source, target = domains(self.config.direction)
+        if domain == target:
+            return Lazy(len(self) if self.source.photos else 0, lambda index: self._scene(index)["target"])
+        if self.config.label_nc:
+            raise ValueError(f"domain {source}: has label maps, and no images")
+        return Lazy(len(self), lambda index: self._scene(index)["input"])
+
+    def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        if self.config.label_nc:
+            return self._scene(index)["label"][:, :, 0]
+        own = {"input": "target", "target": "input"}[side] if direction != self.config.direction else side
+        return map_of_classes(self.transform, read(self.source.read(index)[own]))
+
+    @classmethod
+    def directions(cls, config: DataConfig) -> Mapping[str, Direction]:
+        found = super().directions(config)
+        return {"AtoB": found["AtoB"]} if config.label_nc else found
+
+    @classmethod
+    def side_by_side(cls, config: DataConfig) -> Path | None:
+        return None if config.label_nc or config.root is None else side_by_side(Path(config.root), config.train_split)
+
+    @classmethod
+    def read(cls, config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+        if not config.label_nc:
+            return read_input(config, direction, path, others)
+        refuse_companions(others, ("instance",) if config.instances else ())
+        maps = {"label": read_ids(path)[:, :, None]}
+        if config.instances:
+            maps["instance"] = read_ids(instance_file(path, others.get("instance")))[:, :, None]
+        return Item(path.stem, maps)
+
+    @classmethod
+    def inputs(cls, config: DataConfig, files: Sequence[Path]) -> list[Path]:
+        """Of Cityscapes' own folders the label maps alone, beside which a scene's instances and colours lie."""
+        if not config.label_nc:
+            return list(files)
+        scenes = {(path.parent, scene_name(path.stem)) for path in files if path.stem.endswith(LABELS)}
+        return [p for p in files if p.stem.endswith(LABELS) or (p.parent, scene_name(p.stem)) not in scenes]
+
+
+def instance_file(path: Path, given: Path | None) -> Path:
+    """The instance map of a label map: ``given``, the one of its scene in the folder ``given``, or, of Cityscapes'
+    names, the one beside it. Raises ValueError if there is none, or several.
+    """
+    if given is None:
+        beside = path.with_name(f"{path.stem.removesuffix(LABELS)}{INSTANCES}{path.suffix}")
+        if not path.stem.endswith(LABELS) or not beside.is_file():
+            raise ValueError(f"{path}: its run sees instance maps: give them by --instances FILE|DIR")
+        return beside
+    if not given.is_dir():
+        return given
+    scene = scene_name(path.stem)
+    found = [p for p in list_images(given) if scene_name(p.stem) == scene and not p.samefile(path)]
+    if len(found) > 1:  # Cityscapes' own folders hold colours, labels and instances side by side
+        found = [p for p in found if p.stem.endswith(INSTANCES)]
+    if len(found) != 1:
+        raise ValueError(f"--instances {given}: {len(found)} files for {path.name}; one is needed")
+    return found[0]

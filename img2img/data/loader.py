@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from img2img.data.images import as_input
+from img2img.data.images import Range, as_input
 from img2img.data.transforms import BATCH, keyed_seed
 from img2img.errors import is_ours
 
@@ -64,32 +64,44 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples -> a batch: pictures are stacked to (B, H, W, C), integers such as a class to (B,) int64, names listed,
-    skipped files joined to one list.
+    """Samples -> a batch: arrays are stacked, images to (B, H, W, C); integers such as a class become (B,) int64, names
+    are listed, skipped files joined to one list.
+
+    An array that a sample holds under two keys, as ``a`` and as ``input``, is stacked once: ``aliases`` tells
+    ``to_device`` the second key.
 
     Raises:
-        ValueError: two pictures differ in size; the message names them.
+        ValueError: two images differ in size; the message names them.
     """
     first = samples[0]
-    for sample in samples:
-        for key, value in first.items():
-            if isinstance(value, np.ndarray) and sample[key].shape[:2] != value.shape[:2]:
-                (height, width), (h, w) = sample[key].shape[:2], value.shape[:2]
-                raise ValueError(
-                    f"{key} of {sample['name']} is {width}x{height} and that of {first['name']} {w}x{h}: {BATCH}"
-                )
+    arrays = {key: value for key, value in first.items() if isinstance(value, np.ndarray)}
+    aliases: dict[str, str] = {}
+    for key, value in arrays.items():
+        owner = next(other for other, same in arrays.items() if same is value)
+        if owner != key and all(sample[key] is sample[owner] for sample in samples):
+            aliases[key] = owner
+        for sample in samples:
+            if sample[key].shape != value.shape:
+                there, here = _size(sample[key]), _size(value)
+                raise ValueError(f"{key} of {sample['name']} is {there} and that of {first['name']} {here}: {BATCH}")
     batch = {
         key: default_collate([torch.from_numpy(np.ascontiguousarray(sample[key])) for sample in samples])
-        for key, value in first.items()
-        if isinstance(value, np.ndarray)
+        for key in arrays
+        if key not in aliases
     }
     numbers = {key: torch.tensor([sample[key] for sample in samples]) for key in first if isinstance(first[key], int)}
     return {
         **batch,
         **numbers,
+        "aliases": aliases,
         "name": [sample["name"] for sample in samples],
         "skipped": [message for sample in samples for message in sample["skipped"]],
     }
+
+
+def _size(array: np.ndarray) -> str:
+    """ "640x480" of an image, a map or a clip; of a vector its length."""
+    return f"{array.shape[-2]}x{array.shape[-3]}" if array.ndim > 2 else str(len(array))
 
 
 class DeadReader(ValueError):
@@ -239,18 +251,26 @@ def _prepare_worker(_: int) -> None:
 
 
 def to_device(
-    batch: dict[str, Any], device: torch.device | str, memory_format: torch.memory_format = torch.contiguous_format
+    batch: dict[str, Any],
+    device: torch.device | str,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    ranges: Mapping[str, Range] | None = None,
 ) -> dict[str, Any]:
-    """Moves the pictures of a batch as the integers that they are, and normalises them there: (B, C, H, W), [-1, 1].
+    """Moves the images of a batch as the integers that they are, and normalises them there: (B, C, H, W), [-1, 1].
 
-    Maps of ids, which are int32, stay integers: (B, 1, H, W) int32. What is no picture, such as classes (B,) or noise
+    Maps of ids, which are int32, stay integers: (B, 1, H, W) int32. What is no image, such as classes (B,) or vectors
     (B, length), is moved as it is.
+
+    Args:
+        batch: of ``collate``.
+        device, memory_format: where to, and in which order; clips stay in that of their axes.
+        ranges: of ``ImageDataset.ranges``.
     """
-    moved = {}
+    moved: dict[str, Any] = {}
     for key, value in batch.items():
         if isinstance(value, Tensor):
-            there = value.to(device, non_blocking=True)
-            moved[key] = as_input(there).contiguous(memory_format=memory_format) if value.ndim == 4 else there
-        else:
+            there = as_input(value.to(device, non_blocking=True), (ranges or {}).get(key))
+            moved[key] = there.contiguous(memory_format=memory_format) if value.ndim == 4 else there
+        elif key != "aliases":
             moved[key] = value
-    return moved
+    return moved | {alias: moved[key] for alias, key in batch.get("aliases", {}).items()}

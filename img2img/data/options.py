@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Direction = Literal["AtoB", "BtoA"]
 Domain = Literal["a", "b"]
 Part = Literal["train", "val"]
 Preprocess = Literal["resize_and_crop", "scale_width", "scale_width_and_crop", "crop", "none"]
 
 
-def domains(direction: Direction) -> tuple[Domain, Domain]:
-    """(that of the input, that of the output)."""
+def domains(direction: str) -> tuple[Domain, Domain]:
+    """Of the directions AtoB and BtoA: (domain of the input, domain of the output)."""
     return ("a", "b") if direction == "AtoB" else ("b", "a")
 
 
-def opposite(direction: Direction) -> Direction:
+def opposite(direction: str) -> str:
     """The way back."""
     return "BtoA" if direction == "AtoB" else "AtoB"
 
@@ -38,7 +37,7 @@ class DataConfig:
     that draw from noise learn scikit-learn's handwritten digits."""
     torchvision: str | None = None
     """Of models that draw from noise: a set of torchvision.datasets by its name, such as MNIST, kept in data.root."""
-    direction: Direction = "AtoB"
+    direction: str = "AtoB"
     """AtoB translates A (of pairs the left one) into B. A model that learns both ways infers so unless told."""
     preprocess: Preprocess = "resize_and_crop"
     """How a picture becomes what the networks see: resize_and_crop (a square of load_size, a square crop of crop_size),

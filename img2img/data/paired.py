@@ -6,17 +6,18 @@ direction of the task, transformed and named.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from torch.utils.data import Dataset
 
-from img2img.data.folder import FolderPairs
-from img2img.data.images import UnreadableImage
-from img2img.data.options import DataConfig, Domain, Part, domains
+from img2img.data.base import ImageDataset, Item, Lazy, read_or_next, refuse_companions
+from img2img.data.folder import FolderPairs, side_by_side
+from img2img.data.images import read_image
+from img2img.data.options import DataConfig, Part, domains
 from img2img.data.toy.shoes import draw_pair, toy_split
-from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
+from img2img.data.transforms import BATCH, Jitter, SizeCheck, jitter, keyed_seed
 
 
 class PairSource(Protocol):
@@ -47,66 +48,79 @@ class ToyPairs:
         return draw_pair(index, self.split, self.size)
 
 
-class PairedDataset(Dataset[dict]):
-    """``dataset[epoch, index]`` is one sample: ``input`` and ``target`` (crop, crop, C) integers, ``name``, and
-    ``skipped``, the messages of files that could not be decoded, in whose place the next pair of the set came.
-
-    Args:
-        config: the data options.
-        part: which part of the set.
-        augment: whether pictures are jittered and flipped as the options say, or only resized.
-        seed: of the augmentation.
+class PairedDataset(ImageDataset):
+    """Samples have ``input`` and ``target`` (crop, crop, C) integers. The next pair comes where one can't be decoded.
 
     Raises:
         ValueError: as FolderPairs; when sampling, if no pair of the set can be decoded.
     """
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+        super().__init__(config, part, augment=augment, seed=seed)
         refuse_label_maps(config)
         self.transform = jitter(config, augment)
         self.check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
         self.source = pair_source(config, part, config.resized(augment), self.check)
-        self.domains = domains(config.direction)
         self.notes = self.source.notes
-        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.source)
 
     def require_side(self, least: int) -> None:
-        """Raises ValueError, naming the file, if a pair becomes less than ``least`` pixels wide or high."""
         self.check.require_side(least)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
         pair, name, skipped = read_or_next(self.source, index)
-        a, b = self.transform(keyed_seed(self.seed, epoch, index), *pair)
-        source, target = (a, b) if self.domains == ("a", "b") else (b, a)
-        return {"input": source, "target": target, "name": name, "skipped": skipped}
+        sides = self._sides(keyed_seed(self.seed, epoch, index), pair)
+        source, target = domains(self.config.direction)
+        return {"input": sides[source], "target": sides[target], "name": name, "skipped": skipped}
 
-    def count(self, domain: Domain) -> int:
-        """Pictures of a domain."""
+    def _sides(self, seed: int, pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
+        """A pair as ``a`` and ``b``, transformed."""
+        return self.transform(seed, {"a": pair[0], "b": pair[1]})
+
+    def count(self, direction: str) -> int:
         return len(self)
 
-    def name(self, domain: Domain, index: int) -> str:
-        """Name of a picture."""
+    def item(self, direction: str, index: int) -> Item:
+        source, target = domains(direction)
+        sides = self._sides(0, self.source.read(index))
+        return Item(self.source.name(index), {"input": sides[source]}, sides[target])
+
+    def item_name(self, direction: str, index: int) -> str:
         return self.source.name(index)
 
-    def picture(self, domain: Domain, index: int) -> np.ndarray:
-        """One picture as it is translated and compared: (crop, crop, C). Raises UnreadableImage."""
-        return self.transform(0, *self.source.read(index))["ab".index(domain)]
+    def has_target(self, direction: str, index: int) -> bool:
+        return True
 
-    def class_map(self, domain: Domain, index: int, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """A picture that is a painted map, as the classes that ``read`` finds in the file's own pixels: (crop, crop).
+    def images(self, domain: str) -> Sequence[np.ndarray]:
+        return Lazy(len(self), lambda index: self._sides(0, self.source.read(index))[domain])
 
-        Colours that are resized mix to those of other classes; classes take the nearest. Raises UnreadableImage.
-        """
-        painted = self.source.read(index)["ab".index(domain)]
-        return self.transform(0, ids=(read(painted),))[0][:, :, 0]
+    def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        sides = dict(zip("ab", self.source.read(index), strict=True))
+        painted = sides[domains(direction)[side == "target"]]
+        return map_of_classes(self.transform, read(painted))
 
-    def partner(self, domain: Domain, index: int) -> int | None:
-        """Index, in the other domain, of the picture that shows the same thing."""
-        return index
+    @classmethod
+    def side_by_side(cls, config: DataConfig) -> Path | None:
+        return None if config.root is None else side_by_side(Path(config.root), config.train_split)
+
+    @classmethod
+    def read(cls, config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+        return read_input(config, direction, path, others)
+
+
+def map_of_classes(transform: Jitter, ids: np.ndarray) -> np.ndarray:
+    """A map of classes (H, W) at the size of the set's images, (h, w): the nearest class of each pixel."""
+    return transform(0, {"ids": ids.astype(np.int32)})["ids"][:, :, 0]
+
+
+def read_input(config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+    """A file as an item of a set whose inputs are images of a domain. Raises as ``ImageDataset.read``."""
+    refuse_companions(others, ())
+    channels = config.channels[domains(direction)[0]]
+    return Item(path.stem, {"input": read_image(path, channels)})
 
 
 def refuse_label_maps(config: DataConfig) -> None:
@@ -149,17 +163,3 @@ def set_folder(config: DataConfig, part: Part) -> str:
             "import_weights.py --data-root DIR --overwrite"
         )
     raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
-
-
-def read_or_next(source: Any, index: int) -> tuple[Any, str, list[str]]:
-    """What ``source.read`` gives for a sample, or for the next one that can be decoded; its name; and the messages of
-    those that could not. Raises ValueError if none can.
-    """
-    skipped: list[str] = []
-    for attempt in range(len(source)):
-        chosen = (index + attempt) % len(source)
-        try:
-            return source.read(chosen), source.name(chosen), skipped
-        except UnreadableImage as error:
-            skipped.append(str(error))
-    raise ValueError(f"no picture of the set can be decoded: {skipped[0]}")

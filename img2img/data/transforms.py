@@ -13,7 +13,7 @@ stream of a sample is keyed by (seed, epoch, index), so neither workers nor a re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import albumentations as A
@@ -65,24 +65,47 @@ class Jitter:
             steps.append((A.CenterCrop if centre else A.RandomCrop)(crop_size, crop_size))
         if flip:
             steps.append(A.HorizontalFlip(p=0.5))
-        targets = {"image1": "image", "mask": "mask", "mask1": "mask"}
-        self.compose = A.Compose(steps, additional_targets=targets)
+        self.compose = A.Compose(steps)
+        self.known = {"image"}  # names of what it transforms
 
-    def __call__(self, seed: int, *pictures: np.ndarray, ids: Sequence[np.ndarray] = ()) -> list[np.ndarray]:
-        """Up to two pictures and two maps (H, W) of integer ids, all of one size: returned in this order.
+    def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Images (H, W, C) and clips (T, H, W, C) of integers, and maps of ids (H, W) or (H, W, 1) int32, all of one
+        height and width, in the same order and with one geometry; vectors stay as they are.
 
         A map comes back as (h, w, 1).
         """
-        names = ("image", "image1")[: len(pictures)] + ("mask", "mask1")[: len(ids)]
-        given = dict(zip(names, (*pictures, *ids), strict=True))
-        height, width = given[names[0]].shape[:2]
-        if not pictures:  # albumentations takes no maps alone
-            given["image"] = np.zeros((height, width, 1), np.uint8)
+        parts: dict[str, np.ndarray] = {}  # by albumentations' names: frames are images of their own
+        names: dict[str, list[str]] = {}  # those of each array
+        for key, array in arrays.items():
+            if array.ndim > 1:
+                kind = "mask" if array.dtype == np.int32 else "image"
+                frames = list(array) if array.ndim == 4 else [array]
+                names[key] = [f"{kind}{len(parts) + i}" for i in range(len(frames))]
+                if kind == "image" and "image" not in parts:
+                    names[key][0] = "image"
+                parts |= zip(names[key], frames, strict=True)
+        height, width = next(iter(parts.values())).shape[:2]
+        if "image" not in parts:  # albumentations takes no maps alone
+            parts["image"] = np.zeros((height, width, 1), np.uint8)
+        if new := {name: name.rstrip("0123456789") for name in parts.keys() - self.known}:
+            self.compose.add_targets(new)
+            self.known |= new.keys()
         self.resize.height, self.resize.width = self.resized(height, width)
         self.compose.set_random_seed(seed)
-        out = self.compose(**given)
-        # resizing drops the channel axis of a one-channel picture
-        return [out[name][:, :, None] if out[name].ndim == 2 else out[name] for name in names]
+        out = self.compose(**parts)
+
+        def channels_last(name: str) -> np.ndarray:  # resizing drops the axis of a single channel
+            return out[name][:, :, None] if out[name].ndim == 2 else out[name]
+
+        found: dict[str, np.ndarray] = {}
+        for key, array in arrays.items():
+            if key not in names:
+                found[key] = array
+            elif array.ndim == 4:
+                found[key] = np.stack([channels_last(name) for name in names[key]])  # (T, h, w, C)
+            else:
+                found[key] = channels_last(names[key][0])
+        return found
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of a picture before the crop."""

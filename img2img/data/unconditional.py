@@ -7,16 +7,17 @@ Handwritten Digits", UCI 1998), 8x8 pixels each (``Digits``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from torch.utils.data import Dataset
 
+from img2img.data.base import Direction, ImageDataset, Lazy, read_or_next
 from img2img.data.folder import FolderImages, list_images, other_splits, require_root, some
 from img2img.data.images import resize, to_channels
-from img2img.data.options import DataConfig, Domain, Part
-from img2img.data.paired import read_or_next, refuse_label_maps, set_folder
+from img2img.data.options import DataConfig, Part
+from img2img.data.paired import refuse_label_maps, set_folder
 from img2img.data.torchvision_sets import TorchvisionPictures, open_set
 from img2img.data.toy.shoes import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
@@ -118,16 +119,10 @@ class FolderPictures:
         return self.images.read(index), self.numbers[self._class(index)] if self.classes else None
 
 
-class UnconditionalDataset(Dataset[dict]):
-    """``dataset[epoch, index]`` is one sample: ``target`` (crop, crop, C) integers; ``class``, its number, where the
-    set has classes; ``name``; and ``skipped``, the messages of files that could not be decoded, in whose place the next
-    picture of the set came.
-
-    Args:
-        config: the data options; pictures have ``channels_b`` channels.
-        part: which part of the set; that for validation may be missing, and then has no pictures.
-        augment: whether pictures are cropped and flipped as the options say, or only resized.
-        seed: of the augmentation.
+class UnconditionalDataset(ImageDataset):
+    """Samples have ``target`` (crop, crop, C) integers and, where the set has classes, ``class``, the number of one.
+    Where an image can't be decoded, the next one comes. Images have ``channels_b`` channels; the part for validation
+    may be missing, and then has none.
 
     Raises:
         ValueError: options that make no squares or ask for inputs; a set that can't be found or read; when sampling,
@@ -135,6 +130,7 @@ class UnconditionalDataset(Dataset[dict]):
     """
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+        super().__init__(config, part, augment=augment, seed=seed)
         refuse_label_maps(config)
         if config.direction != "AtoB":
             raise ValueError(f"data.direction {config.direction}: noise becomes pictures and not the reverse; drop it")
@@ -146,7 +142,6 @@ class UnconditionalDataset(Dataset[dict]):
         self.transform = jitter(config, augment)
         self.check = SizeCheck(self.transform)
         self.source = picture_source(config, part, config.resized(augment), self.check)
-        self.seed = seed
         self.notes: list[str] = []
         named = [f"{number} {name}" for number, name in enumerate(self.classes) if str(number) != name]
         if part == "train" and named:
@@ -161,26 +156,23 @@ class UnconditionalDataset(Dataset[dict]):
         return len(self.source)
 
     def require_side(self, least: int) -> None:
-        """Raises ValueError, naming the file, if a picture becomes less than ``least`` pixels wide or high."""
         self.check.require_side(least)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
-        (picture, number), name, skipped = read_or_next(self.source, index)
-        (target,) = self.transform(keyed_seed(self.seed, epoch, index), picture)
+        (image, number), name, skipped = read_or_next(self.source, index)
+        target = self._transformed(image, keyed_seed(self.seed, epoch, index))
         return {"target": target, **({} if number is None else {"class": number}), "name": name, "skipped": skipped}
 
-    def count(self, domain: Domain) -> int:
-        """Pictures of the set, whatever the domain: there is one only."""
-        return len(self)
+    def _transformed(self, image: np.ndarray, seed: int = 0) -> np.ndarray:
+        return self.transform(seed, {"image": image})["image"]
 
-    def name(self, domain: Domain, index: int) -> str:
-        """Name of a picture."""
-        return self.source.name(index)
+    def images(self, domain: str) -> Sequence[np.ndarray]:
+        return Lazy(len(self), lambda index: self._transformed(self.source.read(index)[0]))
 
-    def picture(self, domain: Domain, index: int) -> np.ndarray:
-        """One picture without chance: (crop, crop, C). Raises UnreadableImage."""
-        return self.transform(0, self.source.read(index)[0])[0]
+    @classmethod
+    def directions(cls, config: DataConfig) -> Mapping[str, Direction]:
+        return {}
 
 
 def picture_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> PictureSource:

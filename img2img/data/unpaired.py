@@ -9,16 +9,16 @@ but for the pictures of the smaller side that must come again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from torch.utils.data import Dataset
 
+from img2img.data.base import ImageDataset, Item, Lazy, read_or_next
 from img2img.data.folder import FolderImages, find_sides, no_split, some
-from img2img.data.options import DataConfig, Domain, Part
-from img2img.data.paired import read_or_next, refuse_label_maps, set_folder
+from img2img.data.options import DataConfig, Domain, Part, domains
+from img2img.data.paired import map_of_classes, read_input, refuse_label_maps, set_folder
 from img2img.data.toy.shoes import draw_pair, draw_shoe, toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
@@ -58,15 +58,10 @@ class ToyImages:
         )
 
 
-class UnpairedDataset(Dataset[dict]):
-    """``dataset[epoch, index]`` is one sample: ``a`` and ``b`` (crop, crop, C) integers, ``name``, and ``skipped``, the
-    messages of files that could not be decoded, in whose place the next picture of their side came.
-
-    Args:
-        config: the data options.
-        part: which part of the set.
-        augment: whether pictures are jittered, flipped and mixed as the options say, or only resized.
-        seed: of the augmentation and of who meets whom.
+class UnpairedDataset(ImageDataset):
+    """Samples have ``a`` and ``b`` (crop, crop, C) integers, and as ``input`` and ``target`` the same two in the
+    direction of the options. Where an image can't be decoded, the next one of its side comes. ``seed`` is also that of
+    who meets whom.
 
     Raises:
         ValueError: a side is missing, empty, the same as or a part of the other, or has unreadable pictures; no
@@ -74,6 +69,7 @@ class UnpairedDataset(Dataset[dict]):
     """
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+        super().__init__(config, part, augment=augment, seed=seed)
         refuse_label_maps(config)
         self.transform = jitter(config, augment)
         load_size = config.resized(augment)
@@ -95,15 +91,12 @@ class UnpairedDataset(Dataset[dict]):
         if part == "val" and config.val_paired:
             self.partners["a"] = _partners(self.sources)
             self.partners["b"] = {theirs: mine for mine, theirs in self.partners["a"].items()}
-        self.augment, self.seed = augment, seed
-        self.notes: list[str] = []  # there is nothing to tell of pictures that can be used
         self.mixed: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # the newest epoch's permutation
 
     def __len__(self) -> int:
         return max(len(source) for source in self.sources.values())
 
     def require_side(self, least: int) -> None:
-        """Raises ValueError, naming the file, if a picture becomes less than ``least`` pixels wide or high."""
         for check in self.checks:
             check.require_side(least)
 
@@ -116,37 +109,63 @@ class UnpairedDataset(Dataset[dict]):
         sample: dict = {"name": "", "skipped": []}
         names = []
         for domain, place in places.items():
-            picture, name, skipped = read_or_next(self.sources[domain], place)
-            (sample[domain],) = self.transform(keyed_seed(self.seed, epoch, index, domain), picture)
+            image, name, skipped = read_or_next(self.sources[domain], place)
+            sample[domain] = self._transformed(image, keyed_seed(self.seed, epoch, index, domain))
             sample["skipped"] += skipped
             names.append(name)
-        return {**sample, "name": " + ".join(names)}
+        source, target = domains(self.config.direction)
+        return {**sample, "input": sample[source], "target": sample[target], "name": " + ".join(names)}
 
     def _partner_of_the_day(self, epoch: int, index: int) -> int:
-        """Which of B meets the picture ``index`` of A in this epoch."""
+        """Which of B meets the image ``index`` of A in this epoch."""
         if self.mixed[0] != epoch:
             self.mixed = epoch, np.random.default_rng((self.seed, epoch, 1)).permutation(len(self))
         return int(self.mixed[1][index])
 
-    def count(self, domain: Domain) -> int:
-        """Pictures of a domain."""
-        return len(self.sources[domain])
+    def _transformed(self, image: np.ndarray, seed: int = 0) -> np.ndarray:
+        return self.transform(seed, {"image": image})["image"]
 
-    def name(self, domain: Domain, index: int) -> str:
-        """Name of a picture."""
-        return self.sources[domain].name(index)
+    def _image(self, domain: Domain, index: int) -> np.ndarray:
+        return self._transformed(self.sources[domain].read(index))
 
-    def picture(self, domain: Domain, index: int) -> np.ndarray:
-        """One picture as it is translated and compared: (crop, crop, C). Raises UnreadableImage."""
-        return self.transform(0, self.sources[domain].read(index))[0]
+    def count(self, direction: str) -> int:
+        return len(self.sources[domains(direction)[0]])
 
-    def class_map(self, domain: Domain, index: int, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """As that of ``PairedDataset``."""
-        return self.transform(0, ids=(read(self.sources[domain].read(index)),))[0][:, :, 0]
+    def item(self, direction: str, index: int) -> Item:
+        source, target = domains(direction)
+        partner = self.partners[source].get(index)
+        known = None if partner is None else self._image(target, partner)
+        return Item(self.item_name(direction, index), {"input": self._image(source, index)}, known)
 
-    def partner(self, domain: Domain, index: int) -> int | None:
-        """Index, in the other domain, of the picture that shows the same thing, where that is known."""
-        return self.partners[domain].get(index)
+    def item_name(self, direction: str, index: int) -> str:
+        return self.sources[domains(direction)[0]].name(index)
+
+    def has_target(self, direction: str, index: int) -> bool:
+        return index in self.partners[domains(direction)[0]]
+
+    def target_name(self, direction: str, index: int) -> str | None:
+        source, target = domains(direction)
+        partner = self.partners[source].get(index)
+        return None if partner is None else self.sources[target].name(partner)
+
+    def images(self, domain: str) -> Sequence[np.ndarray]:
+        own: Domain = "a" if domain == "a" else "b"
+        return Lazy(len(self.sources[own]), lambda index: self._image(own, index))
+
+    def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        source, target = domains(direction)
+        painted = self.sources[source].read(index)
+        if side == "target":
+            painted = self.sources[target].read(self.partners[source][index])
+        return map_of_classes(self.transform, read(painted))
+
+    @property
+    def size(self) -> str:
+        return " + ".join(str(len(source)) for source in self.sources.values())
+
+    @classmethod
+    def read(cls, config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+        return read_input(config, direction, path, others)
 
 
 def _folders(config: DataConfig, part: Part) -> tuple[Path, Path]:

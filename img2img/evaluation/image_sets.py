@@ -20,13 +20,12 @@ from img2img.config import config_file
 from img2img.data import dataset_class
 from img2img.data.folder import by_key, list_images, read_headers
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image
-from img2img.data.options import domains
 from img2img.evaluation.fcn.class_maps import ClassMaps
 from img2img.evaluation.fcn.label_maps import LabelFolder, Palette
 from img2img.evaluation.pixels import tell_skipped
-from img2img.inference.loading import draws_from_noise
-from img2img.inference.sampler import Sampler, load_sampler
-from img2img.inference.translator import NormPolicy, Translator, load_translator
+from img2img.inference.loading import draws_from_noise, load_sampler, load_translator
+from img2img.inference.sampler import Sampler
+from img2img.inference.translator import NormPolicy, Translator
 from img2img.runs import RUNS
 
 THREADS = 4  # that decode the pictures of folders; OpenCV lets go of Python's lock
@@ -144,8 +143,8 @@ def subjects(
     assert not isinstance(maps, LabelFolder), "a run's class maps are of its set"
     translator = load_translator(run, checkpoint, device, norm_policy).styled(style)
     ways = [translator]
-    if translator.model.two_way and reference is None:
-        ways.append(translator.reversed())
+    if reference is None:
+        ways += [translator.towards(direction) for direction in translator.directions[1:]]
     if maps is not None:  # which say what is missing before anything is made
         known = maps.require(maps.set("val"), [way.direction for way in ways])
         ways = [way for way in ways if way.direction in known]
@@ -215,34 +214,33 @@ def run_subject(
     Raises:
         ValueError: the run's data, the folder, or class maps can't be found.
     """
-    source, target = domains(translator.direction)
+    direction = translator.direction
     data = replace(translator.config.data, val_paired=paired or translator.config.data.val_paired)
-    found = dataset_class(translator.model.dataset)(data, "val")
-
-    count = found.count(source)
+    found = translator.dataset(data, "val")
+    items = found.items(direction)
+    count, target = len(items), found.directions(data)[direction].target
+    stream = translator.stream(seed)
 
     def judged(index: int) -> Judged:
-        given, partner = translator.given(found, index), found.partner(source, index)
-        truth = given.get("target")  # which a scene brings along
-        if truth is None and partner is not None:
-            truth = found.picture(target, partner)
-        labels = None if maps is None else maps.of(found, source, index)
-        return Judged(found.name(source, index), translator.translate(given, seed), truth, labels)
+        item = items[index]
+        labels = None if maps is None else maps.of(found, direction, index)
+        return Judged(item.name, stream(item), item.target, labels)
 
     def reals() -> Iterator[np.ndarray]:
-        return subject.readable(partial(found.picture, target, index) for index in range(found.count(target)))
+        images = found.images(target)
+        return subject.readable(partial(images.__getitem__, index) for index in range(len(images)))
 
     assert translator.checkpoint is not None
     title = f"{translator.checkpoint} {translator.direction}"
     subject = Subject(title, count, lambda: subject.readable(partial(judged, index) for index in range(count)))
-    subject.lonely = [found.name(source, i) for i in range(count) if found.partner(source, i) is None]
+    subject.lonely = [found.item_name(direction, i) for i in range(count) if not found.has_target(direction, i)]
     subject.output = translator.run / "evaluation" / translator.checkpoint.name / translator.direction
     if maps is not None:
         subject.scored, subject.class_names = maps.scored, maps.names
-        subject.palette = maps.palette if maps.painted == target else None
+        subject.palette = maps.palette if maps.paints(direction) else None
     if reference is not None:
         return _beside(subject, reference)
-    subject.reals, subject.real_count = reals, found.count(target)
+    subject.reals, subject.real_count = reals, len(found.images(target))
     subject.real_title = f"validation pictures of {data.root or 'the set'}"
     return subject
 
@@ -278,7 +276,8 @@ def noise_subject(sampler: Sampler, count: int | None, seed: int = 0, reference:
             raise ValueError(
                 f"run {sampler.config.name}: its set has no validation pictures; --reference names a folder"
             )
-        subject.reals = lambda: subject.readable(partial(found.picture, "b", index) for index in range(len(found)))
+        images = found.images("b")
+        subject.reals = lambda: subject.readable(partial(images.__getitem__, index) for index in range(len(images)))
         subject.real_count, subject.real_title = len(found), "validation pictures of its set"
     subject.count = count or subject.real_count
     return subject

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import kornia.metrics
 import numpy as np
@@ -17,9 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from img2img.data import dataset_class
 from img2img.data.images import UnreadableImage, to_channels
-from img2img.data.options import Domain, domains
 from img2img.errors import printable
 from img2img.inference.translator import Translator
 
@@ -56,34 +53,34 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Pixe
         ValueError: the run's data can't be found, or there is nothing to compare with.
     """
     data = replace(translator.config.data, val_paired=paired or translator.config.data.val_paired)
-    pictures = dataset_class(translator.model.dataset)(data, "val")
-    source, target = domains(translator.direction)
-    back = translator.reversed() if translator.model.two_way else None
+    direction, dataset = translator.direction, translator.dataset
+    pictures = dataset(data, "val")
+    items, target = pictures.items(direction), dataset.directions(data)[direction].target
+    back = translator.reversed() if len(translator.directions) == 2 else None
+    stream = translator.stream()
     mean = None
     found: dict[str, list[tuple[float, float, float]]] = {}
-    for index in tqdm(range(pictures.count(source)), unit="picture", disable=None):
+    for index in tqdm(range(len(items)), unit="picture", disable=None):
         try:
-            given = translator.given(pictures, index)
-            partner = pictures.partner(source, index)
-            truth = None if partner is None else pictures.picture(target, partner)
+            item = items[index]
         except UnreadableImage as error:
             tell_skipped(error)
             continue
+        truth, picture = item.target, item.inputs.get("input")
         pairs = {}
         if truth is not None:
             if mean is None:
-                mean = _mean_picture(dataset_class(translator.model.dataset)(data, "train"), target)
-            pairs["output"] = translator.translate(given), truth
-            if "input" in given:
-                pairs["input"] = to_channels(given["input"], translator.channels[1]), truth
+                mean = _mean_picture(dataset(data, "train").images(target))
+            pairs["output"] = stream(item), truth
+            if picture is not None and picture.shape[:2] == truth.shape[:2]:
+                pairs["input"] = to_channels(picture, translator.channels[1]), truth
             if mean.shape == truth.shape:
                 pairs["mean training picture"] = mean, truth
-        if back:  # in floats, so that the way is not rounded in between
-            picture = given["input"]
+        if back and picture is not None:  # in floats, so that the way is not rounded in between
             pairs["cycle"] = back(translator(picture / np.float32(np.iinfo(picture.dtype).max))), picture
         for name, (answer, goal) in pairs.items():
             found.setdefault(name, []).append(_compare(answer, goal))
-    if not found and not any(pictures.partner(source, i) is not None for i in range(pictures.count(source))):
+    if not found and not any(pictures.has_target(direction, i) for i in range(len(items))):
         raise ValueError(
             f"run {translator.config.name}: its validation part has no true pictures to compare with; "
             "data.val_split names another part"
@@ -129,13 +126,13 @@ def _unit(picture: np.ndarray) -> Tensor:
     return torch.from_numpy(picture / top).permute(2, 0, 1)[None].float()
 
 
-def _mean_picture(pictures: Any, domain: Domain) -> np.ndarray:
-    """The mean training picture of a domain, (H, W, C) in [0, 1]; empty, if they differ in size."""
-    count = pictures.count(domain)
+def _mean_picture(images: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of the training images of a domain, (H, W, C) in [0, 1]; empty, if they differ in size."""
+    count = len(images)
     total, summed = np.zeros(1), 0
     for index in range(0, count, max(1, count // MOST_FOR_MEAN)):
         try:
-            picture = pictures.picture(domain, index)
+            picture = images[index]
         except UnreadableImage:
             continue
         if summed and picture.shape != total.shape:

@@ -25,14 +25,23 @@ def infer_parser(description: str | None) -> Parser:
     translate = parser.add_argument_group("runs that translate pictures")
     add = translate.add_argument
     add("--input", type=Path, help="picture or folder of pictures; without it the run's validation set")
-    add("--direction", choices=["AtoB", "BtoA"], help="of a run that learnt both (default: its own)")
+    add("--direction", help="of a run that learnt several, such as BtoA (default: its own)")
     add("--cycle", action="store_true", help="grids show the translation back to the input, too")
     add(
         "--training-size",
         action="store_true",
         help="resize each picture to the size of the run's training, and the answer back to the picture's own",
     )
-    add("--instances", type=Path, help="of label maps: the instance map, or folder of those, of --input")
+    add(
+        "--with",
+        dest="others",
+        metavar="KEY=FILE|DIR",
+        action="append",
+        type=_other,
+        default=[],
+        help="a further file that belongs to --input, or the folder of such, by its key: mask=masks/",
+    )
+    add("--instances", type=Path, help="the same as --with instance=FILE|DIR: the instance map of a label map")
     add("--style", help=f"of label maps: {STYLES}")
     add("--relabel", help="of label maps: FROM:TO,... makes regions of one class those of another")
     add("--samples", type=int, default=0, help="write N answers, by dropout or --style random")
@@ -56,6 +65,14 @@ def infer_parser(description: str | None) -> Parser:
     return parser
 
 
+def _other(text: str) -> tuple[str, Path]:
+    """ "mask=m.png" -> ("mask", Path("m.png"))."""
+    key, equals, path = text.partition("=")
+    if not (key and equals and path):
+        raise argparse.ArgumentTypeError(f"{text}: is written KEY=FILE or KEY=DIR, as mask=m.png")
+    return key, Path(path)
+
+
 def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments, with ``draws``: whether the run draws from noise.
 
@@ -73,4 +90,5 @@ def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = 
         if getattr(args, action.dest) != action.default:
             kind = "draws pictures from noise" if args.draws else "translates pictures"
             raise ValueError(f"{action.option_strings[0]}: is for {useless}, and {args.run} {kind}")
+    args.others = dict(args.others) | ({} if args.instances is None else {"instance": args.instances})
     return args

@@ -6,33 +6,33 @@ import copy
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from img2img.data import dataset_class
-from img2img.data.folder import list_images, side_by_side, some
+from img2img.data.base import Item
+from img2img.data.folder import frame_order, list_images, some
 from img2img.data.images import SUFFIXES, UnreadableImage, cell, grid, read_header, write_image
-from img2img.data.options import domains
 from img2img.inference.translator import Translator
 
 ROWS = 8  # of a contact sheet
 LOSSLESS = {".png", ".tif", ".tiff"}
 
-Job = tuple[str, dict[str, np.ndarray], np.ndarray | None]
-"""Name of the output file below the output folder, what is translated, (H, W, C) by key, target or None."""
+Job = tuple[str, Item]
+"""Name of the output file below the output folder, and what is translated."""
 
 
 def translate_files(
     translator: Translator,
     source: Path | None,
     output: Path,
+    *,
     samples: int = 0,
     seed: int = 0,
     cycle: bool = False,
-    instances: Path | None = None,
+    others: Mapping[str, Path] | None = None,
     style: str | None = None,
     relabel: str | None = None,
 ) -> int:
@@ -50,7 +50,8 @@ def translate_files(
             random styles.
         seed: of the first answer; each further one has the next.
         cycle: whether the grids show input | output(s) | the first output, translated back | target.
-        instances: of label maps, the instance map, or the folder of those, that belongs to ``source``.
+        others: further files, or folders of such, that belong to ``source``, by their key in a batch: ``instance``, the
+            instance map of a label map.
         style: of label maps, how to draw them: see ``styles.Style``. Unset, the validation set's scenes are drawn in
             the styles of their own photos.
         relabel: of label maps, classes to change: see ``classes.parse_relabel``.
@@ -77,11 +78,12 @@ def translate_files(
     total: int
     jobs: Iterable[Job | UnreadableImage]
     if source is None:
-        if instances is not None:
-            raise ValueError("--instances goes with --input; the validation set has its own")
+        for key, path in (others or {}).items():
+            raise ValueError(f"--with {key}={path}: goes with --input; the validation set has its own")
         total, jobs = _validation(translator)
     else:
-        total, jobs = _given(translator, source, output, instances)
+        total, jobs = _given(translator, source, output, others or {})
+    streams = [translator.stream(seed + i) for i in range(max(1, samples))]
     unreadable = translated = 0
     rows: list[list[np.ndarray]] = []
     for job in tqdm(jobs, total=total, unit="picture", disable=None):
@@ -89,16 +91,16 @@ def translate_files(
             tqdm.write(f"skipped: {job}", file=sys.stderr)
             unreadable += 1
             continue
-        name, given, target = job
-        answers = [translator.translate(given, seed + i) for i in range(max(1, samples))]
+        name, item = job
+        answers = [stream(item) for stream in streams]
         path = output / name
         for i, answer in enumerate(answers, 1):
             write_image(path.with_name(f"{path.stem}_{i}{path.suffix}") if samples else path, answer)
         translated += 1
-        row = [translator.show(given), *answers]
+        row = [translator.show(item), *answers]
         if back:
             row.append(back(answers[0], seed))
-        rows.append([cell(image) for image in (row if target is None else [*row, target])])
+        rows.append([cell(image) for image in (row if item.target is None else [*row, item.target])])
         if len(rows) == ROWS:
             _write_grid(output, rows, translated, titles)
             rows = []
@@ -107,8 +109,8 @@ def translate_files(
     count = translated * max(1, samples)
     notes = [f"written     {count} picture{'' if count == 1 else 's'}"]
     notes += [f"{unreadable} unreadable"] if unreadable else []
-    if others := _no_pictures(source, output) if source else []:
-        notes.append(f"{len(others)} left out: {some(others, 3)}")
+    if left_out := _no_pictures(source, output) if source else []:
+        notes.append(f"{len(left_out)} left out: {some(left_out, 3)}")
     print("; ".join(notes))
     return unreadable
 
@@ -131,37 +133,37 @@ def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int, titles: l
 
 
 def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableImage]]:
-    pictures = dataset_class(translator.model.dataset)(translator.config.data, "val")
-    source, target = domains(translator.direction)
-    count = pictures.count(source)
-    names = Counter(pictures.name(source, i) for i in range(count))
+    dataset = translator.dataset(translator.config.data, "val")
+    direction, items = translator.direction, dataset.items(translator.direction)
+    names = [dataset.item_name(direction, i) for i in range(len(items))]
+    count = Counter(names)
 
     def jobs() -> Iterator[Job | UnreadableImage]:
-        for i in range(count):
-            name, partner = pictures.name(source, i), pictures.partner(source, i)
-            twice = f"-{i}" if names[name] > 1 else ""
+        for i, name in enumerate(names):
+            twice = f"-{i}" if count[name] > 1 else ""
             try:
-                truth = None if partner is None else pictures.picture(target, partner)
-                yield f"{name}{twice}.png", translator.given(pictures, i), truth
+                yield f"{name}{twice}.png", items[i]
             except UnreadableImage as error:
                 yield error
 
-    return count, jobs()
+    return len(items), jobs()
 
 
 def _given(
-    translator: Translator, source: Path, output: Path, instances: Path | None
+    translator: Translator, source: Path, output: Path, others: Mapping[str, Path]
 ) -> tuple[int, Iterable[Job | UnreadableImage]]:
     if source.is_file():
         files, folder = [source], source.parent
     elif source.is_dir():
         inside = output.resolve()  # what an earlier call wrote below the inputs is none of them
-        found = translator.inputs(list_images(source))
+        found = translator.dataset.inputs(translator.config.data, list_images(source))
         files, folder = [path for path in found if inside not in path.resolve().parents], source
     else:
         raise ValueError(f"--input {source}: no such file or folder")
     if folder.resolve() == output.resolve():
         raise ValueError(f"--output {output} holds the inputs, which would be overwritten: choose another folder")
+    if translator.dataset.ordered:
+        files.sort(key=frame_order)
     names = _output_names([path.relative_to(folder) for path in files])
     pair = _pair_size(translator)
 
@@ -169,14 +171,14 @@ def _given(
         tell = pair
         for path, name in zip(files, names, strict=True):
             try:
-                given = translator.read(path, instances)
+                item = translator.read(path, others)
             except UnreadableImage as error:
                 if source.is_file():
                     raise
                 yield error
                 continue
             if tell:
-                height, width = next(iter(given.values())).shape[:2]
+                height, width = item.image.shape[-3:-1]
                 if width * tell[1] == height * tell[0]:  # of one shape
                     tqdm.write(
                         f"{path.name} is {width}x{height}, twice as wide as the run's pictures: if it is a pair side "
@@ -184,17 +186,14 @@ def _given(
                         "set"
                     )
                     tell = None
-            yield name, given, None
+            yield name, item
 
     return len(files), jobs()
 
 
 def _pair_size(translator: Translator) -> tuple[int, int] | None:
     """Width and height of the run's training files, where these are pairs side by side and still there."""
-    data = translator.config.data
-    if translator.model.two_way or data.label_nc or data.root is None:
-        return None
-    first = side_by_side(Path(data.root), data.train_split)
+    first = translator.dataset.side_by_side(translator.config.data)
     try:
         header = read_header(first) if first else None
     except UnreadableImage:

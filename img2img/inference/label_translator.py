@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from img2img.data.folder import list_images
+from img2img.data.base import Item
 from img2img.data.images import resize, to_array, to_channels
-from img2img.data.label_files import read_ids, resize_ids, scene_name
+from img2img.data.label_files import resize_ids
 from img2img.inference.label_edits import Classes, parse_relabel, relabel
 from img2img.inference.styles import Style, encode, encodes
 from img2img.inference.translator import Translator
+from img2img.models.base import Batch
 from img2img.networks.labels import colour_labels
-
-LABELS, INSTANCES = "_labelIds", "_instanceIds"  # how the names of Cityscapes' files end
 
 
 class SceneTranslator(Translator):
@@ -49,7 +46,7 @@ class SceneTranslator(Translator):
 
     @property
     def draws(self) -> bool:
-        return self.dropout or (self.style is not None and self.style.random)
+        return super().draws or (self.style is not None and self.style.random)
 
     def __call__(  # type: ignore[override]
         self,
@@ -95,35 +92,21 @@ class SceneTranslator(Translator):
             given = {key: resize_ids(ids, height, width) for key, ids in given.items()}
         if encodes(self):
             given |= self._look(given, photo if self.style is None else self.style.photo, seed)
-        answer = to_array(self.answer(given, seed), np.uint8)
+        output, _ = self.answer(given, seed)
+        answer = to_array(output, np.uint8)
         return resize(answer, *sides) if self.training_size else answer
 
-    def given(self, pictures: Any, index: int) -> dict[str, np.ndarray]:
-        return pictures.scene(index)
+    def translate(self, item: Item, seed: int = 0) -> np.ndarray:
+        """A scene in the style of its own photo, its ``target``, unless another one is chosen."""
+        maps = {key: item.inputs[key][:, :, 0] for key in ("label", "instance") if key in item.inputs}
+        return self(maps["label"], seed, instances=maps.get("instance"), photo=item.target)
 
-    def translate(self, given: Mapping[str, np.ndarray], seed: int = 0) -> np.ndarray:
-        maps = {key: given[key][:, :, 0] for key in ("label", "instance") if key in given}
-        return self(maps["label"], seed, instances=maps.get("instance"), photo=given.get("target"))
+    def _translate(self, item: Item, state: Batch, seed: int) -> tuple[np.ndarray, Batch]:
+        return self.translate(item, seed), {}
 
-    def show(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        label = torch.from_numpy(self._edited(given)["label"])
+    def show(self, item: Item) -> np.ndarray:
+        label = torch.from_numpy(self._edited(item.inputs)["label"])
         return to_array(colour_labels(label.permute(2, 0, 1)[None])[0], np.uint8)
-
-    def read(self, path: Path, instances: Path | None = None) -> dict[str, np.ndarray]:
-        given = {"label": read_ids(path)[:, :, None]}
-        if self.config.data.instances:
-            beside = path.with_name(f"{path.stem.removesuffix(LABELS)}{INSTANCES}{path.suffix}")
-            if instances is not None:
-                beside = _companion(path, instances)
-            elif not path.stem.endswith(LABELS) or not beside.is_file():
-                raise ValueError(f"run {self.config.name} sees instance maps: give them by --instances FILE|DIR")
-            given["instance"] = read_ids(beside)[:, :, None]
-        return given
-
-    def inputs(self, files: list[Path]) -> list[Path]:
-        """Of Cityscapes' own folders the label maps alone, beside which a scene's instances and colours lie."""
-        scenes = {(path.parent, scene_name(path.stem)) for path in files if path.stem.endswith(LABELS)}
-        return [p for p in files if p.stem.endswith(LABELS) or (p.parent, scene_name(p.stem)) not in scenes]
 
     def _look(self, given: Mapping[str, np.ndarray], photo: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
         """What tells the model how a scene looks: the features of the style, or of the photo."""
@@ -152,19 +135,6 @@ class SceneTranslator(Translator):
             raise ValueError(
                 f"id {strange[0]} of a label map is neither in 0..{top - 1} nor {ignored}, as training had it"
             )
-
-
-def _companion(path: Path, other: Path) -> Path:
-    """The file that belongs to ``path``: ``other`` itself, or the one of the same scene in that folder."""
-    if not other.is_dir():
-        return other
-    scene = scene_name(path.stem)
-    found = [p for p in list_images(other) if scene_name(p.stem) == scene and not p.samefile(path)]
-    if len(found) > 1:  # Cityscapes' own folders hold colours, labels and instances side by side
-        found = [p for p in found if p.stem.endswith(INSTANCES)]
-    if len(found) != 1:
-        raise ValueError(f"--instances {other}: {len(found)} files for {path.name}; one is needed")
-    return found[0]
 
 
 def _ids(ids: np.ndarray | Image.Image, what: str) -> np.ndarray:

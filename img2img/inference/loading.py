@@ -1,4 +1,4 @@
-"""A run's checkpoint as a model with trained generators, on no device yet: what every kind of inference begins with."""
+"""Runs as functions: a checkpoint's model with trained generators, and the translator or sampler that is made of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from torch.overrides import TorchFunctionMode
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, config_file, load_config
+from img2img.inference.label_translator import SceneTranslator
+from img2img.inference.sampler import Sampler
+from img2img.inference.translator import NormPolicy, Translator
 from img2img.models import build_model, model_class
 from img2img.models.base import Model
 from img2img.models.base_noise import NoiseModel
@@ -46,8 +49,8 @@ def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Co
     with Undrawn(), torch.device("meta"):  # no memory and no time for weights that are about to be replaced
         model = build_model(config.model, config.data.channels, config.balance)
     there = tuple(name for name in model.generators if has_network(path, network_name(path, name)))
-    if model.two_way and len(there) == 1:  # imported alone: the run knows one direction
-        model.generators, model.two_way = there, False
+    if model.learns_all and len(there) < len(model.generators):  # imported alone: the run knows one direction
+        model.generators, model.learns_all = there, False
     for name in model.generators:
         try:
             getattr(model, name).load_state_dict(load_network(path, network_name(path, name)), assign=True)
@@ -72,3 +75,55 @@ def choose_device(device: torch.device | str | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"--device {device}: torch can't use it here; leave it out or say cpu") from error
     return torch.device(device)
+
+
+def load_translator(
+    run: str | Path,
+    checkpoint: str = "latest",
+    device: torch.device | str | None = None,
+    norm_policy: NormPolicy = "running",
+    dropout: bool = False,
+    training_size: bool = False,
+    direction: str | None = None,
+) -> Translator:
+    """The translator of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
+
+    Args:
+        run: "runs/edges2shoes", or "edges2shoes".
+        checkpoint: a step, "latest" or "best".
+        device: "cpu", "cuda", ...; the GPU if there is one, unless told.
+        norm_policy, dropout, training_size, direction: see Translator.
+
+    Raises:
+        ValueError: there is no such run, checkpoint or device, the checkpoint is damaged, or the run draws from noise.
+    """
+    model, config, path = load_trained(run, checkpoint)
+    if isinstance(model, NoiseModel):
+        raise ValueError(
+            f"run {config.name} draws pictures from noise: there is none to translate or to compare with; "
+            f"python tools/infer.py {run} --count 64 draws some, "
+            f"python tools/evaluate.py {run} --metrics fid measures them"
+        )
+    kind = SceneTranslator if config.data.label_nc else Translator
+    translator = kind(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
+    translator.checkpoint = path
+    return translator
+
+
+def load_sampler(run: str | Path, checkpoint: str = "latest", device: torch.device | str | None = None) -> Sampler:
+    """The sampler of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
+
+    Args:
+        run: "runs/dcgan-toy", or "dcgan-toy".
+        checkpoint: a step, "latest" or "best".
+        device: "cpu", "cuda", ...; the GPU if there is one, unless told.
+
+    Raises:
+        ValueError: there is no such run, checkpoint or device, the checkpoint is damaged, or the run translates.
+    """
+    model, config, path = load_trained(run, checkpoint)
+    if not isinstance(model, NoiseModel):
+        raise ValueError(f"run {config.name} translates pictures: load_translator is for it")
+    sampler = Sampler(model, config, choose_device(device))
+    sampler.checkpoint = path
+    return sampler

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from img2img.config import Config
 from img2img.data.images import grid, to_array, write_image
-from img2img.inference.loading import choose_device, load_trained
 from img2img.models.base import Batch
 from img2img.models.base_noise import NoiseModel
 
@@ -205,22 +204,3 @@ def _write_pictures(sampler: Sampler, output: Path, count: int, seed: int, label
                     write_image(output / "grids" / name, grid([sheet[SIDE * i : SIDE * (i + 1)] for i in range(rows)]))
                     sheet = []
             bar.update(len(portion))
-
-
-def load_sampler(run: str | Path, checkpoint: str = "latest", device: torch.device | str | None = None) -> Sampler:
-    """The sampler of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
-
-    Args:
-        run: "runs/dcgan-toy", or "dcgan-toy".
-        checkpoint: a step, or "latest".
-        device: "cpu", "cuda", ...; the GPU if there is one, unless told.
-
-    Raises:
-        ValueError: there is no such run, checkpoint or device, the checkpoint is damaged, or the run translates.
-    """
-    model, config, path = load_trained(run, checkpoint)
-    if not isinstance(model, NoiseModel):
-        raise ValueError(f"run {config.name} translates pictures: load_translator is for it")
-    sampler = Sampler(model, config, choose_device(device))
-    sampler.checkpoint = path
-    return sampler

@@ -129,16 +129,18 @@ def encode_training_set(
         raise ValueError(f"--min-share {min_share}: must lie in [0, 1)")
     if not encodes(translator):
         raise ValueError(f"run {config.name} has no encoder: train one with --model.instance_features true")
-    pictures = dataset_class(translator.model.dataset)(config.data, "train")
+    scenes = dataset_class(translator.model.dataset)(config.data, "train").items(translator.direction)
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for index in tqdm(range(len(pictures)), "encoding", unit="picture", disable=None):
+    for index in tqdm(range(len(scenes)), "encoding", unit="picture", disable=None):
         try:
-            scene = pictures.scene(index)
+            scene = scenes[index]
         except UnreadableImage as error:
             tqdm.write(f"skipped: {error}", file=sys.stderr)
             continue
-        features = encode(translator, scene["target"], scene["instance"])
-        found.append(instance_vectors(scene["label"][:, :, 0], scene["instance"][:, :, 0], features))
+        label, instance = scene.inputs["label"], scene.inputs["instance"]
+        assert scene.target is not None, "the training part has photos"
+        features = encode(translator, scene.target, instance)
+        found.append(instance_vectors(label[:, :, 0], instance[:, :, 0], features))
     if not found:
         raise ValueError(f"run {config.name}: no training picture can be read")
     classes, shares, vectors = (np.concatenate(parts) for parts in zip(*found, strict=True))

@@ -1,11 +1,11 @@
-"""A trained run as a function from picture to picture: any size, any depth, the same kind and size out."""
+"""A trained run as a function from image to image: any size, any depth, the same kind and size out."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,11 +15,11 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from img2img.config import Config
-from img2img.data.images import as_input, channels_first, read_image, resize, to_array, to_channels
-from img2img.data.options import Direction, domains, opposite
-from img2img.inference.loading import choose_device, load_trained
-from img2img.models.base import Model
-from img2img.models.base_noise import NoiseModel
+from img2img.data import dataset_class
+from img2img.data.base import ImageDataset, Item
+from img2img.data.images import as_input, normalise, resize, to_array, to_channels
+from img2img.data.label_files import resize_ids
+from img2img.models.base import Batch, Model
 
 NormPolicy = Literal["running", "batch"]
 BEYOND = 1e-3  # what floats may be outside of [0, 1] by rounding
@@ -27,22 +27,23 @@ Picture = TypeVar("Picture", np.ndarray, Image.Image)
 
 
 class Translator:
-    """``translate(picture) -> picture``: numpy (H, W) or (H, W, C) or PIL in, the same kind, depth and size out.
+    """``translate(image) -> image``: numpy (H, W) or (H, W, C) or PIL in, the same kind, depth and size out.
 
-    Numpy pictures are uint8, uint16, or floats in [0, 1], in RGB order. Channels are converted to the run's own, and
-    the output has the target's. PIL has no colour pictures of 16 bits: a gray one of 16 becomes one of 8.
+    Numpy images are uint8, uint16, or floats in [0, 1], in RGB order. Channels are converted to the run's own, and the
+    output has the target's; it is ``model.scale`` times as large as the input. PIL has no colour images of 16 bits: a
+    gray one of 16 becomes one of 8.
 
     Args:
         model: with trained generators.
         config: the run's options.
         device: where to translate.
-        norm_policy: "running" normalises by the statistics of training, so that a picture has one answer whatever it
-            is asked together with; "batch" by the picture's own, as the pix2pix paper (arXiv 1611.07004, Sec. 3.4).
+        norm_policy: "running" normalises by the statistics of training, so that an image has one answer whatever it
+            is asked together with; "batch" by the image's own, as the pix2pix paper (arXiv 1611.07004, Sec. 3.4).
         dropout: whether dropout, the paper's noise, is on; ``seed`` of the call then chooses the answer.
-        training_size: whether a picture is resized to the size that the run was trained with, and its answer back.
+        training_size: whether an image is resized to the size that the run was trained with, and its answer back.
             Without, it is translated as it is, but a network knows things at the scale of its training, and a U-Net
             whose innermost level was 1x1 knows no other size well.
-        direction: AtoB or BtoA; unset, the run's own. Only a model that learnt both, as CycleGAN does, has another.
+        direction: the name of one that the run learnt; unset, the run's own.
 
     Raises:
         ValueError: ``dropout`` of a run that has none: every answer would be the same; a ``direction`` it never learnt.
@@ -56,20 +57,18 @@ class Translator:
         norm_policy: NormPolicy = "running",
         dropout: bool = False,
         training_size: bool = False,
-        direction: Direction | None = None,
+        direction: str | None = None,
     ) -> None:
-        own = config.data.direction
-        if direction not in (None, own) and not model.two_way:
-            raise ValueError(
-                f"--direction {direction}: run {config.name} learnt {own} only, "
-                + (
-                    "from label maps to pictures; leave it out"
-                    if config.data.label_nc
-                    else f"as {config.model.name} does; train another one with --data.direction {direction}"
-                )
-            )
-        self.direction: Direction = direction or own
         self.model, self.config, self.device = model, config, torch.device(device)
+        self.dataset: type[ImageDataset] = dataset_class(model.dataset)
+        own = config.data.direction
+        if direction not in (None, own) and direction not in self._learnt:
+            known = ", ".join(self._learnt)
+            raise ValueError(
+                f"--direction {direction}: run {config.name} learnt {known} only; leave it out, or train another run "
+                "with --data.direction"
+            )
+        self.direction: str = direction or own
         self.training_size = training_size
         self.dropout = False
         for name in model.generators:
@@ -81,21 +80,29 @@ class Translator:
                 if isinstance(module, nn.Dropout):
                     module.train(dropout)
                     self.dropout = dropout
-        if dropout and not self.dropout:
+        if dropout and not self.draws:
             more = "; --style random draws others" if "encoder" in model.generators else ""
             raise ValueError(f"run {config.name} has no dropout (see its model options): it has one answer only{more}")
         self.checkpoint: Path | None = None
 
     @property
-    def channels(self) -> tuple[int, int]:
-        """Channels of the input, where it is a picture, and of the output."""
-        source, target = domains(self.direction)
-        return self.config.data.channels[source], self.config.data.channels[target]
+    def _learnt(self) -> list[str]:
+        """The directions that the run learnt."""
+        return (
+            list(self.dataset.directions(self.config.data)) if self.model.learns_all else [self.config.data.direction]
+        )
 
     @property
-    def directions(self) -> tuple[Direction, ...]:
+    def channels(self) -> tuple[int, int]:
+        """Channels of the input, where it is an image, and of the output."""
+        source, target = self.dataset.directions(self.config.data)[self.direction]
+        channels = self.config.data.channels
+        return channels.get(source or "input", channels["input"]), channels.get(target, channels["target"])
+
+    @property
+    def directions(self) -> tuple[str, ...]:
         """Those that the run learnt, the one of this translator first."""
-        return (self.direction, opposite(self.direction)) if self.model.two_way else (self.direction,)
+        return (self.direction, *(name for name in self._learnt if name != self.direction))
 
     @property
     def run(self) -> Path:
@@ -104,151 +111,153 @@ class Translator:
         return self.checkpoint.parents[1]
 
     def results(self, style: str | None = None, relabel: str | None = None) -> Path:
-        """Where translated pictures go unless told: below the run, by step, by direction where it has two, and by the
+        """Where translated images go unless told: below the run, by step, by direction where it has several, and by the
         style and the edits of scenes.
         """
         folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
-        folder = folder / self.direction if self.model.two_way else folder
+        folder = folder / self.direction if len(self.directions) > 1 else folder
         parts = [] if style is None else [file_name(style)]
         parts += [] if relabel is None else [f"relabel-{file_name(relabel)}"]
         return folder / "_".join(parts)
 
-    def reversed(self) -> Translator:
-        """The same run's translator of the other direction. Raises ValueError if it learnt one only."""
-        if not self.model.two_way:
-            raise ValueError(f"--cycle: run {self.config.name} learnt {self.direction} only, so there is no way back")
+    def towards(self, direction: str) -> Translator:
+        """The same run's translator of another direction that it learnt."""
+        assert direction in self.directions, "a direction of this run"
         other = copy.copy(self)  # the networks are shared
-        other.direction = opposite(self.direction)
+        other.direction = direction
         return other
 
-    def __call__(self, picture: Picture, seed: int = 0) -> Picture:
-        """Translates one picture.
+    def reversed(self) -> Translator:
+        """The same run's translator of the way back. Raises ValueError if it learnt none."""
+        known = self.dataset.directions(self.config.data)
+        here = known[self.direction]
+        back = [name for name in self.directions if tuple(known[name]) == (here.target, here.source)]
+        if not back:
+            raise ValueError(f"--cycle: run {self.config.name} learnt {self.direction} only, so there is no way back")
+        return self.towards(back[0])
+
+    def __call__(self, image: Picture, seed: int = 0, **others: np.ndarray) -> Picture:
+        """Translates one image.
 
         Args:
-            picture: of any size.
-            seed: of the dropout, where it is on: the same seed gives the same answer.
+            image: of any size.
+            seed: of the dropout and noise, where there is any: the same seed gives the same answer.
+            others: further arrays (H, W) or (H, W, C) that the model sees, by their key, such as a mask.
 
         Raises:
-            ValueError: an array of a shape, type or range that is no picture; a path, or anything else that is none.
+            ValueError: an array of a shape, type or range that is no image; a path, or anything else that is none.
         """
-        if isinstance(picture, Image.Image):
-            upright = ImageOps.exif_transpose(picture)
-            return _array_to_pil(self(_pil_to_array(upright), seed))
-        if isinstance(picture, (str, Path)):
-            raise ValueError(f"{picture}: is a path, not a picture: open it with PIL.Image.open, say")
-        if not isinstance(picture, np.ndarray):
-            raise ValueError(f"a picture of type {type(picture).__name__}: give a numpy array or a PIL picture")
-        if picture.dtype not in (np.uint8, np.uint16) and picture.dtype.kind != "f":
-            raise ValueError(f"a picture of type {picture.dtype}: give uint8, uint16, or floats in [0, 1]")
-        if picture.dtype.kind == "f":
-            _check_range(picture)
-        image = to_channels(picture, self.channels[0])
+        if isinstance(image, Image.Image):
+            upright = ImageOps.exif_transpose(image)
+            return _array_to_pil(self(_pil_to_array(upright), seed, **others))
+        if isinstance(image, (str, Path)):
+            raise ValueError(f"{image}: is a path, not a picture: open it with PIL.Image.open, say")
+        if not isinstance(image, np.ndarray):
+            raise ValueError(f"a picture of type {type(image).__name__}: give a numpy array or a PIL picture")
+        _check_type(image)
+        arrays = {"input": to_channels(image, self.channels[0])}
+        arrays |= {key: value[:, :, None] if value.ndim == 2 else value for key, value in others.items()}
+        item = Item("", self.dataset.complete(self.config.data, self.direction, arrays))
+        answer = self.translate(item, seed)
+        return answer[:, :, 0] if image.ndim == 2 and answer.shape[2] == 1 else answer
+
+    def translate(self, item: Item, seed: int = 0) -> np.ndarray:
+        """The answer to one item, (H, W, C) of the depth of its input."""
+        return self._translate(item, {}, seed)[0]
+
+    def stream(self, seed: int = 0) -> Callable[[Item], np.ndarray]:
+        """``translate`` for items one after the other: what the model hands to a film's next frame is kept.
+
+        ``generate`` returns it beside ``output``; it enters the next batch under the same keys. Another ``sequence``
+        begins anew.
+        """
+        sequence: str | None = None
+        state: Batch = {}
+
+        def step(item: Item) -> np.ndarray:
+            nonlocal sequence, state
+            if item.sequence is None or item.sequence != sequence:
+                sequence, state = item.sequence, {}
+            answer, state = self._translate(item, state, seed)
+            return answer
+
+        return step
+
+    def _translate(self, item: Item, state: Batch, seed: int) -> tuple[np.ndarray, Batch]:
+        image = item.image
+        height, width = image.shape[-3:-1]
+        inputs = item.inputs
         if self.training_size:
             from img2img.data.transforms import jitter  # and with it albumentations, which takes a second
 
-            image = resize(image, *jitter(self.config.data, augment=False).resized(*image.shape[:2]))
-        answer = to_array(self.answer({"input": image}, seed), picture.dtype)
+            size = jitter(self.config.data, augment=False).resized(height, width)
+            inputs = {key: _resized(array, *size) for key, array in inputs.items()}
+        output, state = self.answer(inputs, seed, state)
+        answer = to_array(output, image.dtype if image.dtype.kind in "uf" else np.uint8)
         if self.training_size:
-            answer = resize(answer, *picture.shape[:2])
-        return _squeeze(answer) if picture.ndim == 2 else answer
+            answer = resize(answer, height * self.model.scale, width * self.model.scale)
+        return answer, state
 
-    def answer(self, given: Mapping[str, np.ndarray], seed: int = 0) -> Tensor:
-        """The model's picture, (C, H, W) in [-1, 1], of arrays (H, W, C) of one size by their key in a batch.
+    def answer(
+        self, inputs: Mapping[str, np.ndarray], seed: int = 0, state: Batch | None = None
+    ) -> tuple[Tensor, Batch]:
+        """The model's image, (C, H, W) in [-1, 1], of arrays of one size by their key in a batch; and its state.
 
-        They are padded by reflection to what the network takes, and the picture is cut back.
+        They are padded by reflection to what the network takes, and the image is cut back, ``model.scale`` times as
+        large. The state is what the model returned beside the image; it stays padded.
         """
-        batch, inside = self.batch(given)
+        batch, inside = self.batch(inputs)
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.inference_mode(), torch.random.fork_rng(devices, enabled=self.dropout):
-            if self.dropout:
-                torch.manual_seed(seed)
-            output = self.model.generate(batch, self.direction)["output"][0]
-        return output[inside]
+        with torch.inference_mode(), torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            images = self.model.generate({**batch, **(state or {})}, self.direction)
+        return images["output"][0][inside], {key: value for key, value in images.items() if key != "output"}
 
-    def batch(self, given: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], tuple[slice, slice, slice]]:
-        """A batch of one on the device, padded, and where what was given lies in it, (C, H', W')."""
-        height, width = next(iter(given.values())).shape[:2]
+    def batch(self, inputs: Mapping[str, np.ndarray]) -> tuple[Batch, tuple[slice, slice, slice]]:
+        """A batch of one on the device, padded, and where what was given lies in the output, (C, H', W')."""
+        height, width = next(iter(inputs.values())).shape[-3:-1]
         more_high, more_wide = self.model.padded(height) - height, self.model.padded(width) - width
         top, left = more_high // 2, more_wide // 2
-        pad = ((top, more_high - top), (left, more_wide - left), (0, 0))
-        batch = {}
-        for key, array in given.items():
-            padded = torch.from_numpy(np.pad(array, pad, mode="reflect"))[None].to(self.device)
-            # pictures and ids; a style's features are what the network takes already
-            as_it_is = key == "features"
-            batch[key] = channels_first(padded, padded.dtype) if as_it_is else as_input(padded)  # (1, C, H', W')
-        return batch, (slice(None), slice(top, top + height), slice(left, left + width))
+        pad = [(top, more_high - top), (left, more_wide - left), (0, 0)]
+        ranges = self.dataset.ranges(self.config.data)
+        batch: Batch = {}
+        for key, array in inputs.items():
+            if array.ndim >= 3:
+                if array.shape[-3:-1] != (height, width):
+                    size = f"{array.shape[-2]}x{array.shape[-3]}"
+                    raise ValueError(f"{key} is {size}, and the image {width}x{height}: they need one size")
+                array = np.pad(array, [(0, 0)] * (array.ndim - 3) + pad, mode="reflect")
+            there = torch.from_numpy(np.ascontiguousarray(array))[None].to(self.device)
+            # floats of users are images in [0, 1]; a style's features are what the network takes already
+            given_as_floats = array.dtype.kind == "f" and array.ndim >= 3 and key != "features"
+            batch[key] = normalise(there) if given_as_floats else as_input(there, ranges.get(key))  # (1, C, H', W')
+        scale = self.model.scale
+        return batch, (
+            slice(None),
+            slice(top * scale, (top + height) * scale),
+            slice(left * scale, (left + width) * scale),
+        )
 
-    def given(self, pictures: Any, index: int) -> dict[str, np.ndarray]:
-        """What is translated of a data set's sample: (H, W, C) by key in a batch. Raises UnreadableImage."""
-        return {"input": pictures.picture(domains(self.direction)[0], index)}
+    def show(self, item: Item) -> np.ndarray:
+        """What a grid shows of an item, (H, W, C)."""
+        image = item.image
+        return image[len(image) // 2] if image.ndim == 4 else image
 
-    def translate(self, given: Mapping[str, np.ndarray], seed: int = 0) -> np.ndarray:
-        """The answer to what ``given`` or ``read`` returned."""
-        return self(given["input"], seed)
-
-    def show(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        """What a grid shows of it, (H, W, C)."""
-        return given["input"]
-
-    def read(self, path: Path, instances: Path | None = None) -> dict[str, np.ndarray]:
-        """Reads a file to translate. Raises UnreadableImage, and ValueError for options that the run has no use for."""
-        self._refuse("--instances", instances)
-        return {"input": read_image(path, self.channels[0])}
-
-    def inputs(self, files: list[Path]) -> list[Path]:
-        """Those of a folder's files that are to be translated."""
-        return files
+    def read(self, path: Path, others: Mapping[str, Path] | None = None) -> Item:
+        """Reads a file to translate, and further ones by their key. Raises UnreadableImage and ValueError."""
+        return self.dataset.read(self.config.data, self.direction, path, others or {})
 
     def styled(self, style: str | None = None, relabel: str | None = None) -> Translator:
-        """This translator with a style, and with edits of what it is given. ValueError: pictures have neither."""
-        self._refuse("--style", style)
-        self._refuse("--relabel", relabel)
+        """This translator with a style, and with edits of what it is given. ValueError: images have neither."""
+        for option, value in (("--style", style), ("--relabel", relabel)):
+            if value is not None:
+                raise ValueError(f"{option} {value}: run {self.config.name} translates pictures, not label maps")
         return self
 
     @property
     def draws(self) -> bool:
         """Whether the seed changes the answer."""
-        return self.dropout
-
-    def _refuse(self, option: str, value: object) -> None:
-        if value is not None:
-            raise ValueError(f"{option} {value}: run {self.config.name} translates pictures, not label maps")
-
-
-def load_translator(
-    run: str | Path,
-    checkpoint: str = "latest",
-    device: torch.device | str | None = None,
-    norm_policy: NormPolicy = "running",
-    dropout: bool = False,
-    training_size: bool = False,
-    direction: Direction | None = None,
-) -> Translator:
-    """The translator of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
-
-    Args:
-        run: "runs/edges2shoes", or "edges2shoes".
-        checkpoint: a step, or "latest".
-        device: "cpu", "cuda", ...; the GPU if there is one, unless told.
-        norm_policy, dropout, training_size, direction: see Translator.
-
-    Raises:
-        ValueError: there is no such run, checkpoint or device, the checkpoint is damaged, or the run draws from noise.
-    """
-    model, config, path = load_trained(run, checkpoint)
-    if isinstance(model, NoiseModel):
-        raise ValueError(
-            f"run {config.name} draws pictures from noise: there is none to translate or to compare with; "
-            f"python tools/infer.py {run} --count 64 draws some, "
-            f"python tools/evaluate.py {run} --metrics fid measures them"
-        )
-    kind = Translator
-    if config.data.label_nc:
-        from img2img.inference.label_translator import SceneTranslator as kind  # which is made of this module
-    translator = kind(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
-    translator.checkpoint = path
-    return translator
+        return self.model.random
 
 
 def file_name(text: str) -> str:
@@ -257,6 +266,23 @@ def file_name(text: str) -> str:
     if re.fullmatch(r"[\w.,=:;]{,80}", text, re.ASCII):  # told apart by the replacements alone
         return plain
     return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+def _check_type(image: np.ndarray) -> None:
+    """Raises ValueError for an array that is no image."""
+    if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != "f":
+        raise ValueError(f"a picture of type {image.dtype}: give uint8, uint16, or floats in [0, 1]")
+    if image.dtype.kind == "f":
+        _check_range(image)
+
+
+def _resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An input at another size: images by ``resize``, ids to their nearest neighbours, vectors as they are."""
+    if array.ndim < 3:
+        return array
+    if array.ndim == 4:
+        return np.stack([_resized(frame, height, width) for frame in array])
+    return resize_ids(array, height, width) if array.dtype == np.int32 else resize(array, height, width)
 
 
 def _check_range(picture: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from img2img.config import ROOTS, Config, TrainConfig
-from img2img.data.options import DataConfig, Direction, domains
+from img2img.data.options import DataConfig, domains
 from img2img.interop.layouts import Found
 from img2img.models import model_class
 
@@ -33,7 +33,7 @@ class Stated:
 
 
 def run_config(
-    model: str, name: str, given: Networks, base: Config | None, way: Direction, stated: Stated
+    model: str, name: str, given: Networks, base: Config | None, way: str, stated: Stated
 ) -> tuple[Config, list[str]]:
     """The options of a run with these networks; and how its input was read, where that is a question.
 

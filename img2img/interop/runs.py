@@ -15,7 +15,6 @@ import torch
 
 from img2img.checkpoint import has_network, newest_checkpoint, save_checkpoint
 from img2img.config import CONFIG_FILE, ROOTS, Config, config_file, load_config
-from img2img.data.options import Direction
 from img2img.interop.layouts import ROLES, Found, Kind
 from img2img.interop.official import import_official
 from img2img.interop.options import Networks, Stated, run_config
@@ -34,7 +33,7 @@ def import_run(
     path: Path,
     name: str | None = None,
     preset: Path | None = None,
-    direction: Direction | None = None,
+    direction: str | None = None,
     model: str | None = None,
     stated: Stated | None = None,
     *,
@@ -74,7 +73,7 @@ def import_run(
     base = load_config(preset) if preset else None
     if base and base.model.name != chosen:
         raise ValueError(f"--config {preset}: it is for {base.model.name}, and {path} is of {chosen}")
-    way: Direction = direction or (base.data.direction if base else "AtoB")
+    way: str = direction or (base.data.direction if base else "AtoB")
     if chosen == "cyclegan" and "G" in given:
         role = "G_A" if way == "AtoB" else "G_B"
         if set(given) != {"G"}:
@@ -84,7 +83,7 @@ def import_run(
         if role not in ROLES[chosen] or found.kind not in KINDS[chosen][role[0]]:
             raise ValueError(f"{files[role]}: it is a {found.kind} of {found.family}, which is no {role} of {chosen}")
     if chosen == "cyclegan" and len(given.keys() & {"G_A", "G_B"}) == 1:
-        its: Direction = "AtoB" if "G_A" in given else "BtoA"
+        its: str = "AtoB" if "G_A" in given else "BtoA"
         if direction not in (None, its):
             raise ValueError(f"--direction {direction}: {path} and what is beside it translate {its} alone")
         way = its

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from img2img.data.options import Direction
+from img2img.data.base import ImageDataset
 from img2img.losses.adversarial import Adversary
 from img2img.networks.patchgan import PatchGAN
 
@@ -37,8 +37,8 @@ class Model(nn.Module):
 
     Config: ClassVar[type]
     """Its options; the field ``name`` is the name of its file."""
-    dataset: ClassVar[str]
-    """Kind of data set that it learns from: a module of ``img2img.data``."""
+    dataset: ClassVar[str | type[ImageDataset]]
+    """The data set that it learns from: a module of ``img2img.data``, or a class of the model's own file."""
     generators: tuple[str, ...]
     """Attribute names of its generators, and of what learns along with them, such as encoders."""
     discriminators: ClassVar[tuple[str, ...]]
@@ -50,8 +50,10 @@ class Model(nn.Module):
     ``adopt`` adds to them, a checkpoint keeps."""
     pools: ClassVar[tuple[str, ...]] = ()
     """Attribute names of its image pools, which each process fills for itself."""
-    two_way: bool = False
-    """Whether it learns both directions at once, whatever that of the data is."""
+    learns_all: bool = False
+    """Whether it learns every direction of its data set at once; else the one that the options name."""
+    scale: int = 1
+    """Side of an output : side of its input."""
     adversary: Adversary
     """What its two sides pay each other: of its own loss, with the remedies that ``models.build_model`` sets."""
     draws: ClassVar[bool] = False
@@ -74,9 +76,9 @@ class Model(nn.Module):
 
     @property
     def random(self) -> bool:
-        """Whether two forwards of one batch differ: by dropout here; a model that draws noise says so itself."""
+        """Whether two answers to one batch differ: by dropout that is on; a model that draws noise says so itself."""
         layers = [layer for name in self.generators for layer in getattr(self, name).modules()]
-        return any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in layers)
+        return any(isinstance(layer, nn.Dropout) and layer.p > 0 and layer.training for layer in layers)
 
     def load_pretrained(self) -> None:
         """Loads the networks that training needs and does not train; inference does without.
@@ -108,10 +110,11 @@ class Model(nn.Module):
         """As ``discriminator_loss``, for the generators' turn."""
         raise NotImplementedError
 
-    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
-        """Inference: needs no more of the batch than ``input``, and returns ``output`` at least.
+    def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
+        """Inference: needs no more of the batch than an item's inputs, and returns ``output`` at least; what else it
+        returns enters the batch of a film's next frame.
 
-        ``direction`` is meant for models that are ``two_way``; the others know one only.
+        ``direction`` is meant for models that learn all of them; the others know one only.
         """
         raise NotImplementedError
 

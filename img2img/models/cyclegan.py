@@ -20,7 +20,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from img2img.data.options import Direction
 from img2img.losses.adversarial import Adversary
 from img2img.losses.gan import GanLoss
 from img2img.losses.image_pool import ImagePool
@@ -86,7 +85,7 @@ class CycleGAN(Model):
     discriminators = ("discriminator_a", "discriminator_b")
     update_order = ("generator", "discriminator")
     pools = ("pool_a", "pool_b")
-    two_way = True
+    learns_all = True
     fakes: ClassVar = {"fake_b": "b", "fake_a": "a"}
     columns = ("a", "fake_b", "cycle_a", "identity_a", "b", "fake_a", "cycle_b", "identity_b")
 
@@ -163,7 +162,7 @@ class CycleGAN(Model):
         first, second = network(torch.cat([x, y])).chunk(2)  # (2B, C, H, W)
         return first, second
 
-    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
+    def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
         generator = self.generator_ab if direction == "AtoB" else self.generator_ba
         return {"output": generator(batch["input"])}
 

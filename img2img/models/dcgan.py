@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from img2img.data.options import Direction
 from img2img.losses.adversarial import Adversary
 from img2img.losses.gan import GanLoss
 from img2img.models.base import Batch, Images, Terms
@@ -111,7 +110,7 @@ class DCGAN(NoiseModel):
         """The classes one-hot: (B,) -> (B, N)."""
         return F.one_hot(batch["class"], self.num_classes).float()
 
-    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
+    def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
         z = batch["z"]
         return {"output": self.generator(torch.cat([z, self.told(batch)], dim=1) if self.num_classes else z)}
 

@@ -18,7 +18,6 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from img2img.data.options import Direction
 from img2img.losses.adversarial import Adversary
 from img2img.losses.gan import GanLoss
 from img2img.models.base import Batch, Images, Terms
@@ -143,7 +142,7 @@ class InfoGAN(NoiseModel):
             terms["code_continuous"] = self.config.lambda_continuous * nll_continuous
         return terms, statistics
 
-    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
+    def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
         return {"output": self.generator(torch.cat([batch["z"], batch["codes"]], dim=1))}
 
     @property

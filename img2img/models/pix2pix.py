@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from img2img.data.options import Direction
 from img2img.losses.adversarial import Adversary
 from img2img.losses.gan import GanLoss
 from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
@@ -103,7 +102,7 @@ class Pix2Pix(Model):
             "l1": self.config.lambda_l1 * (images["output"] - batch["target"]).abs().mean(),
         }, {}
 
-    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
+    def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
         return {"output": self.generator(batch["input"])}
 
     def check_size(self, size: int) -> None:

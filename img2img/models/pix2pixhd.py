@@ -14,7 +14,6 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from img2img.data.options import Direction
 from img2img.losses.adversarial import Adversary
 from img2img.losses.gan import GanLoss, feature_matching_loss
 from img2img.losses.perceptual import SMALLEST_INPUT, PerceptualLoss
@@ -215,7 +214,7 @@ class Pix2PixHD(Model):
         condition = images["condition"]  # the loss is halved, as in pix2pix
         return self.adversary.discriminator_loss(self.discriminator, batch["target"], images["output"], condition)
 
-    def generate(self, batch: Batch, direction: Direction = "AtoB") -> Images:
+    def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
         """``features`` of the batch are the style; without, the target's own, which is then needed."""
         features = batch.get("features")
         if features is None and self.config.instance_features:

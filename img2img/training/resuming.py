@@ -12,14 +12,14 @@ from img2img.models.base import Side
 SECTIONS = ("model", "data", "optim", "train", "balance")
 
 
-def refuse_changes(before: Config, now: Config, path: Path, *, two_way: bool) -> None:
+def refuse_changes(before: Config, now: Config, path: Path, *, learns_all: bool) -> None:
     """Raises ValueError, naming the key, if an option is another one that weights or optimizers are made for.
 
     Args:
         before: the options of the checkpoint.
         now: those that training is to go on with.
         path: of the checkpoint, for the message.
-        two_way: whether the model learns both directions, whatever that of the data is.
+        learns_all: whether the model learns every direction, whatever that of the options is.
     """
     fixed = [
         (f"model.{key}", vars(before.model).get(key), value)
@@ -27,7 +27,7 @@ def refuse_changes(before: Config, now: Config, path: Path, *, two_way: bool) ->
         if key != "vgg_weights"  # a file, which may lie elsewhere now
     ]
     keys = ["channels_a", "channels_b", "label_nc", "ignore_id", "instances"]
-    keys += [] if two_way else ["direction"]
+    keys += [] if learns_all else ["direction"]
     fixed += [(f"data.{key}", getattr(before.data, key), getattr(now.data, key)) for key in keys]
     for key in ("spectral_norm", "minibatch_std"):  # built into the networks' weights
         fixed.append((f"balance.{key}", getattr(before.balance, key), getattr(now.balance, key)))

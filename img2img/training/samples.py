@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from img2img.data.images import grid, to_array
+from img2img.config import Config
+from img2img.data.base import ImageDataset, Item
+from img2img.data.images import Range, UnreadableImage, grid, to_array
 from img2img.data.loader import collate, to_device
+from img2img.models.base import Batch
 from img2img.training.step import Game
 
 SAMPLES = 8  # rows of a grid
 
 
-def sample_grid(game: Game, pictures: Any) -> np.ndarray:
-    """(H, W, 3) uint8: the model's own sheet, or a row for each of a few inputs of the validation set ``pictures``."""
-    last = len(pictures) - 1
+def sample_grid(game: Game, dataset: ImageDataset, config: Config) -> np.ndarray:
+    """(H, W, 3) uint8: the model's own sheet, or a row for each of a few items of the validation set."""
+    ranges = dataset.ranges(config.data)
     columns: list[str] = []
     with game.inference():
         sheet = [to_device(batch, game.accelerator.device, game.memory_format) for batch in game.model.sheet()]
         rows = [list(to_array(game.model.samples(batch)["output"], np.uint8)) for batch in sheet]
-        places = () if sheet else sorted({round(i * last / (SAMPLES - 1)) for i in range(SAMPLES)})
-        for index in places:
-            batch = to_device(collate([pictures[0, index]]), game.accelerator.device, game.memory_format)
+        for batch in [] if sheet else _batches(game, dataset, config, ranges):
             shown = {**batch, **game.model.samples(batch)}
             columns = [name for name in game.model.columns if name in shown]
             rows.append([to_array(shown[name][0], np.uint8) for name in columns])
     return grid(rows, columns)
+
+
+def item_batch(item: Item, game: Game, ranges: Mapping[str, Range]) -> Batch:
+    """A batch of one item on the device, with its ``target`` where that is known."""
+    target = {} if item.target is None else {"target": item.target}
+    sample: dict[str, Any] = {**item.inputs, **target, "name": item.name, "skipped": []}
+    return to_device(collate([sample]), game.accelerator.device, game.memory_format, ranges)
+
+
+def _batches(game: Game, dataset: ImageDataset, config: Config, ranges: Mapping[str, Range]) -> list[Batch]:
+    """A batch of one for each row. A model that learns every direction shows what a step of training makes."""
+    if game.model.learns_all:
+        samples = (collate([dataset[0, index]]) for index in _places(len(dataset)))
+        return [to_device(batch, game.accelerator.device, game.memory_format, ranges) for batch in samples]
+    items = dataset.items(config.data.direction)
+    found = []
+    for index in _places(len(items)):
+        for place in range(index, index + len(items)):  # the next one, where an item can't be decoded
+            try:
+                item = items[place % len(items)]
+            except UnreadableImage:
+                continue
+            found.append(item_batch(item, game, ranges))
+            break
+    return found
+
+
+def _places(count: int) -> list[int]:
+    """A few indices, evenly spaced."""
+    return sorted({round(i * (count - 1) / (SAMPLES - 1)) for i in range(SAMPLES)}) if count else []

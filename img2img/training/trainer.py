@@ -95,6 +95,7 @@ class Trainer:
         dataset = dataset_class(model_class(config.model.name).dataset)
         self.train_set = dataset(config.data, "train", augment=True, seed=config.train.seed)
         self.val_set = dataset(config.data, "val")
+        self.ranges = dataset.ranges(config.data)
         # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         precision = resolve_precision(config.train.precision)
@@ -263,7 +264,7 @@ class Trainer:
                 batches = [next(reader) for _ in range(accumulation)]
                 for batch in batches:
                     self._tell_skipped(batch["skipped"])
-                yield [to_device(batch, self.device, self.game.memory_format) for batch in batches]
+                yield [to_device(batch, self.device, self.game.memory_format, self.ranges) for batch in batches]
 
     @property
     def epoch(self) -> float:
@@ -294,7 +295,7 @@ class Trainer:
             f"run         {self.run} ({self.config.model.name})\n"
             f"networks    {', '.join(f'{name} {size:.3f} M parameters' for name, size in sizes.items())}\n"
             f"{remedies}"
-            f"data        {self._count(self.train_set)} training, {self._count(self.val_set)} validation pictures\n"
+            f"data        {self.train_set.size} training, {self.val_set.size} validation pictures\n"
             f"training    {self.total_steps} steps of {self.step_size}; {processes} "
             f"process{'es' if processes > 1 else ''} on {self.device.type}, {precision}\n"
             f"log         tensorboard --logdir {self.run}/tensorboard"
@@ -328,7 +329,7 @@ class Trainer:
     def sample(self) -> None:
         """A grid of pictures as in inference: the model's own sheet, or a row for each of a few validation inputs."""
         assert self.logger is not None
-        self.logger.sample(self.step, sample_grid(self.game, self.val_set))
+        self.logger.sample(self.step, sample_grid(self.game, self.val_set, self.config))
 
     def evaluate(self) -> bool:
         """Measures validation pictures, and tells all processes whether they are the best so far."""
@@ -368,7 +369,7 @@ class Trainer:
         for note in notes:
             self.accelerator.print(note)
         theirs = load_config(path / CONFIG_FILE)
-        refuse_changes(theirs, self.config, path, two_way=self.game.model.two_way)
+        refuse_changes(theirs, self.config, path, learns_all=self.game.model.learns_all)
         state = load_state(path)
         if "imported" in state:
             raise ValueError(
@@ -397,11 +398,6 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
         self.accelerator.end_training()
-
-    def _count(self, pictures: Any) -> str:
-        """ "1000" of pairs, "1067 + 1334" of sides that are no pairs."""
-        sides = (pictures.count("a"), pictures.count("b"))
-        return f"{sides[0]} + {sides[1]}" if self.game.model.two_way else str(sides[0])
 
     def _read(self, values: dict[str, Tensor]) -> dict[str, float]:
         """The values' means over the processes, as numbers, in one transfer."""

@@ -10,8 +10,6 @@ import numpy as np
 
 from img2img.config import Config
 from img2img.data.images import UnreadableImage, to_array
-from img2img.data.loader import collate, to_device
-from img2img.data.options import domains
 from img2img.evaluation.image_sets import Judged, Subject
 from img2img.evaluation.metrics import (
     LOWER_IS_BETTER,
@@ -31,6 +29,7 @@ from img2img.evaluation.pixels import SSIM_WINDOW
 from img2img.inference.sampler import joined, keyed_noise
 from img2img.models.base import Batch
 from img2img.models.base_noise import NoiseModel
+from img2img.training.samples import item_batch
 from img2img.training.step import Game
 
 SCORES = {"pr": ("precision", "recall")}  # of metrics that give several
@@ -54,7 +53,8 @@ class Validation:
     """
 
     def __init__(self, config: Config, pictures: Any, game: Game) -> None:
-        self.game, self.pictures, self.direction = game, pictures, config.data.direction
+        self.config, self.game, self.pictures, self.direction = config, game, pictures, config.data.direction
+        self.items, self.ranges = pictures.items(self.direction), pictures.ranges(config.data)
         self.notes: list[str] = []
         self.metrics = parse_metrics(config.train.metrics, "train.metrics", (*OF_PAIRS, *OF_SETS))
         scores = [name for metric in self.metrics for name in SCORES.get(metric, (metric,))]
@@ -95,64 +95,62 @@ class Validation:
                 raise ValueError(
                     f"{self.every}: what is drawn from noise has no true picture to compare with; set train.metrics fid"
                 )
-            real_places = spaced(len(self.pictures), wanted)
-            count = wanted or len(real_places)
-            if not count or (reals and not real_places):
+            count = wanted or len(self.pictures)
+            if not count or (reals and not len(self.pictures)):
                 raise ValueError(f"{self.every}: the set has no validation pictures to compare with; set it to 0")
             subject = Subject("drawn", count, lambda: self._drawn(count))
         else:
-            source = domains(self.direction)[0]
-            places = list(range(self.pictures.count(source)))
+            places = list(range(self.pictures.count(self.direction)))
             if needs_pairs(self.metrics):
-                places = [i for i in places if self.pictures.partner(source, i) is not None]
+                places = [i for i in places if self.pictures.has_target(self.direction, i)]
             if not places:
                 raise ValueError(
                     f"{self.every}: no validation picture has a true one to compare with; set it to 0, or train."
                     "metrics to fid"
-                    + (", or data.val_paired true, if names make partners" if self.game.model.two_way else "")
+                    + (", or data.val_paired true, if names make partners" if self.game.model.learns_all else "")
                 )
             usable = [places[i] for i in spaced(len(places), wanted) if self._usable(places[i])]
             subject = Subject("made", len(usable), lambda: subject.readable(partial(self._made, i) for i in usable))
-            real_places = spaced(self.pictures.count(domains(self.direction)[1]), wanted)
         if reals:
-            target = "b" if isinstance(self.game.model, NoiseModel) else domains(self.direction)[1]
+            images = self.pictures.images(self._target)
+            real_places = spaced(len(images), wanted)
             subject.real_count = len(real_places)
-            subject.reals = lambda: subject.readable(
-                partial(self.pictures.picture, target, index) for index in real_places
-            )
+            subject.reals = lambda: subject.readable(partial(images.__getitem__, index) for index in real_places)
         return subject
+
+    @property
+    def _target(self) -> str:
+        """The domain of the images that are made."""
+        known = self.pictures.directions(self.config.data)
+        return known[self.direction].target if known else "b"
 
     def _usable(self, index: int) -> bool:
         """Whether a picture, and its true one, can be decoded. Raises ValueError for sizes that can't be compared."""
         try:
-            sample = self._sample(index)
+            item = self.items[index]
         except UnreadableImage as error:
-            sample = {"skipped": [str(error)]}
-        if sample["skipped"]:
-            self.notes.append(f"{self.every}: left out is {sample['skipped'][0]}")
+            self.notes.append(f"{self.every}: left out is {error}")
             return False
-        given = sample.get("input", sample.get("label"))
-        assert given is not None, "what is translated is a picture or a label map"
+        height, width = (side * self.game.model.scale for side in item.image.shape[-3:-1])
         least = {"ssim": SSIM_WINDOW, "lpips": LPIPS_SMALLEST}
         for metric, side in least.items():
-            if metric in self.metrics and min(given.shape[:2]) < side:
-                size = f"{given.shape[1]}x{given.shape[0]}"
+            if metric in self.metrics and min(height, width) < side:
                 raise ValueError(
-                    f"train.metrics {metric}: needs pictures of {side} pixels, and {sample['name']} is {size}"
+                    f"train.metrics {metric}: needs pictures of {side} pixels, and {item.name} is {width}x{height}"
                 )
-        if needs_pairs(self.metrics) and sample["target"].shape[:2] != given.shape[:2]:
-            sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (given, sample["target"])]
+        if needs_pairs(self.metrics) and item.target is not None and item.target.shape[:2] != (height, width):
+            size = f"{item.target.shape[1]}x{item.target.shape[0]}"
             raise ValueError(
-                f"{self.every}: {sample['name']} is {sizes[0]}, and its true picture {sizes[1]}; a pair needs one size"
+                f"{self.every}: {item.name} becomes {width}x{height}, and its target is {size}; a pair needs one size"
             )
         return True
 
     def _made(self, index: int) -> Judged:
-        sample = self._sample(index)
-        batch = to_device(collate([sample]), self.game.accelerator.device, self.game.memory_format)
+        item = self.items[index]
+        batch = item_batch(item, self.game, self.ranges)
         made = to_array(self.game.model.generate(batch, self.direction)["output"][0], np.uint8)
         truth = to_array(batch["target"][0], np.uint8) if needs_pairs(self.metrics) else None
-        return Judged(sample["name"], made, truth)
+        return Judged(item.name, made, truth)
 
     def _drawn(self, count: int) -> Iterator[Judged]:
         model, device = self.game.model, self.game.accelerator.device
@@ -163,16 +161,6 @@ class Validation:
             drawn = model.generate({key: value.to(device) for key, value in noise.items()})["output"]
             for index, picture in zip(places, to_array(drawn, np.uint8), strict=True):
                 yield Judged(str(index), picture, None)
-
-    def _sample(self, index: int) -> dict[str, Any]:
-        """A sample of the set, with its true picture as ``target`` where that is wanted. Raises UnreadableImage."""
-        if not self.game.model.two_way:
-            return self.pictures[0, index]
-        source, target = domains(self.direction)
-        sample = {"input": self.pictures.picture(source, index), "name": self.pictures.name(source, index)}
-        if needs_pairs(self.metrics):
-            sample["target"] = self.pictures.picture(target, self.pictures.partner(source, index))
-        return {**sample, "skipped": []}
 
 
 def spaced(count: int, wanted: int) -> list[int]:

@@ -15,7 +15,7 @@ from img2img.data.paired import PairedDataset
 from img2img.evaluation.image_sets import Subject, subjects
 from img2img.evaluation.metrics import Judges, judge
 from img2img.evaluation.pixels import pixel_scores
-from img2img.inference.sampler import load_sampler
+from img2img.inference.loading import load_sampler
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
 

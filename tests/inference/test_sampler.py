@@ -10,8 +10,8 @@ import torch
 
 import img2img
 from img2img.config import Config
-from img2img.inference.sampler import Sampler, load_sampler, spherical, write_samples
-from img2img.inference.translator import load_translator
+from img2img.inference.loading import load_sampler, load_translator
+from img2img.inference.sampler import Sampler, spherical, write_samples
 from img2img.models import model_class
 from img2img.training.trainer import train
 

@@ -17,6 +17,7 @@ from img2img.data.images import TITLE, read_image
 from img2img.data.labelled import LabelledDataset
 from img2img.inference.files import translate_files
 from img2img.inference.label_translator import SceneTranslator
+from img2img.inference.loading import load_translator
 from img2img.inference.styles import (
     Clusters,
     Style,
@@ -29,7 +30,6 @@ from img2img.inference.styles import (
     save_clusters,
     styles_file,
 )
-from img2img.inference.translator import load_translator
 from img2img.models.pix2pixhd import Pix2PixHD
 from img2img.training.trainer import train
 from tests.conftest import drawn_scene, tiny_config, write, write_scenes

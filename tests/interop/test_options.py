@@ -9,7 +9,7 @@ import torch
 
 from img2img.checkpoint import load_network, newest_checkpoint
 from img2img.config import Config, load_config
-from img2img.inference.translator import load_translator
+from img2img.inference.loading import load_translator
 from img2img.interop.architecture import recognise
 from img2img.interop.export import export_run
 from img2img.interop.options import Stated

@@ -11,7 +11,7 @@ from torch import nn
 
 from img2img.checkpoint import load_network, newest_checkpoint
 from img2img.config import Config
-from img2img.inference.translator import load_translator
+from img2img.inference.loading import load_translator
 from img2img.interop.export import export_run
 from img2img.interop.runs import companions, import_run
 from img2img.training.trainer import train

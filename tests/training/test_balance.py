@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 from img2img.config import Config, load_config
 from img2img.data import dataset_class
 from img2img.data.loader import keyed_loader, to_device
-from img2img.inference.sampler import load_sampler
-from img2img.inference.translator import load_translator
+from img2img.inference.loading import load_sampler, load_translator
 from img2img.models import model_class
 from img2img.models.base import Side
 from img2img.models.base_noise import NoiseModel

@@ -11,8 +11,9 @@ from torch.utils.data import Dataset
 
 from img2img.config import Config
 from img2img.data import dataset_class
+from img2img.data.base import ImageDataset
 from img2img.data.images import UnreadableImage, eight_bits
-from img2img.data.options import Direction, Domain, Part, domains
+from img2img.data.options import Domain, Part
 from img2img.evaluation.fcn.label_maps import LabelFolder, Palette, scored_classes
 from img2img.inference.label_edits import Classes
 from img2img.models import model_class
@@ -67,67 +68,65 @@ class ClassMaps:
         """The domain of the photos."""
         return "b" if self.painted == "a" else "a"
 
-    def of(self, pictures: Any, domain: Domain, index: int) -> np.ndarray:
-        """The class map (H, W) of a picture of a data set, which ``knows`` it. Raises UnreadableImage."""
-        if self.folder is not None:
-            return self.folder.read(self._names(pictures, domain, index)[0])
-        place = index if domain == self.painted else pictures.partner(domain, index)
-        assert place is not None, "asked for although ``knows`` says no"
-        read = eight_bits if self.palette is None else self.palette.ids
-        return pictures.class_map(self.painted, place, read)
+    def paints(self, direction: str) -> bool:
+        """Whether what a direction makes are painted maps."""
+        return dataset_class(self.kind.dataset).directions(self.config.data)[direction].target == self.painted
 
-    def knows(self, pictures: Any, domain: Domain) -> bool:
-        """Whether all pictures of a domain have class maps."""
+    def of(self, pictures: ImageDataset, direction: str, index: int) -> np.ndarray:
+        """The class map (H, W) of an item of a data set, which ``knows`` it. Raises UnreadableImage."""
+        if self.folder is not None:
+            return self.folder.read(self._names(pictures, direction, index)[0])
+        read = eight_bits if self.palette is None else self.palette.ids
+        return pictures.class_map(direction, index, "target" if self.paints(direction) else "input", read)
+
+    def knows(self, pictures: ImageDataset, direction: str) -> bool:
+        """Whether all items of a direction have class maps."""
         return all(
-            self._names(pictures, domain, index)
+            self._names(pictures, direction, index)
             if self.folder is not None
-            else domain == self.painted or pictures.partner(domain, index) is not None
-            for index in range(pictures.count(domain))
+            else not self.paints(direction) or pictures.has_target(direction, index)
+            for index in range(pictures.count(direction))
         )
 
-    def require(self, pictures: Any, ways: Sequence[Direction]) -> list[Direction]:
-        """The directions whose pictures have class maps. Raises ValueError if there is none, or a map can't be read."""
-        known = [way for way in ways if self.knows(pictures, domains(way)[0])]
-        source = domains(ways[0])[0]
+    def require(self, pictures: ImageDataset, ways: Sequence[str]) -> list[str]:
+        """The directions whose items have class maps. Raises ValueError if there is none, or a map can't be read."""
+        known = [way for way in ways if self.knows(pictures, way)]
+        first = ways[0]
         if self.folder is None:
             if not known:
                 raise ValueError(
                     "--metrics fcn: no picture has a class map; --labels names some, --paired finds partners"
                 )
         elif not known:
-            self.folder.require(pictures.name(source, index) for index in range(pictures.count(source)))
+            self.folder.require(pictures.item_name(first, index) for index in range(pictures.count(first)))
         else:
             for way in known:
-                source = domains(way)[0]
-                names = (self._names(pictures, source, index)[0] for index in range(pictures.count(source)))
+                names = (self._names(pictures, way, index)[0] for index in range(pictures.count(way)))
                 self.folder.require(names)
         return known
 
-    def _names(self, pictures: Any, domain: Domain, index: int) -> list[str]:
-        """The names by which a picture's map lies in the folder: its own, or its partner's."""
-        other: Domain = "b" if domain == "a" else "a"
-        partner = pictures.partner(domain, index)
-        names = [pictures.name(domain, index), *([] if partner is None else [pictures.name(other, partner)])]
-        return [name for name in names if self.folder is not None and name in self.folder]
+    def _names(self, pictures: ImageDataset, direction: str, index: int) -> list[str]:
+        """The names by which an item's map lies in the folder: its own, or its target's."""
+        names = [pictures.item_name(direction, index), pictures.target_name(direction, index)]
+        return [name for name in names if name is not None and self.folder is not None and name in self.folder]
 
-    def set(self, part: Part) -> Any:
+    def set(self, part: Part) -> ImageDataset:
         """The data set of a part; in training, too, pictures of one name are partners here, where that is asked for.
 
         Raises:
             ValueError: its files can't be found.
         """
         data = self.config.data
-        if part == "train" and self.kind.two_way:  # unpaired pictures have partners as validation ones only
+        if part == "train" and self.kind.learns_all:  # unpaired pictures have partners as validation ones only
             part, data = "val", replace(data, val_split=data.train_split, val_paired=self.folder is None)
         return dataset_class(self.kind.dataset)(data, part)
 
     def _painted(self, palette: Palette) -> Domain:
         found = dataset_class(self.kind.dataset)(self.config.data, "val")
-        if not found.count("a") or not found.count("b"):
+        images: dict[Domain, Sequence[np.ndarray]] = {"a": found.images("a"), "b": found.images("b")}
+        if not all(images.values()):
             raise ValueError(f"--metrics fcn: run {self.config.name} has no validation pictures")
-        distance: dict[Domain, float] = {
-            domain: palette.strangeness(eight_bits(found.picture(domain, 0))) for domain in ("a", "b")
-        }
+        distance = {domain: palette.strangeness(eight_bits(own[0])) for domain, own in images.items()}
         near, far = sorted(distance, key=lambda domain: distance[domain])
         if distance[near] > 12 or 2 * distance[near] > distance[far]:  # a JPEG's colours are off by some levels
             raise ValueError(
@@ -150,17 +149,30 @@ class LabelledPhotos(Dataset[dict]):
         try:
             self.pictures = maps.set("train")
             if maps.folder is not None:
-                maps.folder.require(self.pictures.name(maps.photos, index) for index in range(len(self)))
+                maps.folder.require(self._name(index) for index in range(len(self)))
         except ValueError as error:
-            if maps.kind.two_way and maps.folder is None:
+            if maps.kind.learns_all and maps.folder is None:
                 raise ValueError(
                     "--train-segmenter: the training photos have no partners that are painted maps; --labels names a "
                     f"folder of maps by the photos' names, --segmenter a network ({error})"
                 ) from error
             raise
 
+    @property
+    def direction(self) -> str:
+        """The one whose items' inputs are the photos; of label maps the one whose targets are."""
+        known = self.pictures.directions(self.maps.config.data)
+        return next((name for name, way in known.items() if way.source == self.maps.photos), next(iter(known)))
+
+    @property
+    def photo_is_target(self) -> bool:
+        return self.pictures.directions(self.maps.config.data)[self.direction].target == self.maps.photos
+
+    def _name(self, index: int) -> str:
+        return self.pictures.item_name(self.direction, index)
+
     def __len__(self) -> int:
-        return self.pictures.count(self.maps.photos)
+        return self.pictures.count(self.direction)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         for attempt in range(len(self)):
@@ -170,12 +182,13 @@ class LabelledPhotos(Dataset[dict]):
             except UnreadableImage as error:
                 unreadable = error
                 continue
-            return {"photo": eight_bits(photo), "label": label, "name": self.pictures.name(self.maps.photos, place)}
+            return {"photo": eight_bits(photo), "label": label, "name": self._name(place)}
         raise ValueError(f"--train-segmenter: no photo of the set can be decoded: {unreadable}")
 
     def _read(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        maps = self.maps
+        maps, item = self.maps, self.pictures.item(self.direction, place)
+        photo = item.target if self.photo_is_target else item.inputs["input"]
+        assert photo is not None, "the training part has photos"
         if maps.config.data.label_nc and maps.folder is None:  # one scene has both
-            scene = self.pictures.scene(place)
-            return scene["target"], scene["label"][:, :, 0]
-        return self.pictures.picture(maps.photos, place), maps.of(self.pictures, maps.photos, place)
+            return photo, item.inputs["label"][:, :, 0]
+        return photo, maps.of(self.pictures, self.direction, place)

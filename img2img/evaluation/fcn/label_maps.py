@@ -14,8 +14,8 @@ import numpy as np
 from img2img.data.folder import list_images, read_headers, some
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, eight_bits, read_header, read_image
 from img2img.data.label_files import read_id_header, read_ids, scene_name
+from img2img.data.labelled import LABELS
 from img2img.inference.label_edits import CITYSCAPES
-from img2img.inference.label_translator import LABELS
 
 # Cordts et al., arXiv 1604.01685; ids and colours of mcordts/cityscapesScripts, cityscapesscripts/helpers/labels.py
 CITYSCAPES_SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
