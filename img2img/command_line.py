@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import difflib
 import re
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
+import jsonargparse
+
 from img2img.config import (
     ROOTS,
     USAGE,
     Config,
+    OptimConfig,
+    TrainConfig,
     build_config,
     config_file,
     explain,
@@ -23,6 +28,8 @@ from img2img.config import (
     parse,
     read_yaml,
 )
+from img2img.data import dataset_class
+from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
 
 
@@ -51,6 +58,7 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     """
     argv, early = _take(argv, {"--model", "--config", "--name"})
     helped, resume = "--help" in argv or "-h" in argv, "--resume" in argv
+    every = argv[argv.index("--help") + 1 :][:1] == ["all"] if "--help" in argv else False
     if resume and "--overwrite" in argv:
         raise ValueError("--resume and --overwrite: choose one of them")
     configs = [Path(path) for path in early["--config"]]
@@ -109,6 +117,8 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     parser.add_argument("--resume", action="store_true", help="Continue the run of this name from its last checkpoint.")
     parser.add_argument("--overwrite", action="store_true", help="Delete the run of this name, if there is one.")
     parser.add_argument("--print_config", action="store_true", help="Print the resolved options and exit.")
+    if helped:
+        _print_help(parser, model, every=every)
     for path in configs:
         parse(parser, ["--config", str(path)], f"{path}: ")
     values = parse(parser, [word for path in configs for word in ("--config", str(path))] + list(argv))
@@ -141,6 +151,27 @@ def _list_models() -> NoReturn:
         print(f"  {name:{width}}  {text}")
     print("  FILE.py: a model of your own")
     print("\n--model NAME --help lists its options. Without --config and --data.root it learns its embedded toy task.")
+    raise SystemExit(0)
+
+
+def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool) -> NoReturn:
+    """Prints the options of a model and its data set, those of everyday use or every one, and exits."""
+    own = model_class(model)
+    dataset = dataset_class(own.dataset)
+    sections = {"model": own.Config, "data": dataset.Config, "optim": OptimConfig, "train": TrainConfig}
+    sections["balance"] = BalanceConfig
+    hidden = 0
+    for action in parser._actions:
+        section, _, key = action.dest.partition(".")
+        everyday = getattr(sections.get(section), "everyday", None)
+        if action.dest in sections or (section == "data" and key in dataset.unused):
+            action.help = SUPPRESS
+        elif key and everyday is not None and key not in everyday and not every:
+            action.help = SUPPRESS
+            hidden += 1
+    parser.print_help()
+    if hidden:
+        print(f"\n{hidden} further options: --help all")
     raise SystemExit(0)
 
 

@@ -12,11 +12,12 @@ import re
 from argparse import ArgumentError
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import jsonargparse
 import yaml
 
+from img2img.data import dataset_class
 from img2img.data.options import DataConfig
 from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
@@ -34,6 +35,8 @@ Precision = Literal["no", "bf16", "fp16"]
 @dataclass
 class OptimConfig:
     """The optimizers: Adam for both sides (arXiv 1611.07004, Sec. 3.4), unless told."""
+
+    everyday: ClassVar = "lr lr_d betas".split()
 
     optimizer: Optimizer = "adam"
     """Optimizer of the generators: adam, or rmsprop, the WGAN paper's (arXiv 1701.07875)."""
@@ -81,6 +84,11 @@ class OptimConfig:
 @dataclass
 class TrainConfig:
     """How long, how fast and what is written when."""
+
+    everyday: ClassVar = (
+        "epochs decay_epochs max_steps seed log_every sample_every evaluate_every metrics save_every ema_decay "
+        "init_from gradient_accumulation precision"
+    ).split()
 
     epochs: int = 100
     """Passes over the set at the full learning rate."""
@@ -158,13 +166,17 @@ class Config:
 
     name: str
     model: Any
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = field(default_factory=DataConfig)  # or a subclass: the data set's own
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     balance: BalanceConfig = field(default_factory=BalanceConfig)
 
     def __post_init__(self) -> None:
-        self.model = model_class(self.model.name).resolve(self.model, self.data.width or self.data.crop_size)
+        model = model_class(self.model.name)
+        directions = dataset_class(model.dataset).directions(self.data)
+        if directions and self.data.direction not in directions:
+            raise ValueError(f"data.direction {self.data.direction}: expected one of {', '.join(directions)}")
+        self.model = model.resolve(self.model, self.data.width or self.data.crop_size)
         if getattr(self.model, "stage", None) == "local" and not self.train.init_from:
             raise ValueError("model.stage local: begins with a global stage's run; set train.init_from runs/THAT")
         self.balance.check_loss(self.model.gan_loss, self.optim.clip_d)
@@ -257,7 +269,7 @@ def option_parser(model: str) -> jsonargparse.ArgumentParser:
     )
     parser.add_argument("--name", type=str | None, help="Name of the run: its folder is runs/NAME.")
     parser.add_class_arguments(model_class(model).Config, "model")
-    parser.add_class_arguments(DataConfig, "data")
+    parser.add_class_arguments(dataset_class(model_class(model).dataset).Config, "data")
     parser.add_class_arguments(OptimConfig, "optim")
     parser.add_class_arguments(TrainConfig, "train")
     parser.add_class_arguments(BalanceConfig, "balance")

@@ -83,6 +83,9 @@ class ImageDataset(Dataset[dict]):
 
     Config: ClassVar[type[DataConfig]] = DataConfig
     """Its options."""
+    unused: ClassVar[tuple[str, ...]] = ("root_a", "root_b", "val_paired", "label_nc", "ignore_id", "instances")
+    unused += ("torchvision",)
+    """Fields of its ``Config`` that are other data sets': --help leaves them out."""
     ordered: ClassVar[bool] = False
     """Whether items are frames, which follow each other."""
     companions: ClassVar[tuple[str, ...]] = ()

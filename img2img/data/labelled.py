@@ -101,6 +101,7 @@ class LabelledDataset(ImageDataset):
     """
 
     companions = ("instance",)
+    unused = ("root_a", "root_b", "val_paired", "torchvision")
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         super().__init__(config, part, augment=augment, seed=seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 Domain = Literal["a", "b"]
 Part = Literal["train", "val"]
@@ -23,6 +23,11 @@ def opposite(direction: str) -> str:
 @dataclass
 class DataConfig:
     """Where the pictures are and what is done to them."""
+
+    everyday: ClassVar = (
+        "root root_a root_b toy direction preprocess load_size crop_size flip batch_size num_workers val_split "
+        "val_paired channels_a channels_b label_nc instances torchvision"
+    ).split()
 
     root: str | None = None
     """Folder of the set: trainA/ + trainB/, train_A/ + train_B/, train/A/ + train/B/, or for pairs train/ with A and B

@@ -129,6 +129,8 @@ class UnconditionalDataset(ImageDataset):
             if no picture of the set can be decoded.
     """
 
+    unused = ("root_a", "root_b", "val_paired", "label_nc", "ignore_id", "instances", "direction", "channels_a")
+
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         super().__init__(config, part, augment=augment, seed=seed)
         refuse_label_maps(config)

@@ -68,6 +68,8 @@ class UnpairedDataset(ImageDataset):
             partners where ``config.val_paired`` promises them; when sampling, if no picture of a side can be decoded.
     """
 
+    unused = ("label_nc", "ignore_id", "instances", "torchvision")
+
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         super().__init__(config, part, augment=augment, seed=seed)
         refuse_label_maps(config)

@@ -6,7 +6,7 @@ See docs/balance.md for what helps when.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from img2img.losses.gan import GanLoss
 
@@ -16,6 +16,8 @@ Policy = Literal["color", "translation", "cutout"]
 @dataclass
 class BalanceConfig:
     """Remedies for a game out of balance; all are off unless asked for. See docs/balance.md."""
+
+    everyday: ClassVar = "augment gradient_penalty spectral_norm discriminator_steps warmup_d".split()
 
     label_real: tuple[float, float] = (1.0, 1.0)
     """Range of the label of real pictures, drawn for each: [0.9,0.9] is one-sided smoothing (arXiv 1606.03498, Sec.

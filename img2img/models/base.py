@@ -36,7 +36,8 @@ class Model(nn.Module):
     """
 
     Config: ClassVar[type]
-    """Its options; the field ``name`` is the name of its file."""
+    """Its options; the field ``name`` is the name of its file. ``everyday`` names those that --help shows first;
+    without it that is all of them."""
     dataset: ClassVar[str | type[ImageDataset]]
     """The data set that it learns from: a module of ``img2img.data``, or a class of the model's own file."""
     generators: tuple[str, ...]

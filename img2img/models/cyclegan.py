@@ -37,6 +37,10 @@ class CycleGAN(Model):
     class Config:
         """Networks and losses of CycleGAN."""
 
+        everyday: ClassVar = (
+            "generator n_blocks ngf ndf n_layers_d norm gan_loss lambda_cycle lambda_identity pool_size"
+        ).split()
+
         name: Literal["cyclegan"] = "cyclegan"
         """The model, as --model names it."""
         generator: Literal["resnet", "unet"] = "resnet"

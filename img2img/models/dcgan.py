@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,8 @@ class DCGAN(NoiseModel):
     @dataclass
     class Config:
         """Networks and losses of DCGAN."""
+
+        everyday: ClassVar = "size num_classes noise_dim ngf ndf norm norm_d gan_loss".split()
 
         name: Literal["dcgan"] = "dcgan"
         """The model, as --model names it."""

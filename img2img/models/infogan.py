@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,8 @@ class InfoGAN(NoiseModel):
     @dataclass
     class Config:
         """Networks, codes and losses of InfoGAN."""
+
+        everyday: ClassVar = "size num_categorical categories num_continuous noise_dim ngf ndf gan_loss".split()
 
         name: Literal["infogan"] = "infogan"
         """The model, as --model names it."""

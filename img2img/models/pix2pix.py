@@ -28,6 +28,8 @@ class Pix2Pix(Model):
     class Config:
         """Networks and losses of pix2pix."""
 
+        everyday: ClassVar = "generator num_downs n_blocks ngf ndf n_layers_d norm dropout gan_loss lambda_l1".split()
+
         name: Literal["pix2pix"] = "pix2pix"
         """The model, as --model names it."""
         generator: Literal["unet", "resnet"] = "unet"

@@ -30,6 +30,10 @@ class Pix2PixHD(Model):
     class Config:
         """Networks and losses of pix2pixHD."""
 
+        everyday: ClassVar = (
+            "stage ngf n_downs ndf n_scales gan_loss lambda_feat lambda_vgg vgg_weights instance_features"
+        ).split()
+
         name: Literal["pix2pixhd"] = "pix2pixhd"
         """The model, as --model names it."""
         stage: Literal["global", "local"] = "global"
