@@ -135,17 +135,24 @@ class Model(nn.Module):
 
         The first of ``generators`` tells by its ``stride`` and its ``smallest_input``.
         """
-        generator: Any = getattr(self, self.generators[0])
-        return max(generator.smallest_input, -(-side // generator.stride) * generator.stride)
+        generator = getattr(self, self.generators[0])
+        stride = getattr(generator, "stride", 1)
+        return max(getattr(generator, "smallest_input", 1), -(-side // stride) * stride)
 
     @property
     def smallest_side(self) -> int:
         """The smallest side, in pixels, of pictures that it can be trained on: that which suits every network."""
-        return max(getattr(self, name).smallest_input for name in (*self.generators, *self.discriminators))
+        networks = [getattr(self, name) for name in (*self.generators, *self.discriminators)]
+        return max(getattr(network, "smallest_input", 1) for network in networks)
 
     def check_size(self, size: int) -> None:
-        """Raises ValueError, naming the key to change, if it can't train on size x size pictures."""
-        raise NotImplementedError
+        """Raises ValueError, naming the key to change, if it can't train on inputs of size x size pixels."""
+        if self.padded(size) != size:
+            step = self.padded(self.padded(1) + 1) - self.padded(1)
+            raise ValueError(
+                f"data.crop_size {size * self.scale}: must be a multiple of {step * self.scale}, "
+                f"{self.padded(1) * self.scale} or more"
+            )
 
     def check_set(self, pictures: Any) -> None:
         """Raises ValueError, naming the key to change, if it can't learn from this training set."""

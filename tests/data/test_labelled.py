@@ -56,7 +56,8 @@ def test_what_a_sample_lacks(labelled_root: Path) -> None:
     assert "instance" not in LabelledDataset(options(labelled_root, instances=False), "train")[0, 0]
     test = LabelledDataset(options(labelled_root, val_split="test"), "val")
     assert sorted(test[0, 0]) == ["instance", "label", "name", "skipped"]
-    assert (test.count("a"), test.count("b"), test.partner("a", 0)) == (2, 0, None)
+    assert (test.count("AtoB"), len(test.images("b")), test.has_target("AtoB", 0)) == (2, 0, False)
+    assert (test.item("AtoB", 0).target, test.target_name("AtoB", 0)) == (None, None)
 
 
 def test_augmentation_is_keyed_by_epoch_and_index(labelled_root: Path) -> None:
@@ -73,12 +74,18 @@ def test_augmentation_is_keyed_by_epoch_and_index(labelled_root: Path) -> None:
 def test_evaluation_sees_a_scene_without_chance(labelled_root: Path) -> None:
     scenes = LabelledDataset(options(labelled_root, preprocess="none"), "val")
     label, instances, photo = drawn_scene(31)
-    assert np.array_equal(scenes.picture("a", 1)[:, :, 0], label)
-    assert np.array_equal(scenes.picture("b", 1), photo)
-    assert np.array_equal(scenes.scene(1)["instance"][:, :, 0], instances)
-    assert (scenes.count("a"), scenes.count("b"), scenes.name("b", 1), scenes.partner("b", 1)) == (2, 2, "1", 1)
+    item = scenes.items("AtoB")[1]
+    assert np.array_equal(item.inputs["label"][:, :, 0], label)
+    assert np.array_equal(item.inputs["instance"][:, :, 0], instances)
+    assert item.target is not None
+    assert np.array_equal(item.target, photo)
+    assert np.array_equal(scenes.images("b")[1], photo)
+    assert np.array_equal(scenes.class_map("AtoB", 1, "input", lambda _: np.empty(0)), label)
+    assert (scenes.count("AtoB"), len(scenes.images("b"))) == (2, 2)
+    assert (item.name, scenes.item_name("AtoB", 1), scenes.target_name("AtoB", 1)) == ("1", "1", "1")
+    assert scenes.has_target("AtoB", 1)
     middle = LabelledDataset(options(labelled_root), "val")
-    assert np.array_equal(middle.picture("b", 1), photo[2:18, 12:28])
+    assert np.array_equal(middle.images("b")[1], photo[2:18, 12:28])
 
 
 def test_a_scene_found_broken_later_is_skipped_and_named(labelled_root: Path) -> None:
@@ -88,7 +95,7 @@ def test_a_scene_found_broken_later_is_skipped_and_named(labelled_root: Path) ->
     assert sample["name"] == "3"
     assert "train_inst/2.png" in sample["skipped"][0]
     with pytest.raises(UnreadableImage):
-        scenes.scene(2)
+        scenes.item("AtoB", 2)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -188,9 +195,17 @@ def test_pictures_as_inputs_need_no_maps(tmp_path: Path, layout: str, direction:
     assert same(sample, PairedDataset(data, "train")[0, 1])
     a, b = drawn_pair(1, 20, 40)
     assert np.array_equal(sample["input"], a if direction == "AtoB" else b)
-    assert np.array_equal(pairs.picture("a", 1), a)
-    assert np.array_equal(pairs.picture("b", 1), b)
-    assert (pairs.count("a"), pairs.count("b"), pairs.partner("b", 1)) == (2, 2, 1)
+    assert np.array_equal(pairs.images("a")[1], a)
+    assert np.array_equal(pairs.images("b")[1], b)
+    for way, source, target in (("AtoB", a, b), ("BtoA", b, a)):  # whatever the options' own
+        item = pairs.item(way, 1)
+        assert np.array_equal(item.inputs["input"], source)
+        assert item.target is not None
+        assert np.array_equal(item.target, target)
+        assert (pairs.count(way), pairs.has_target(way, 1), pairs.target_name(way, 1)) == (2, True, "1")
+        for side, painted in (("input", source), ("target", target)):
+            assert np.array_equal(pairs.class_map(way, 1, side, lambda image: image[:, :, 1]), painted[:, :, 1])
+    assert (len(pairs.images("a")), len(pairs.images("b"))) == (2, 2)
 
 
 def test_side_by_side_pairs_as_inputs(tiny: Callable[..., Config]) -> None:
@@ -209,7 +224,8 @@ def test_pairs_and_strangers_take_every_mode(tmp_path: Path, preprocess: str) ->
     data = options(tmp_path, label_nc=0, preprocess=preprocess)
     for dataset in (PairedDataset, UnpairedDataset):
         pictures = dataset(data, "train", augment=True)
-        assert pictures.picture("a", 0).shape == ((16, 16, 3) if "crop" in preprocess else (20, 40, 3))
+        assert pictures.images("a")[0].shape == pictures.item("AtoB", 0).inputs["input"].shape
+        assert pictures.images("a")[0].shape == ((16, 16, 3) if "crop" in preprocess else (20, 40, 3))
         assert pictures[0, 0][{PairedDataset: "input", UnpairedDataset: "b"}[dataset]].shape[1] in (16, 40)
     small = options(tmp_path, label_nc=0, preprocess="crop", crop_size=21)
     write(tmp_path / "trainB" / "1.png", drawn_pair(1, 24, 40)[0])

@@ -25,7 +25,7 @@ def test_transforms_keep_a_and_b_aligned() -> None:
     transform = Jitter(48, 32, flip=True)
     seen = set()
     for seed in range(20):
-        x, y = transform(seed, a, a.copy())
+        x, y = transform(seed, {"a": a, "b": a.copy()}).values()
         assert np.array_equal(x, y)
         assert x.shape == (32, 32, 3)
         seen.add(x.tobytes())
@@ -35,21 +35,21 @@ def test_transforms_keep_a_and_b_aligned() -> None:
 def test_transforms_take_different_depths_and_channels() -> None:
     a = np.random.default_rng(0).integers(0, 255, (20, 20, 1), np.uint8)
     b = np.repeat(a.astype(np.uint16) * 257, 4, axis=2)
-    x, y = Jitter(24, 16, flip=True)(3, a, b)
+    x, y = Jitter(24, 16, flip=True)(3, {"a": a, "b": b}).values()
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((16, 16, 1), np.uint8, (16, 16, 4), np.uint16)
     assert np.abs(y[:, :, :1] / 257 - x).max() <= 1
 
 
 def test_shrinking_averages_areas() -> None:
     board = (np.indices((32, 32)).sum(0) % 2 * 255).astype(np.uint8)[:, :, None].repeat(3, 2)
-    x, _ = Jitter(16, 16, flip=False)(0, board, board)
+    x, _ = Jitter(16, 16, flip=False)(0, {"a": board, "b": board}).values()
     assert np.abs(x.astype(int) - 127).max() <= 1  # bicubic without antialiasing would keep a pattern
 
 
 def test_flip_mirrors_half_of_the_pairs() -> None:
     a = drawn_pair(1)[0]
     transform = Jitter(20, 20, flip=True)
-    flipped = sum(np.array_equal(transform(seed, a, a)[0], a[:, ::-1]) for seed in range(200))
+    flipped = sum(np.array_equal(transform(seed, {"a": a, "b": a})["a"], a[:, ::-1]) for seed in range(200))
     assert 70 < flipped < 130
 
 

@@ -38,8 +38,8 @@ def test_classes_are_the_first_sub_folders_of_training(tmp_path: Path) -> None:
     assert pictures.classes == ("cat", "dog")
     assert pictures.notes == ["classes     0 cat, 1 dog"]
     assert [pictures[0, i]["class"] for i in range(3)] == [0, 0, 1]
-    assert [pictures.name("a", i) for i in range(pictures.count("b"))] == ["cat/3", "cat/deep/2", "dog/1"]
-    assert pictures.picture("a", 0).shape == pictures[0, 0]["target"].shape == (16, 16, 3)
+    assert [pictures[0, i]["name"] for i in range(len(pictures.images("b")))] == ["cat/3", "cat/deep/2", "dog/1"]
+    assert pictures.images("b")[0].shape == pictures[0, 0]["target"].shape == (16, 16, 3)
     assert (
         UnconditionalDataset(options(root), "val")[0, 0]["class"] == 1
     )  # as in training, though it is the only one there
@@ -86,7 +86,7 @@ def test_digits_are_dealt_once_and_look_like_themselves() -> None:
     data = options(toy=True, load_size=32, crop_size=32, channels_b=1, flip=False)
     train, val = UnconditionalDataset(data, "train"), UnconditionalDataset(data, "val")
     assert (len(train), len(val)) == (1573, 224)
-    names = [pictures.name("a", i) for pictures in (train, val) for i in range(len(pictures))]
+    names = [pictures[0, i]["name"] for pictures in (train, val) for i in range(len(pictures))]
     assert len(set(names)) == 1797
     assert train.classes == tuple("0123456789")
     digits = load_digits()
@@ -130,7 +130,7 @@ def test_a_set_of_torchvision_by_name(tmp_path: Path) -> None:
     assert (len(train), len(val), len(train.classes)) == (6, 3, 10)
     assert [train[0, i]["class"] for i in range(6)] == list(range(6))
     assert train[0, 0]["target"].shape == (32, 32, 1)
-    assert train.name("a", 3) == "MNIST-000003"
+    assert train[0, 3]["name"] == "MNIST-000003"
 
 
 def test_what_is_wrong_with_a_set_of_torchvision(tmp_path: Path) -> None:

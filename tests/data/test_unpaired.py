@@ -24,7 +24,7 @@ def same(a: dict, b: dict) -> bool:
 
 def test_an_epoch_visits_the_larger_side_once_and_the_smaller_evenly(tiny_cyclegan: Tiny) -> None:
     pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
-    assert (len(pictures), pictures.count("a"), pictures.count("b")) == (7, 4, 7)
+    assert (len(pictures), pictures.count("AtoB"), pictures.count("BtoA"), pictures.size) == (7, 4, 7, "4 + 7")
     meetings = []
     for epoch in range(30):
         names = [pictures[epoch, i]["name"].split(" + ") for i in range(7)]
@@ -119,23 +119,30 @@ def test_layouts(unpaired_root: Path, tmp_path: Path) -> None:
 
 def test_validation_is_val_or_else_test(unpaired_root: Path) -> None:
     data = DataConfig(str(unpaired_root), load_size=16, crop_size=16)
-    assert UnpairedDataset(data, "val").name("a", 0) == "0_A"
+    assert UnpairedDataset(data, "val").item_name("AtoB", 0) == "0_A"
     for side in "AB":
         write(unpaired_root / f"val{side}" / "new.png", drawn_pair(0)[0])
-    assert UnpairedDataset(data, "val").name("a", 0) == "new"
+    assert UnpairedDataset(data, "val").item_name("AtoB", 0) == "new"
 
 
 def test_partners_share_their_name(tiny_cyclegan: Tiny, unpaired_root: Path) -> None:
     plain = UnpairedDataset(tiny_cyclegan().data, "val")
-    assert plain.partner("a", 0) is None
+    assert (plain.has_target("AtoB", 0), plain.target_name("AtoB", 0)) == (False, None)
+    assert plain.item("AtoB", 0).target is None
     write(unpaired_root / "testB" / "1.png", drawn_pair(101)[1])
     (unpaired_root / "testB" / "1_B.png").unlink()  # sorted otherwise than its partner now
     pictures = UnpairedDataset(tiny_cyclegan(data={"val_paired": True}).data, "val")
-    for domain, other in (("a", "b"), ("b", "a")):
+    other = {"AtoB": "BtoA", "BtoA": "AtoB"}
+    for direction, back in other.items():
         for i in range(3):
-            partner = pictures.partner(domain, i)
+            assert pictures.has_target(direction, i)
+            partner = pictures.target_name(direction, i)
             assert partner is not None
-            assert pictures.name(domain, i)[0] == pictures.name(other, partner)[0]
+            assert pictures.item_name(direction, i)[0] == partner[0]
+            (place,) = [j for j in range(3) if pictures.item_name(back, j) == partner]
+            item = pictures.item(direction, i)
+            assert item.target is not None
+            assert np.array_equal(item.target, pictures.item(back, place).inputs["input"])
     (unpaired_root / "testB" / "1.png").unlink()
     with pytest.raises(ValueError, match=r"data\.val_paired: no partner of the same name for 1; set it to false"):
         UnpairedDataset(tiny_cyclegan(data={"val_paired": True}).data, "val")
@@ -157,7 +164,9 @@ def test_a_file_found_broken_later_is_skipped_and_named(tiny_cyclegan: Tiny, unp
     assert sample["name"] == "a2 + b3"
     assert "b2.jpg" in sample["skipped"][0]
     with pytest.raises(UnreadableImage):
-        pictures.picture("b", 2)
+        pictures.images("b")[2]
+    with pytest.raises(UnreadableImage):
+        pictures.item("BtoA", 2)
     for path in (unpaired_root / "trainA").iterdir():
         path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"no picture of the set can be decoded: .*trainA"):
@@ -167,14 +176,17 @@ def test_a_file_found_broken_later_is_skipped_and_named(tiny_cyclegan: Tiny, unp
 def test_the_toy_tasks_sides_share_no_shoe_in_training() -> None:
     data = DataConfig(toy=True, load_size=32, crop_size=32, val_paired=True)
     train, val = UnpairedDataset(data, "train"), UnpairedDataset(data, "val")
-    names = [{train.name(domain, i) for i in range(train.count(domain))} for domain in ("a", "b")]
+    names = [{train.item_name(way, i) for i in range(train.count(way))} for way in ("AtoB", "BtoA")]
     assert len(names[0]) == len(names[1]) == 1000
     assert not names[0] & names[1]
-    assert np.array_equal(train.picture("a", 3), draw_pair(3, "train", 32)[0])
-    assert np.array_equal(train.picture("b", 3), draw_shoe(1003, "train", 32))
+    assert np.array_equal(train.images("a")[3], draw_pair(3, "train", 32)[0])
+    assert np.array_equal(train.images("b")[3], draw_shoe(1003, "train", 32))
     assert len(val) == 48
-    assert val.partner("a", 5) == 5
-    assert np.array_equal(val.picture("b", 5), draw_pair(5, "val", 32)[1])
+    item = val.item("AtoB", 5)
+    assert (item.name, val.target_name("AtoB", 5)) == ("shoe-0005", "shoe-0005")
+    assert item.target is not None
+    assert np.array_equal(item.target, draw_pair(5, "val", 32)[1])
+    assert np.array_equal(val.images("b")[5], item.target)
 
 
 def error(**options: object) -> str:

@@ -50,10 +50,11 @@ def test_it_computes_what_training_sampled(run: Path, tiny_hd: Tiny) -> None:
     """Titles above; labels | output | target."""
     sheet = read_image(run / "samples" / "step-000004.png", 3)
     translate = load_translator(run)
-    given = translate.given(LabelledDataset(tiny_hd().data, "val"), 0)
-    assert np.abs(translate.translate(given).astype(int) - sheet[18:50, 72:136]).max() <= 1
-    assert np.array_equal(translate.show(given), sheet[18:50, 4:68])
-    assert np.array_equal(given["target"], sheet[18:50, 140:204])
+    item = LabelledDataset(tiny_hd().data, "val").item("AtoB", 0)
+    assert np.abs(translate.translate(item).astype(int) - sheet[18:50, 72:136]).max() <= 1
+    assert np.array_equal(translate.show(item), sheet[18:50, 4:68])
+    assert item.target is not None
+    assert np.array_equal(item.target, sheet[18:50, 140:204])
 
 
 def test_maps_are_padded_by_reflection_and_the_picture_is_cut_back(run: Path) -> None:
@@ -93,19 +94,19 @@ def test_files_and_folders(run: Path, styled: Path, tmp_path: Path) -> None:
         write(tmp_path / "inst" / f"{name}_gtFine_instanceIds.png", instances)
         write(tmp_path / "photo.png", photo)
     translate = load_translator(run)
-    translate_files(translate, tmp_path / "label", tmp_path / "out", instances=tmp_path / "inst")
+    translate_files(translate, tmp_path / "label", tmp_path / "out", others={"instance": tmp_path / "inst"})
     assert read_image(tmp_path / "out" / "b_0_gtFine_labelIds.png", 3).shape == (32, 41, 3)
     one, ids = tmp_path / "label" / "a_0_gtFine_labelIds.png", tmp_path / "inst" / "a_0_gtFine_instanceIds.png"
     for name in ("gtFine_instanceIds", "gtFine_color"):  # as Cityscapes comes, in a folder of its city
         write(tmp_path / "city" / "a" / f"a_0_{name}.png", read_ids(ids).astype(np.uint16))
-    translate_files(translate, one, tmp_path / "in-city", instances=tmp_path / "city")
+    translate_files(translate, one, tmp_path / "in-city", others={"instance": tmp_path / "city"})
     same = [read_image(tmp_path / folder / one.name, 3) for folder in ("out", "in-city")]
     assert np.array_equal(*same)
-    translate_files(translate, one, tmp_path / "one", instances=ids)
+    translate_files(translate, one, tmp_path / "one", others={"instance": ids})
     same = [read_image(tmp_path / folder / one.name, 3) for folder in ("out", "one")]
     assert np.array_equal(*same)
     style = f"encode:{tmp_path / 'photo.png'}"
-    translate_files(load_translator(styled), one, tmp_path / "styled", instances=ids, style=style)
+    translate_files(load_translator(styled), one, tmp_path / "styled", others={"instance": ids}, style=style)
     assert read_image(tmp_path / "styled" / "grids" / "00001-00001.png", 3).shape == (14 + 40, 2 * 44 + 4, 3)
 
 
@@ -122,12 +123,12 @@ def test_cityscapes_own_folders_hold_more_than_labels(run: Path, tmp_path: Path)
     write(tmp_path / "inst" / "bonn" / "own.png", instances)
     translate, out = load_translator(run), tmp_path / "out"
     gt, names = tmp_path / "gtFine", ["aachen/a_0_gtFine_labelIds.png", "bonn/b_0_gtFine_labelIds.png"]
-    assert translate_files(translate, gt, out / "given", instances=tmp_path / "inst") == 0
+    assert translate_files(translate, gt, out / "given", others={"instance": tmp_path / "inst"}) == 0
     assert sorted(p.relative_to(out / "given").as_posix() for p in (out / "given").glob("*/*_*.png")) == names
     assert (out / "given" / "bonn" / "own.png").is_file()
     (gt / "bonn" / "own.png").unlink()
     assert translate_files(translate, gt, out / "beside") == 0
-    assert translate_files(translate, gt, out / "same", instances=gt) == 0
+    assert translate_files(translate, gt, out / "same", others={"instance": gt}) == 0
     assert translate_files(translate, gt / names[0], out / "one") == 0
     expected = [(out / "given" / name).read_bytes() for name in names]
     for folder in ("beside", "same"):
@@ -155,6 +156,7 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
     assert isinstance(plain, SceneTranslator)
     pictures = load_translator(train(tiny("pictures")))
     one, ids, none = tmp_path / "l.png", tmp_path / "i.png", tmp_path / "empty"
+    beside = {"instance": ids}
     calls: dict[str, Callable[[], object]] = {
         "sees instance maps: give the label's": lambda: plain(label),
         "the label map is 64x32 but its instance map 63x32": lambda: plain(label, instances=instances[:, 1:]),
@@ -162,13 +164,14 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "give integer ids": lambda: plain(photo, instances=instances),
         "draws in a style: choose one": lambda: with_style(label, instances=instances),
         "give them by --instances": lambda: translate_files(plain, one, Path("o")),
-        "empty: no picture in it": lambda: translate_files(plain, one, Path("o"), instances=none),
+        "empty: no picture in it": lambda: translate_files(plain, one, Path("o"), others={"instance": none}),
         "from label maps to pictures; leave it out": lambda: load_translator(run, direction="BtoA"),
-        r"^nowhere\.png: can't be read \(No such file or directory\)$": lambda: plain.read(Path("nowhere.png"), ids),
+        r"^nowhere\.png: can't be read \(No such file or directory\)$": lambda: plain.read(Path("nowhere.png"), beside),
         "has no encoder": lambda: plain.styled("encode:x.png"),
         "--style wild": lambda: with_style.styled("wild"),
-        "goes with --input": lambda: translate_files(plain, None, Path("o"), instances=ids),
-        "translates pictures, not label maps": lambda: pictures.read(one, ids),
+        "goes with --input": lambda: translate_files(plain, None, Path("o"), others=beside),
+        r"--with instance=.*i\.png: the run has no use for it; it takes none": lambda: pictures.read(one, beside),
+        r"--with mask=.*: the run has no use for it; there is instance": lambda: plain.read(one, {"mask": ids}),
     }
     for message, call in calls.items():
         with pytest.raises(ValueError, match=message) as raised:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from img2img.config import Config
+from img2img.data.base import Item
 from img2img.data.images import TITLE, read_image
 from img2img.data.labelled import LabelledDataset
 from img2img.inference.files import translate_files
@@ -102,7 +103,9 @@ def test_instances_equal_a_slow_loop() -> None:
 
 
 def test_vectors_are_the_means_of_the_encoders_features(translator: SceneTranslator) -> None:
-    scene = LabelledDataset(translator.config.data, "train").scene(0)
+    item = LabelledDataset(translator.config.data, "train").item("AtoB", 0)
+    assert item.target is not None
+    scene = {**item.inputs, "target": item.target}
     instance = scene["instance"][:, :, 0]
     encoded = encode(translator, scene["target"], scene["instance"])
     batch, _ = translator.batch(scene)
@@ -136,8 +139,7 @@ def test_there_are_no_more_clusters_than_different_vectors() -> None:
 
 
 def test_large_instances_count_and_small_ones_where_there_are_no_others(translator: SceneTranslator) -> None:
-    pictures = LabelledDataset(translator.config.data, "train")
-    scenes = [pictures.scene(i) for i in range(len(pictures))]
+    scenes = [item.inputs for item in LabelledDataset(translator.config.data, "train").items("AtoB")]
     slow = [v for s in scenes for v in slow_instances(s["label"][:, :, 0], s["instance"][:, :, 0]).values()]
     share = sorted(max(v for k, v in slow if k == kind) for kind in {k for k, _ in slow})[0]  # of the smallest class
     path, notes = encode_training_set(translator, 3, share)
@@ -244,7 +246,8 @@ def test_relabelled_scenes_are_those_of_the_other_class(translator: SceneTransla
     moved = np.where(instances // 1000 == number, instances % 1000 + 1000, instances)
     draw = translator.styled("cluster:1=1", f"{number}:1")
     assert np.array_equal(draw(label, instances=instances), translator.styled("cluster:1=1")(other, instances=moved))
-    assert np.array_equal(draw.show({"label": label[:, :, None]}), translator.show({"label": other[:, :, None]}))
+    here, there = (Item("", {"label": ids[:, :, None].astype(np.int32)}) for ids in (label, other))
+    assert np.array_equal(draw.show(here), translator.show(there))
 
 
 def test_files_in_random_styles_have_titled_grids(translator: SceneTranslator) -> None:
@@ -256,7 +259,8 @@ def test_files_in_random_styles_have_titled_grids(translator: SceneTranslator) -
     translate_files(translator, None, Path("five"), samples=1, seed=5, style="random")
     assert np.array_equal(read_image(Path("five/0_1.png"), 3), read_image(Path("val/0_2.png"), 3))
     maps, instances = (Path(str(translator.config.data.root)) / f"test_{kind}" for kind in ("label", "inst"))
-    translate_files(translator, maps, Path("own"), instances=instances, style="cluster:0=1", relabel="2:3,3:2")
+    beside = {"instance": instances}
+    translate_files(translator, maps, Path("own"), others=beside, style="cluster:0=1", relabel="2:3,3:2")
     assert read_image(Path("own/grids/00001-00002.png"), 3).shape == (2 * 24 + 4 + TITLE, 2 * 44 + 4, 3)
     translate_files(translator, None, Path("plain"))  # in the styles of their own photos, as before
     assert read_image(Path("plain/grids/00001-00002.png"), 3).shape == (2 * 24 + 4, 3 * 44 + 4, 3)

@@ -11,7 +11,6 @@ from PIL import Image
 from img2img import load_translator
 from img2img.config import Config
 from img2img.data.images import resize, to_array
-from img2img.data.options import Direction
 from img2img.inference.files import translate_files
 from img2img.inference.translator import Translator
 from img2img.training.trainer import train
@@ -237,7 +236,7 @@ def two_way(tiny_cyclegan: Tiny) -> Path:
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 @pytest.mark.parametrize("size", [(16, 16), (257, 255), (1, 1), (3, 40)])
-def test_both_directions_keep_any_size(two_way: Path, direction: Direction, size: tuple[int, int]) -> None:
+def test_both_directions_keep_any_size(two_way: Path, direction: str, size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
     assert load_translator(two_way, direction=direction)(picture).shape == picture.shape
 

@@ -1,0 +1,73 @@
+"""Counts what a reader of a training has to read: python docs/count_code.py [MODEL].
+
+A few steps of the model's embedded task run in this process, without reading processes. Printed are the files of the
+package of which a line inside a function ran, their lines, and all files that were loaded; and the files that are read
+to follow one step of pix2pix.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from inspect import CO_OPTIMIZED
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import img2img
+
+PACKAGE = Path(img2img.__file__).parent
+STEP = (
+    "training/step.py",
+    "models/pix2pix.py",
+    "models/base.py",
+    "losses/adversarial.py",
+    "losses/gan.py",
+    "networks/unet.py",
+    "networks/patchgan.py",
+    "networks/blocks.py",
+)
+SMALL = "--train.max_steps 4 --train.log_every 2 --data.num_workers 0"
+
+
+def main() -> None:
+    model = sys.argv[1] if len(sys.argv) > 1 else "pix2pix"
+    ran: set[Path] = set()
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        file = Path(frame.f_code.co_filename)
+        if PACKAGE in file.parents and inside_function(frame.f_code):
+            ran.add(file)
+        return None  # calls suffice: a function that is called runs a line
+
+    os.chdir(tempfile.mkdtemp())
+    sys.settrace(trace)
+    from img2img.command_line import parse_train_arguments
+
+    presets = PACKAGE.parent / "configs"
+    arguments = parse_train_arguments(["--model", model, "--name", "counted", *SMALL.split()], presets)
+    from img2img.training.trainer import train
+
+    train(arguments.config)
+    sys.settrace(None)
+    loaded = {Path(module.__file__ or "") for name, module in sys.modules.items() if name.startswith("img2img")}
+    print(f"\nruns        {len(ran)} files, {lines(ran)} lines")
+    print(f"loads       {len(loaded)} files, {lines(loaded)} lines")
+    step = {PACKAGE / name for name in STEP}
+    print(f"a step      {len(step)} files, {lines(step)} lines (of pix2pix)")
+    for file in sorted(ran, key=lambda file: file.as_posix()):
+        print(f"  {lines({file}):5} {file.relative_to(PACKAGE)}")
+
+
+def inside_function(code: CodeType) -> bool:
+    """Whether code is a function's, and no module's or class's body."""
+    return bool(code.co_flags & CO_OPTIMIZED)
+
+
+def lines(files: set[Path]) -> int:
+    return sum(len(file.read_text().splitlines()) for file in files)
+
+
+if __name__ == "__main__":
+    main()

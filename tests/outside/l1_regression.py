@@ -1,0 +1,36 @@
+"""L1 regression on pairs, without a discriminator: pix2pix's own first row (arXiv 1611.07004, Table 1)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from img2img.models.base import Model
+from img2img.networks.unet import UNet
+
+
+class L1Regression(Model):
+    """A U-Net that learns the L1 distance alone."""
+
+    @dataclass
+    class Config:
+        name: Literal["l1_regression"] = "l1_regression"
+        num_downs: int = 4
+        """Halvings of the U-Net."""
+
+    dataset = "paired"
+    generators, discriminators = ("generator",), ()
+    fakes: ClassVar = {"output": "target"}
+    paired = True
+    columns = ("input", "output", "target")
+
+    def __init__(self, config, channels):
+        super().__init__()
+        self.generator = UNet(channels["input"], channels["target"], num_downs=config.num_downs, ngf=4)
+
+    def forward(self, batch):
+        return {"output": self.generator(batch["input"])}
+
+    def generator_loss(self, batch, images):
+        return {"l1": (images["output"] - batch["target"]).abs().mean()}, {}
+
+    def generate(self, batch, direction="AtoB"):
+        return {"output": self.generator(batch["input"])}

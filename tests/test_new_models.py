@@ -1,0 +1,259 @@
+"""Models from outside the package, of kinds that it has none of: each trains, resumes, infers and is measured.
+
+They are what the contracts of ``models.base`` and ``data.base`` are for; nothing in the package knows them. Each is one
+file in tests/outside.
+"""
+
+import csv
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from img2img import load_translator
+from img2img.checkpoint import newest_checkpoint
+from img2img.command_line import parse_train_arguments
+from img2img.data.images import read_image
+from img2img.models import load_model_file
+from img2img.training.trainer import train
+from tests.conftest import drawn_pair, write
+from tests.evaluation.test_metrics import Colours
+from tests.tools.test_commands import call
+from tests.training.test_distributed import launch
+
+OUTSIDE = Path(__file__).parent / "outside"
+SMALL = (
+    "--data.load_size 20 --data.crop_size 16 --data.batch_size 2 --data.num_workers 0 --train.log_every 2 "
+    "--train.sample_every 4 --train.save_every 100 --train.ema_decay 0.9"
+)
+FILM = (1, 2, 10, 11)  # numbers of frames
+
+
+def two_folders(root: Path) -> None:
+    """Gray A, coloured B; in validation partners by name."""
+    for part, count in (("train", 5), ("val", 2)):
+        for i in range(count):
+            a, b = drawn_pair(i + 50 * (part == "val"))
+            write(root / f"{part}A" / f"{i}_A.png", a[:, :, 0])
+            write(root / f"{part}B" / f"{i}_B.png", b)
+
+
+def pairs(root: Path) -> None:
+    for part, count in (("train", 5), ("val", 2)):
+        for i in range(count):
+            write(root / part / f"{i}.png", np.concatenate(drawn_pair(i + 50 * (part == "val")), axis=1))
+
+
+def one_folder(root: Path) -> None:
+    for part, count in (("train", 5), ("val", 2)):
+        for i in range(count):
+            write(root / part / f"{i}.png", drawn_pair(i + 50 * (part == "val"))[1])
+
+
+def domains(root: Path) -> None:
+    for part, count in (("train", 3), ("val", 2)):
+        for i in range(count):
+            write(root / part / "circles" / f"{i}.png", drawn_pair(i)[1])
+            write(root / part / "squares" / f"{i}.png", drawn_pair(i)[1] // 2)
+            write(root / part / "stripes" / f"{i}.png", 255 - drawn_pair(i)[1])
+
+
+def films(root: Path) -> None:
+    for part in ("train", "val"):
+        for film in ("one", "two"):
+            for number in FILM:
+                a, b = drawn_pair(number + len(film))
+                write(root / f"{part}A" / film / f"{number}.png", a)
+                write(root / f"{part}B" / film / f"{number}.png", b)
+
+
+@dataclass
+class Case:
+    """A model of tests/outside."""
+
+    name: str
+    draw: Callable[[Path], None]
+    options: str = ""
+    score: str = "val/l1"
+    scale: int = 1
+
+    def arguments(self, root: Path, run: str, steps: int) -> list[str]:
+        if not root.exists():
+            self.draw(root)
+        argv = ["--model", str(OUTSIDE / f"{self.name}.py"), "--data.root", str(root), "--name", run]
+        argv += [*SMALL.split(), *self.options.split(), "--train.evaluate_every", "3"]
+        return [*argv, "--train.max_steps", str(steps)]
+
+
+CASES = [
+    Case("patch_features", two_folders, "--data.channels_a 1 --data.val_paired true"),
+    Case("l1_regression", pairs),
+    Case("double_size", one_folder, scale=2),
+    Case("three_domains", domains, "--train.metrics fid --data.flip false", "val/fid"),
+    Case("short_clips", films),
+    Case("fill_holes", one_folder),
+    Case("flow_matching", pairs),
+]
+BY_NAME = {case.name: case for case in CASES}
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
+    """With a feature network of the test's, where distances between sets are measured."""
+    fake_features(monkeypatch)
+    return request.param
+
+
+def fake_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2img.evaluation.metrics.load_features", lambda *_, **__: Colours())
+
+
+def run_train(case: Case, run: str, steps: int) -> Path:
+    return train(parse_train_arguments(case.arguments(Path("set"), run, steps), Path()).config)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    path, _ = newest_checkpoint(run)
+    return {f"{f.stem}.{k}": v for f in sorted(path.glob("*.safetensors")) for k, v in load_file(f).items()}
+
+
+def test_outside_model_trains_evaluates_and_resumes_bit_for_bit(case: Case) -> None:
+    whole = run_train(case, "whole", 6)
+    run_train(case, "parts", 4)
+    resumed = parse_train_arguments(["--name", "parts", "--resume", "--train.max_steps", "6"], Path())
+    parts = train(resumed.config, resume=True)
+    first, second = weights(whole), weights(parts)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    with (whole / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row[case.score]) > 0 for row in rows if row[case.score]] == [True, True]
+    assert len(list((whole / "samples").glob("*.png"))) == 3  # before the first step, and after 4 and 6
+    assert (whole / f"{case.name}.py").read_bytes() == (OUTSIDE / f"{case.name}.py").read_bytes()
+
+
+def test_outside_model_infers_any_size_and_is_evaluated(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_train(case, "x", 2)
+    assert call(monkeypatch, "infer", "x") == 0
+    assert list(Path("runs/x/results/step-000002").rglob("*.png"))
+    image = write(Path("odd/1.png"), drawn_pair(7, 21, 17)[1])
+    mask = write(Path("mask.png"), np.full((21, 17), 255, np.uint8))
+    more = ["--with", f"mask={mask}"] if case.name == "fill_holes" else []
+    assert call(monkeypatch, "infer", "x", "--input", str(image), "--output", "o", *more) == 0
+    assert read_image(Path("o/1.png"), 3).shape == (21 * case.scale, 17 * case.scale, 3)
+    measured = ["--metrics", "fid"] if case.name == "three_domains" else []
+    assert call(monkeypatch, "evaluate", "x", *measured) == 0
+    assert list(Path("runs/x/evaluation/step-000002").rglob("*.json"))
+
+
+def test_outside_model_trains_in_two_processes(case: Case) -> None:
+    """As one file beside its options. Both must hold the same weights at the end: the script compares them."""
+    argv = case.arguments(Path("set"), "two", 3)
+    config = parse_train_arguments([*argv, "--train.evaluate_every", "0"], Path()).config
+    shutil.copy(OUTSIDE / f"{case.name}.py", ".")
+    assert "processes: 2" in launch(config, 2)
+
+
+def test_one_way_model_learns_the_direction_that_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From three channels to one, and at inference the same."""
+    case = BY_NAME["patch_features"]
+    config = parse_train_arguments([*case.arguments(Path("set"), "back", 2), "--data.direction", "BtoA"], Path()).config
+    translator = load_translator(train(config))
+    assert translator.channels == (3, 1)
+    assert translator(np.zeros((20, 20, 3), np.uint8)).shape == (20, 20, 1)
+    assert call(monkeypatch, "infer", "back", "--direction", "AtoB") == 2
+
+
+def test_auxiliary_head_learns_and_has_no_ema() -> None:
+    run = run_train(BY_NAME["patch_features"], "x", 3)
+    before = weights(run_train(BY_NAME["patch_features"], "y", 1))
+    after = weights(run)
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+    assert {key.partition(".")[0] for key in after} == {"generator", "generator_ema", "discriminator", "head"}
+
+
+def test_double_size_shows_all_of_its_input() -> None:
+    """Not the top left quarter: shrunk again, the output is near the input."""
+    case = BY_NAME["double_size"]
+    argv = [*case.arguments(Path("set"), "x", 150), "--optim.lr", "0.01", "--train.evaluate_every", "0"]
+    translator = load_translator(train(parse_train_arguments(argv, Path()).config))
+    image = drawn_pair(3, 24, 18)[1]
+    answer = translator(image)
+    assert answer.shape == (48, 36, 3)
+    back = cv2.resize(answer, (18, 24), interpolation=cv2.INTER_AREA)
+    near = np.abs(back.astype(int) - image).mean()
+    far = np.abs(cv2.resize(answer[:24, :18], (18, 24)).astype(int) - image).mean()
+    assert near < 25 < far
+
+
+def test_domains_are_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_features(monkeypatch)
+    run = run_train(BY_NAME["three_domains"], "x", 2)
+    to_circles = load_translator(run)
+    assert to_circles.directions == ("circles", "squares", "stripes")
+    image = drawn_pair(5)[1]
+    answers = [load_translator(run, direction=name)(image) for name in to_circles.directions]
+    assert not np.array_equal(answers[0], answers[1])
+    assert not np.array_equal(answers[1], answers[2])
+    assert call(monkeypatch, "infer", "x", "--direction", "stripes") == 0
+    assert {p.name for p in Path("runs/x/results/step-000002/stripes").iterdir()} == {"circles", "squares", "grids"}
+    assert call(monkeypatch, "infer", "x", "--direction", "dots") == 2
+
+
+def test_frames_are_translated_in_order_each_with_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their numbers, 2 before 10; another folder begins anew."""
+    run_train(BY_NAME["short_clips"], "x", 2)
+    folder = Path("set/valA")
+    assert call(monkeypatch, "infer", "x", "--input", str(folder), "--output", "all") == 0
+    stream = load_translator("x").stream()
+    translator = load_translator("x")
+    for film in ("one", "two"):
+        for number in FILM:
+            item = translator.read(folder / film / f"{number}.png")
+            answer = stream(item)
+            assert np.array_equal(read_image(Path("all") / film / f"{number}.png", 3), answer)
+            alone = translator.translate(item)
+            assert np.array_equal(alone, answer) == (number == FILM[0])
+
+
+def test_mask_keeps_what_it_does_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_train(BY_NAME["fill_holes"], "x", 2)
+    image, mask = drawn_pair(9, 18, 20)[1], np.zeros((18, 20), np.uint8)
+    mask[4:9, 5:12] = 255
+    answer = load_translator(run)(image, mask=mask)
+    outside = mask == 0
+    assert np.abs(answer[outside].astype(int) - image[outside]).max() <= 1
+    assert np.abs(answer[~outside].astype(int) - image[~outside]).max() > 5
+    files = [write(Path("in/1.png"), image), write(Path("masks/1.png"), mask)]
+    assert call(monkeypatch, "infer", "x", "--input", str(files[0].parent), "--output", "o") == 2
+    argv = ["--input", str(files[0].parent), "--with", f"mask={files[1].parent}", "--output", "o"]
+    assert call(monkeypatch, "infer", "x", *argv) == 0
+    assert np.array_equal(read_image(Path("o/1.png"), 3), answer)
+    assert call(monkeypatch, "infer", "x", *argv, "--with", "depth=masks") == 2
+
+
+def test_random_model_answers_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_train(BY_NAME["flow_matching"], "x", 2)
+    translator, image = load_translator("x"), drawn_pair(2)[0]
+    assert translator.draws
+    assert np.array_equal(translator(image, seed=3), translator(image, seed=3))
+    assert not np.array_equal(translator(image, seed=3), translator(image, seed=4))
+    file = write(Path("one.png"), image)
+    assert call(monkeypatch, "infer", "x", "--input", str(file), "--samples", "2", "--output", "o") == 0
+    first, second = (read_image(Path(f"o/one_{i}.png"), 3) for i in (1, 2))
+    assert not np.array_equal(first, second)
+
+
+def test_files_of_outside_models_are_short() -> None:
+    """The model's own class; a data set may stand above it."""
+    for case in CASES:
+        load_model_file(OUTSIDE / f"{case.name}.py")
+        lines = (OUTSIDE / f"{case.name}.py").read_text().splitlines()
+        begins = [i for i, line in enumerate(lines) if line.startswith("class ") and "(Model)" in line]
+        assert len(lines) - begins[0] <= 60, case.name
