@@ -257,3 +257,12 @@ def test_files_of_outside_models_are_short() -> None:
         lines = (OUTSIDE / f"{case.name}.py").read_text().splitlines()
         begins = [i for i, line in enumerate(lines) if line.startswith("class ") and "(Model)" in line]
         assert len(lines) - begins[0] <= 60, case.name
+
+
+def test_examples_of_the_docs_are_these_files() -> None:
+    page = (OUTSIDE.parents[1] / "docs" / "extending.md").read_text()
+    whole = (OUTSIDE / "l1_regression.py").read_text().rstrip()
+    halved = (OUTSIDE / "double_size.py").read_text()
+    halved = halved[halved.index("class Halved") : halved.index("class DoubleSize")].rstrip()
+    assert f"```python\n{whole}\n```" in page
+    assert f"```python\n{halved}\n```" in page
