@@ -28,7 +28,7 @@ from img2img.benchmark.plain_loops import PLAIN
 from img2img.config import Config, TrainConfig
 from img2img.data import dataset_class
 from img2img.data.images import write_image
-from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
+from img2img.data.loader import BatchReader, KeyedBatches, collate, keyed_loader, to_device
 from img2img.data.options import DataConfig
 from img2img.data.toy.shoes import draw_pair
 from img2img.data.toy.streets import draw_scene
@@ -276,14 +276,14 @@ def _loader_speed(options: BenchmarkOptions, root: str) -> float:
     """Samples/s that one worker decodes, jitters and hands over."""
     pictures = _dataset(options)(_config(options, root).data, "train", augment=True)
     keys = KeyedBatches(len(pictures), 4, 0, 10**9)
-    loader = iter(keyed_loader(pictures, keys, num_workers=1))
-    for _ in range(len(pictures) // 4):
-        next(loader)  # the worker starts and the disk's cache fills
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < 3:
-        next(loader)
-        count += 1
-    return 4 * count / (time.perf_counter() - began)
+    with BatchReader(keyed_loader(pictures, keys, num_workers=1)) as reader:
+        for _ in range(len(pictures) // 4):
+            next(reader)  # the worker starts and the disk's cache fills
+        began, count = time.perf_counter(), 0
+        while time.perf_counter() - began < 3:
+            next(reader)
+            count += 1
+        return 4 * count / (time.perf_counter() - began)
 
 
 def _growth_over_steps(root: str, options: BenchmarkOptions) -> str:

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from img2img.data.label_files import resize_ids
-from img2img.data.loader import KeyedBatches, keyed_loader, to_device
+from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
 from img2img.data.transforms import keyed_seed
 from img2img.evaluation.fcn.class_maps import LabelledPhotos
 from img2img.evaluation.fcn.segmenter import METADATA, STRIDE, About, Segmenter, own_network, places
@@ -56,23 +56,24 @@ def train_segmenter(
     print(f"segmenter   {steps} steps of {BATCH_SIZE} crops of {len(photos)} photos, {len(ids)} classes")
     sizes: set[tuple[int, int]] = set()
     seen = torch.zeros(len(ids), dtype=torch.bool)
-    bar = tqdm(loader, "segmenter", unit="step", disable=None)
-    for step, batch in enumerate(bar):
-        sizes |= set(zip(batch["height"].tolist(), batch["width"].tolist(), strict=True))
-        there = batch["label"].unique()
-        there = there[there != NONE]
-        seen[there.long()] = True
-        if not len(there):  # none of these crops shows a class that counts: a mean over nothing
-            continue
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - step / steps) ** POWER
-        moved = to_device(batch, device)
-        loss = F.cross_entropy(network(moved["photo"]), moved["label"][:, 0].long(), ignore_index=NONE)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % 20 == 0:
-            bar.set_postfix(loss=f"{loss.item():.3f}")
+    with BatchReader(loader) as reader:
+        bar = tqdm(reader, "segmenter", total=steps, unit="step", disable=None)
+        for step, batch in enumerate(bar):
+            sizes |= set(zip(batch["height"].tolist(), batch["width"].tolist(), strict=True))
+            there = batch["label"].unique()
+            there = there[there != NONE]
+            seen[there.long()] = True
+            if not len(there):  # none of these crops shows a class that counts: a mean over nothing
+                continue
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * (1 - step / steps) ** POWER
+            moved = to_device(batch, device)
+            loss = F.cross_entropy(network(moved["photo"]), moved["label"][:, 0].long(), ignore_index=NONE)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step % 20 == 0:
+                bar.set_postfix(loss=f"{loss.item():.3f}")
     if not seen.any():
         raise ValueError(f"--train-segmenter: no pixel of the photos' class maps is of a class that counts ({ids})")
     unseen = [maps.names.get(ids[place], ids[place]) for place in (~seen).nonzero().flatten().tolist()]
