@@ -1,5 +1,6 @@
 """Options: presets, precedence, and what a user gets wrong."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,6 +25,13 @@ def error(*argv: str) -> str:
         parse_train_arguments(argv, PRESETS)
     assert "\n" not in str(raised.value)
     return str(raised.value)
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        parse_train_arguments(argv, PRESETS)
+    assert not ended.value.code
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -176,32 +184,43 @@ def test_resume_finds_the_run_that_the_same_command_began(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("model", "own"),
+    ("model", "own", "unused"),
     [
-        ("pix2pix", "generator num_downs ngf ndf n_layers_d norm dropout upsample gan_loss lambda_l1 init_gain"),
+        (
+            "pix2pix",
+            "generator num_downs ngf ndf n_layers_d norm dropout upsample gan_loss lambda_l1 init_gain",
+            "root_a root_b val_paired label_nc ignore_id instances torchvision",
+        ),
         (
             "cyclegan",
             "generator n_blocks ngf ndf n_layers_d norm dropout upsample gan_loss lambda_cycle lambda_identity "
             "pool_size init_gain",
+            "label_nc ignore_id instances torchvision",
         ),
         (
             "pix2pixhd",
             "stage ngf n_downs n_blocks n_enhancers n_blocks_local ndf n_layers_d n_scales norm upsample gan_loss "
             "lambda_feat lambda_vgg vgg_weights instance_features n_features nef init_gain",
+            "root_a root_b val_paired torchvision",
         ),
-        ("dcgan", "size num_classes noise_dim ngf ndf norm norm_d upsample gan_loss init_gain"),
+        (
+            "dcgan",
+            "size num_classes noise_dim ngf ndf norm norm_d upsample gan_loss init_gain",
+            "root_a root_b val_paired label_nc ignore_id instances direction channels_a",
+        ),
         (
             "infogan",
             "size num_categorical categories num_continuous noise_dim ngf ndf norm norm_d upsample gan_loss "
             "lambda_categorical lambda_continuous init_gain",
+            "root_a root_b val_paired label_nc ignore_id instances direction channels_a",
         ),
     ],
 )
-def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        parse_train_arguments(["--model", model, "--help"], PRESETS)
-    assert not ended.value.code
-    text = " ".join(capsys.readouterr().out.split())
+def test_help_all_shows_every_option_with_its_docstring(
+    model: str, own: str, unused: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for those that the model's data set refuses or has no use for."""
+    text = " ".join(help_of(capsys, "--model", model, "--help", "all").split())
     shared = """
         data.root data.root_a data.root_b data.direction data.load_size data.crop_size data.flip data.batch_size
         data.num_workers data.train_split data.val_split data.val_paired data.channels_a data.channels_b optim.lr
@@ -215,10 +234,29 @@ def test_help_shows_every_option_with_its_docstring(model: str, own: str, capsys
     optim.clip_grad_value_d
     """.split()
     shared += [f"balance.{field.name}" for field in fields(BalanceConfig)]
-    for option in shared + [f"model.{key}" for key in own.split()]:
+    hidden = [f"data.{key}" for key in unused.split()]
+    assert set(hidden) < set(shared)
+    assert not [option for option in hidden if f"--{option} " in text]
+    assert "further options" not in text
+    for option in [option for option in shared if option not in hidden] + [f"model.{key}" for key in own.split()]:
         described = text.split(f"--{option} ")[-1].split(" --")[0]
         assert "default:" in described, option
         assert len(described) > 40, option
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_help_shows_everyday_options_and_tells_how_many_there_are(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown(text: str) -> list[str]:
+        return re.findall(r"^  --(\w+\.\w+)", text, re.MULTILINE)
+
+    few, every = (help_of(capsys, "--model", model, *argv) for argv in (["--help"], ["--help", "all"]))
+    assert set(shown(few)) < set(shown(every))
+    assert few.splitlines()[-1] == f"{len(shown(every)) - len(shown(few))} further options: --help all"
+    everyday = {"data.root", "data.batch_size", "optim.lr", "train.epochs", "train.precision", "balance.augment"}
+    assert {*everyday, "model.ngf", "model.gan_loss"} <= set(shown(few))
+    assert not {"model.init_gain", "optim.clip_d", "train.compile", "balance.label_real"} & set(shown(few))
 
 
 def test_help_without_a_model_lists_the_models(capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,7 +267,7 @@ def test_help_without_a_model_lists_the_models(capsys: pytest.CaptureFixture[str
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == "usage: train.py --model NAME [--config FILE] [options]"
         assert "  pix2pix    A U-Net translates, a PatchGAN judges (input, output) pairs." in lines
-        assert [line.split()[0] for line in lines if line.startswith("  ")] == model_names()
+        assert [line.split()[0] for line in lines if line.startswith("  ")] == [*model_names(), "FILE.py:"]
         assert "--model NAME --help lists its options" in lines[-1]
         assert len(lines) < 20
     with pytest.raises(SystemExit):

@@ -130,7 +130,7 @@ def test_batches_of_two_sizes_are_one_line(labelled_root: Path) -> None:
         "train_label/0.png 40x20: a batch takes one size: set data.batch_size 1, or a data.preprocess that" in message
     )
     one = LabelledDataset(options(labelled_root, preprocess="none"), "train", augment=True)
-    with pytest.raises(ValueError, match=r"^target of 2 is 40x24 and that of 0 40x20: a batch takes one size: [^\n]*$"):
+    with pytest.raises(ValueError, match=r"^label of 2 is 40x24 and that of 0 40x20: a batch takes one size: [^\n]*$"):
         collate([one[0, 0], one[0, 2]])
     LabelledDataset(options(labelled_root, batch_size=2), "train", augment=True)  # crops are all of one size
 

@@ -165,7 +165,7 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "draws in a style: choose one": lambda: with_style(label, instances=instances),
         "give them by --instances": lambda: translate_files(plain, one, Path("o")),
         "empty: no picture in it": lambda: translate_files(plain, one, Path("o"), others={"instance": none}),
-        "from label maps to pictures; leave it out": lambda: load_translator(run, direction="BtoA"),
+        "learnt AtoB only; leave it out$": lambda: load_translator(run, direction="BtoA"),
         r"^nowhere\.png: can't be read \(No such file or directory\)$": lambda: plain.read(Path("nowhere.png"), beside),
         "has no encoder": lambda: plain.styled("encode:x.png"),
         "--style wild": lambda: with_style.styled("wild"),

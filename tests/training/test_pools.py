@@ -119,8 +119,8 @@ def test_samples_show_both_cycles_and_the_identities(tiny_cyclegan: Tiny) -> Non
     sheet = read_image(run / "samples" / "step-000004.png", 3)
     assert sheet.shape == (14 + 3 * 20 + 4, 8 * 20 + 4, 3)
     val = UnpairedDataset(tiny_cyclegan().data, "val")
-    assert (sheet[18:34, 4:20] == val.picture("a", 0)).all()
-    assert (sheet[18:34, 84:100] == val.picture("b", 0)).all()
+    assert (sheet[18:34, 4:20] == val.images("a")[0]).all()
+    assert (sheet[18:34, 84:100] == val.images("b")[0]).all()
     gray = train(tiny_cyclegan("gray", data={"channels_a": 1}, model={"lambda_identity": 0.0}))
     sheet = read_image(gray / "samples" / "step-000004.png", 3)
     assert sheet.shape[1] == 6 * 20 + 4  # there is no identity between one channel and three
