@@ -34,7 +34,7 @@ Precision = Literal["no", "bf16", "fp16"]
 
 @dataclass
 class OptimConfig:
-    """The optimizers: Adam for both sides (arXiv 1611.07004, Sec. 3.4), unless told."""
+    """The optimizers: Adam for both sides (arXiv 1611.07004, Sec. 3.3) by default."""
 
     everyday: ClassVar = "lr lr_d betas".split()
 
@@ -177,13 +177,13 @@ class Config:
         if directions and self.data.direction not in directions:
             raise ValueError(f"data.direction {self.data.direction}: expected one of {', '.join(directions)}")
         self.model = model.resolve(self.model, self.data.width or self.data.crop_size)
-        if getattr(self.model, "stage", None) == "local" and not self.train.init_from:
-            raise ValueError("model.stage local: begins with a global stage's run; set train.init_from runs/THAT")
-        self.balance.check_loss(self.model.gan_loss, self.optim.clip_d)
+        model.check_options(self)
+        if gan_loss := getattr(self.model, "gan_loss", None):  # a model without discriminators has none
+            self.balance.check_loss(gan_loss, self.optim.clip_d)
         if self.balance.minibatch_std and self.data.batch_size == 1:
             raise ValueError("balance.minibatch_std true: a batch of one has no deviation; set data.batch_size 4, say")
         norm = "norm_d" if hasattr(self.model, "norm_d") else "norm"
-        if self.balance.gradient_penalty == "wgan-gp" and getattr(self.model, norm) == "batch":
+        if self.balance.gradient_penalty == "wgan-gp" and getattr(self.model, norm, None) == "batch":
             raise ValueError(
                 "balance.gradient_penalty wgan-gp: is of each picture by itself, which batch norm mixes (arXiv "
                 f"1704.00028, Sec. 4); set model.{norm} instance"

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from img2img.config import Config, OptimConfig, TrainConfig
 from img2img.data.options import DataConfig
@@ -21,6 +22,8 @@ from img2img.models.dcgan import DCGAN
 from img2img.models.infogan import InfoGAN
 from img2img.models.pix2pix import Pix2Pix
 from img2img.models.pix2pixhd import Pix2PixHD
+from img2img.training.networks import Networks
+from img2img.training.step import GANStep
 
 
 @pytest.fixture(autouse=True)
@@ -184,3 +187,8 @@ def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[s
         "balance": BalanceConfig(),
     }
     return Config(name, **{key: replace(part, **changes.get(key, {})) for key, part in parts.items()})
+
+
+def make_step(config: Config, accelerator: Accelerator | None = None) -> GANStep:
+    """The step of a run, without the data, the log and the checkpoints around it."""
+    return GANStep(config, Networks(config, accelerator or Accelerator()))

@@ -209,11 +209,11 @@ def _ours(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], Non
 
     def step(count: int) -> None:
         for i in range(count):
-            trainer.game.play(batches, i, 1.0)
+            trainer.gan_step.run(batches, i, 1.0)
 
     def data(count: int) -> None:
         for i in range(count):
-            trainer.game.play(next(stream), i, 1.0)
+            trainer.gan_step.run(next(stream), i, 1.0)
 
     return {"step": step, "data": data}
 
@@ -290,7 +290,7 @@ def _growth_over_steps(root: str, options: BenchmarkOptions) -> str:
     config = _config(replace(options, size=64, ngf=8, batch_size=1, stage="global"), root)
     trainer = Trainer(config, Path("nowhere"))
     for step, batches in enumerate(trainer.batches(500)):
-        trainer.game.play(batches, step, 1.0)
+        trainer.gan_step.run(batches, step, 1.0)
         if step == 100:
             before = _resident()
     return f"{(_resident() - before) / 2**20:+.1f} MiB"

@@ -1,13 +1,16 @@
-"""The adversarial loss of both sides with every remedy for their balance: labels, noise, augmentation, slope.
+"""``GANLoss``: the adversarial loss of both sides, with the balance options around it.
 
-A model names its networks and its pictures; what they pay each other is decided here, by the same options for every
-model (``docs/balance.md``: which symptom each is for). What is built into the networks is ``networks.remedies``, what
-concerns steps and optimizers the trainer's.
+A model calls its own networks; ``GANLoss`` prepares a discriminator's input and computes losses of its answers. Label
+smoothing, noise, augmentation and gradient penalties (``losses.balance``; docs/balance.md: which symptom each is for)
+are implemented here once, for every model. The equations are in ``losses.gan``.
+
+What the options draw at random comes in one order, on which golden traces and resumed runs depend: the inputs (real
+before fake), D(real), D(fake), the labels of real and of fake images, the penalty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,136 +27,198 @@ from img2img.losses.gan import (
 )
 
 Terms = dict[str, Tensor]
+Answer = Tensor | list[Tensor] | list[list[Tensor]]
+"""What a discriminator returns: logits (B, ...); or a list with one entry a scale, which is the scale's logits, or the
+list of its layers' outputs with the logits last."""
 
 
-class Adversary:
-    """What generators and discriminators pay each other.
+class GANLoss:
+    """The losses of generators and discriminators, for a discriminator that sees a condition above an image.
 
-    A discriminator's input is a condition, if it has one, and then a picture, one above the other. Its answer is one
-    tensor of logits; or for each of several scales all layers' outputs, the logits last.
+    A discriminator's step, conditional as in pix2pix, reads::
+
+        real, fake = gan.inputs(y, G(x).detach(), condition=x)
+        terms, statistics = gan.discriminator_loss(D(real), D(fake), weight=0.5)
+        terms |= gan.penalty(D, real, fake, condition=x, weight=0.5)
+
+    and a generator's ``gan.generator_loss(D(gan.input(G(x), condition=x)))``.
 
     Args:
         kind: the loss.
-        options: the remedies.
+        options: labels, noise, augmentation and gradient penalty; all off by default.
     """
 
     def __init__(self, kind: GanLoss, options: BalanceConfig | None = None) -> None:
         self.kind, self.options = kind, options or BalanceConfig()
-        self.share = 1.0  # of the noise that is left
+        self.noise_share = 1.0  # of balance.instance_noise, which fades; the training step sets it
         self._augment: Any = None
 
-    def look(self, condition: Tensor | None, *pictures: Tensor) -> list[Tensor]:
-        """What a discriminator is shown of each picture: (B, C, H, W) -> (B, C_condition + C, H, W).
+    def inputs(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, *, alike: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The discriminator's input for a real and for a fake image: condition above image, augmented, with noise.
 
-        Pictures that are given together, of one size, are augmented alike and get the same noise, so that their
-        features can be compared.
+        Args:
+            real, fake: (B, C, H, W); in the discriminators' loss the fakes are detached.
+            condition: (B, C_condition, H, W) of both.
+            alike: with the same augmentation and noise, so that features of the two can be compared.
+
+        Returns:
+            Two of (B, C_condition + C, H, W).
         """
-        seen = [picture if condition is None else torch.cat([condition, picture], dim=1) for picture in pictures]
+        between_them = self.options.gradient_penalty == "wgan-gp" and real.shape == fake.shape
+        if alike or between_them:  # what lies between the two must have one condition
+            seen_real, seen_fake = self._prepare([real, fake], condition)
+            return seen_real, seen_fake
+        return self.input(real, condition), self.input(fake, condition)
+
+    def input(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """``inputs`` of one image, for the generators' loss: (B, C, H, W) -> (B, C_condition + C, H, W)."""
+        (seen,) = self._prepare([image], condition)
+        return seen
+
+    def discriminator_loss(self, real: Answer, fake: Answer, weight: float = 1.0) -> tuple[Terms, Terms]:
+        """({"real", "fake"}, statistics) of a discriminator's answers to real and to fake images.
+
+        Args:
+            real, fake: its answers. The loss is the sum over scales; the statistics are of the first one.
+            weight: of both terms.
+
+        Raises:
+            ValueError: an answer of another form.
+        """
+        real_logits, fake_logits = logits_of(real), logits_of(fake)
+        label_real, label_fake = self.options.label_real, self.options.label_fake
+        terms = {
+            "real": weight * self._labelled_loss(real_logits, label_real, flipped=label_fake),
+            "fake": weight * self._labelled_loss(fake_logits, label_fake, flipped=label_real),
+        }
+        return terms, discriminator_statistics(real_logits[0], fake_logits[0], self.kind, self.options.mean_labels)
+
+    def generator_loss(self, answer: Answer) -> Tensor:
+        """The generators' loss of a discriminator's answer to their images, summed over scales.
+
+        Raises:
+            ValueError: an answer of another form.
+        """
+        return total([generator_gan_loss(logits, self.kind) for logits in logits_of(answer)])
+
+    def penalty(
+        self,
+        discriminator: nn.Module,
+        real: Tensor,
+        fake: Tensor,
+        *,
+        condition: Tensor | None = None,
+        weight: float = 1.0,
+        logits: Callable[[Any], Answer] = lambda answer: answer,
+    ) -> Terms:
+        """{"penalty"}: the gradient penalty of a discriminator; {} if ``balance.gradient_penalty`` is none.
+
+        Its gradient is taken with respect to the image, not to the condition.
+
+        Args:
+            discriminator: called with more inputs like ``real``.
+            real, fake: as ``inputs`` returned them, (B, C_condition + C, H, W).
+            condition: as ``inputs`` got it.
+            weight: beside ``balance.lambda_gp``.
+            logits: what takes the logits out of an answer that holds more than those, such as (logits, classes).
+
+        Raises:
+            ValueError: real and fake images of two sizes, for wgan-gp.
+        """
+        if self.options.gradient_penalty == "none":
+            return {}
+        channels = 0 if condition is None else condition.shape[1]
+        seen_condition, image = real[:, :channels], real[:, channels:]
+        norm = None
+        if self.options.gradient_penalty == "wgan-gp":
+            if real.shape != fake.shape:
+                raise ValueError(
+                    "balance.gradient_penalty wgan-gp: needs real and fake images of one size, to draw points between "
+                    "them; set it to r1, or a data.preprocess that crops"
+                )
+            image, norm = between(image, fake[:, channels:]), 1.0
+
+        def judge(x: Tensor) -> list[Tensor]:
+            return logits_of(logits(discriminator(torch.cat([seen_condition, x], dim=1))))
+
+        return {"penalty": weight * self.options.lambda_gp * gradient_penalty(judge, image, norm)}
+
+    def compare(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:
+        """A discriminator's answers to a fake and to the real image that it should resemble, for feature matching.
+
+        The second has no graph. Dropout and noise inside D are the same for both, or they would be most of the
+        difference.
+
+        Args:
+            discriminator: called with both.
+            fake, real: as ``inputs`` returned them with ``alike``.
+        """
+        is_random = bool(self.options.dropout_d or self.options.feature_noise)
+        seed = int(torch.randint(2**31, ())) if is_random else 0  # of the CPU's generator, which the step has seeded
+        if is_random:
+            torch.manual_seed(seed)
+        fake_answer = discriminator(fake)
+        if is_random:
+            torch.manual_seed(seed)
+        with torch.no_grad():
+            return fake_answer, discriminator(real)
+
+    def _prepare(self, images: Sequence[Tensor], condition: Tensor | None) -> list[Tensor]:
+        """The discriminator's input of each image (B, C, H, W), all of one size; they share augmentation and noise."""
+        inputs = [image if condition is None else torch.cat([condition, image], dim=1) for image in images]
         if self.options.augment:
             if self._augment is None:
                 from img2img.losses.diff_augment import Augment  # kornia takes seconds to import
 
                 self._augment = Augment(self.options.augment)
-            seen = self._augment(seen, [picture.shape[1] for picture in pictures])
-        sigma = self.options.instance_noise * self.share
+            inputs = self._augment(inputs, [image.shape[1] for image in images])
+        sigma = self.options.instance_noise * self.noise_share
         if sigma:
-            noise = sigma * torch.randn_like(pictures[0])
-            if condition is not None:  # which is no secret
+            noise = sigma * torch.randn_like(images[0])
+            if condition is not None:  # stays without noise
                 noise = torch.cat([torch.zeros_like(condition, dtype=noise.dtype), noise], dim=1)
-            seen = [whole + noise for whole in seen]
-        return seen
+            inputs = [whole + noise for whole in inputs]
+        return inputs
 
-    def discriminator_loss(
-        self,
-        network: nn.Module,
-        real: Tensor,
-        fake: Tensor,
-        condition: Tensor | None = None,
-        *,
-        weight: float = 0.5,
-        together: bool = False,
-    ) -> tuple[Terms, Terms]:
-        """({"real", "fake"} and a "penalty" if there is one, statistics) of a discriminator.
-
-        Args:
-            network: the discriminator.
-            real, fake: pictures (B, C, H, W), the fakes detached.
-            condition: (B, C, H, W), what both belong to.
-            weight: of all terms. One half slows D down relative to G (pix2pix, arXiv 1611.07004, Sec. 3.4).
-            together: whether real pictures and fakes may pass the network as one batch, if their sizes allow it.
-        """
-        if self.options.gradient_penalty == "wgan-gp" and real.shape == fake.shape:
-            seen_real, seen_fake = self.look(condition, real, fake)  # what lies between them has one condition
-        else:
-            (seen_real,), (seen_fake,) = self.look(condition, real), self.look(condition, fake)
-        if together and seen_real.shape == seen_fake.shape and not self.options.minibatch_std:
-            both = logits_of(network(torch.cat([seen_real, seen_fake])))  # (2B, C, H, W)
-            reals, fakes = ([logits.chunk(2)[i] for logits in both] for i in (0, 1))
-        else:
-            reals, fakes = logits_of(network(seen_real)), logits_of(network(seen_fake))
-        terms = {
-            "real": weight * self._judged(reals, self.options.label_real, self.options.label_fake),
-            "fake": weight * self._judged(fakes, self.options.label_fake, self.options.label_real),
-        }
-        if self.options.gradient_penalty != "none":
-            terms["penalty"] = weight * self.options.lambda_gp * self._penalty(network, seen_real, seen_fake, real)
-        return terms, discriminator_statistics(reals[0], fakes[0], self.kind, self.options.mean_labels)
-
-    def compare(self, network: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:
-        """A discriminator's answers to what ``look`` made of a fake and of the real picture that it should resemble.
-
-        The second has no graph. Dropout and noise inside D are the same for both, or they would be most of what
-        differs.
-        """
-        same = bool(self.options.dropout_d or self.options.feature_noise)
-        seed = int(torch.randint(2**31, ())) if same else 0  # of the CPU's generator, which the step has keyed
-        if same:
-            torch.manual_seed(seed)
-        answer = network(fake)
-        if same:
-            torch.manual_seed(seed)
-        with torch.no_grad():
-            return answer, network(real)
-
-    def generator_loss(self, answer: Any) -> Tensor:
-        """What the generator pays for a discriminator's answer to its pictures, ``network(*look(condition, fake))``."""
-        return total([generator_gan_loss(logits, self.kind) for logits in logits_of(answer)])
-
-    def _judged(self, scales: Sequence[Tensor], own: tuple[float, float], other: tuple[float, float]) -> Tensor:
-        losses = [
-            discriminator_gan_loss(logits, self._labels(len(logits), logits.device, own, other), self.kind)
-            for logits in scales
-        ]
+    def _labelled_loss(
+        self, scales: Sequence[Tensor], label: tuple[float, float], *, flipped: tuple[float, float]
+    ) -> Tensor:
+        """The discriminator's loss of each scale's logits, summed; ``label`` and ``flipped`` are ranges."""
+        losses = []
+        for logits in scales:
+            labels = self._labels(len(logits), logits.device, label, flipped=flipped)
+            losses.append(discriminator_gan_loss(logits, labels, self.kind))
         return total(losses)
 
     def _labels(
-        self, count: int, device: torch.device, own: tuple[float, float], other: tuple[float, float]
+        self, count: int, device: torch.device, label: tuple[float, float], *, flipped: tuple[float, float]
     ) -> Tensor | float:
-        """The label of all pictures, or one for each, (B,), where chance has a part in it."""
+        """One label for all images; or one for each, (B,), where they are drawn or flipped."""
         flip = self.options.label_flip
-        if own[0] == own[1] and not flip:
-            return own[0]
-        drawn = _uniform(count, own, device)
-        return torch.where(torch.rand(count, device=device) < flip, _uniform(count, other, device), drawn)
-
-    def _penalty(self, network: nn.Module, real: Tensor, fake: Tensor, picture: Tensor) -> Tensor:
-        """Of the slope along the picture's channels, which are the last ones."""
-        channels = picture.shape[1]
-        condition = real[:, :-channels]
-        at, norm = real[:, -channels:], None
-        if self.options.gradient_penalty == "wgan-gp":
-            if real.shape != fake.shape:
-                raise ValueError(
-                    "balance.gradient_penalty wgan-gp: lies between real pictures and fakes, which need one size; set "
-                    "it to r1, or a data.preprocess that crops"
-                )
-            at, norm = between(at, fake[:, -channels:]), 1.0
-        return gradient_penalty(lambda x: logits_of(network(torch.cat([condition, x], dim=1))), at, norm)
+        if label[0] == label[1] and not flip:
+            return label[0]
+        drawn = _uniform(count, label, device)
+        return torch.where(torch.rand(count, device=device) < flip, _uniform(count, flipped, device), drawn)
 
 
 def logits_of(answer: Any) -> list[Tensor]:
-    """The logits of each scale of a discriminator's answer."""
-    return [answer] if isinstance(answer, Tensor) else [layers[-1] for layers in answer]
+    """The logits of each scale of a discriminator's answer.
+
+    Raises:
+        ValueError: it is no ``Answer``, such as a tuple of logits and class logits.
+    """
+    scales = [answer] if isinstance(answer, Tensor) else answer
+    if isinstance(scales, list) and scales:
+        logits = [scale[-1] if isinstance(scale, list) and scale else scale for scale in scales]
+        if all(isinstance(scale, Tensor) for scale in logits):
+            return logits
+    raise ValueError(
+        f"a discriminator's answer is a {type(answer).__name__}: GANLoss takes logits, a tensor; or a list with one "
+        "entry a scale, each a tensor or a list of layers' outputs with the logits last. Of (logits, classes) pass "
+        "answer[0]"
+    )
 
 
 def total(losses: Sequence[Tensor]) -> Tensor:

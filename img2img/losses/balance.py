@@ -6,7 +6,7 @@ See docs/balance.md for what helps when.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from img2img.losses.gan import GanLoss
 
@@ -15,32 +15,32 @@ Policy = Literal["color", "translation", "cutout"]
 
 @dataclass
 class BalanceConfig:
-    """Remedies for a game out of balance; all are off unless asked for. See docs/balance.md."""
+    """What keeps generator and discriminator in balance; all options are off by default. See docs/balance.md."""
 
     everyday: ClassVar = "augment gradient_penalty spectral_norm discriminator_steps warmup_d".split()
 
     label_real: tuple[float, float] = (1.0, 1.0)
-    """Range of the label of real pictures, drawn for each: [0.9,0.9] is one-sided smoothing (arXiv 1606.03498, Sec.
+    """Range of the label of real images, drawn for each: [0.9,0.9] is one-sided smoothing (arXiv 1606.03498, Sec.
     3.4), [0.7,1.2] a noisy one; of vanilla, minimax and lsgan."""
     label_fake: tuple[float, float] = (0.0, 0.0)
     """Range of the label of fakes when the discriminators learn: [0,0.3], say."""
     label_flip: float = 0.0
-    """Probability that a picture is labelled as the opposite when the discriminators learn (S. Chintala et al., "How to
+    """Probability that an image is labelled as the opposite when the discriminators learn (S. Chintala et al., "How to
     Train a GAN?", 2016)."""
     instance_noise: float = 0.0
-    """Standard deviation of the noise on what the discriminators see, real or fake, of pictures in [-1, 1] (arXiv
+    """Standard deviation of the noise on what the discriminators see, real or fake, of images in [-1, 1] (arXiv
     1610.04490, Sec. 3)."""
     feature_noise: float = 0.0
     """Standard deviation of the noise on the discriminators' features, as in the code of arXiv 1606.03498."""
     noise_steps: int = 10000
     """Steps in which both noises fall linearly to 0; 0 keeps them."""
     augment: tuple[Policy, ...] = ()
-    """What happens to real pictures and fakes alike before the discriminators see them: color, translation, cutout
-    (DiffAugment, arXiv 2006.10738); for sets of a few hundred pictures."""
+    """Augmentation of real images and fakes alike before the discriminators see them: color, translation, cutout
+    (DiffAugment, arXiv 2006.10738); for sets of a few hundred images."""
     dropout_d: float = 0.0
     """Dropout after each layer of the discriminators (arXiv 1406.2661, Sec. 5)."""
     minibatch_std: bool = False
-    """The discriminators also see how much the pictures of a batch differ (arXiv 1710.10196, Sec. 3)."""
+    """The discriminators also see how much the images of a batch differ (arXiv 1710.10196, Sec. 3)."""
     spectral_norm: Literal["none", "d", "g", "both"] = "none"
     """Spectral norm (arXiv 1802.05957) in the discriminators (d), in the generators and what learns along with them
     (g), or in both."""
@@ -52,7 +52,7 @@ class BalanceConfig:
     """Weight of the distance between two outputs for one input, which the generators seek (arXiv 1901.09024); of
     models whose generators have noise."""
     discriminator_steps: int = 1
-    """Steps of the discriminators, each with pictures of its own, for one of the generators (arXiv 1701.07875: 5)."""
+    """Steps of the discriminators, each with images of its own, for one of the generators (arXiv 1701.07875: 5)."""
     first_discriminator_steps: int = 0
     """The same for the first ``first_steps`` (the WGAN authors' code: 100); 0 for no difference."""
     first_steps: int = 0
@@ -61,8 +61,8 @@ class BalanceConfig:
     """Steps of the run in which the discriminators alone learn, before all others: new ones beside generators that are
     trained already (train.init_from), which they would spoil; 500, say."""
     skip_above: float = 1.0
-    """The discriminators skip an update where they judge more than this share of a step's pictures rightly: 0.8, say;
-    1 never skips. A rule of practice, of no paper."""
+    """The discriminators skip an update where their accuracy on a step's images is above this: 0.8, say; 1 never skips.
+    A rule of practice, of no paper."""
 
     def __post_init__(self) -> None:
         for key in ("instance_noise", "feature_noise", "noise_steps", "lambda_gp", "diversity"):
@@ -91,7 +91,7 @@ class BalanceConfig:
         if self.label_fake[1] >= self.label_real[0]:
             raise ValueError(
                 f"balance.label_fake {list(self.label_fake)} and balance.label_real {list(self.label_real)}: fakes' "
-                "labels must lie below those of real pictures"
+                "labels must lie below those of real images"
             )
 
     @property
@@ -101,15 +101,20 @@ class BalanceConfig:
 
     @property
     def mean_labels(self) -> tuple[float, float]:
-        """Means of the labels of real pictures and of fakes, as the discriminators learn them."""
+        """Means of the labels of real images and of fakes, as the discriminators learn them."""
         real, fake, flip = sum(self.label_real) / 2, sum(self.label_fake) / 2, self.label_flip
         return (1 - flip) * real + flip * fake, (1 - flip) * fake + flip * real
 
     @property
     def used(self) -> list[str]:
         """What differs from the defaults, as "key value"."""
-        mine = ((f.name, getattr(self, f.name), f.default) for f in fields(self))
-        return [f"{name} {list(value) if isinstance(value, tuple) else value}" for name, value, d in mine if value != d]
+        return [f"{name} {list(value) if isinstance(value, tuple) else value}" for name, value in self.changed.items()]
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """What differs from the defaults, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {field.name: values[field.name] for field in fields(self) if values[field.name] != field.default}
 
     def check_loss(self, kind: GanLoss, clip_d: float) -> None:
         """Raises ValueError if these options and the loss exclude each other."""
@@ -140,8 +145,8 @@ class BalanceConfig:
         """Share of the noises that is left at a step."""
         return max(0.0, 1 - step / self.noise_steps) if self.noise_steps else 1.0
 
-    def plays_generator(self, step: int) -> bool:
-        """Whether the generators have a turn in a step: the last of every so many, and none of the warm-up's."""
+    def has_generator_step(self, step: int) -> bool:
+        """Whether the generators learn in a step, too: in the last of every so many, and in none of the warm-up."""
         step -= self.warmup_d
         if step < 0:
             return False

@@ -16,11 +16,11 @@ from torch import Tensor
 
 GanLoss = Literal["lsgan", "vanilla", "minimax", "hinge", "wasserstein"]
 UNDECIDED = {"lsgan": 0.5, "vanilla": 2 * math.log(2), "minimax": 2 * math.log(2), "hinge": 2.0}
-"""What a discriminator pays for a real and a fake picture together while its logits say neither."""
+"""A discriminator's loss of a real and a fake image together while its logits say neither."""
 
 
 def discriminator_gan_loss(logits: Tensor, label: Tensor | float, kind: GanLoss) -> Tensor:
-    """What the discriminator pays for ``logits`` on pictures that are labelled real, 1, or fake, 0.
+    """The discriminator's loss of its ``logits`` on images that are labelled real, 1, or fake, 0.
 
     vanilla, minimax: -log sigmoid(D(x)), or -log(1 - sigmoid(D(x)))   (Goodfellow et al., arXiv 1406.2661, Eq. 1)
     lsgan:       (D(x) - 1)^2, or D(x)^2                   (Mao et al., arXiv 1611.04076, Eq. 9, without its 1/2)
@@ -31,7 +31,7 @@ def discriminator_gan_loss(logits: Tensor, label: Tensor | float, kind: GanLoss)
 
     Args:
         logits: (B, ...).
-        label: of all pictures, or (B,) of each. vanilla, minimax and lsgan take labels between and beside the two.
+        label: of all images, or (B,) of each. vanilla, minimax and lsgan take labels between and beside the two.
         kind: the loss.
     """
     if isinstance(label, Tensor):
@@ -45,7 +45,7 @@ def discriminator_gan_loss(logits: Tensor, label: Tensor | float, kind: GanLoss)
 
 
 def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
-    """What the generator pays for the discriminator's ``logits`` on its pictures.
+    """The generator's loss of the discriminator's ``logits`` on its images.
 
     minimax: log(1 - sigmoid(D(G(z)))), which saturates where D is sure (arXiv 1406.2661, Sec. 3); hinge: -D(G(x)); the
     others the discriminator's own loss with the label "real": the non-saturating form.
@@ -61,14 +61,14 @@ def discriminator_statistics(
 ) -> dict[str, Tensor]:
     """How well the discriminator tells real from fake.
 
-    The gap between the mean logits; the share of right verdicts on each, in [0, 1]; and what it pays above the least
-    that its labels allow, in units of what an undecided one pays for the labels 1 and 0: with these, it is 1 for logits
-    halfway between them and 0 for the labels themselves. A Wasserstein critic gives no verdicts, and has the gap alone.
+    The gap between the mean logits; the accuracy on each, in [0, 1]; and the relative loss: the loss above the least
+    that the labels allow, in units of an undecided discriminator's with the labels 1 and 0. With these, it is 1 for
+    logits halfway between them and 0 for the labels themselves. A Wasserstein critic has the gap alone.
 
     Args:
         real, fake: logits (B, ...).
         kind: the loss.
-        labels: means of those that the discriminator learns of real pictures and of fakes, smoothed or flipped; hinge
+        labels: means of those that the discriminator learns of real images and of fakes, smoothed or flipped; hinge
             has none, and its best logits are the same in any case.
     """
     gap = {"gap": real.float().mean() - fake.float().mean()}
@@ -78,15 +78,15 @@ def discriminator_statistics(
         labels = (1.0, 0.0)
     elif kind != "lsgan":  # beyond 0 and 1 a cross entropy has no least value
         labels = (min(max(labels[0], 0.0), 1.0), min(max(labels[1], 0.0), 1.0))
-    paid = discriminator_gan_loss(real.float(), labels[0], kind) + discriminator_gan_loss(fake.float(), labels[1], kind)
+    loss = discriminator_gan_loss(real.float(), labels[0], kind) + discriminator_gan_loss(fake.float(), labels[1], kind)
     if kind in ("vanilla", "minimax"):  # the least is the labels' entropy
-        paid = paid + sum(p * math.log(p) for label in labels for p in (label, 1 - label) if p > 0)
+        loss = loss + sum(p * math.log(p) for label in labels for p in (label, 1 - label) if p > 0)
     boundary = 0.5 if kind == "lsgan" else 0.0  # halfway between the two labels
     return {
         "accuracy_real": (real > boundary).float().mean(),
         "accuracy_fake": (fake <= boundary).float().mean(),
         **gap,
-        "relative_loss": paid / UNDECIDED[kind],
+        "relative_loss": loss / UNDECIDED[kind],
     }
 
 
@@ -134,9 +134,9 @@ def diversity_loss(first: Tensor, second: Tensor, bound: float = 1.0) -> Tensor:
 
 
 def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
-    """How differently the discriminators see a real picture and its fake: the L1 distance of their features.
+    """The L1 distance of the discriminators' features of a real image and of its fake.
 
-    Wang et al., arXiv 1711.11585, Sec. 3.3, Eq. 4: means over scales, sums over layers. A sum over the four layers of a
+    Wang et al., arXiv 1711.11585, Sec. 3.2, Eq. 4: means over scales, sums over layers. A sum over the four layers of a
     70x70 discriminator is the authors' weight; with another number of layers it stays as large (as their code has it).
 
     Args:

@@ -1,4 +1,4 @@
-"""The image pool: discriminators also judge what the generators made some time ago, so that they forget none of it.
+"""The image pool: discriminators also see what the generators made some time ago, so that they forget none of it.
 
 Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training", arXiv 1612.07828,
 Sec. 2.3, as CycleGAN has it (arXiv 1703.10593, Sec. 4 and the authors' code).
@@ -13,11 +13,11 @@ from torch import Tensor
 
 
 class ImagePool:
-    """Keeps up to ``capacity`` generated pictures; 0 keeps none and hands every picture through.
+    """Keeps up to ``capacity`` generated images; 0 keeps none and hands every image through.
 
-    While it fills, it stores and returns what comes. Full, it tosses a coin for each picture: on heads the picture
-    passes, on tails a stored one leaves in its place. The coins are torch's own on the CPU, which the game seeds at
-    every step. Every process has a pool of its own.
+    While it fills, it stores and returns what comes. Full, it tosses a coin for each image: on heads the image passes,
+    on tails a stored one leaves in its place. The coins are torch's own on the CPU, which the training step seeds.
+    Every process has a pool of its own.
     """
 
     def __init__(self, capacity: int) -> None:

@@ -1,6 +1,6 @@
-"""VGG19 as a judge of likeness: the perceptual loss of pix2pixHD.
+"""The perceptual loss of pix2pixHD: the distance of two images by VGG19's features.
 
-Johnson et al., arXiv 1603.08155; Wang et al., arXiv 1711.11585, Sec. 3.5 and the authors' code: the L1 distance of the
+Johnson et al., arXiv 1603.08155; Wang et al., arXiv 1711.11585, Sec. 4 and the authors' code: the L1 distance of the
 features at relu1_1 to relu5_1, weighted 1/32, 1/16, 1/8, 1/4, 1, of pictures in [-1, 1] as they are. The network is
 torchvision's, and so are its weights (ImageNet), which are downloaded once or given as a file.
 """

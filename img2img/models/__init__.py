@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from img2img.errors import own_code
-from img2img.losses.adversarial import Adversary
+from img2img.losses.adversarial import GANLoss
 from img2img.losses.balance import BalanceConfig
 from img2img.models.base import Model
 from img2img.networks.regularization import fortify, spectral_norm
@@ -97,22 +97,24 @@ def model_file(name: str) -> Path | None:
 
 
 def build_model(config: Any, channels: Mapping[str, int], balance: BalanceConfig) -> Model:
-    """A model with the remedies that are asked for, the same way for all.
+    """A model with the options ``balance`` in its adversarial loss and in its networks, the same way for all models.
 
     Args:
         config: the model's own options.
         channels: as Model has them.
-        balance: the remedies.
+        balance: the options of both; those of a discriminator have no effect on a model without one.
 
     Raises:
         ValueError: as the model.
     """
     model = model_class(config.name)(config, channels)
-    model.adversary = Adversary(model.adversary.kind, balance)
+    if model.discriminators:
+        model.gan = GANLoss(model.gan.kind, balance)
     for name in model.discriminators:
         fortify(getattr(model, name), balance.dropout_d, balance.feature_noise, balance.minibatch_std)
-    normed = {"none": (), "d": model.discriminators, "g": model.generators}
-    normed["both"] = (*model.generators, *model.discriminators)
+    learning_with_g = (*model.generators, *model.auxiliary)
+    normed = {"none": (), "d": model.discriminators, "g": learning_with_g}
+    normed["both"] = (*learning_with_g, *model.discriminators)
     for name in normed[balance.spectral_norm]:
         spectral_norm(getattr(model, name))
     return model

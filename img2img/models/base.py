@@ -1,10 +1,14 @@
 """The contract between a model and everything above it.
 
-A model is its networks, the pictures of a step, and what each side pays for them. It knows no device, optimizer, file,
-logger or process: the trainer (``training.trainer``) plays the game, in this order, knowing no model's name:
+A model is its networks, the images of a step, and the losses of both sides. It knows no device, optimizer, file, logger
+or process: the training step (``training.step``) is one for all models:
 
     images = model(batch)
-    for each side in update_order: freeze the other; terms, statistics = its loss; backward(sum of terms); step
+    for each side in update_order: freeze the other; terms, statistics = its loss; backward(sum of terms); update
+
+A side is the discriminators, or the generators with all that learns along with them. A model without discriminators has
+no D step; it needs no ``gan``, no ``discriminator_loss`` and no option ``gan_loss``, and no option that concerns a
+discriminator can be set.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from img2img.data.base import ImageDataset
-from img2img.losses.adversarial import Adversary
+from img2img.losses.adversarial import GANLoss
 from img2img.networks.patchgan import PatchGAN
 
 Batch = dict[str, Any]
@@ -25,11 +29,11 @@ Side = Literal["generator", "discriminator"]
 
 
 class Model(nn.Module):
-    """Base of every model; pictures are (B, C, H, W) in [-1, 1] throughout.
+    """Base of every model; images are (B, C, H, W) in [-1, 1] throughout.
 
     Args:
         config: the model's own options, an instance of its nested dataclass ``Config``.
-        channels: of the pictures of a batch, by their key (a mapping of names to numbers).
+        channels: of the images of a batch, by their key (a mapping of names to numbers).
 
     Raises:
         ValueError: options and channels that exclude each other.
@@ -41,10 +45,16 @@ class Model(nn.Module):
     dataset: ClassVar[str | type[ImageDataset]]
     """The data set that it learns from: a module of ``img2img.data``, or a class of the model's own file."""
     generators: tuple[str, ...]
-    """Attribute names of its generators, and of what learns along with them, such as encoders."""
-    discriminators: ClassVar[tuple[str, ...]]
-    """Attribute names of its discriminators."""
-    update_order: ClassVar[tuple[Side, Side]]
+    """Attribute names of its generators, and of what inference needs beside them, such as encoders. These three tuples
+    may differ by instance."""
+    auxiliary: tuple[str, ...] = ()
+    """Attribute names of networks that learn along with the generators, by the same optimizer, and that inference does
+    not need, such as a projection head. They are saved and restored; they have no EMA."""
+    discriminators: tuple[str, ...] = ()
+    """Attribute names of its discriminators; none for a model without adversarial loss."""
+    rates: Mapping[str, float] = {}
+    """Share of the learning rate of single networks, by attribute name; 1 for all others."""
+    update_order: ClassVar[tuple[Side, Side]] = ("discriminator", "generator")
     """Which side steps first, as its paper has it."""
     frozen_first: tuple[str, ...] = ()
     """Names of the modules, below its own, that stay as they are for the first ``train.freeze_global_epochs``. What
@@ -55,18 +65,18 @@ class Model(nn.Module):
     """Whether it learns every direction of its data set at once; else the one that the options name."""
     scale: int = 1
     """Side of an output : side of its input."""
-    adversary: Adversary
-    """What its two sides pay each other: of its own loss, with the remedies that ``models.build_model`` sets."""
+    gan: GANLoss
+    """Its adversarial loss, ``GANLoss(config.gan_loss)``; ``models.build_model`` gives it the options ``balance``."""
     draws: ClassVar[bool] = False
-    """Whether its pictures are drawn from noise, so that two of one batch must differ as the real ones do; of a model
-    that translates, which may be ``random`` all the same, they need not."""
-    fakes: ClassVar[Mapping[str, str]]
-    """Pictures of ``forward`` that a discriminator judges -> the batch's real ones that it sees beside them."""
+    """True for unconditional models (DCGAN, InfoGAN). The monitor then expects the images of a batch to differ as much
+    as real ones."""
+    fakes: ClassVar[Mapping[str, str]] = {}
+    """Generated images of ``forward`` -> the batch's real ones that discriminators and diagnostics see beside them."""
     paired: ClassVar[bool] = False
-    """Whether a fake and the real picture of the same index show one scene, so that they can be compared."""
+    """Whether a fake and the real image of the same index show one scene, so that they can be compared."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Its paper's values of other options, by key, where they differ from everybody's."""
-    columns: ClassVar[tuple[str, ...]]
+    columns: ClassVar[tuple[str, ...]] = ("input", "output", "target")
     """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
     that neither has are left out, as CycleGAN's identities between domains of different channels."""
 
@@ -74,6 +84,10 @@ class Model(nn.Module):
     def resolve(cls, config: Any, size: int) -> Any:
         """``config`` with all that it leaves to the training pictures' size, size x size pixels, filled in."""
         return config
+
+    @classmethod
+    def check_options(cls, config: Any) -> None:
+        """Raises ValueError for options of a run, a ``config.Config``, that this model's exclude."""
 
     @property
     def random(self) -> bool:
@@ -97,18 +111,28 @@ class Model(nn.Module):
         return weights
 
     def forward(self, batch: Batch) -> Images:
-        """Makes every picture of this step once, so that both sides judge the same ones; and what else both see."""
+        """Makes every image of this step once, for both sides, and what else both of them need."""
         raise NotImplementedError
+
+    def discriminator_images(self, batch: Batch) -> Images:
+        """The images of a step without the generators' part (``balance.discriminator_steps``, ``balance.warmup_d``):
+        of ``forward``, those that ``discriminator_loss`` needs.
+
+        Override it only where leaving the others out changes no number: what is left out must draw nothing at random
+        (dropout) and update no statistics (batch norm, spectral norm).
+        """
+        return self(batch)
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         """(named loss terms, already weighted: their sum is minimised; detached statistics for the log).
 
-        ``images`` are what ``forward`` made, detached: no gradient of this loss can reach a generator.
+        ``images`` are what ``forward`` made, detached: no gradient of this loss can reach a generator. The gradient
+        penalty is one of the terms, ``gan.penalty``; without it, ``balance.gradient_penalty`` is refused.
         """
         raise NotImplementedError
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """As ``discriminator_loss``, for the generators' turn."""
+        """As ``discriminator_loss``, for the generators' step; ``images`` have their graph."""
         raise NotImplementedError
 
     def generate(self, batch: Batch, direction: str = "AtoB") -> Images:

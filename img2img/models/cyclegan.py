@@ -2,12 +2,12 @@
 
 By Zhu, Park, Isola and Efros. Official code: junyanz/CycleGAN (Lua) and junyanz/pytorch-CycleGAN-and-pix2pix. Where we
 differ on purpose:
-- a discriminator is named after the domain whose pictures it judges; the official D_A judges pictures of B.
-- every network sees what it is asked at one point of the step as one batch, since its norm looks at each picture alone;
-  with batch norm, whose statistics would mix two domains, each on its own.
-- the pools are shared by nobody: each process keeps its own, and they are saved with the run.
+- a discriminator is named after the domain whose images it sees; the official D_A sees images of B.
+- what a network is asked at one point of the step is one batch, since its norm looks at each image alone; with batch
+  norm, whose statistics would mix two domains, each domain is a batch of its own.
+- each process keeps image pools of its own, and they are saved with the run.
 
-DualGAN (Yi et al., arXiv 1704.02510) is the same game with a Wasserstein critic and no identity loss:
+DualGAN (Yi et al., arXiv 1704.02510) is the same model with a Wasserstein critic and no identity loss:
 configs/cyclegan/dualgan.yaml.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from img2img.losses.adversarial import Adversary
+from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import GanLoss
 from img2img.losses.image_pool import ImagePool
 from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
@@ -31,7 +31,7 @@ from img2img.networks.unet import UNet
 
 
 class CycleGAN(Model):
-    """Two ResNets translate A into B and B into A, two PatchGANs judge the pictures of A and of B."""
+    """Two ResNets translate A into B and B into A, two PatchGANs tell real from fake images of A and of B."""
 
     @dataclass
     class Config:
@@ -66,7 +66,7 @@ class CycleGAN(Model):
         gan_loss: GanLoss = "lsgan"
         """Adversarial loss (Sec. 4); wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_cycle: float = 10.0
-        """Weight of the cycle loss, the L1 distance of a picture to its way there and back (Sec. 3.2 and 4)."""
+        """Weight of the cycle loss, the L1 distance of an image to its way there and back (Sec. 3.2 and 4)."""
         lambda_identity: float = 0.5
         """Weight of the identity loss, as a share of lambda_cycle (Sec. 5.2); 0 leaves its two forwards out."""
         pool_size: int = 50
@@ -105,39 +105,91 @@ class CycleGAN(Model):
                 f"model.lambda_identity {config.lambda_identity}: a generator can't leave a picture alone when A has "
                 f"{a} channels and B {b}; set it to 0, or data.channels_a and data.channels_b alike"
             )
-        self.config, self.adversary = config, Adversary(config.gan_loss)
-        self.together = config.norm != "batch"
-
-        def generator(c_in: int, c_out: int) -> ResNet | UNet:
-            drawn = (config.norm, config.dropout, config.upsample, config.init_gain)
-            if config.generator == "unet":
-                return UNet(c_in, c_out, config.num_downs, config.ngf, *drawn, dropout_innermost=False)
-            return ResNet(c_in, c_out, config.ngf, config.n_blocks or 9, 2, *drawn)
-
-        self.generator_ab, self.generator_ba = generator(a, b), generator(b, a)  # G and F
+        self.config, self.gan = config, GANLoss(config.gan_loss)
+        self.generator_ab, self.generator_ba = self._generator(a, b), self._generator(b, a)  # G and F
         self.discriminator_a, self.discriminator_b = (
-            PatchGAN(c, config.ndf, config.n_layers_d, config.norm, config.init_gain, last_bias=config.last_bias_d)
-            for c in (a, b)
+            PatchGAN(
+                in_channels=channels_of_domain,
+                ndf=config.ndf,
+                n_layers=config.n_layers_d,
+                norm=config.norm,
+                init_gain=config.init_gain,
+                last_bias=config.last_bias_d,
+            )
+            for channels_of_domain in (a, b)
         )
         self.pool_a, self.pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
 
+    def _generator(self, in_channels: int, out_channels: int) -> ResNet | UNet:
+        config = self.config
+        if config.generator == "unet":
+            return UNet(
+                in_channels=in_channels,
+                out_channels=out_channels,
+                num_downs=config.num_downs,
+                ngf=config.ngf,
+                norm=config.norm,
+                dropout=config.dropout,
+                upsample_mode=config.upsample,
+                init_gain=config.init_gain,
+                dropout_innermost=False,
+            )
+        return ResNet(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            ngf=config.ngf,
+            n_blocks=config.n_blocks or 9,
+            norm=config.norm,
+            dropout=config.dropout,
+            upsample_mode=config.upsample,
+            init_gain=config.init_gain,
+        )
+
     def forward(self, batch: Batch) -> Images:
+        images = self.translate(batch)
+        cycle_a, cycle_b = self.generator_ba(images["fake_b"]), self.generator_ab(images["fake_a"])
+        return {**images, "cycle_a": cycle_a, "cycle_b": cycle_b}
+
+    def discriminator_images(self, batch: Batch) -> Images:
+        """Without the cycles, unless they would draw dropout or update batch norm's or spectral norm's statistics. The
+        identities stay: they are of one batch with the fakes, whose last digits depend on that.
+        """
+        has_state = self.config.norm == "batch" or self.gan.options.spectral_norm in ("g", "both")
+        return self(batch) if self.random or has_state else self.translate(batch)
+
+    def translate(self, batch: Batch) -> Images:
+        """The fakes G(a) and F(b); and the identities F(a) and G(b), if there is a loss of them."""
         a, b = batch["a"], batch["b"]
-        if self.config.lambda_identity:
-            fake_b, identity_b = self.ask(self.generator_ab, a, b)
-            fake_a, identity_a = self.ask(self.generator_ba, b, a)
-            images = {"identity_a": identity_a, "identity_b": identity_b}
-        else:
-            fake_b, fake_a, images = self.generator_ab(a), self.generator_ba(b), {}
-        cycle_a, cycle_b = self.generator_ba(fake_b), self.generator_ab(fake_a)
-        return {"fake_b": fake_b, "fake_a": fake_a, "cycle_a": cycle_a, "cycle_b": cycle_b, **images}
+        if not self.config.lambda_identity:
+            return {"fake_b": self.generator_ab(a), "fake_a": self.generator_ba(b)}
+        fake_b, identity_b = self.ask(self.generator_ab, a, b)
+        fake_a, identity_a = self.ask(self.generator_ba, b, a)
+        return {"fake_b": fake_b, "fake_a": fake_a, "identity_a": identity_a, "identity_b": identity_b}
+
+    def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        """Eq. 1 with least squares (Sec. 4), on fakes of the pools: E[(D(y) - 1)^2] + E[D(G(x))^2], halved, which slows
+        D down relative to G (Appendix 7.1).
+        """
+        terms: Terms = {}
+        statistics: Terms = {}
+        for domain, discriminator, pool in (
+            ("a", self.discriminator_a, self.pool_a),
+            ("b", self.discriminator_b, self.pool_b),
+        ):
+            real, fake = self.gan.inputs(batch[domain], pool(images[f"fake_{domain}"]))
+            answers = self.ask(discriminator, real, fake, alone=self.gan.options.minibatch_std)
+            own_terms, own_statistics = self.gan.discriminator_loss(*answers, weight=0.5)
+            own_terms |= self.gan.penalty(discriminator, real, fake, weight=0.5)
+            terms |= {f"{name}_{domain}": value for name, value in own_terms.items()}
+            statistics |= {f"{name}_{domain}": value for name, value in own_statistics.items()}
+        return terms, statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        """Eq. 3: L_GAN(G, D_B) + L_GAN(F, D_A) + lambda L_cyc(G, F); and L_identity of Sec. 5.2."""
         lambda_cycle = self.config.lambda_cycle
         terms: Terms = {}
         for domain, discriminator in (("a", self.discriminator_a), ("b", self.discriminator_b)):
-            (seen,) = self.adversary.look(None, images[f"fake_{domain}"])
-            terms[f"gan_{domain}"] = self.adversary.generator_loss(discriminator(seen))
+            terms[f"gan_{domain}"] = self.gan.generator_loss(discriminator(self.gan.input(images[f"fake_{domain}"])))
         for domain in ("a", "b"):  # Eq. 2, ||F(G(a)) - a||_1 and ||G(F(b)) - b||_1; Sec. 5.2, ||F(a) - a||_1
             terms[f"cycle_{domain}"] = lambda_cycle * (images[f"cycle_{domain}"] - batch[domain]).abs().mean()
             if self.config.lambda_identity:
@@ -145,23 +197,11 @@ class CycleGAN(Model):
                 terms[f"identity_{domain}"] = lambda_cycle * self.config.lambda_identity * distance
         return terms, {}
 
-    def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        judges = {"a": (self.discriminator_a, self.pool_a), "b": (self.discriminator_b, self.pool_b)}
-        terms: Terms = {}
-        statistics: Terms = {}
-        for domain, (discriminator, pool) in judges.items():
-            fake = pool(images[f"fake_{domain}"])
-            # halved, which slows D down relative to G (Appendix 7.1)
-            paid, told = self.adversary.discriminator_loss(
-                discriminator, batch[domain], fake, weight=0.5, together=self.together
-            )
-            terms |= {f"{name}_{domain}": value for name, value in paid.items()}
-            statistics |= {f"{name}_{domain}": value for name, value in told.items()}
-        return terms, statistics
-
-    def ask(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The network's answers to two batches (B, C, H, W), asked as one where norm and sizes allow it."""
-        if not self.together or x.shape != y.shape:
+    def ask(self, network: nn.Module, x: Tensor, y: Tensor, *, alone: bool = False) -> tuple[Tensor, Tensor]:
+        """The network's answers to two batches (B, C, H, W), asked as one batch where norm and sizes allow it; never
+        with ``alone``.
+        """
+        if alone or self.config.norm == "batch" or x.shape != y.shape:
             return network(x), network(y)
         first, second = network(torch.cat([x, y])).chunk(2)  # (2B, C, H, W)
         return first, second
@@ -172,7 +212,7 @@ class CycleGAN(Model):
 
     def samples(self, batch: Batch) -> Images:
         images = self(batch)
-        if "identity_a" not in images and batch["a"].shape[1] == batch["b"].shape[1]:  # shown though nobody pays for it
+        if "identity_a" not in images and batch["a"].shape[1] == batch["b"].shape[1]:  # shown without a loss, too
             images["identity_a"] = self.generator_ba(batch["a"])
             images["identity_b"] = self.generator_ab(batch["b"])
         return images

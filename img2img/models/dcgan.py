@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from img2img.losses.adversarial import Adversary
+from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import GanLoss
 from img2img.models.base import Batch, Images, Terms
 from img2img.models.base_noise import NoiseModel, check_drawing_options
@@ -33,7 +33,7 @@ COLUMNS = 8  # of a sheet
 
 
 class DCGAN(NoiseModel):
-    """G draws pictures from noise, D judges them; both may be told a class."""
+    """G draws images from noise, D tells real from fake; both may be conditioned on a class."""
 
     @dataclass
     class Config:
@@ -76,12 +76,24 @@ class DCGAN(NoiseModel):
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
-        self.config, self.num_classes, self.adversary = config, config.num_classes, Adversary(config.gan_loss)
-        size, told, picture = config.size or 64, config.num_classes, channels["target"]
+        self.config, self.gan = config, GANLoss(config.gan_loss)
+        self.num_classes = config.num_classes
         self.generator = Generator(
-            config.noise_dim + told, picture, size, config.ngf, config.norm, config.upsample, config.init_gain
+            in_features=config.noise_dim + config.num_classes,
+            out_channels=channels["target"],
+            size=config.size or 64,
+            ngf=config.ngf,
+            norm=config.norm,
+            upsample_mode=config.upsample,
+            init_gain=config.init_gain,
         )
-        self.discriminator = Discriminator(told + picture, size, config.ndf, config.norm_d, config.init_gain)
+        self.discriminator = Discriminator(
+            in_channels=config.num_classes + channels["target"],
+            size=config.size or 64,
+            ndf=config.ndf,
+            norm=config.norm_d,
+            init_gain=config.init_gain,
+        )
 
     def noise(
         self, count: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
@@ -93,28 +105,30 @@ class DCGAN(NoiseModel):
         return self.generate({**batch, **self.noise(len(real), device=real.device)})
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        return self.adversary.discriminator_loss(
-            self.discriminator, batch["target"], images["output"], self.condition(batch), weight=1.0
-        )
+        """E[log D(x|y)] + E[log(1 - D(G(z|y)))]: arXiv 1406.2661, Eq. 1; with classes y arXiv 1411.1784, Eq. 2."""
+        y = self.condition(batch)
+        real, fake = self.gan.inputs(batch["target"], images["output"], condition=y)
+        terms, statistics = self.gan.discriminator_loss(self.discriminator(real), self.discriminator(fake))
+        return terms | self.gan.penalty(self.discriminator, real, fake, condition=y), statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        (seen,) = self.adversary.look(self.condition(batch), images["output"])
-        return {"gan": self.adversary.generator_loss(self.discriminator(seen))}, {}
+        fake = self.gan.input(images["output"], condition=self.condition(batch))
+        return {"gan": self.gan.generator_loss(self.discriminator(fake))}, {}
 
     def condition(self, batch: Batch) -> Tensor | None:
         """The classes as D sees them, one-hot maps (B, N, S, S); None without classes."""
         if not self.num_classes:
             return None
         size = batch["target"].shape[-1]
-        return self.told(batch)[:, :, None, None].expand(-1, -1, size, size)
+        return self.one_hot(batch)[:, :, None, None].expand(-1, -1, size, size)
 
-    def told(self, batch: Batch) -> Tensor:
+    def one_hot(self, batch: Batch) -> Tensor:
         """The classes one-hot: (B,) -> (B, N)."""
         return F.one_hot(batch["class"], self.num_classes).float()
 
     def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
         z = batch["z"]
-        return {"output": self.generator(torch.cat([z, self.told(batch)], dim=1) if self.num_classes else z)}
+        return {"output": self.generator(torch.cat([z, self.one_hot(batch)], dim=1) if self.num_classes else z)}
 
     def sheet(self) -> list[Batch]:
         """8x8 pictures; conditional, a row for each class (of the first 16) and a column for each z."""

@@ -2,7 +2,7 @@
 et al., arXiv 1606.03657.
 
 Official code: openai/InfoGAN. Where we differ on purpose:
-- G and the layers that are Q's own learn the mutual information, in the generator's turn; D's body, which Q reads,
+- G and the layers that are Q's own learn the mutual information, in the generator's step; D's body, which Q reads,
   learns from real and fake alone. The authors' code adds the term to D's loss, too.
 - the noise z is Gaussian, and the networks are DCGAN's of any size, without the dense layers of the paper's Appendix C.
 - Q of a continuous code is a Gaussian of variance 1, as the authors' code has it for MNIST (``fix_std``): its negative
@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 
-from img2img.losses.adversarial import Adversary
+from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import GanLoss
 from img2img.models.base import Batch, Images, Terms
 from img2img.models.base_noise import NoiseModel, check_drawing_options
@@ -31,7 +31,7 @@ ROWS = 16  # of a sheet, at most
 
 
 class InfoGAN(NoiseModel):
-    """G draws from noise and codes, D judges, and the recogniser Q finds the codes again in what G drew."""
+    """G draws from noise and codes, D tells real from fake, the recogniser Q finds the codes again in G's images."""
 
     @dataclass
     class Config:
@@ -90,20 +90,32 @@ class InfoGAN(NoiseModel):
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
-        self.config, self.adversary = config, Adversary(config.gan_loss)
-        size, picture = config.size or 64, channels["target"]
+        self.config, self.gan = config, GANLoss(config.gan_loss)
+        size = config.size or 64
         self.split = [config.categories] * config.num_categorical + [config.num_continuous]  # of the codes, (B, sum)
         self.generator = Generator(
-            config.noise_dim + sum(self.split),
-            picture,
-            size,
-            config.ngf,
-            config.norm,
-            config.upsample,
-            config.init_gain,
+            in_features=config.noise_dim + sum(self.split),
+            out_channels=channels["target"],
+            size=size,
+            ngf=config.ngf,
+            norm=config.norm,
+            upsample_mode=config.upsample,
+            init_gain=config.init_gain,
         )
-        self.discriminator = Discriminator(picture, size, config.ndf, config.norm_d, config.init_gain)
-        self.recogniser = CodeHead(size, config.ndf, sum(self.split), config.norm, init_gain=config.init_gain)
+        self.discriminator = Discriminator(
+            in_channels=channels["target"],
+            size=size,
+            ndf=config.ndf,
+            norm=config.norm_d,
+            init_gain=config.init_gain,
+        )
+        self.recogniser = CodeHead(
+            size=size,
+            ndf=config.ndf,
+            out_features=sum(self.split),
+            norm=config.norm,
+            init_gain=config.init_gain,
+        )
 
     def noise(
         self, count: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
@@ -122,13 +134,16 @@ class InfoGAN(NoiseModel):
         return {**self.generate(drawn), "codes": drawn["codes"]}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        return self.adversary.discriminator_loss(self.discriminator, batch["target"], images["output"], weight=1.0)
+        """V(D, G) = E[log D(x)] + E[log(1 - D(G(z, c)))] (Eq. 1), which D maximises."""
+        real, fake = self.gan.inputs(batch["target"], images["output"])
+        terms, statistics = self.gan.discriminator_loss(self.discriminator(real), self.discriminator(fake))
+        return terms | self.gan.penalty(self.discriminator, real, fake), statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         """Eq. 6: V(D, G) - lambda L_I(G, Q). L_I is E[log Q(c|x)] (Eq. 5), up to the codes' entropy, a constant."""
-        (seen,) = self.adversary.look(None, images["output"])
-        *_, features, fake = self.discriminator(seen, return_features=True)
-        terms = {"gan": self.adversary.generator_loss(fake)}
+        fake = self.gan.input(images["output"])
+        *_, features, answer = self.discriminator(fake, return_features=True)
+        terms = {"gan": self.gan.generator_loss(answer)}
         *categorical, continuous = images["codes"].split(self.split, dim=1)
         *logits, means = self.recogniser(features).split(self.split, dim=1)
         statistics = {}

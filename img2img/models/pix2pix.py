@@ -2,8 +2,8 @@
 
 Official code: phillipi/pix2pix (Lua) and junyanz/pytorch-CycleGAN-and-pix2pix. Where we differ on purpose:
 - the GAN loss is LSGAN by default, which trains more steadily; ``gan_loss: vanilla`` is the paper's.
-- at inference dropout is off and batch norm uses its running statistics, so that a picture has one answer; both of the
-  paper's ways (Sec. 3.4) are options of ``inference``.
+- at inference dropout is off and batch norm uses its running statistics, so that an image has one answer; both of the
+  paper's ways (Sec. 3.3) are options of ``inference``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from img2img.losses.adversarial import Adversary
+from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import GanLoss
 from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
 from img2img.networks.blocks import Norm, Upsample
@@ -22,7 +22,7 @@ from img2img.networks.unet import UNet
 
 
 class Pix2Pix(Model):
-    """A U-Net translates, a PatchGAN judges (input, output) pairs."""
+    """A U-Net translates, a PatchGAN tells real from fake in (input, output) pairs."""
 
     @dataclass
     class Config:
@@ -57,7 +57,7 @@ class Pix2Pix(Model):
         gan_loss: GanLoss = "lsgan"
         """Adversarial loss; the paper's is vanilla; wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_l1: float = 100.0
-        """Weight of the L1 distance to the target (Sec. 3.3 and 4)."""
+        """Weight of the L1 distance to the target (Sec. 3.1 and 4)."""
         init_gain: float = 0.02
         """Standard deviation of the initial weights."""
 
@@ -79,29 +79,59 @@ class Pix2Pix(Model):
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
-        self.config, self.adversary = config, Adversary(config.gan_loss)
-        c_in, c_out = channels["input"], channels["target"]
-        drawn = (config.norm, config.dropout, config.upsample, config.init_gain)
-        self.generator: UNet | ResNet = (
-            ResNet(c_in, c_out, config.ngf, config.n_blocks, 2, *drawn)
-            if config.generator == "resnet"
-            else UNet(c_in, c_out, config.num_downs, config.ngf, *drawn, config.dropout_innermost)
+        self.config, self.gan = config, GANLoss(config.gan_loss)
+        self.generator = self._generator(channels["input"], channels["target"])
+        self.discriminator = PatchGAN(
+            in_channels=channels["input"] + channels["target"],
+            ndf=config.ndf,
+            n_layers=config.n_layers_d,
+            norm=config.norm,
+            init_gain=config.init_gain,
+            last_bias=config.last_bias_d,
         )
-        drawn_d = (config.ndf, config.n_layers_d, config.norm, config.init_gain)
-        self.discriminator = PatchGAN(c_in + c_out, *drawn_d, last_bias=config.last_bias_d)
+
+    def _generator(self, in_channels: int, out_channels: int) -> UNet | ResNet:
+        config = self.config
+        if config.generator == "resnet":
+            return ResNet(
+                in_channels=in_channels,
+                out_channels=out_channels,
+                ngf=config.ngf,
+                n_blocks=config.n_blocks,
+                norm=config.norm,
+                dropout=config.dropout,
+                upsample_mode=config.upsample,
+                init_gain=config.init_gain,
+            )
+        return UNet(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            num_downs=config.num_downs,
+            ngf=config.ngf,
+            norm=config.norm,
+            dropout=config.dropout,
+            upsample_mode=config.upsample,
+            init_gain=config.init_gain,
+            dropout_innermost=config.dropout_innermost,
+        )
 
     def forward(self, batch: Batch) -> Images:
         return {"output": self.generator(batch["input"])}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        """Eq. 1, E[log D(x, y)] + E[log(1 - D(x, G(x, z)))]: D maximises it, halved (Sec. 3.3)."""
         x, y = batch["input"], batch["target"]
-        return self.adversary.discriminator_loss(self.discriminator, y, images["output"], x)
+        real, fake = self.gan.inputs(y, images["output"], condition=x)
+        terms, statistics = self.gan.discriminator_loss(self.discriminator(real), self.discriminator(fake), weight=0.5)
+        return terms | self.gan.penalty(self.discriminator, real, fake, condition=x, weight=0.5), statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        (seen,) = self.adversary.look(batch["input"], images["output"])
+        """Eq. 4: L_cGAN(G, D) + lambda L_L1(G), with L_L1 = E[||y - G(x, z)||_1] (Eq. 3)."""
+        x, y = batch["input"], batch["target"]
+        fake = self.gan.input(images["output"], condition=x)
         return {
-            "gan": self.adversary.generator_loss(self.discriminator(seen)),
-            "l1": self.config.lambda_l1 * (images["output"] - batch["target"]).abs().mean(),
+            "gan": self.gan.generator_loss(self.discriminator(fake)),
+            "l1": self.config.lambda_l1 * (images["output"] - y).abs().mean(),
         }, {}
 
     def generate(self, batch: Batch, direction: str = "AtoB") -> Images:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from img2img.losses.adversarial import Adversary
+from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import GanLoss, feature_matching_loss
 from img2img.losses.perceptual import SMALLEST_INPUT, PerceptualLoss
 from img2img.models.base import Batch, Images, Model, Terms
@@ -24,12 +24,13 @@ from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, St
 
 
 class Pix2PixHD(Model):
-    """A coarse-to-fine generator draws pictures of label maps, discriminators at several scales judge them."""
+    """A coarse-to-fine generator makes images of label maps, discriminators at several scales tell real from fake."""
 
     @dataclass
     class Config:
         """Networks and losses of pix2pixHD."""
 
+        files: ClassVar = ("vgg_weights",)  # which may lie elsewhere when a run is resumed
         everyday: ClassVar = (
             "stage ngf n_downs ndf n_scales gan_loss lambda_feat lambda_vgg vgg_weights instance_features"
         ).split()
@@ -63,9 +64,9 @@ class Pix2PixHD(Model):
         gan_loss: GanLoss = "lsgan"
         """Adversarial loss."""
         lambda_feat: float = 10.0
-        """Weight of the feature matching loss (Sec. 3.3)."""
+        """Weight of the feature matching loss (Sec. 3.2)."""
         lambda_vgg: float = 10.0
-        """Weight of the perceptual loss (Sec. 3.5); 0 trains without VGG19."""
+        """Weight of the perceptual loss (Sec. 4); 0 trains without VGG19."""
         vgg_weights: str | None = None
         """File of torchvision's VGG19 weights; unset, torchvision downloads them."""
         instance_features: bool = False
@@ -100,9 +101,14 @@ class Pix2PixHD(Model):
     paired = True
     columns = ("labels", "input", "output", "target")
 
+    @classmethod
+    def check_options(cls, config: Any) -> None:
+        if config.model.stage == "local" and not config.train.init_from:
+            raise ValueError("model.stage local: begins with a global stage's run; set train.init_from runs/THAT")
+
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
-        self.config, self.adversary = config, Adversary(config.gan_loss)
+        self.config, self.gan = config, GANLoss(config.gan_loss)
         self.label_nc, self.has_instances = channels.get("label", 0), "instance" in channels
         condition = self.label_nc + self.has_instances if self.label_nc else channels["input"]
         if config.instance_features and not self.has_instances:
@@ -112,35 +118,35 @@ class Pix2PixHD(Model):
         features = config.n_features if config.instance_features else 0
         above = enhancers(config)
         self.generator = CoarseToFine(
-            condition + features,
-            channels["target"],
-            config.ngf,
-            above,
-            config.n_blocks,
-            config.n_blocks_local,
-            config.n_downs,
-            config.norm,
-            config.upsample,
-            config.init_gain,
+            in_channels=condition + features,
+            out_channels=channels["target"],
+            ngf=config.ngf,
+            n_enhancers=above,
+            n_blocks=config.n_blocks,
+            n_blocks_local=config.n_blocks_local,
+            n_downs=config.n_downs,
+            norm=config.norm,
+            upsample_mode=config.upsample,
+            init_gain=config.init_gain,
         )
         self.discriminator = MultiScaleDiscriminator(
-            condition + channels["target"],
-            config.ndf,
-            config.n_layers_d,
-            config.n_scales,
-            config.norm,
-            config.init_gain,
-            config.max_ndf,
+            in_channels=condition + channels["target"],
+            ndf=config.ndf,
+            n_layers=config.n_layers_d,
+            n_scales=config.n_scales,
+            norm=config.norm,
+            init_gain=config.init_gain,
+            max_width=config.max_ndf,
         )
         if features:
             self.encoder = StyleEncoder(
-                channels["target"],
-                features,
-                config.nef,
-                config.n_downs_e or config.n_downs,
-                config.norm,
-                config.upsample,
-                config.init_gain,
+                in_channels=channels["target"],
+                n_features=features,
+                nef=config.nef,
+                n_downs=config.n_downs_e or config.n_downs,
+                norm=config.norm,
+                upsample_mode=config.upsample,
+                init_gain=config.init_gain,
             )
             self.generators = ("generator", "encoder")
         if above:
@@ -201,22 +207,31 @@ class Pix2PixHD(Model):
         condition = self.condition(batch)  # once, for both sides
         return {"condition": condition, "output": self.draw(condition, features)}
 
-    def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        # looked at together, so that features which are compared are of one augmentation
-        real, fake = self.adversary.look(images["condition"], batch["target"], images["output"])
-        if self.config.lambda_feat:
-            judged, goal = self.adversary.compare(self.discriminator, fake, real)
-            feat = {"feat": self.config.lambda_feat * feature_matching_loss(goal, judged)}
-        else:
-            judged, feat = self.discriminator(fake), {}
-        terms = {"gan": self.adversary.generator_loss(judged), **feat}
-        if self.perceptual is not None:
-            terms["vgg"] = self.config.lambda_vgg * self.perceptual(images["output"], batch["target"])
-        return terms, {}
-
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        condition = images["condition"]  # the loss is halved, as in pix2pix
-        return self.adversary.discriminator_loss(self.discriminator, batch["target"], images["output"], condition)
+        """Eq. 3: the sum over scales k of L_GAN(G, D_k), which is Eq. 2: E[log D(s, x)] + E[log(1 - D(s, G(s)))], with
+        least squares (Sec. 4); halved, as in pix2pix.
+        """
+        s, x = images["condition"], batch["target"]
+        real, fake = self.gan.inputs(x, images["output"], condition=s)
+        terms, statistics = self.gan.discriminator_loss(self.discriminator(real), self.discriminator(fake), weight=0.5)
+        return terms | self.gan.penalty(self.discriminator, real, fake, condition=s, weight=0.5), statistics
+
+    def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        """Eq. 5: the sum over scales of L_GAN(G, D_k) + lambda L_FM(G, D_k), feature matching (Eq. 4, Sec. 3.2); and
+        the perceptual loss of Sec. 4.
+        """
+        s, x = images["condition"], batch["target"]
+        real, fake = self.gan.inputs(x, images["output"], condition=s, alike=True)
+        terms: Terms = {}
+        if self.config.lambda_feat:
+            fake_answer, real_answer = self.gan.compare(self.discriminator, fake, real)
+            terms["gan"] = self.gan.generator_loss(fake_answer)
+            terms["feat"] = self.config.lambda_feat * feature_matching_loss(real_answer, fake_answer)
+        else:
+            terms["gan"] = self.gan.generator_loss(self.discriminator(fake))
+        if self.perceptual is not None:
+            terms["vgg"] = self.config.lambda_vgg * self.perceptual(images["output"], x)
+        return terms, {}
 
     def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
         """``features`` of the batch are the style; without, the target's own, which is then needed."""

@@ -1,6 +1,6 @@
-"""Floor 3: the one training loop.
+"""Floor 6: the one training loop.
 
-``game`` is a step of any model; ``trainer`` the loop around it, with data, log, samples and checkpoints; ``signs`` what
-a step's pictures tell; ``monitor`` which illness the numbers are signs of; ``logger`` what a run tells; ``average`` the
-generators' moving average; ``process`` signals and memory.
+``trainer`` is the loop, with data, log, samples and checkpoints; ``step`` one step of any model; ``networks`` its
+networks, optimizers and EMAs (``ema``), and how they are saved; ``diagnostics`` what a step's images say; ``monitor``
+which problem the numbers are signs of; ``logger`` what a run writes; ``process`` signals and memory.
 """

@@ -1,17 +1,16 @@
-"""Signs: what a step's pictures tell of how a training goes, on the device.
+"""Diagnostics: what a step's images say about how a training goes, measured on the device.
 
-They are measured at the generators' last turn before a log; thumbnails of the latest pictures, at the turns before it.
-
-For every picture NAME that a discriminator judges (``Model.fakes``):
+They are of the last G step before a log, and of thumbnails of the latest images, from the G steps before it. For every
+generated image NAME (``Model.fakes``):
 
     signs/diversity_NAME        how different the latest fakes are from each other, as a share of how different the real
-                                pictures are: near 0 when the generator draws one picture whatever it is given
+                                images are: near 0 when the generator makes one image whatever its input
     signs/saturation_NAME       share of values at the flat ends of tanh, in [0, 1]
-    signs/saturation_real_NAME  the same of the real pictures, whose white paper is there as well
+    signs/saturation_real_NAME  the same of the real images, whose white paper is there as well
     signs/correlation_NAME      with the target, in [-1, 1], of models that have one: below 0 colours are inverted
-    signs/two_seeds_NAME        mean distance of two answers to one input, of models that are random
-    signs/noise_diversity_NAME  the same of thumbnails, as a share of the real pictures' diversity, of models that draw
-                                from noise: near 0 when they draw one picture of each class, whatever the noise
+    signs/two_seeds_NAME        mean distance of two outputs for one input, of models that are random
+    signs/noise_diversity_NAME  the same of thumbnails, as a share of the real images' diversity, of models that draw
+                                from noise: near 0 when they draw one image of each class, whatever the noise
 
 Nothing here changes the training: neither the random numbers of the step nor batch norm's running statistics.
 """
@@ -27,15 +26,15 @@ from torch.func import functional_call
 from img2img.data.transforms import keyed_seed
 from img2img.models.base import Batch, Images, Model
 
-KEPT = 16  # pictures of each kind that are compared: 120 pairs; batches are often of one picture
-FEWEST = 4  # of them, for a diversity to be told
+KEPT = 16  # images of each kind that are compared: 120 pairs; batches are often of one image
+FEWEST = 4  # of them, for a diversity to be logged
 SIDE = 16  # of a thumbnail, in pixels: enough for what is where in which colour
 SATURATED = 0.99  # beyond it the slope of tanh is below 0.02, and the generator hardly learns
 NO_DISTANCE = 1e-3  # an eighth of a gray level: keeps the ratio of two distances sound when both are none
 
 
-class Signs:
-    """Measures a model's pictures and holds thumbnails of the latest ones, which all processes share.
+class Diagnostics:
+    """Measures a model's images and holds thumbnails of the latest ones, which all processes share.
 
     Args:
         model: the model as it is trained.
@@ -45,51 +44,51 @@ class Signs:
 
     def __init__(self, model: Model, seed: int, accelerator: Accelerator) -> None:
         self.model, self.seed, self.accelerator = model, seed, accelerator
-        self.kept: dict[str, Tensor] = {}  # by fake: (n, 2 C, SIDE, SIDE), a fake's channels before a real picture's
+        self.kept: dict[str, Tensor] = {}  # by fake: (n, 2 C, SIDE, SIDE), a fake's channels before a real image's
 
     @torch.no_grad()
-    def look(self, batch: Batch, images: Images, step: int, *, turns: int, measure: bool) -> dict[str, Tensor]:
-        """Keeps thumbnails of a turn of the generators, if they will be among the latest at a log, and measures it.
+    def measure(self, batch: Batch, images: Images, step: int, *, steps_to_log: int, wanted: bool) -> dict[str, Tensor]:
+        """Keeps thumbnails of a G step, if they will be among the latest at a log, and measures its images.
 
         Args:
-            batch, images: of the step's newest micro-batch, (B, C, H, W) in [-1, 1].
-            step: its number; it keys the noise of the second answer.
-            turns: how many more turns the generators have until the next regular log. Not until the end of the run, so
-                that one in parts tells what a whole one does.
-            measure: whether its signs are wanted.
+            batch, images: of the step's last micro-batch, (B, C, H, W) in [-1, 1].
+            step: its number; it keys the noise of the second output.
+            steps_to_log: how many more G steps come before the next regular log. Not before the end of the run, so
+                that a run in parts logs what a whole one does.
+            wanted: whether the values are wanted.
 
         Returns:
-            The signs, scalars on the device; none unless ``measure``.
+            Scalars on the device, by their tags; none unless ``wanted``.
         """
-        found: dict[str, Tensor] = {}
-        again = self._again(batch, step) if measure and self.model.random else {}
+        values: dict[str, Tensor] = {}
+        again = self._again(batch, step) if wanted and self.model.random else {}
         for name, key in self.model.fakes.items():
-            keep = turns * len(images[name]) * self.accelerator.num_processes < KEPT
-            if not (keep or measure):
+            keep = steps_to_log * len(images[name]) * self.accelerator.num_processes < KEPT
+            if not (keep or wanted):
                 continue
-            fake, real = images[name].float(), batch[key].float()
+            fake, real = frames(images[name]), frames(batch[key])
             thumbnails = self._latest(name, torch.cat([thumbnail(fake), thumbnail(real)], dim=1))
             if keep:
                 self.kept[name] = thumbnails
-            if not measure:
+            if not wanted:
                 continue
             if len(thumbnails) >= FEWEST:
-                ours, theirs = (spread(half) for half in thumbnails.chunk(2, dim=1))  # (n, C, SIDE, SIDE) each
-                found[f"diversity_{name}"] = (ours + NO_DISTANCE) / (theirs + NO_DISTANCE)
+                of_fakes, of_reals = (spread(half) for half in thumbnails.chunk(2, dim=1))  # (n, C, SIDE, SIDE) each
+                values[f"diversity_{name}"] = (of_fakes + NO_DISTANCE) / (of_reals + NO_DISTANCE)
                 if self.model.draws:
-                    apart = (thumbnail(again[name].float()) - thumbnail(fake)).abs().mean()
-                    found[f"noise_diversity_{name}"] = (apart + NO_DISTANCE) / (theirs + NO_DISTANCE)
-            found[f"saturation_{name}"] = saturation(fake)
-            found[f"saturation_real_{name}"] = saturation(real)
+                    apart = (thumbnail(frames(again[name])) - thumbnail(fake)).abs().mean()
+                    values[f"noise_diversity_{name}"] = (apart + NO_DISTANCE) / (of_reals + NO_DISTANCE)
+            values[f"saturation_{name}"] = saturation(fake)
+            values[f"saturation_real_{name}"] = saturation(real)
             if self.model.paired:
-                found[f"correlation_{name}"] = correlation(fake, real)
+                values[f"correlation_{name}"] = correlation(fake, real)
             if name in again:
-                found[f"two_seeds_{name}"] = (again[name].float() - fake).abs().mean()
-        return {f"signs/{name}": value for name, value in found.items()}
+                values[f"two_seeds_{name}"] = (frames(again[name]) - fake).abs().mean()
+        return {f"signs/{name}": value for name, value in values.items()}
 
     def state(self) -> dict[str, Tensor]:
         """The thumbnails, on the CPU; the same in all processes."""
-        return {name: pictures.cpu() for name, pictures in self.kept.items()}
+        return {name: images.cpu() for name, images in self.kept.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Takes back what ``state`` returned."""
@@ -101,7 +100,7 @@ class Signs:
         return torch.cat([self.kept[name].to(fresh), fresh] if name in self.kept else [fresh])[-KEPT:]
 
     def _again(self, batch: Batch, step: int) -> Images:
-        """The same batch's pictures under another seed."""
+        """The same batch's images under another seed."""
         device = self.accelerator.device
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}  # running statistics move
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.compiler.set_stance("force_eager"):
@@ -109,28 +108,33 @@ class Signs:
             return functional_call(self.model, buffers, (batch,))
 
 
-def thumbnail(pictures: Tensor) -> Tensor:
+def frames(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) as they are, clips (B, T, C, H, W) as (B * T, C, H, W), float32."""
+    return images.float().flatten(0, -4)
+
+
+def thumbnail(images: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, C, SIDE, SIDE), each value the mean of what it stands for."""
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     cell = (max(1, height // SIDE), max(1, width // SIDE))
-    return F.interpolate(F.avg_pool2d(pictures, cell), (SIDE, SIDE), mode="bilinear")  # of at most twice that side
+    return F.interpolate(F.avg_pool2d(images, cell), (SIDE, SIDE), mode="bilinear")  # of at most twice that side
 
 
-def spread(pictures: Tensor) -> Tensor:
-    """The mean L1 distance, per value, between two different pictures of (n, C, h, w), n > 1: a scalar."""
-    count, flat = len(pictures), pictures.flatten(1)  # (n, C h w)
+def spread(images: Tensor) -> Tensor:
+    """The mean L1 distance, per value, between two different images of (n, C, h, w), n > 1: a scalar."""
+    count, flat = len(images), images.flatten(1)  # (n, C h w)
     return torch.cdist(flat, flat, p=1).sum() / (count * (count - 1) * flat.shape[1])
 
 
-def saturation(pictures: Tensor) -> Tensor:
+def saturation(images: Tensor) -> Tensor:
     """The share of values of (B, C, H, W) beyond SATURATED: a scalar in [0, 1]."""
-    return (pictures.abs() > SATURATED).float().mean()
+    return (images.abs() > SATURATED).float().mean()
 
 
 def correlation(fake: Tensor, real: Tensor) -> Tensor:
-    """Pearson's correlation of two pictures over all of their values, (B, C, H, W) each: its mean, in [-1, 1].
+    """Pearson's correlation of two images over all of their values, (B, C, H, W) each: its mean, in [-1, 1].
 
     It is 0 where one of them is of one colour.
     """
-    fake, real = (picture.flatten(1) - picture.flatten(1).mean(1, keepdim=True) for picture in (fake, real))
+    fake, real = (image.flatten(1) - image.flatten(1).mean(1, keepdim=True) for image in (fake, real))
     return F.cosine_similarity(fake, real, dim=1).mean()

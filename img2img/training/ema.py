@@ -1,4 +1,4 @@
-"""The exponential moving average of a network, which gives calmer pictures than the newest weights.
+"""The exponential moving average (EMA) of a network, which gives calmer images than the newest weights.
 
 Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN Training", arXiv 1806.04498. Not torch's AveragedModel: it
 asks the device for its counter at every step, and has no warm-up.
@@ -15,12 +15,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 
-class Average:
-    """``module`` is the average: average <- d * average + (1 - d) * network, at each ``update``.
+class EMA:
+    """``module`` is the EMA of a network: ema <- d * ema + (1 - d) * network, at each ``update``.
 
     After n updates d is min(decay, (1 + n) / (10 + n)), so that the random first weights are soon forgotten (the rule
     of TensorFlow's ExponentialMovingAverage). Batch norm's statistics are averaged too: those of the newest weights do
-    not fit the averaged ones, and pictures turn gray. Spectral norm's vectors are of length 1, which means are not:
+    not fit the averaged ones, and images turn gray. Spectral norm's vectors are of length 1, which means are not:
     they are the newest.
     """
 
@@ -31,7 +31,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Takes the network's weights of now into the average."""
+        """Takes the network's current weights into the EMA."""
         d = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
         currents = network.state_dict()
         means: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -45,10 +45,11 @@ class Average:
 
 
 def keep_statistics(networks: Iterable[nn.Module], keep: bool) -> None:
-    """Whether what networks gather by being asked, in training mode, stays as it is.
+    """Keeps batch norm's running statistics and spectral norm's iterations as they are, or lets them go on, of networks
+    in training mode.
 
-    Their answers stay those of training, dropout and the batch's own statistics included: a discriminator that warms up
-    beside them meets the pictures that it will judge later.
+    Their outputs stay those of training, with dropout and the batch's own statistics: a discriminator that warms up
+    beside them sees the images that it will see later.
     """
     for network in networks:
         for module in network.modules():

@@ -3,13 +3,13 @@
 Plain Python over the numbers of each log, for any model: what is looked at is found by the names of the values, where
 SIDE tells several discriminators apart (``_a``) and may be empty, and NAME is a picture of the model:
 
-    loss/SIDE_OF_THE_GAME/TERM              means since the last log
+    loss/generator/TERM, loss/discriminator/TERM    means since the last log
     discriminator/accuracy_realSIDE, accuracy_fakeSIDE, gapSIDE, relative_lossSIDE    likewise (``losses``)
-    gradient_norm/NETWORK, signs/..._NAME   of one step (``game``, ``signs``)
+    gradient_norm/NETWORK, signs/..._NAME   of one step (``step``, ``diagnostics``)
 
 An illness is told when its condition has held for PATIENCE logs in a row, once; it can be told again when it has been
-gone for as many. A log before which the generators had no turn says nothing of theirs. The thresholds are such that the
-embedded tasks' presets, healthy, come nowhere near for so long.
+gone for as many. Logs without a generator update are ignored when generator problems are checked; models without
+discriminators have none of theirs. Healthy runs of the toy presets never reach a threshold for so long.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from img2img.models.base import Model
 
 Values = Mapping[str, float]
 Logs = Sequence[Values]
@@ -54,7 +56,7 @@ class Illness:
     """What it is called, how it is seen, and the options that help most often.
 
     ``signs`` takes the latest logs and returns, for each discriminator, picture or loss that has it, what shows it; at
-    a log of ``turn`` only. ``hints`` has the likeliest first, and two at least that every run can take.
+    a log of ``turn`` only. ``hints`` has the likeliest first, and two at least that every GAN can take.
     """
 
     name: str
@@ -64,8 +66,8 @@ class Illness:
 
     def advice(self, unfit: Collection[str] = ()) -> str:
         """As a part of a line: "try optim.lr_d lower or balance.skip_above 0.8"; without the keys in ``unfit``."""
-        first, second = [f"{key} {change}" for key, change in self.hints if key not in unfit][:2]
-        return f"try {first} or {second}"
+        hints = [f"{key} {change}" for key, change in self.hints if key not in unfit]
+        return f"try {' or '.join(hints[:2])}"
 
 
 def overpowering(logs: Logs) -> dict[str, str]:
@@ -266,20 +268,21 @@ class Monitor:
         return records
 
 
-def unfit_hints(config: Any, noisy: bool, precision: str = "no") -> set[str]:
+def unfit_hints(config: Any, model: Model, precision: str = "no") -> set[str]:
     """Keys of hints that a run can't take: they would be refused, or the run has them already.
 
     Args:
         config: the resolved options.
-        noisy: whether its generators have noise (``Model.random``).
+        model: its model.
         precision: as accelerate names it.
     """
-    balance = config.balance
+    balance, has_none = config.balance, not model.discriminators
     excluded = {
-        "balance.diversity": not noisy or balance.diversity,
-        "balance.minibatch_std": config.data.batch_size == 1 or balance.minibatch_std,
-        "balance.gradient_penalty": precision == "fp16" or balance.gradient_penalty != "none",
-        "balance.spectral_norm": balance.spectral_norm in ("d", "both"),
+        "balance.diversity": not model.random or balance.diversity,
+        "balance.minibatch_std": has_none or config.data.batch_size == 1 or balance.minibatch_std,
+        "balance.gradient_penalty": has_none or precision == "fp16" or balance.gradient_penalty != "none",
+        "balance.spectral_norm": has_none or balance.spectral_norm in ("d", "both"),
+        "optim.lr_d": has_none,
     }
     return {key for key, is_excluded in excluded.items() if is_excluded}
 

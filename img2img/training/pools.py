@@ -15,20 +15,20 @@ def gather_pools(accelerator: Accelerator, pools: Mapping[str, ImagePool]) -> li
     """Every process's pools, on the first; one after the other, since pools are large and go by way of the GPU."""
     if not pools:
         return []
-    mine = {name: pool.state() for name, pool in pools.items()}
+    own = {name: pool.state() for name, pool in pools.items()}
     if accelerator.process_index:
-        torch.distributed.send_object_list([mine], dst=0)
+        torch.distributed.send_object_list([own], dst=0)
         return []
-    found = [mine]
+    states = [own]
     for source in range(1, accelerator.num_processes):
         received: list[Any] = [None]
         torch.distributed.recv_object_list(received, src=source)
-        found += received
-    return found
+        states += received
+    return states
 
 
 def restore_pools(
-    accelerator: Accelerator, pools: Mapping[str, ImagePool], saved: list[dict[str, Any]], width: int | None
+    accelerator: Accelerator, pools: Mapping[str, ImagePool], saved: list[dict[str, Any]], *, width: int | None
 ) -> None:
     """Gives a process its own pools back; they begin anew if they are of other processes or of another ``width``."""
     held = [pool["pictures"] for of in saved for pool in of.values() if pool["pictures"] is not None]
@@ -38,7 +38,7 @@ def restore_pools(
     if len(saved) != accelerator.num_processes:
         accelerator.print(f"the image pools were of {len(saved)} processes: they begin anew, empty")
     elif width not in (None, there):
-        accelerator.print(f"the image pools have pictures of {there}x{held[0].shape[-2]}: they begin anew, empty")
+        accelerator.print(f"the image pools have images of {there}x{held[0].shape[-2]}: they begin anew, empty")
     else:
         for name, pool in saved[accelerator.process_index].items():
             pools[name].restore(pool)

@@ -24,7 +24,7 @@ def refuse_changes(before: Config, now: Config, path: Path, *, learns_all: bool)
     fixed = [
         (f"model.{key}", vars(before.model).get(key), value)
         for key, value in vars(now.model).items()
-        if key != "vgg_weights"  # a file, which may lie elsewhere now
+        if key not in getattr(now.model, "files", ())
     ]
     keys = ["channels_a", "channels_b", "label_nc", "ignore_id", "instances"]
     keys += [] if learns_all else ["direction"]

@@ -12,37 +12,38 @@ from img2img.data.base import ImageDataset, Item
 from img2img.data.images import Range, UnreadableImage, grid, to_array
 from img2img.data.loader import collate, to_device
 from img2img.models.base import Batch
-from img2img.training.step import Game
+from img2img.training.networks import Networks
 
 SAMPLES = 8  # rows of a grid
 
 
-def sample_grid(game: Game, dataset: ImageDataset, config: Config) -> np.ndarray:
+def sample_grid(networks: Networks, dataset: ImageDataset, config: Config) -> np.ndarray:
     """(H, W, 3) uint8: the model's own sheet, or a row for each of a few items of the validation set."""
     ranges = dataset.ranges(config.data)
+    model, device = networks.model, networks.accelerator.device
     columns: list[str] = []
-    with game.inference():
-        sheet = [to_device(batch, game.accelerator.device, game.memory_format) for batch in game.model.sheet()]
-        rows = [list(to_array(game.model.samples(batch)["output"], np.uint8)) for batch in sheet]
-        for batch in [] if sheet else _batches(game, dataset, config, ranges):
-            shown = {**batch, **game.model.samples(batch)}
-            columns = [name for name in game.model.columns if name in shown]
+    with networks.inference():
+        sheet = [to_device(batch, device, networks.memory_format) for batch in model.sheet()]
+        rows = [list(to_array(model.samples(batch)["output"], np.uint8)) for batch in sheet]
+        for batch in [] if sheet else _batches(networks, dataset, config, ranges):
+            shown = {**batch, **model.samples(batch)}
+            columns = [name for name in model.columns if name in shown]
             rows.append([to_array(shown[name][0], np.uint8) for name in columns])
     return grid(rows, columns)
 
 
-def item_batch(item: Item, game: Game, ranges: Mapping[str, Range]) -> Batch:
+def item_batch(item: Item, networks: Networks, ranges: Mapping[str, Range]) -> Batch:
     """A batch of one item on the device, with its ``target`` where that is known."""
     target = {} if item.target is None else {"target": item.target}
     sample: dict[str, Any] = {**item.inputs, **target, "name": item.name, "skipped": []}
-    return to_device(collate([sample]), game.accelerator.device, game.memory_format, ranges)
+    return to_device(collate([sample]), networks.accelerator.device, networks.memory_format, ranges)
 
 
-def _batches(game: Game, dataset: ImageDataset, config: Config, ranges: Mapping[str, Range]) -> list[Batch]:
+def _batches(networks: Networks, dataset: ImageDataset, config: Config, ranges: Mapping[str, Range]) -> list[Batch]:
     """A batch of one for each row. A model that learns every direction shows what a step of training makes."""
-    if game.model.learns_all:
+    if networks.model.learns_all:
         samples = (collate([dataset[0, index]]) for index in _places(len(dataset)))
-        return [to_device(batch, game.accelerator.device, game.memory_format, ranges) for batch in samples]
+        return [to_device(batch, networks.accelerator.device, networks.memory_format, ranges) for batch in samples]
     items = dataset.items(config.data.direction)
     found = []
     for index in _places(len(items)):
@@ -51,7 +52,7 @@ def _batches(game: Game, dataset: ImageDataset, config: Config, ranges: Mapping[
                 item = items[place % len(items)]
             except UnreadableImage:
                 continue
-            found.append(item_batch(item, game, ranges))
+            found.append(item_batch(item, networks, ranges))
             break
     return found
 

@@ -1,6 +1,6 @@
-"""The trainer: data in, steps of the game, log, samples, checkpoints. One loop for every model.
+"""The trainer: data in, training steps, log, samples, checkpoints. One loop for every model.
 
-Everything random is keyed instead of carried: which pictures come by (seed, position), their augmentation by (seed,
+Everything random is keyed instead of carried: which images come by (seed, position), their augmentation by (seed,
 epoch, index), dropout by (seed, step, rank). A resumed run therefore equals an uninterrupted one bit for bit, for any
 number of workers; its state is the networks, the optimizers, the image pools, the step and the position.
 """
@@ -33,10 +33,11 @@ from img2img.runs import RUNS, begin_run, check_run, find_run, hold_run
 from img2img.training.best import Best, scores_line
 from img2img.training.logger import RunLogger
 from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
+from img2img.training.networks import Networks
 from img2img.training.process import StopRequest, keep_memory, resolve_precision
 from img2img.training.resuming import changes, refuse_changes
 from img2img.training.samples import sample_grid
-from img2img.training.step import Game
+from img2img.training.step import GANStep
 
 if TYPE_CHECKING:
     from img2img.training.validation import Validation
@@ -69,7 +70,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
         if resume:
             trainer.restore()
         elif config.train.init_from:
-            trainer.game.begin_with(config.train.init_from)
+            trainer.networks.start_from(config.train.init_from)
         try:
             trainer.fit(resume=resume)
         except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
@@ -80,7 +81,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
 
 
 class Trainer:
-    """Holds one run: the game, the data and the position in it.
+    """Holds one run: the networks, the data and the position in it.
 
     Args:
         config: the resolved options.
@@ -113,11 +114,13 @@ class Trainer:
             if precision == "fp16":
                 raise ValueError("train.precision fp16: needs a GPU; on a CPU there is bf16")
             keep_memory()
-        self.game = Game(config, self.accelerator)
-        self.monitor = Monitor(unfit_hints(config, self.game.model.random, precision))
+        self.networks = Networks(config, self.accelerator)
+        self.model = self.networks.model
+        self.gan_step = GANStep(config, self.networks)
+        self.monitor = Monitor(unfit_hints(config, self.model, precision))
         for pictures in (self.train_set, self.val_set):
-            pictures.require_side(self.game.smallest_side)
-        self.game.model.check_set(self.train_set)
+            pictures.require_side(self.networks.smallest_side)
+        self.model.check_set(self.train_set)
         self.validation = self._validation() if config.train.evaluate_every else None
         self.best = Best()
 
@@ -125,7 +128,7 @@ class Trainer:
         self.step = 0
         self.position = 0  # pictures consumed, over all processes: the place in the endless stream of epochs
         self.sums: dict[str, Tensor] = {}  # of losses and statistics since the last regular log; what is MEASURED, once
-        self.summed: dict[str, int] = {}  # steps in each of these sums: not every step has every side's turn
+        self.summed: dict[str, int] = {}  # steps in each of these sums: not every step is one of both sides
         self.timed = 0  # steps since the clock
         self.clock = time.perf_counter()  # when the interval began, later by all pauses
         self.skipped: set[str] = set()
@@ -174,10 +177,10 @@ class Trainer:
                     self._say_goodbye()
 
     def _loop(self, batches: list[Batch], stream: Iterator[list[Batch]], total: int, stop: StopRequest) -> None:
-        """Steps from the current one to ``total``: each is played, logged, sampled, evaluated and saved as is due."""
+        """Steps from the current one to ``total``: each is run, logged, sampled, evaluated and saved as is due."""
         options = self.config.train
         while True:
-            self._play(batches, total)
+            self._step(batches, total)
             last = self.step == total
             if self.step % options.log_every == 0 or last:
                 self.log()
@@ -199,15 +202,16 @@ class Trainer:
             if last:
                 return
 
-    def _play(self, batches: list[Batch], total: int) -> None:
-        """One step, and what it leaves in the sums of the log."""
+    def _step(self, batches: list[Batch], total: int) -> None:
+        """One step, and its values in the sums of the log."""
         self.whole = False
         frozen = self.epoch < self.config.train.freeze_global_epochs
-        told = self.game.play(batches, self.step, self.rate_factor, measure=self._measures(total), frozen=frozen)
-        for name, value in told.items():
-            more = name in self.sums and not name.startswith(MEASURED)
-            self.sums[name] = self.sums[name] + value if more else value
-            self.summed[name] = self.summed[name] + 1 if more else 1
+        measure = self._is_measured(total)
+        values = self.gan_step.run(batches, self.step, self.rate_factor, measure=measure, frozen=frozen)
+        for name, value in values.items():
+            is_added = name in self.sums and not name.startswith(MEASURED)
+            self.sums[name] = self.sums[name] + value if is_added else value
+            self.summed[name] = self.summed[name] + 1 if is_added else 1
         self.step += 1
         self.position += self.step_size
         self.timed += 1
@@ -264,7 +268,7 @@ class Trainer:
                 batches = [next(reader) for _ in range(accumulation)]
                 for batch in batches:
                     self._tell_skipped(batch["skipped"])
-                yield [to_device(batch, self.device, self.game.memory_format, self.ranges) for batch in batches]
+                yield [to_device(batch, self.device, self.networks.memory_format, self.ranges) for batch in batches]
 
     @property
     def epoch(self) -> float:
@@ -287,14 +291,14 @@ class Trainer:
     @property
     def summary(self) -> str:
         """What is about to happen, in a few lines."""
-        sizes = {name: sum(p.numel() for p in net.parameters()) / 1e6 for name, net in self.game.networks.items()}
+        sizes = {name: sum(p.numel() for p in net.parameters()) / 1e6 for name, net in self.networks.bare.items()}
         processes = self.accelerator.num_processes
         precision = {"no": "fp32"}.get(self.accelerator.mixed_precision, self.accelerator.mixed_precision)
-        remedies = f"balance     {', '.join(self.config.balance.used)}\n" if self.config.balance.used else ""
+        balance = f"balance     {', '.join(self.config.balance.used)}\n" if self.config.balance.used else ""
         return (
             f"run         {self.run} ({self.config.model.name})\n"
             f"networks    {', '.join(f'{name} {size:.3f} M parameters' for name, size in sizes.items())}\n"
-            f"{remedies}"
+            f"{balance}"
             f"data        {self.train_set.size} training, {self.val_set.size} validation pictures\n"
             f"training    {self.total_steps} steps of {self.step_size}; {processes} "
             f"process{'es' if processes > 1 else ''} on {self.device.type}, {precision}\n"
@@ -306,30 +310,30 @@ class Trainer:
         means = self._read({name: value / self.summed[name] for name, value in self.sums.items()})
         self._stop_unless_finite(means)
         means |= loss_ratio(means)
-        # Between two regular logs the last step of a run tells, and leaves all that a longer run goes on with.
+        # The last step also logs. Off the log interval it keeps the sums, so that a resumed run logs the same means.
         regular = self.step % self.config.train.log_every == 0
         verdicts = [verdict.line for verdict in self.monitor.observe(self.step, means)] if regular else []
         count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
         skipped = self._read({"data/skipped": count})  # their mean is the sum over the processes
         if self.logger:
-            rates = {f"rate/{side}": opt.param_groups[0]["lr"] for side, opt in self.game.optimizers.items()}
             speed = self.timed * self.step_size / (time.perf_counter() - self.clock)
-            values = {**means, **rates, "speed/images_per_second": speed, **skipped}
+            values = {**means, **self.networks.current_rates(), "speed/images_per_second": speed, **skipped}
             self.logger.scalars(self.step, self.epoch, values, verdicts)
         self.timed, self.clock = 0, time.perf_counter()
         if regular:
             self.sums, self.summed = {}, {}
 
-    def _measures(self, total: int) -> bool:
-        """Whether this step has the generators' last turn up to the next log: its pictures and gradients are told."""
+    def _is_measured(self, total: int) -> bool:
+        """Whether this is the last G step before the next log, whose images and gradients are logged."""
         every = self.config.train.log_every
         end = min((self.step // every + 1) * every, total)
-        return self.game.turns(self.step, end) == 1 and self.game.turns(self.step + 1, end) == 0
+        count = self.gan_step.count_generator_steps
+        return count(self.step, end) == 1 and count(self.step + 1, end) == 0
 
     def sample(self) -> None:
         """A grid of pictures as in inference: the model's own sheet, or a row for each of a few validation inputs."""
         assert self.logger is not None
-        self.logger.sample(self.step, sample_grid(self.game, self.val_set, self.config))
+        self.logger.sample(self.step, sample_grid(self.networks, self.val_set, self.config))
 
     def evaluate(self) -> bool:
         """Measures validation pictures, and tells all processes whether they are the best so far."""
@@ -346,14 +350,15 @@ class Trainer:
         """Writes a checkpoint of this step; a run whose losses or weights are not finite stops here instead."""
         sums = {name: self.accelerator.reduce(value.clone(), "mean").cpu() for name, value in self.sums.items()}
         # Losses are of the weights before the update; those after it may be worse. All processes hold the same ones.
-        weights = 0.0 if self.game.is_finite() else math.nan
+        weights = 0.0 if self.networks.is_finite() else math.nan
         self._stop_unless_finite({name: value.item() for name, value in sums.items()} | {"loss/weights": weights})
         self.whole = False
-        state = {**self.game.state(), "position": self.position, "length": len(self.train_set)}
-        state |= {"sums": sums, "summed": self.summed, "monitor": self.monitor.state()}
+        state = {**self.networks.state(), "position": self.position, "length": len(self.train_set)}
+        state |= {"signs": self.gan_step.diagnostics.state(), "monitor": self.monitor.state()}
+        state |= {"sums": sums, "summed": self.summed}
         if self.accelerator.is_main_process:
             state["best"] = self.best.state
-            files = self.game.weights(), state, self.config.to_yaml()
+            files = self.networks.weights(), state, self.config.to_yaml()
             save_checkpoint(self.run, self.step, *files, self.config.train.keep_checkpoints, self.best.step)
         self.accelerator.wait_for_everyone()
         self.checkpoint = checkpoint_of(self.run, self.step)
@@ -368,18 +373,19 @@ class Trainer:
         path, notes = newest_checkpoint(self.run)
         for note in notes:
             self.accelerator.print(note)
-        theirs = load_config(path / CONFIG_FILE)
-        refuse_changes(theirs, self.config, path, learns_all=self.game.model.learns_all)
+        before = load_config(path / CONFIG_FILE)
+        refuse_changes(before, self.config, path, learns_all=self.model.learns_all)
         state = load_state(path)
         if "imported" in state:
             raise ValueError(
                 f"--resume: {path} holds imported weights, which no training wrote: begin a run of another --name "
                 f"with --train.init_from {self.config.name}"
             )
-        self.game.restore(path, state)
+        self.networks.restore(path, state)
+        self.gan_step.diagnostics.restore(state.get("signs", {}))  # checkpoints of the first version may have none
         self.step, self.position, self.summed = state["step"], state["position"], state["summed"]
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
-        if "monitor" in state:  # a checkpoint of before there was one has none
+        if "monitor" in state:  # nor this
             self.monitor.restore(state["monitor"])
         self.checkpoint = path
         metric = self.validation.metric if self.validation else None
@@ -390,7 +396,7 @@ class Trainer:
                 f"the set has {len(self.train_set)} pictures, and had {state['length']} when {path} was written: "
                 f"{self.position} pictures seen are now {self.epoch:.1f} epochs"
             )
-        for line in [f"resuming    {path}, epoch {self.epoch:.2f}", *changes(theirs, self.config)]:
+        for line in [f"resuming    {path}, epoch {self.epoch:.2f}", *changes(before, self.config)]:
             self.accelerator.print(line)
 
     def close(self) -> None:
@@ -430,8 +436,8 @@ class Trainer:
             torch.distributed.all_reduce(worst, torch.distributed.ReduceOp.MAX, group=self.cpu_group)
             signal, code = worst.tolist()
         if code and processes > 1:
-            mine, messages = messages[0], [""] * processes
-            torch.distributed.all_gather_object(messages, mine, group=self.cpu_group)
+            own_message, messages = messages[0], [""] * processes
+            torch.distributed.all_gather_object(messages, own_message, group=self.cpu_group)
         if code:
             message = next(message for message in messages if message).splitlines()[0]
             return TrainingStopped(f"error: {message}" + ("" if before else f"; stopped at step {self.step}"), code)
@@ -440,7 +446,7 @@ class Trainer:
     def _validation(self) -> Validation:
         from img2img.training.validation import Validation  # and with it the metrics' libraries, which take seconds
 
-        return Validation(self.config, self.val_set, self.game)
+        return Validation(self.config, self.val_set, self.networks)
 
     def _tell_skipped(self, messages: list[str]) -> None:
         for message in messages:

@@ -29,8 +29,8 @@ from img2img.evaluation.pixels import SSIM_WINDOW
 from img2img.inference.sampler import joined, keyed_noise
 from img2img.models.base import Batch
 from img2img.models.base_noise import NoiseModel
+from img2img.training.networks import Networks
 from img2img.training.samples import item_batch
-from img2img.training.step import Game
 
 SCORES = {"pr": ("precision", "recall")}  # of metrics that give several
 TOGETHER = 16  # pictures that a network judges at once
@@ -45,15 +45,15 @@ class Validation:
     Args:
         config: the run's options.
         pictures: the validation set.
-        game: whose generators are measured, in the task's direction.
+        networks: whose generators are measured, in the task's direction.
 
     Raises:
         ValueError: no pictures, or none with true ones for scores of pairs, or too few or too small ones; the judges'
             weights can't be had; ``train.best_by`` is none of the scores.
     """
 
-    def __init__(self, config: Config, pictures: Any, game: Game) -> None:
-        self.config, self.game, self.pictures, self.direction = config, game, pictures, config.data.direction
+    def __init__(self, config: Config, pictures: Any, networks: Networks) -> None:
+        self.config, self.networks, self.pictures, self.direction = config, networks, pictures, config.data.direction
         self.items, self.ranges = pictures.items(self.direction), pictures.ranges(config.data)
         self.notes: list[str] = []
         self.metrics = parse_metrics(config.train.metrics, "train.metrics", (*OF_PAIRS, *OF_SETS))
@@ -71,16 +71,16 @@ class Validation:
         except ValueError as error:
             raise ValueError(str(error).replace("--metrics", "train.metrics", 1)) from error
         self.real: Remembered | None = None
-        if game.accelerator.is_main_process:  # no other one measures
+        if networks.accelerator.is_main_process:  # no other one measures
             weights, options = config.train.metric_weights, ("train.metric_weights", "train.lpips_weights")
             lpips = config.train.lpips_weights
-            self.judges = load_judges(self.metrics, "inception", weights, lpips, game.accelerator.device, options)
+            self.judges = load_judges(self.metrics, "inception", weights, lpips, networks.accelerator.device, options)
 
     def measure(self, say: Callable[[str], None] = print) -> dict[str, float]:
         """The scores as ``val/NAME``, of pictures rounded to 8 bits as files are; or none, and it says why."""
         try:
             self.real = self.real or remember(self.subject, self.metrics, self.judges, TOGETHER, progress=False)
-            with self.game.inference():
+            with self.networks.inference():
                 found = judge(self.subject, self.metrics, self.judges, TOGETHER, self.real, progress=False)
         except ValueError as error:  # files that are gone by now, which training has no need of
             say(f"evaluation  none: {error}")
@@ -90,7 +90,7 @@ class Validation:
     def _subject(self, wanted: int) -> Subject:
         """What is judged: ``wanted`` pictures, or all with 0."""
         reals = set(self.metrics) & set(OF_REALS)
-        if isinstance(self.game.model, NoiseModel):
+        if isinstance(self.networks.model, NoiseModel):
             if needs_pairs(self.metrics):
                 raise ValueError(
                     f"{self.every}: what is drawn from noise has no true picture to compare with; set train.metrics fid"
@@ -107,7 +107,7 @@ class Validation:
                 raise ValueError(
                     f"{self.every}: no validation picture has a true one to compare with; set it to 0, or train."
                     "metrics to fid"
-                    + (", or data.val_paired true, if names make partners" if self.game.model.learns_all else "")
+                    + (", or data.val_paired true, if names make partners" if self.networks.model.learns_all else "")
                 )
             usable = [places[i] for i in spaced(len(places), wanted) if self._usable(places[i])]
             subject = Subject("made", len(usable), lambda: subject.readable(partial(self._made, i) for i in usable))
@@ -131,7 +131,7 @@ class Validation:
         except UnreadableImage as error:
             self.notes.append(f"{self.every}: left out is {error}")
             return False
-        height, width = (side * self.game.model.scale for side in item.image.shape[-3:-1])
+        height, width = (side * self.networks.model.scale for side in item.image.shape[-3:-1])
         least = {"ssim": SSIM_WINDOW, "lpips": LPIPS_SMALLEST}
         for metric, side in least.items():
             if metric in self.metrics and min(height, width) < side:
@@ -147,13 +147,13 @@ class Validation:
 
     def _made(self, index: int) -> Judged:
         item = self.items[index]
-        batch = item_batch(item, self.game, self.ranges)
-        made = to_array(self.game.model.generate(batch, self.direction)["output"][0], np.uint8)
+        batch = item_batch(item, self.networks, self.ranges)
+        made = to_array(self.networks.model.generate(batch, self.direction)["output"][0], np.uint8)
         truth = to_array(batch["target"][0], np.uint8) if needs_pairs(self.metrics) else None
         return Judged(item.name, made, truth)
 
     def _drawn(self, count: int) -> Iterator[Judged]:
-        model, device = self.game.model, self.game.accelerator.device
+        model, device = self.networks.model, self.networks.accelerator.device
         assert isinstance(model, NoiseModel), "only such a model draws"
         for first in range(0, count, TOGETHER):
             places = range(first, min(first + TOGETHER, count))

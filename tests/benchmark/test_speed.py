@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from img2img.benchmark.plain_loops import PLAIN
 from img2img.benchmark.speed import BenchmarkOptions, _batch, _draw_set, _generated, _Side, benchmark
 from img2img.config import Config
-from img2img.training.step import Game
+from tests.conftest import make_step
 
 Tiny = Callable[..., Config]
 
@@ -24,18 +23,18 @@ def test_the_plain_loop_trains_alike(name: str, tiny: Tiny, tiny_cyclegan: Tiny,
         "cyclegan": lambda: tiny_cyclegan(model={"norm": "none", "pool_size": 50}),
         "pix2pixhd": lambda: tiny_hd(model={"norm": "none", "n_layers_d": 2}),
     }[name]()
-    game = Game(config, Accelerator())
-    other = copy.deepcopy(game.model)
+    gan_step = make_step(config)
+    other = copy.deepcopy(gan_step.model)
     torch.manual_seed(0)
     batch = {key: torch.rand(2, 3, 16, 16) * 2 - 1 for key in ("a", "b", "input", "target")}
     batch |= {key: torch.randint(-1, 9, (2, 1, 16, 16), dtype=torch.int32) for key in ("label", "instance")}
     plain = PLAIN[name](other, batch, nullcontext)
-    before = {key: value.clone() for key, value in game.model.state_dict().items()}
+    before = {key: value.clone() for key, value in gan_step.model.state_dict().items()}
     for step in range(4):
-        game.play([batch], step, 1.0)
+        gan_step.run([batch], step, 1.0)
         plain()
     theirs = other.state_dict()
-    for key, value in game.model.state_dict().items():
+    for key, value in gan_step.model.state_dict().items():
         assert not key.endswith("weight") or not torch.equal(value, before[key])
         assert (value - theirs[key]).abs().max() < 1e-5, key
 

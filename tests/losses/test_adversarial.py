@@ -1,10 +1,10 @@
-"""The remedies in the losses: what is labelled, seen and paid, against the plain words of their options."""
+"""``GANLoss``: labels, inputs, losses and penalties, against the plain words of their options."""
 
 import pytest
 import torch
 from torch import nn
 
-from img2img.losses.adversarial import Adversary, logits_of
+from img2img.losses.adversarial import GANLoss, logits_of
 from img2img.losses.balance import BalanceConfig
 from img2img.losses.gan import discriminator_gan_loss
 from img2img.networks.patchgan import PatchGAN
@@ -30,31 +30,62 @@ class Mean(nn.Module):
 
 
 @pytest.mark.parametrize("network", [PatchGAN(5, 4, 1, "none"), MultiScaleDiscriminator(5, 4, 1, 2)])
-def test_without_remedies_it_is_the_loss_of_every_scale(network: nn.Module) -> None:
-    real, fake, condition = pictures()
-    terms, _ = Adversary("lsgan").discriminator_loss(network, real, fake, condition)
-    for name, picture, label in (("real", real, 1.0), ("fake", fake, 0.0)):
+def test_without_options_it_is_the_loss_of_every_scale(network: nn.Module) -> None:
+    x, y, condition = pictures()
+    gan = GANLoss("lsgan")
+    real, fake = gan.inputs(x, y, condition)
+    terms, _ = gan.discriminator_loss(network(real), network(fake), weight=0.5)
+    for name, picture, label in (("real", x, 1.0), ("fake", y, 0.0)):
         logits = logits_of(network(torch.cat([condition, picture], 1)))
         expected = 0.5 * sum(discriminator_gan_loss(x, label, "lsgan") for x in logits)
         assert terms[name].item() == pytest.approx(expected.item(), rel=1e-6)
-    (seen,) = Adversary("lsgan").look(condition, fake)
-    paid = Adversary("lsgan").generator_loss(network(seen))
-    assert paid.item() == pytest.approx(sum(((x - 1) ** 2).mean() for x in logits).item(), rel=1e-5)
+    loss = gan.generator_loss(network(gan.input(y, condition)))
+    assert loss.item() == pytest.approx(sum(((x - 1) ** 2).mean() for x in logits).item(), rel=1e-5)
+    assert gan.penalty(network, real, fake, condition=condition) == {}
 
 
-def test_real_and_fake_as_one_batch_pay_the_same() -> None:
-    real, fake, _ = pictures()
-    network = PatchGAN(3, 4, 1, "instance")
-    apart, _ = Adversary("vanilla").discriminator_loss(network, real, fake)
-    joined, _ = Adversary("vanilla").discriminator_loss(network, real, fake, together=True)
-    for name, value in apart.items():
-        assert joined[name].item() == pytest.approx(value.item(), rel=1e-5)
+def test_real_before_fake_is_drawn_for_the_inputs() -> None:
+    """Golden traces and resumed runs depend on it; for wgan-gp and features that are compared, one draw is for both."""
+    x, y, _ = pictures()
+    for alike, penalty, drawn in ((False, "none", 2), (True, "none", 1), (False, "wgan-gp", 1), (False, "r1", 2)):
+        gan = GANLoss("lsgan", BalanceConfig(instance_noise=0.5, gradient_penalty=penalty))
+        torch.manual_seed(3)
+        real, fake = gan.inputs(x, y, alike=alike)
+        torch.manual_seed(3)
+        noises = [torch.randn_like(x) for _ in range(drawn)]
+        assert torch.equal(real, x + 0.5 * noises[0])
+        assert torch.equal(fake, y + 0.5 * noises[-1])
+
+
+def test_an_answer_may_be_logits_or_one_entry_a_scale() -> None:
+    fine, coarse, features = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 2, 2), torch.rand(2, 8, 4, 4)
+    gan = GANLoss("vanilla")
+    expected = gan.generator_loss(fine) + gan.generator_loss(coarse)
+    assert gan.generator_loss([fine, coarse]).item() == pytest.approx(expected.item())
+    assert gan.generator_loss([[features, fine], [features, coarse]]).item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(torch.rand(2, 1), torch.rand(2, 5)), [(torch.rand(2, 1), torch.rand(2, 5))], [], [[]], {"logits": 1}, None],
+)
+def test_an_answer_of_another_form_is_refused(answer: object) -> None:
+    """Of (logits, classes) either half's last rows would pass for logits."""
+    gan, logits = GANLoss("lsgan"), torch.rand(2, 1)
+    for loss in (
+        gan.generator_loss,
+        lambda x: gan.discriminator_loss(logits, x),
+        lambda x: gan.discriminator_loss(x, x),
+    ):
+        with pytest.raises(ValueError, match=r"pass\s+answer\[0\]"):
+            loss(answer)
 
 
 def test_labels_lie_in_their_range_and_flip_with_their_probability() -> None:
     options = BalanceConfig(label_real=(0.7, 1.2), label_fake=(0.0, 0.3), label_flip=0.1)
     torch.manual_seed(0)
-    labels = Adversary("lsgan", options)._labels(20000, torch.device("cpu"), options.label_real, options.label_fake)
+    gan = GANLoss("lsgan", options)
+    labels = gan._labels(20000, torch.device("cpu"), options.label_real, flipped=options.label_fake)
     high = labels > 0.5
     assert (1 - high.float().mean()).item() == pytest.approx(0.1, abs=0.01)
     assert 0.7 <= labels[high].min() < 0.71
@@ -67,7 +98,7 @@ def test_labels_lie_in_their_range_and_flip_with_their_probability() -> None:
 def test_smoothing_is_one_sided_if_asked() -> None:
     real, fake, _ = pictures()
     options = BalanceConfig(label_real=(0.9, 0.9))
-    terms, _ = Adversary("lsgan", options).discriminator_loss(Mean(), real, fake, weight=1.0)
+    terms, _ = GANLoss("lsgan", options).discriminator_loss(Mean()(real), Mean()(fake))
     assert terms["real"].item() == pytest.approx(((Mean()(real) - 0.9) ** 2).mean().item(), rel=1e-5)
     assert terms["fake"].item() == pytest.approx((Mean()(fake) ** 2).mean().item(), rel=1e-5)
 
@@ -75,14 +106,15 @@ def test_smoothing_is_one_sided_if_asked() -> None:
 def test_mean_labels_are_those_that_are_drawn() -> None:
     options = BalanceConfig(label_real=(0.7, 1.2), label_fake=(0.0, 0.3), label_flip=0.2)
     torch.manual_seed(0)
-    adversary, (real, fake) = Adversary("lsgan", options), (options.label_real, options.label_fake)
+    gan, (real, fake) = GANLoss("lsgan", options), (options.label_real, options.label_fake)
     drawn = [
-        adversary._labels(50000, torch.device("cpu"), *pair).mean().item() for pair in ((real, fake), (fake, real))
+        gan._labels(50000, torch.device("cpu"), label, flipped=flipped).mean().item()
+        for label, flipped in ((real, fake), (fake, real))
     ]
     assert options.mean_labels == pytest.approx(drawn, abs=0.01)
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1))
     pair = pictures()[:2]
-    _, found = adversary.discriminator_loss(network, *pair)
+    _, found = gan.discriminator_loss(*map(network, pair))
     expected = sum(((network(x) - label) ** 2).mean() for x, label in zip(pair, options.mean_labels, strict=True)) / 0.5
     assert found["relative_loss"].item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -90,15 +122,15 @@ def test_mean_labels_are_those_that_are_drawn() -> None:
 def test_generators_never_see_smoothed_or_flipped_labels() -> None:
     answer = torch.randn(4, 1, 3, 3)
     options = BalanceConfig(label_real=(0.7, 1.2), label_fake=(0.0, 0.3), label_flip=0.4)
-    assert Adversary("vanilla", options).generator_loss(answer) == Adversary("vanilla").generator_loss(answer)
+    assert GANLoss("vanilla", options).generator_loss(answer) == GANLoss("vanilla").generator_loss(answer)
 
 
 def test_noise_is_on_the_picture_alone_and_fades() -> None:
     real, _, condition = pictures(size=64)
-    adversary = Adversary("lsgan", BalanceConfig(instance_noise=0.2, noise_steps=100))
+    gan = GANLoss("lsgan", BalanceConfig(instance_noise=0.2, noise_steps=100))
     for step, left in ((0, 0.2), (50, 0.1), (100, 0.0), (150, 0.0)):
-        adversary.share = adversary.options.noise_share(step)
-        (seen,) = adversary.look(condition, real)
+        gan.noise_share = gan.options.noise_share(step)
+        seen = gan.input(real, condition)
         assert torch.equal(seen[:, :2], condition)
         assert (seen[:, 2:] - real).std().item() == pytest.approx(left, rel=0.02)
     assert BalanceConfig(instance_noise=0.2, noise_steps=0).noise_share(10**6) == 1.0
@@ -111,7 +143,8 @@ def test_the_penalty_pulls_the_slope_along_the_picture_to_one() -> None:
     for kind, expected in (("wgan-gp", (length - 1) ** 2), ("r1", length**2 / 2)):
         options = BalanceConfig(gradient_penalty=kind, lambda_gp=10.0)
         network = Mean()
-        terms, _ = Adversary("wasserstein", options).discriminator_loss(network, real, fake, condition, weight=1.0)
+        gan = GANLoss("wasserstein", options)
+        terms = gan.penalty(network, *gan.inputs(real, fake, condition), condition=condition)
         assert terms["penalty"].item() == pytest.approx(10 * expected, rel=1e-4)
         terms["penalty"].backward()
         assert (network.weight.grad < 0).item() == (kind == "wgan-gp")  # too flat for the one, never for the other
@@ -122,24 +155,40 @@ def test_the_penalty_pulls_the_slope_along_the_picture_to_one() -> None:
 def test_every_loss_takes_a_penalty_whose_gradient_reaches_all_weights(kind: str, penalty: str) -> None:
     real, fake, condition = pictures(size=32)
     network = MultiScaleDiscriminator(5, 4, 1, 2)
-    adversary = Adversary(kind, BalanceConfig(gradient_penalty=penalty))
-    terms, _ = adversary.discriminator_loss(network, real, fake, condition)
-    terms["penalty"].backward()
+    gan = GANLoss(kind, BalanceConfig(gradient_penalty=penalty))
+    gan.penalty(network, *gan.inputs(real, fake, condition), condition=condition, weight=0.5)["penalty"].backward()
     weights = [p for name, p in network.named_parameters() if name.endswith("weight")]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights)
 
 
 def test_pictures_of_two_sizes_have_nothing_between_them() -> None:
     real, _, _ = pictures()
-    adversary = Adversary("wasserstein", BalanceConfig(gradient_penalty="wgan-gp"))
+    gan = GANLoss("wasserstein", BalanceConfig(gradient_penalty="wgan-gp"))
     with pytest.raises(ValueError, match="set it to r1"):
-        adversary.discriminator_loss(Mean(), real, torch.rand(2, 3, 8, 8))
+        gan.penalty(Mean(), *gan.inputs(real, torch.rand(2, 3, 8, 8)))
+
+
+def test_the_penalty_takes_the_logits_out_of_an_answer_that_holds_more() -> None:
+    real, fake, condition = pictures()
+    network = PatchGAN(5, 4, 1, "none")
+    gan = GANLoss("wasserstein", BalanceConfig(gradient_penalty="r1"))
+    inputs = gan.inputs(real, fake, condition)
+
+    class WithClasses(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return network(x), torch.rand(len(x), 10)
+
+    both = gan.penalty(WithClasses(), *inputs, condition=condition, weight=0.5, logits=lambda answer: answer[0])
+    alone = gan.penalty(network, *inputs, condition=condition)
+    assert 2 * both["penalty"].item() == pytest.approx(alone["penalty"].item(), rel=1e-6)
+    with pytest.raises(ValueError, match="a tuple"):
+        gan.penalty(WithClasses(), *inputs, condition=condition)
 
 
 def test_generators_have_the_last_of_every_so_many_steps() -> None:
     options = BalanceConfig(discriminator_steps=3, first_discriminator_steps=5, first_steps=10)
-    assert [step for step in range(20) if options.plays_generator(step)] == [4, 9, 12, 15, 18]
-    assert all(BalanceConfig().plays_generator(step) for step in range(5))
+    assert [step for step in range(20) if options.has_generator_step(step)] == [4, 9, 12, 15, 18]
+    assert all(BalanceConfig().has_generator_step(step) for step in range(5))
 
 
 def test_what_is_used_is_told() -> None:
@@ -155,11 +204,12 @@ def test_a_perfect_picture_has_the_features_of_the_real_one_whatever_the_noise(r
     network = MultiScaleDiscriminator(5, 4, 1, 2, "none")
     options = BalanceConfig(**remedy)
     fortify(network, options.dropout_d, options.feature_noise)
-    adversary = Adversary("lsgan", options)
-    fake, goal = adversary.compare(network, *adversary.look(condition, real.clone(), real))
+    gan = GANLoss("lsgan", options)
+    seen_real, seen_fake = gan.inputs(real, real.clone(), condition, alike=True)
+    fake, goal = gan.compare(network, seen_fake, seen_real)
     for scale, other in zip(fake, goal, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(scale, other, strict=True))
-    (again,) = adversary.look(condition, real)
+    again = gan.input(real, condition)
     assert not torch.equal(network(again)[0][0], goal[0][0])  # another time it is another noise
 
 

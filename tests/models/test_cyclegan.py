@@ -4,6 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from img2img.losses.adversarial import GANLoss
+from img2img.losses.balance import BalanceConfig
 from img2img.models.cyclegan import CycleGAN
 
 
@@ -85,6 +87,26 @@ def test_no_picture_is_made_that_the_maths_does_not_need(share: float, pictures:
     assert seen == {"generator": pictures * 2, "discriminator": 2 * 2}  # pictures of each of the two in the batch
     model.discriminator_loss(data, images)
     assert seen == {"generator": pictures * 2, "discriminator": 6 * 2}
+
+
+@pytest.mark.parametrize(
+    ("norm", "minibatch_std", "asked"), [("instance", False, [4]), ("instance", True, [2, 2]), ("batch", False, [2, 2])]
+)
+def test_a_discriminator_sees_one_batch_unless_it_mixes_images(
+    norm: str, minibatch_std: bool, asked: list[int]
+) -> None:
+    model, data = make(norm=norm), batch()
+    model.gan = GANLoss("lsgan", BalanceConfig(minibatch_std=minibatch_std))
+    seen: list[int] = []
+    model.discriminator_a.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    images = model(data)
+    terms, _ = model.discriminator_loss(data, images)
+    assert seen == asked
+    apart = [model.discriminator_a(x) for x in (data["a"], images["fake_a"])]
+    expected, _ = model.gan.discriminator_loss(*apart, weight=0.5)
+    assert [terms["real_a"].item(), terms["fake_a"].item()] == pytest.approx(
+        [x.item() for x in expected.values()], rel=1e-5
+    )
 
 
 def test_discriminators_are_shown_the_pools() -> None:

@@ -52,7 +52,7 @@ def test_both_sides_are_told_the_class() -> None:
     z = model.noise(1)["z"]
     one, other = (model.generate({"z": z, "class": torch.tensor([c])})["output"] for c in (1, 3))
     assert not torch.allclose(one, other)
-    assert torch.equal(model.told(data), F.one_hot(data["class"], 5).float())
+    assert torch.equal(model.one_hot(data), F.one_hot(data["class"], 5).float())
 
 
 def test_the_sheet_is_the_same_at_every_step() -> None:

@@ -5,13 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 
 from img2img.config import Config
 from img2img.models.pix2pixhd import Pix2PixHD
 from img2img.networks.labels import boundary_map, one_hot
 from img2img.networks.pix2pixhd import halve
-from img2img.training.step import Game
+from tests.conftest import make_step
 
 
 def make(channels: dict[str, int] | None = None, **options: object) -> Pix2PixHD:
@@ -79,16 +78,21 @@ def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
 def test_both_sides_share_one_condition(
     micro_batches: int, tiny_hd: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    game, made, seen = Game(tiny_hd(), Accelerator()), [], []
+    gan_step, made, seen = make_step(tiny_hd()), [], []
     label = torch.randint(9, (1, 1, 16, 16), dtype=torch.int32)
     given = [{"label": label, "instance": label, "target": torch.zeros(1, 3, 16, 16)}] * micro_batches
-    condition, look = game.model.condition, game.model.adversary.look
-    monkeypatch.setattr(game.model, "condition", lambda one: made.append(condition(one)) or made[-1])
-    monkeypatch.setattr(game.model.adversary, "look", lambda *all_: seen.append(all_[0].data_ptr()) or look(*all_))
-    game.play(given, 0, 1.0)
+    condition, prepare = gan_step.model.condition, gan_step.model.gan._prepare
+    monkeypatch.setattr(gan_step.model, "condition", lambda one: made.append(condition(one)) or made[-1])
+
+    def noted(images: list, shared: torch.Tensor) -> list:
+        seen.append(shared.data_ptr())
+        return prepare(images, shared)
+
+    monkeypatch.setattr(gan_step.model.gan, "_prepare", noted)
+    gan_step.run(given, 0, 1.0)
     assert len(made) == micro_batches
     assert made[0].dtype == torch.bool
-    asked = [x.data_ptr() for x in made]  # fake and real together in G's turn, one after the other in D's
+    asked = [x.data_ptr() for x in made]  # fake and real together in the G step, one after the other in the D step
     assert seen == [*asked, *(pointer for pointer in asked for _ in range(2))]
 
 

@@ -19,7 +19,7 @@ def main() -> None:
     if resume:
         trainer.restore()
     elif config.train.init_from:
-        trainer.game.begin_with(config.train.init_from)
+        trainer.networks.start_from(config.train.init_from)
     if "--unreadable" in sys.argv and trainer.accelerator.process_index == 1:
         broken = int(sys.argv[sys.argv.index("--unreadable") + 1])
         read = trainer.train_set.source.read
@@ -32,7 +32,7 @@ def main() -> None:
         trainer.train_set.source.read = unreadable
     with one_line_errors():
         trainer.fit(resume=resume)
-    flat = torch.cat([p.detach().flatten() for net in trainer.game.networks.values() for p in net.parameters()])
+    flat = torch.cat([p.detach().flatten() for net in trainer.networks.bare.values() for p in net.parameters()])
     both = trainer.accelerator.gather(flat[None])
     assert (both == both[0]).all(), "the processes drifted apart"
     trainer.accelerator.print(f"processes: {trainer.accelerator.num_processes}")

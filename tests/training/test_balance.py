@@ -1,4 +1,4 @@
-"""Remedies in the game: every one with every model, whose turn it is, and that a resume knows of them all."""
+"""Options of the balance in the step: each with every model, which sides step, and that a resume knows them all."""
 
 import shutil
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from img2img.config import Config, load_config
@@ -16,9 +15,9 @@ from img2img.inference.loading import load_sampler, load_translator
 from img2img.models import model_class
 from img2img.models.base import Side
 from img2img.models.base_noise import NoiseModel
-from img2img.training.step import Game
+from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
-from tests.conftest import in_order
+from tests.conftest import in_order, make_step
 from tests.training.test_distributed import launch
 from tests.training.test_trainer import equal, logged, rows, weights
 
@@ -47,8 +46,8 @@ def instance(make: Tiny) -> dict[str, str]:
     return {"norm": "instance"}
 
 
-def snapshot(game: Game, names: tuple[str, ...]) -> list[torch.Tensor]:
-    return [p.detach().clone() for name in names for p in game.networks[name].parameters()]
+def snapshot(gan_step: GANStep, names: tuple[str, ...]) -> list[torch.Tensor]:
+    return [p.detach().clone() for name in names for p in gan_step.networks.bare[name].parameters()]
 
 
 def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
@@ -74,43 +73,43 @@ def test_every_model_takes_every_remedy_and_resumes_bit_for_bit(any_model: Tiny,
 @pytest.mark.parametrize("penalty", ["wgan-gp", "r1"])
 def test_every_model_plays_every_loss_with_every_penalty(any_model: Tiny, kind: str, penalty: str) -> None:
     model = {"gan_loss": kind, **instance(any_model)}
-    game = Game(any_model(model=model, balance={"gradient_penalty": penalty}), Accelerator())
-    told = game.play(batches(any_model()), 0, 1.0)
+    gan_step = make_step(any_model(model=model, balance={"gradient_penalty": penalty}))
+    told = gan_step.run(batches(any_model()), 0, 1.0)
     assert all(value.isfinite() for value in told.values())
     assert any("penalty" in name for name in told)
 
 
 def test_steps_without_the_generators_leave_them_where_they_are(any_model: Tiny) -> None:
     config = any_model(balance={"discriminator_steps": 3}, train={"ema_decay": 0.9})
-    game = Game(config, Accelerator())
+    gan_step = make_step(config)
     batch = batches(config)
     for step, moves in enumerate([False, False, True, False]):
-        before = {side: snapshot(game, names) for side, names in game.names.items()}
-        updates = [average.updates for average in game.averages.values()]
-        told = game.play(batch, step, 1.0)
-        assert same(before["generator"], snapshot(game, game.names["generator"])) != moves
-        assert not same(before["discriminator"], snapshot(game, game.names["discriminator"]))
+        before = {side: snapshot(gan_step, names) for side, names in gan_step.networks.names.items()}
+        updates = [average.updates for average in gan_step.networks.emas.values()]
+        told = gan_step.run(batch, step, 1.0)
+        assert same(before["generator"], snapshot(gan_step, gan_step.networks.names["generator"])) != moves
+        assert not same(before["discriminator"], snapshot(gan_step, gan_step.networks.names["discriminator"]))
         assert any(name.startswith("loss/generator") for name in told) == moves
-        assert ([average.updates for average in game.averages.values()] != updates) == moves
+        assert ([average.updates for average in gan_step.networks.emas.values()] != updates) == moves
 
 
 @pytest.mark.parametrize(("threshold", "skips"), [(0.5, True), (0.999, False)])
 def test_a_discriminator_that_is_too_good_waits(tiny: Tiny, threshold: float, skips: bool) -> None:
     """Its accuracy is set by hand: 0.75."""
-    game = Game(tiny(balance={"skip_above": threshold}), Accelerator())
-    play = game.model.discriminator_loss
+    gan_step = make_step(tiny(balance={"skip_above": threshold}))
+    play = gan_step.model.discriminator_loss
 
     def told(*args: object) -> object:
         terms, statistics = play(*args)
         return terms, {name: torch.tensor(0.75) for name in statistics}
 
-    game.model.discriminator_loss = told
-    before = {side: snapshot(game, names) for side, names in game.names.items()}
-    found = game.play(batches(tiny()), 0, 1.0)
+    gan_step.model.discriminator_loss = told
+    before = {side: snapshot(gan_step, names) for side, names in gan_step.networks.names.items()}
+    found = gan_step.run(batches(tiny()), 0, 1.0)
     assert bool(found["discriminator/skipped"]) == skips
-    assert same(before["discriminator"], snapshot(game, ("discriminator",))) == skips
-    assert not same(before["generator"], snapshot(game, ("generator",)))
-    assert all(p.grad is None for p in game.networks["discriminator"].parameters())
+    assert same(before["discriminator"], snapshot(gan_step, ("discriminator",))) == skips
+    assert not same(before["generator"], snapshot(gan_step, ("generator",)))
+    assert all(p.grad is None for p in gan_step.networks.bare["discriminator"].parameters())
 
 
 @pytest.mark.parametrize("side", ["generator", "discriminator"])
@@ -119,35 +118,42 @@ def test_gradients_are_clipped_on_the_side_that_asks(tiny: Tiny, side: Side) -> 
     options = {"clip_grad_norm": 1e-3, "clip_grad_norm_d": 0.0}
     if side == "discriminator":
         options = {"clip_grad_norm_d": 1e-3}
-    game = Game(tiny(optim=options), Accelerator())
+    gan_step = make_step(tiny(optim=options))
     lengths: dict[str, float] = {}
-    for name, optimizer in game.optimizers.items():
+    for name, optimizer in gan_step.networks.optimizers.items():
 
         def step(name: str = name) -> None:
-            parameters = [p for n in game.names[name] for p in game.networks[n].parameters()]
+            parameters = [p for n in gan_step.networks.names[name] for p in gan_step.networks.bare[n].parameters()]
             lengths[name] = float(torch.nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None))
 
         optimizer.step = step
-    game.play(batches(tiny()), 0, 1.0)
+    gan_step.run(batches(tiny()), 0, 1.0)
     other = "generator" if side == "discriminator" else "discriminator"
     assert lengths[side] == pytest.approx(1e-3, rel=1e-3)
     assert lengths[other] > 1e-2
 
 
 def test_elements_of_gradients_are_cut(tiny: Tiny) -> None:
-    game = Game(tiny(optim={"clip_grad_value": 1e-4}), Accelerator())
+    gan_step = make_step(tiny(optim={"clip_grad_value": 1e-4}))
     largest = []
-    for optimizer in game.optimizers.values():
+    for optimizer in gan_step.networks.optimizers.values():
         optimizer.step = lambda: largest.append(
-            max(float(p.grad.abs().max()) for n in game.networks.values() for p in n.parameters() if p.grad is not None)
+            max(
+                float(p.grad.abs().max())
+                for n in gan_step.networks.bare.values()
+                for p in n.parameters()
+                if p.grad is not None
+            )
         )
-    game.play(batches(tiny()), 0, 1.0)
+    gan_step.run(batches(tiny()), 0, 1.0)
     assert largest == pytest.approx([1e-4, 1e-4])
 
 
 def test_each_side_has_its_optimizer(tiny: Tiny) -> None:
-    game = Game(tiny(optim={"optimizer_d": "rmsprop", "lr_d": 1e-3, "betas": (0.0, 0.9)}), Accelerator())
-    inner = {side: getattr(optimizer, "optimizer", optimizer) for side, optimizer in game.optimizers.items()}
+    gan_step = make_step(tiny(optim={"optimizer_d": "rmsprop", "lr_d": 1e-3, "betas": (0.0, 0.9)}))
+    inner = {
+        side: getattr(optimizer, "optimizer", optimizer) for side, optimizer in gan_step.networks.optimizers.items()
+    }
     assert isinstance(inner["generator"], torch.optim.Adam)
     assert isinstance(inner["discriminator"], torch.optim.RMSprop)
     assert inner["generator"].param_groups[0]["betas"] == (0.0, 0.9)
@@ -155,11 +161,11 @@ def test_each_side_has_its_optimizer(tiny: Tiny) -> None:
 
 
 def test_the_noise_in_the_networks_fades_with_the_steps(tiny: Tiny) -> None:
-    game = Game(tiny(balance={"feature_noise": 0.4, "instance_noise": 0.2, "noise_steps": 10}), Accelerator())
+    gan_step = make_step(tiny(balance={"feature_noise": 0.4, "instance_noise": 0.2, "noise_steps": 10}))
     for step, left in ((0, 1.0), (5, 0.5), (10, 0.0), (20, 0.0)):
-        game.play(batches(tiny()), step, 1.0)
-        assert {round(float(module.sigma), 6) for module in game.noises} == {0.4 * left}
-        assert game.model.adversary.share == left
+        gan_step.run(batches(tiny()), step, 1.0)
+        assert {round(float(module.sigma), 6) for module in gan_step.noise_layers} == {0.4 * left}
+        assert gan_step.model.gan.noise_share == left
 
 
 def test_losses_are_averaged_over_the_steps_that_had_them(tiny: Tiny) -> None:
@@ -170,7 +176,7 @@ def test_losses_are_averaged_over_the_steps_that_had_them(tiny: Tiny) -> None:
     for key in ("loss/discriminator/real", "loss/generator/gan"):
         values = [float(row[key]) for row in halves]
         assert float(mean[key]) == pytest.approx(sum(values) / 2, rel=1e-5)
-    told = Game(tiny(), Accelerator()).play(batches(tiny()), 1, 1.0)  # one step's, of about the same pictures
+    told = make_step(tiny()).run(batches(tiny()), 1, 1.0)  # one step's, of about the same pictures
     assert float(halves[0]["loss/generator/gan"]) == pytest.approx(told["loss/generator/gan"].item(), rel=0.2)
 
 
@@ -196,7 +202,7 @@ def test_a_resume_takes_new_decay_rates_and_refuses_another_optimizer(tiny: Tiny
     again = tiny(train={"max_steps": 4}, optim={"betas": (0.0, 0.9)})
     trainer = Trainer(again, Path("runs/tiny"))
     trainer.restore()
-    for optimizer in trainer.game.optimizers.values():
+    for optimizer in trainer.networks.optimizers.values():
         assert {tuple(group["betas"]) for group in optimizer.param_groups} == {(0.0, 0.9)}
     with pytest.raises(ValueError, match=r"optim.optimizer_d rmsprop: .* was trained with adam"):
         train(tiny(train={"max_steps": 4}, optim={"optimizer_d": "rmsprop"}), resume=True)
@@ -218,15 +224,15 @@ def test_generators_seek_what_noise_changes(tiny: Tiny) -> None:
     """With nothing but diversity to pay for, two seeds draw further and further apart."""
     deep = {"model": {"lambda_l1": 0.0, "num_downs": 6}, "data": {"load_size": 64, "crop_size": 64}}  # has dropout
     config = tiny(**deep, balance={"diversity": 100.0}, optim={"lr": 1e-3})
-    game = Game(config, Accelerator())
-    told = [game.play(batches(config), step, 1.0)["loss/generator/diversity"].item() for step in range(30)]
+    gan_step = make_step(config)
+    told = [gan_step.run(batches(config), step, 1.0)["loss/generator/diversity"].item() for step in range(30)]
     assert told[0] < 0
     assert told[-1] < 2 * told[0]
 
 
 def test_diversity_needs_noise(tiny: Tiny) -> None:
     with pytest.raises(ValueError, match="no noise that could make two outputs"):
-        Game(tiny(model={"dropout": False}, balance={"diversity": 1.0}), Accelerator())
+        make_step(tiny(model={"dropout": False}, balance={"diversity": 1.0}))
 
 
 @pytest.mark.parametrize("options", [{}, {"spectral_norm": "both"}])

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
 from img2img.checkpoint import load_state, newest_checkpoint
 from img2img.config import Config
 from img2img.training.diagnostics import KEPT, NO_DISTANCE, SATURATED, SIDE, correlation, saturation, spread, thumbnail
-from img2img.training.step import Game
+from img2img.training.step import GANStep
 from img2img.training.trainer import train
+from tests.conftest import make_step
 from tests.training.test_trainer import equal, logged, weights
 
 Tiny = Callable[..., Config]
@@ -49,33 +49,33 @@ def test_a_thumbnail_of_any_size_has_the_mean_of_its_parts(height: int, width: i
         torch.testing.assert_close(small, cells)
 
 
-def played(config: Config, steps: list[int]) -> tuple[Game, list[dict[str, torch.Tensor]]]:
-    """A game of a few steps on drawn noise, measured at each."""
-    game = Game(config, Accelerator())
+def played(config: Config, steps: list[int]) -> tuple[GANStep, list[dict[str, torch.Tensor]]]:
+    """A few steps on drawn noise, measured at each."""
+    gan_step = make_step(config)
     told = []
     for step in steps:
         torch.manual_seed(step)
         batch = {key: torch.rand(2, 3, 16, 16) * 2 - 1 for key in ("input", "target", "a", "b")}
-        told.append(game.play([batch], step, 1.0, measure=True))
-    return game, told
+        told.append(gan_step.run([batch], step, 1.0, measure=True))
+    return gan_step, told
 
 
 def test_the_latest_pictures_before_a_regular_log_are_kept(tiny: Tiny) -> None:
     """Two of each step: of the last eight, whether they are measured or not; a run's last step may be any."""
-    game, told = played(tiny(train={"log_every": 100}), [50, 91, 92, 93, 99])
+    gan_step, told = played(tiny(train={"log_every": 100}), [50, 91, 92, 93, 99])
     assert "signs/diversity_output" not in told[0]  # one pair says little
     assert "signs/diversity_output" not in told[2]
     assert all("signs/diversity_output" in values for values in told[3:])
-    assert len(game.signs.kept["output"]) == 6
-    game, _ = played(tiny(train={"log_every": 1}), list(range(KEPT)))
-    kept = game.signs.kept["output"]
+    assert len(gan_step.diagnostics.kept["output"]) == 6
+    gan_step, _ = played(tiny(train={"log_every": 1}), list(range(KEPT)))
+    kept = gan_step.diagnostics.kept["output"]
     torch.manual_seed(KEPT - 1)
     batch = {key: torch.rand(2, 3, 16, 16) * 2 - 1 for key in ("input", "target")}
     torch.testing.assert_close(kept[-2:, 3:], batch["target"])
     fake, real = kept.chunk(2, dim=1)
     assert kept.shape == (KEPT, 6, SIDE, SIDE)
-    told = game.play([batch], KEPT, 1.0, measure=True)
-    fake, real = game.signs.kept["output"].chunk(2, dim=1)
+    told = gan_step.run([batch], KEPT, 1.0, measure=True)
+    fake, real = gan_step.diagnostics.kept["output"].chunk(2, dim=1)
     assert told["signs/diversity_output"].item() == pytest.approx(
         ((spread(fake) + NO_DISTANCE) / (spread(real) + NO_DISTANCE)).item(), rel=1e-5
     )
@@ -84,8 +84,8 @@ def test_the_latest_pictures_before_a_regular_log_are_kept(tiny: Tiny) -> None:
 def test_pictures_are_of_the_latest_turns_of_the_generators(tiny: Tiny) -> None:
     """Of two steps in three the discriminators' alone; eight turns before the log have the sixteen pictures."""
     config = tiny(train={"log_every": 100}, balance={"discriminator_steps": 3})
-    game, _ = played(config, list(range(100)))
-    _, real = game.signs.kept["output"].chunk(2, dim=1)
+    gan_step, _ = played(config, list(range(100)))
+    _, real = gan_step.diagnostics.kept["output"].chunk(2, dim=1)
     expected = []
     for step in range(77, 100, 3):  # the turns are 2, 5, ... 98
         torch.manual_seed(step)
@@ -132,9 +132,9 @@ def test_two_seeds_differ_where_there_is_dropout(tiny: Tiny) -> None:
     data = {"load_size": 32, "crop_size": 32}
     for dropout in (True, False):
         config = tiny(f"dropout-{dropout}", model={"num_downs": 5, "dropout": dropout}, data=data)
-        game = Game(config, Accelerator())
+        gan_step = make_step(config)
         batch = {key: torch.rand(2, 3, 32, 32) * 2 - 1 for key in ("input", "target")}
-        told = game.play([batch], 1, 1.0, measure=True)
+        told = gan_step.run([batch], 1, 1.0, measure=True)
         assert ("signs/two_seeds_output" in told) == dropout
         assert told.get("signs/two_seeds_output", torch.ones(())) > 1e-4
 

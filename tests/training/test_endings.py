@@ -16,7 +16,7 @@ from img2img.config import Config, config_file, load_config
 from img2img.errors import TrainingStopped
 from img2img.runs import find_run
 from img2img.training.logger import RunLogger
-from img2img.training.step import Game
+from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
 from tests.training.test_trainer import equal, logged, rows, weights
 
@@ -27,14 +27,14 @@ TRAIN = Path(__file__).parents[2] / "tools" / "train.py"
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """Lets ``act`` happen within a step, between its forward and its end."""
-    real = Game.play
+    real = GANStep.run
 
-    def play(self: Game, batches: list, number: int, rate_factor: float, **options: bool) -> dict:
+    def play(self: GANStep, batches: list, number: int, rate_factor: float, **options: bool) -> dict:
         if number == step:
             act()
         return real(self, batches, number, rate_factor, **options)
 
-    monkeypatch.setattr(Game, "play", play)
+    monkeypatch.setattr(GANStep, "run", play)
 
 
 def same_as_uninterrupted(config: Config) -> bool:
@@ -134,16 +134,16 @@ def test_an_error_between_two_steps_saves_the_last_one(tiny: Tiny, monkeypatch: 
 def test_an_error_within_a_step_saves_no_half_of_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """The discriminator has moved, the generator has not: that is no state to go on from."""
     config = tiny(train={**LONG, "save_every": 2})
-    real = Game._turn
+    real = GANStep._backward
     turns = iter(range(100))
 
-    def fail(self: Game, side: str, *args: object, **options: object) -> dict:
+    def fail(self: GANStep, side: str, *args: object, **options: object) -> dict:
         if next(turns) == 2 * 3 + 1:
             raise RuntimeError("out of memory")
         return real(self, side, *args, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Game, "_turn", fail)
+        patch.setattr(GANStep, "_backward", fail)
         with pytest.raises(RuntimeError, match="out of memory"):
             train(config)
     assert [path.name for path in list_checkpoints(Path("runs/tiny"))] == ["step-000002"]
@@ -169,13 +169,13 @@ def test_logs_and_samples_that_cannot_be_written_are_said_and_tried_again(
         (run / "samples").unlink()
 
     acts = {3: break_both, 6: mend_both}
-    real = Game.play
+    real = GANStep.run
 
-    def play(self: Game, batches: list, number: int, rate_factor: float, **options: bool) -> dict:
+    def play(self: GANStep, batches: list, number: int, rate_factor: float, **options: bool) -> dict:
         acts.get(number, lambda: None)()
         return real(self, batches, number, rate_factor, **options)
 
-    monkeypatch.setattr(Game, "play", play)
+    monkeypatch.setattr(GANStep, "run", play)
     train(tiny(train={"max_steps": 8, "log_every": 1, "sample_every": 2}))
     said = capsys.readouterr().out
     assert said.count("metrics.csv: can't be written") == 3  # steps 4 to 6

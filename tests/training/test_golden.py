@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from img2img.config import Config
 from img2img.interop import import_official
 from img2img.interop.layouts import Family
-from img2img.training.step import Game
+from img2img.training.step import GANStep
+from tests.conftest import make_step
 from tests.interop.official import Chain, Nested, Scales, chain, patches, saved
 
 Tiny = Callable[..., Config]
@@ -33,15 +33,15 @@ def drawn(network: nn.Module) -> nn.Module:
     return network
 
 
-def adopt(game: Game, family: Family | None = None, **official: nn.Module) -> None:
+def adopt(gan_step: GANStep, family: Family | None = None, **official: nn.Module) -> None:
     """Puts the official networks' weights into ours, by the names they have here."""
     for name, network in official.items():
         mine, _ = import_official(saved(network, Path(f"{name}.pth")), family)
         ours = mine.state_dict()
         if family == "pix2pixhd" and name == "generator":  # a global one is a ResNet by itself
             ours = {key if key.startswith("coarse.") else f"coarse.{key}": value for key, value in ours.items()}
-        game.networks[name].load_state_dict(ours)
-        game.networks[name].double()
+        gan_step.networks.bare[name].load_state_dict(ours)
+        gan_step.networks.bare[name].double()
         network.double()
 
 
@@ -67,10 +67,10 @@ def patchgan(c_in: int, norm: str) -> nn.Module:
 def test_pix2pix(tiny: Tiny) -> None:
     """arXiv 1611.07004, Sec. 3.3 and 3.4: D on pairs, halved; then G with the non-saturating loss and 100 x L1."""
     model = {"num_downs": 5, "ngf": 4, "ndf": 4, "n_layers_d": 2, "norm": "batch", "dropout": False}
-    game = Game(tiny(model={**model, "gan_loss": "vanilla"}, data={"load_size": 32, "crop_size": 32}), Accelerator())
+    gan_step = make_step(tiny(model={**model, "gan_loss": "vanilla"}, data={"load_size": 32, "crop_size": 32}))
     torch.manual_seed(0)
     g, d = drawn(Nested(3, 3, 5, 4, "batch", dropout=False)), patchgan(6, "batch")
-    adopt(game, generator=g, discriminator=d)
+    adopt(gan_step, generator=g, discriminator=d)
     adam_g, adam_d = adam(g), adam(d)
 
     def log_loss(logits: Tensor, real: bool) -> Tensor:
@@ -85,7 +85,7 @@ def test_pix2pix(tiny: Tiny) -> None:
         loss_g = [log_loss(d(torch.cat([x, fake], 1)), True), 100 * (y - fake).abs().mean()]
         learn(adam_g, loss_g[0] + loss_g[1])
 
-        told = game.play([{"input": x, "target": y}], step, 1.0)
+        told = gan_step.run([{"input": x, "target": y}], step, 1.0)
         ours = [told[f"loss/{name}"] for name in ("discriminator/real", "discriminator/fake")]
         ours += [told[f"loss/generator/{name}"] for name in ("gan", "l1")]
         torch.testing.assert_close(torch.stack(ours), torch.stack(loss_d + loss_g).detach(), rtol=1e-6, atol=1e-9)
@@ -94,11 +94,11 @@ def test_pix2pix(tiny: Tiny) -> None:
 def test_cyclegan(tiny_cyclegan: Tiny) -> None:
     """arXiv 1703.10593, Sec. 3, 4 and 5.2: both generators, then both discriminators, each halved; without a pool."""
     model = {"n_blocks": 2, "ngf": 4, "ndf": 4, "n_layers_d": 2, "norm": "instance", "pool_size": 0}
-    game = Game(tiny_cyclegan(model=model, data={"load_size": 32, "crop_size": 32}), Accelerator())
+    gan_step = make_step(tiny_cyclegan(model=model, data={"load_size": 32, "crop_size": 32}))
     torch.manual_seed(0)
     g, f = (drawn(Chain(chain(3, 3, 4, 2, 2, "instance"))) for _ in "ab")
     d_a, d_b = patchgan(3, "instance"), patchgan(3, "instance")
-    adopt(game, generator_ab=g, generator_ba=f, discriminator_a=d_a, discriminator_b=d_b)
+    adopt(gan_step, generator_ab=g, generator_ba=f, discriminator_a=d_a, discriminator_b=d_b)
     adam_g, adam_d = adam(g, f), adam(d_a, d_b)
 
     def distance(p: Tensor, q: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def test_cyclegan(tiny_cyclegan: Tiny) -> None:
             judged[f"discriminator/fake_{domain}"] = 0.5 * (d(fake.detach()) ** 2).mean()
         learn(adam_d, torch.stack(list(judged.values())).sum())
 
-        told = game.play([{"a": a, "b": b}], step, 1.0)
+        told = gan_step.run([{"a": a, "b": b}], step, 1.0)
         for name, value in (expected | judged).items():
             assert told[f"loss/{name}"].item() == pytest.approx(value.item(), rel=1e-6), (step, name)
 
@@ -132,11 +132,12 @@ def test_cyclegan(tiny_cyclegan: Tiny) -> None:
 def test_pix2pixhd(tiny_hd: Tiny) -> None:
     """arXiv 1711.11585, Sec. 3.2 to 3.4: G with features at two scales x 10, then D, halved; labels and boundaries."""
     config = tiny_hd(model={"ngf": 4, "n_downs": 2, "n_blocks": 2, "n_layers_d": 2}, data={"stride": 4})
-    game = Game(config, Accelerator())
+    gan_step = make_step(config)
     torch.manual_seed(0)
     g, d = drawn(Chain(chain(10, 3, 4, 2, 2, "instance"))), drawn(Scales(13, 4, 2, 2, "instance", features=True))
-    adopt(game, "pix2pixhd", generator=g, discriminator=d)
-    game.model.generator.register_forward_pre_hook(lambda _, given: (given[0].double(),))  # maps of 0 and 1 are fp32
+    adopt(gan_step, "pix2pixhd", generator=g, discriminator=d)
+    # maps of 0 and 1 are fp32
+    gan_step.model.generator.register_forward_pre_hook(lambda _, given: (given[0].double(),))
     adam_g, adam_d = adam(g), adam(d)
     scenes = []
     for (y,) in pictures(3):
@@ -173,7 +174,7 @@ def test_pix2pixhd(tiny_hd: Tiny) -> None:
         ]
         learn(adam_d, loss_d[0] + loss_d[1])
 
-        told = game.play([{"label": label, "instance": instance, "target": y}], step, 1.0)
+        told = gan_step.run([{"label": label, "instance": instance, "target": y}], step, 1.0)
         ours = [told["loss/generator/gan"], told["loss/generator/feat"]]
         ours += [told["loss/discriminator/real"], told["loss/discriminator/fake"]]
         expected = torch.stack([gan, feat, *loss_d]).detach()

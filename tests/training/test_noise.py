@@ -7,29 +7,28 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
 from img2img.checkpoint import load_network, newest_checkpoint
 from img2img.config import Config
 from img2img.data.loader import collate, to_device
 from img2img.data.unconditional import UnconditionalDataset
-from img2img.training.step import Game
 from img2img.training.trainer import train
+from tests.conftest import make_step
 
 Tiny = Callable[..., Config]
 
 
 def test_a_turn_moves_its_own_side_only(tiny_noise: Tiny) -> None:
     config = tiny_noise()
-    game = Game(config, Accelerator())
+    gan_step = make_step(config)
     pictures = UnconditionalDataset(config.data, "train")
     batch = to_device(collate([pictures[0, 0], pictures[0, 1]]), "cpu")
 
     def parameters() -> dict[str, list[torch.Tensor]]:
-        return {name: [p.detach().clone() for p in net.parameters()] for name, net in game.networks.items()}
+        return {name: [p.detach().clone() for p in net.parameters()] for name, net in gan_step.networks.bare.items()}
 
     before, moved = parameters(), {}
-    for side, optimizer in game.optimizers.items():
+    for side, optimizer in gan_step.networks.optimizers.items():
 
         def step(side: str = side, real: Callable[[], None] = optimizer.step) -> None:
             nonlocal before
@@ -39,8 +38,8 @@ def test_a_turn_moves_its_own_side_only(tiny_noise: Tiny) -> None:
             before = now
 
         optimizer.step = step
-    told = game.play([batch], 0, 1.0)
-    assert moved == {"discriminator": {"discriminator"}, "generator": set(game.model.generators)}
+    told = gan_step.run([batch], 0, 1.0)
+    assert moved == {"discriminator": {"discriminator"}, "generator": set(gan_step.model.generators)}
     assert all(value.isfinite() for value in told.values())
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from img2img.checkpoint import load_state, newest_checkpoint
@@ -15,9 +14,9 @@ from img2img.data.loader import keyed_loader, to_device
 from img2img.data.unpaired import UnpairedDataset
 from img2img.models.base import Side
 from img2img.models.cyclegan import CycleGAN
-from img2img.training.step import Game
+from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
-from tests.conftest import drawn_pair, in_order, write
+from tests.conftest import drawn_pair, in_order, make_step, write
 
 Tiny = Callable[..., Config]
 
@@ -31,34 +30,38 @@ def pools(run: Path) -> list[dict]:
     return load_state(newest_checkpoint(run)[0])["pools"]
 
 
-def step(game: Game, config: Config) -> dict[str, torch.Tensor]:
+def step(gan_step: GANStep, config: Config) -> dict[str, torch.Tensor]:
     batch = next(iter(keyed_loader(UnpairedDataset(config.data, "train"), in_order(4, 2), 0)))
-    return game.play([to_device(batch, "cpu")], 0, 1.0)
+    return gan_step.run([to_device(batch, "cpu")], 0, 1.0)
 
 
 @pytest.mark.parametrize("still", ["generator", "discriminator"])
 def test_a_turn_changes_its_side_alone(tiny_cyclegan: Tiny, still: Side) -> None:
     """With its learning rate at zero a side stays bit for bit where it was, whatever the other one does."""
-    game = Game(tiny_cyclegan(), Accelerator())
-    game.rates[still] = 0.0
-    before = {name: {k: v.clone() for k, v in p.items()} for name, p in game.weights().items()}
-    step(game, tiny_cyclegan())
-    moved = {n for n, p in game.weights().items() for k, v in p.items() if not torch.equal(v, before[n][k])}
+    gan_step = make_step(tiny_cyclegan())
+    gan_step.networks.rates[still] = [0.0]
+    before = {name: {k: v.clone() for k, v in p.items()} for name, p in gan_step.networks.weights().items()}
+    step(gan_step, tiny_cyclegan())
+    moved = {
+        n for n, p in gan_step.networks.weights().items() for k, v in p.items() if not torch.equal(v, before[n][k])
+    }
     assert moved == set(CycleGAN.generators + CycleGAN.discriminators) - set(getattr(CycleGAN, f"{still}s"))
 
 
 def test_the_generators_play_first(tiny_cyclegan: Tiny) -> None:
     """Unlike in pix2pix, D judges with its new weights nothing that G was asked for."""
-    game, turns = Game(tiny_cyclegan(), Accelerator()), []
-    for side, optimizer in game.optimizers.items():
+    gan_step, turns = make_step(tiny_cyclegan()), []
+    for side, optimizer in gan_step.networks.optimizers.items():
 
         def noted(side: Side = side, real: Callable[[], None] = optimizer.step) -> None:
-            named = {n for n, net in game.networks.items() if any(p.grad is not None for p in net.parameters())}
+            named = {
+                n for n, net in gan_step.networks.bare.items() if any(p.grad is not None for p in net.parameters())
+            }
             turns.append((side, named))
             real()
 
         optimizer.step = noted
-    step(game, tiny_cyclegan())
+    step(gan_step, tiny_cyclegan())
     assert turns == [("generator", set(CycleGAN.generators)), ("discriminator", set(CycleGAN.discriminators))]
 
 
@@ -89,13 +92,13 @@ def test_pools_of_other_processes_begin_anew(tiny_cyclegan: Tiny, capsys: pytest
     run = train(tiny_cyclegan())
     state = load_state(newest_checkpoint(run)[0])
     trainer = Trainer(tiny_cyclegan(), run)
-    trainer.game.restore(newest_checkpoint(run)[0], {**state, "pools": state["pools"] * 2})
+    trainer.networks.restore(newest_checkpoint(run)[0], {**state, "pools": state["pools"] * 2})
     assert "were of 2 processes: they begin anew, empty" in capsys.readouterr().out
-    assert all(pool.count == 0 for pool in trainer.game.pools.values())
+    assert all(pool.count == 0 for pool in trainer.networks.pools.values())
     smaller = Trainer(tiny_cyclegan(data={"crop_size": 12}), run)
-    smaller.game.restore(newest_checkpoint(run)[0], state)
-    assert "have pictures of 16x16: they begin anew, empty" in capsys.readouterr().out
-    assert all(pool.count == 0 for pool in smaller.game.pools.values())
+    smaller.networks.restore(newest_checkpoint(run)[0], state)
+    assert "have images of 16x16: they begin anew, empty" in capsys.readouterr().out
+    assert all(pool.count == 0 for pool in smaller.networks.pools.values())
 
 
 def test_there_is_no_word_of_pools_where_there_are_none(
@@ -104,7 +107,7 @@ def test_there_is_no_word_of_pools_where_there_are_none(
     run = train(tiny_cyclegan(model={"pool_size": 0}))
     state = load_state(newest_checkpoint(run)[0])
     trainer = Trainer(tiny_cyclegan(model={"pool_size": 0}), run)
-    trainer.game.restore(newest_checkpoint(run)[0], {**state, "pools": state["pools"] * 2})
+    trainer.networks.restore(newest_checkpoint(run)[0], {**state, "pools": state["pools"] * 2})
     assert "pool" not in capsys.readouterr().out
 
 
@@ -128,10 +131,10 @@ def test_samples_show_both_cycles_and_the_identities(tiny_cyclegan: Tiny) -> Non
 
 def test_clipping_bounds_the_discriminators_alone(tiny_cyclegan: Tiny) -> None:
     config = tiny_cyclegan(model={"gan_loss": "wasserstein", "init_gain": 0.5}, optim={"clip_d": 0.01})
-    game = Game(config, Accelerator())
-    told = step(game, config)
+    gan_step = make_step(config)
+    told = step(gan_step, config)
     assert {n for n in told if n.startswith("discriminator/")} == {"discriminator/gap_a", "discriminator/gap_b"}
-    for name, network in game.networks.items():
+    for name, network in gan_step.networks.bare.items():
         largest = max(p.abs().max().item() for p in network.parameters())
         assert largest == pytest.approx(0.01) if name in CycleGAN.discriminators else largest > 0.5
 

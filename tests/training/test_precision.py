@@ -13,8 +13,9 @@ from img2img.config import Config, load_config
 from img2img.data.loader import collate, to_device
 from img2img.data.paired import PairedDataset
 from img2img.training.process import resolve_precision
-from img2img.training.step import Game
+from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
+from tests.conftest import make_step
 from tests.training.test_trainer import equal, logged, weights
 
 Tiny = Callable[..., Config]
@@ -50,29 +51,29 @@ def test_bf16_trains_and_resumes_bit_for_bit(model: str, request: pytest.Fixture
 def test_bf16_networks_compute_in_bf16(tiny: Tiny) -> None:
     seen = []
     trainer = Trainer(tiny(train={"precision": "bf16"}), Path("runs/tiny"))
-    convolution = next(m for m in trainer.game.networks["generator"].modules() if isinstance(m, torch.nn.Conv2d))
+    convolution = next(m for m in trainer.networks.bare["generator"].modules() if isinstance(m, torch.nn.Conv2d))
     convolution.register_forward_hook(lambda _, given, answer: seen.append(answer.dtype))
-    with trainer.game.inference():
+    with trainer.networks.inference():
         pass
     trainer.fit()
     assert torch.bfloat16 in seen
-    assert all(p.dtype == torch.float32 for net in trainer.game.networks.values() for p in net.parameters())
+    assert all(p.dtype == torch.float32 for net in trainer.networks.bare.values() for p in net.parameters())
 
 
-def scaled(config: Config, scaler: torch.amp.GradScaler | None) -> Game:
+def scaled(config: Config, scaler: torch.amp.GradScaler | None) -> GANStep:
     """A step whose losses are scaled as in fp16, and whose arithmetic stays fp32."""
     accelerator = Accelerator()
     accelerator.scaler = scaler
-    game = Game(config, accelerator)
+    gan_step = make_step(config, accelerator)
     if scaler:  # or accelerate would leave gradients scaled that are to be clipped
         accelerator.native_amp, accelerator.state._mixed_precision = True, "fp16"
-    return game
+    return gan_step
 
 
-def steps(game: Game, config: Config, count: int = 3) -> list[dict[str, torch.Tensor]]:
+def steps(gan_step: GANStep, config: Config, count: int = 3) -> list[dict[str, torch.Tensor]]:
     pairs = PairedDataset(config.data, "train")
     batch = to_device(collate([pairs[0, 0], pairs[0, 1]]), "cpu")
-    return [game.play([batch], step, 1.0, measure=True) for step in range(count)]
+    return [gan_step.run([batch], step, 1.0, measure=True) for step in range(count)]
 
 
 @pytest.mark.parametrize("clip", [{}, {"clip_grad_norm": 0.1, "clip_grad_value_d": 0.001}], ids=["free", "clipped"])
@@ -85,29 +86,32 @@ def test_scaled_gradients_make_the_same_updates(tiny: Tiny, clip: dict) -> None:
         assert ours.keys() == theirs.keys()
         for name in ours:
             assert torch.allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-7), name
-    for name, tensors in plain.weights().items():
+    for name, tensors in plain.networks.weights().items():
         for key, value in tensors.items():
-            assert torch.allclose(value.float(), with_scaler.weights()[name][key].float(), atol=1e-6), (name, key)
+            assert torch.allclose(value.float(), with_scaler.networks.weights()[name][key].float(), atol=1e-6), (
+                name,
+                key,
+            )
 
 
 def test_an_overflow_skips_the_update_and_lowers_the_scale(tiny: Tiny) -> None:
     config = tiny()
-    game = scaled(config, torch.amp.GradScaler("cpu", init_scale=2.0**126, growth_interval=10**6))
-    before = {key: value.clone() for key, value in game.networks["generator"].named_parameters()}
-    steps(game, config, 1)
-    assert all(torch.equal(value, before[key]) for key, value in game.networks["generator"].named_parameters())
-    assert game.accelerator.scaler.get_scale() < 2.0**126
+    gan_step = scaled(config, torch.amp.GradScaler("cpu", init_scale=2.0**126, growth_interval=10**6))
+    before = {key: value.clone() for key, value in gan_step.networks.bare["generator"].named_parameters()}
+    steps(gan_step, config, 1)
+    assert all(torch.equal(value, before[key]) for key, value in gan_step.networks.bare["generator"].named_parameters())
+    assert gan_step.accelerator.scaler.get_scale() < 2.0**126
 
 
 def test_the_scalers_state_is_saved_and_restored(tiny: Tiny, tmp_path: Path) -> None:
     config = tiny()
-    game = scaled(config, torch.amp.GradScaler("cpu", init_scale=2.0**9, growth_interval=4))
-    steps(game, config)
-    state = game.state()
-    assert game.accelerator.scaler.get_scale() > 2.0**9  # it grew, every second step
+    gan_step = scaled(config, torch.amp.GradScaler("cpu", init_scale=2.0**9, growth_interval=4))
+    steps(gan_step, config)
+    state = gan_step.networks.state()
+    assert gan_step.accelerator.scaler.get_scale() > 2.0**9  # it grew, every second step
     other = torch.amp.GradScaler("cpu", init_scale=1.0, growth_interval=4)
     other.load_state_dict(state["scaler"])
-    assert other.state_dict() == game.accelerator.scaler.state_dict()
+    assert other.state_dict() == gan_step.accelerator.scaler.state_dict()
 
 
 def test_fp16_on_a_cpu_is_refused(tiny: Tiny) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -20,8 +19,9 @@ from img2img.models.base import Batch, Images
 from img2img.models.base_noise import NoiseModel
 from img2img.models.pix2pix import Pix2Pix
 from img2img.training.monitor import ALIKE, ILLNESSES
-from img2img.training.step import Game
+from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
+from tests.conftest import make_step
 
 Tiny = Callable[..., Config]
 
@@ -112,7 +112,7 @@ def test_the_hints_of_a_collapse_can_be_taken(tiny: Tiny, tiny_cyclegan: Tiny, t
         monitor = Trainer(config, Path("runs/none")).monitor
         for key, value in re.findall(r"balance\.(\w+) (\w+)", collapse.advice(monitor.unfit)):
             value = {"true": True, "1": 1.0}.get(value, value)
-            Game(make(data={"batch_size": size}, balance={key: value}), Accelerator())
+            make_step(make(data={"batch_size": size}, balance={key: value}))
 
 
 def test_a_generator_at_the_ends_of_tanh_is_saturated(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,13 +143,13 @@ def test_a_huge_rate_diverges(tiny: Tiny, kind: str) -> None:
 
 
 def test_nan_is_told_with_its_keys_and_written(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Game.play
+    real = GANStep.run
 
-    def poisoned(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict[str, Tensor]:
+    def poisoned(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict[str, Tensor]:
         told = real(self, batches, step, rate_factor, **more)
         return {**told, "loss/generator/l1": told["loss/generator/l1"] * float("nan" if step == 3 else 1)}
 
-    monkeypatch.setattr(Game, "play", poisoned)
+    monkeypatch.setattr(GANStep, "run", poisoned)
     with pytest.raises(TrainingStopped, match=r"try optim\.lr lower or optim\.clip_grad_norm 1, or bf16"):
         train(tiny(train={"max_steps": 20, "log_every": 2}))
     (line,) = verdicts(Path("runs/tiny"))

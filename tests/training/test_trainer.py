@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -22,9 +21,9 @@ from img2img.data.paired import PairedDataset
 from img2img.errors import TrainingStopped
 from img2img.models.base import Side
 from img2img.training import trainer as trainer_module
-from img2img.training.step import Game
+from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
-from tests.conftest import drawn_scene, in_order, write
+from tests.conftest import drawn_scene, in_order, make_step, write
 
 Tiny = Callable[..., Config]
 
@@ -54,37 +53,41 @@ def logged(run: Path) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("still", ["generator", "discriminator"])
 def test_a_turn_changes_its_side_alone(tiny: Tiny, still: Side) -> None:
     """With its learning rate at zero a side stays bit for bit where it was, whatever the other one does."""
-    game = Game(tiny(), Accelerator())
-    game.rates[still] = 0.0
-    before = {name: {k: v.clone() for k, v in p.items()} for name, p in game.weights().items()}
-    after = play_on(game, tiny())
+    gan_step = make_step(tiny())
+    gan_step.networks.rates[still] = [0.0]
+    before = {name: {k: v.clone() for k, v in p.items()} for name, p in gan_step.networks.weights().items()}
+    after = play_on(gan_step, tiny())
     moved = {n for n in before for k, v in before[n].items() if "running" not in k and not torch.equal(v, after[n][k])}
     assert moved - {"num_batches_tracked"} == {"generator", "discriminator"} - {still}
 
 
-def play_on(game: Game, config: Config) -> dict[str, dict[str, torch.Tensor]]:
+def play_on(gan_step: GANStep, config: Config) -> dict[str, dict[str, torch.Tensor]]:
     pairs = PairedDataset(config.data, "train")
     batch = next(iter(keyed_loader(pairs, in_order(6, 2), 0)))
-    tracked = [m for net in game.networks.values() for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    tracked = [
+        m for net in gan_step.networks.bare.values() for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)
+    ]
     counts = [m.num_batches_tracked.clone() for m in tracked]
-    game.play([to_device(batch, "cpu")], 0, 1.0)
+    gan_step.run([to_device(batch, "cpu")], 0, 1.0)
     for module, count in zip(tracked, counts, strict=True):
         module.num_batches_tracked.copy_(count)  # it counts forwards, which both sides make
-    return game.weights()
+    return gan_step.networks.weights()
 
 
 def test_in_the_generators_turn_the_discriminator_collects_no_gradient(tiny: Tiny) -> None:
-    game = Game(tiny(), Accelerator())
+    gan_step = make_step(tiny())
     seen = []
-    for side, optimizer in game.optimizers.items():
+    for side, optimizer in gan_step.networks.optimizers.items():
 
         def step(side: Side = side, real: Callable[[], None] = optimizer.step) -> None:
-            named = {n for n, net in game.networks.items() if any(p.grad is not None for p in net.parameters())}
+            named = {
+                n for n, net in gan_step.networks.bare.items() if any(p.grad is not None for p in net.parameters())
+            }
             seen.append((side, named))
             real()
 
         optimizer.step = step
-    play_on(game, tiny())
+    play_on(gan_step, tiny())
     assert seen == [("discriminator", {"discriminator"}), ("generator", {"generator"})]
 
 
@@ -144,18 +147,18 @@ def test_overfits_four_pairs(tiny: Tiny) -> None:
 def test_the_average_follows_its_equation(tiny: Tiny) -> None:
     """min(decay, (1 + n) / (10 + n)) after n updates, for weights and batch norm's statistics alike."""
     config = tiny(train={"ema_decay": 0.25})
-    game = Game(config, Accelerator())
+    gan_step = make_step(config)
     expected: list[torch.Tensor] = []
     keys = ("head.0.weight", "encoder.1.1.running_var")
     pairs = PairedDataset(config.data, "train")
     batch = to_device(next(iter(keyed_loader(pairs, in_order(6, 2), 0))), "cpu")
     for step in range(4):
-        game.play([batch], step, 1.0)
-        now = [game.networks["generator"].state_dict()[key].clone() for key in keys]
+        gan_step.run([batch], step, 1.0)
+        now = [gan_step.networks.bare["generator"].state_dict()[key].clone() for key in keys]
         d = min(0.25, (1 + step) / (10 + step))
         expected = now if step == 0 else [d * old + (1 - d) * new for old, new in zip(expected, now, strict=True)]
     for key, value in zip(keys, expected, strict=True):
-        torch.testing.assert_close(game.weights()["generator_ema"][key], value)
+        torch.testing.assert_close(gan_step.networks.weights()["generator_ema"][key], value)
 
 
 def test_rates_decay_linearly_by_the_pictures_seen(tiny: Tiny) -> None:
@@ -193,13 +196,13 @@ def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
 
 
 def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Game.play
+    real = GANStep.run
 
-    def poisoned(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
+    def poisoned(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
         told = real(self, batches, step, rate_factor, **more)
         return {**told, "loss/generator/l1": told["loss/generator/l1"] * float("nan" if step == 5 else 1)}
 
-    monkeypatch.setattr(Game, "play", poisoned)
+    monkeypatch.setattr(GANStep, "run", poisoned)
     with pytest.raises(TrainingStopped) as stopped:
         train(tiny(train={"max_steps": 20, "save_every": 3, "log_every": 10}))
     assert "loss/generator/l1" in str(stopped.value)
@@ -208,16 +211,16 @@ def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkey
 
 
 def test_weights_that_an_update_broke_are_not_saved(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Game.play
+    real = GANStep.run
 
-    def poisoned(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
+    def poisoned(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
         told = real(self, batches, step, rate_factor, **more)
         if step == 3:
             with torch.no_grad():
-                next(self.networks["generator"].parameters()).fill_(float("inf"))
+                next(self.networks.bare["generator"].parameters()).fill_(float("inf"))
         return told
 
-    monkeypatch.setattr(Game, "play", poisoned)
+    monkeypatch.setattr(GANStep, "run", poisoned)
     with pytest.raises(TrainingStopped, match=r"a weight became NaN or infinite.*step-000002"):
         train(tiny(train={"max_steps": 20, "save_every": 2, "log_every": 10}))
 
@@ -227,15 +230,15 @@ def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, num
     options = {"max_steps": 6, "log_every": 5}  # the stop falls within an interval, whose sums are saved
     config = tiny(train=options)
     train(tiny("whole", train=options))
-    real = Game.play
+    real = GANStep.run
 
-    def interrupted(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
+    def interrupted(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
         if step == 2:
             os.kill(os.getpid(), number)
         return real(self, batches, step, rate_factor, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Game, "play", interrupted)
+        patch.setattr(GANStep, "run", interrupted)
         with pytest.raises(TrainingStopped, match="--resume continues") as stopped:
             train(config)
     assert stopped.value.code == 128 + number
@@ -246,15 +249,15 @@ def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, num
 
 
 def test_a_worker_that_dies_is_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Game.play
+    real = GANStep.run
 
-    def killing(self: Game, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
+    def killing(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
         if step == 3:
             for child in multiprocessing.active_children():
                 os.kill(child.pid or 0, signal.SIGKILL)
         return real(self, batches, step, rate_factor, **more)
 
-    monkeypatch.setattr(Game, "play", killing)
+    monkeypatch.setattr(GANStep, "run", killing)
     with pytest.raises(TrainingStopped, match=r"data.num_workers.*step-0+4;") as stopped:
         train(tiny(data={"num_workers": 1}, train={"max_steps": 10**6, "epochs": 10**6, "save_every": 2}))
     assert stopped.value.code == 1

@@ -1,0 +1,284 @@
+"""``Networks``: a model's networks in training, with EMAs and optimizers; saved, restored, begun from another run.
+
+It knows no model's name (``models.base`` is the contract). Accelerate brings devices, processes and precision. Each
+network is prepared by itself and set back on the model: as one module, wrapped for several processes, the model could
+not call its networks apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from img2img.checkpoint import has_network, load_network, newest_checkpoint
+from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.data.options import DataConfig
+from img2img.data.transforms import keyed_seed
+from img2img.losses.image_pool import ImagePool
+from img2img.models import build_model
+from img2img.models.base import Model, Side
+from img2img.runs import find_run
+from img2img.training.ema import EMA
+from img2img.training.pools import gather_pools, restore_pools
+
+
+class Networks:
+    """A model with its optimizers and EMAs, on the device.
+
+    ``model`` holds the networks as they are trained: prepared for device, precision and processes. ``bare`` has the
+    same networks without that, by name: these are saved, averaged and sampled from.
+
+    Args:
+        config: the resolved options.
+        accelerator: whose device, processes and precision are used.
+
+    Raises:
+        ValueError: options that exclude each other or don't fit the model, image sizes that its networks can't take, or
+            pretrained networks that can't be loaded.
+    """
+
+    def __init__(self, config: Config, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.memory_format = torch.channels_last if config.train.channels_last else torch.contiguous_format
+        torch.manual_seed(keyed_seed(config.train.seed, "weights"))
+        self.model = build_model(config.model, config.data.channels, config.balance)
+        _check_sizes(self.model, config.data)
+        _check_options(self.model, config, accelerator.mixed_precision)
+        self.smallest_side = self.model.smallest_side
+        self.model.load_pretrained()
+        self.model.to(device=accelerator.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+
+        self.names: dict[Side, tuple[str, ...]] = {"generator": (*self.model.generators, *self.model.auxiliary)}
+        if self.model.discriminators:
+            self.names = {"discriminator": self.model.discriminators, **self.names}
+        self.bare: dict[str, nn.Module] = {
+            name: getattr(self.model, name) for names in self.names.values() for name in names
+        }
+        self.pools: dict[str, ImagePool] = {name: getattr(self.model, name) for name in self.model.pools}
+        averaged = self.model.generators if config.train.ema_decay else ()
+        self.emas = {name: EMA(self.bare[name], config.train.ema_decay) for name in averaged}
+
+        self.groups: dict[Side, dict[float, list[str]]] = {side: self._groups(side) for side in self.names}
+        self.rates: dict[Side, list[float]] = {
+            side: [config.optim.of("lr", side) * share for share in groups] for side, groups in self.groups.items()
+        }
+        self.optimizers: dict[Side, Any] = {side: accelerator.prepare(self._optimizer(side)) for side in self.names}
+        for name, network in self.bare.items():
+            if config.train.compile:
+                network.compile()
+            setattr(self.model, name, accelerator.prepare(network))
+
+    def set_rates(self, factor: float) -> None:
+        """Sets each network's learning rate to this share of its full one."""
+        for side, optimizer in self.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, self.rates[side], strict=True):
+                group["lr"] = rate * factor
+
+    def current_rates(self) -> dict[str, float]:
+        """``rate/SIDE``, and ``rate/NETWORK`` of networks with another one."""
+        rates: dict[str, float] = {}
+        for side, optimizer in self.optimizers.items():
+            for i, (group, names) in enumerate(zip(optimizer.param_groups, self.groups[side].values(), strict=True)):
+                rates |= {f"rate/{name}": group["lr"] for name in (names if i else [side])}
+        return rates
+
+    def update_emas(self) -> None:
+        """Takes the generators' current weights into their EMAs."""
+        for name, ema in self.emas.items():
+            ema.update(self.bare[name])
+
+    def frozen_modules(self) -> list[nn.Module]:
+        """What the model names as ``frozen_first``, of the bare networks."""
+        places = [place.partition(".") for place in self.model.frozen_first]
+        return [self.bare[name].get_submodule(below) for name, _, below in places]
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """The model as inference has it: bare networks, EMAs in place of what they average, no dropout."""
+        prepared = {name: getattr(self.model, name) for name in self.bare}
+        for name, network in self.bare.items():
+            setattr(self.model, name, self.emas[name].module if name in self.emas else network)
+        self.model.eval()
+        try:
+            with torch.no_grad(), torch.compiler.set_stance("force_eager"):  # compiling costs more than a few images
+                yield
+        finally:
+            self.model.train()
+            for name, network in prepared.items():
+                setattr(self.model, name, network)
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """Every network's state dict by name; an EMA's is its network's name with ``_ema``."""
+        averaged = {f"{name}_ema": ema.module.state_dict() for name, ema in self.emas.items()}
+        return {name: network.state_dict() for name, network in self.bare.items()} | averaged
+
+    def is_finite(self) -> bool:
+        """Whether no weight of any network is NaN or infinite. Waits for the device."""
+        finite = [torch.stack([p.isfinite().all() for p in network.parameters()]) for network in self.bare.values()]
+        return bool(torch.cat(finite).all())
+
+    def state(self) -> dict[str, Any]:
+        """What, beside the weights, the next step depends on. All processes call it; the first one's has all pools."""
+        return {
+            "pools": gather_pools(self.accelerator, self.pools),
+            "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
+            "frozen_first": list(self.model.frozen_first),
+            "updates": {name: ema.updates for name, ema in self.emas.items()},
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+        }
+
+    def restore(self, path: Path, state: dict[str, Any]) -> None:
+        """Takes the weights of a checkpoint and what ``state`` returned back.
+
+        Raises:
+            ValueError: the weights are of other networks.
+        """
+        # Set by the run that this one began from; checkpoints of the first version don't have it
+        self.model.frozen_first = tuple(state.get("frozen_first", self.model.frozen_first))
+        for name, network in self.bare.items():
+            _load(network, path, name)
+        for name, ema in self.emas.items():
+            if name in state["updates"]:  # an EMA that begins only now begins with the current weights
+                _load(ema.module, path, f"{name}_ema")
+                ema.updates = state["updates"][name]
+        for side, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][side])
+            for group in optimizer.param_groups:  # whose betas were loaded, too, though the options may have changed
+                if "betas" in group:
+                    group["betas"] = self.config.optim.of("betas", side)
+        if self.accelerator.scaler and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        pools = state.get("pools", [])  # checkpoints of the first version may have none
+        restore_pools(self.accelerator, self.pools, pools, width=self.config.data.width)
+
+    def start_from(self, run: str) -> None:
+        """Takes the networks' first weights from another run's newest checkpoint, and prints what is new.
+
+        A network that the checkpoint lacks, as an imported one may, keeps its initial weights.
+
+        Raises:
+            ValueError: there is no such run, or it is of another model, or its networks are other ones.
+        """
+        path, notes = newest_checkpoint(find_run(run))
+        other = load_config(path / CONFIG_FILE).model
+        if other.name != self.config.model.name:
+            raise ValueError(f"train.init_from {run}: a run of {other.name}, not of {self.config.model.name}")
+        for name, network in self.bare.items():
+            if not has_network(path, name):
+                notes.append(f"{name}: new; {path} has none")
+                continue
+            own = network.state_dict()
+            try:
+                given = self.model.adopt(name, load_network(path, name), other)
+            except ValueError as error:
+                raise ValueError(f"train.init_from {run}: {error}") from error
+            self._refuse_others(run, name, own, given)
+            network.load_state_dict(given, strict=False)
+            if name in self.emas:
+                self.emas[name].module.load_state_dict(given, strict=False)
+            new = sorted({".".join(key.split(".")[:2]) for key in own.keys() - given.keys()})
+            notes.append(
+                f"{name}: {len(given)} of {len(own)} tensors of {path}" + (f"; new: {', '.join(new)}" if new else "")
+            )
+        for note in notes:
+            self.accelerator.print(note)
+
+    def _refuse_others(self, run: str, name: str, own: dict[str, Tensor], given: dict[str, Tensor]) -> None:
+        """Raises ValueError unless all given weights have a place of their shape, and all that will be frozen is given.
+
+        Other weights of our own may be missing: these are new.
+        """
+        wrong = sorted(key for key in given if key not in own or given[key].shape != own[key].shape)
+        frozen = tuple(f"{place}." for place in self.model.frozen_first)
+        wrong += sorted(key for key in own.keys() - given.keys() if f"{name}.{key}".startswith(frozen))
+        if wrong:
+            raise ValueError(
+                f"train.init_from {run}: {name}.{wrong[0]} is not the same there and here (of {len(wrong)} such "
+                "tensors): keep that run's model options, data.label_nc, data.instances, channels, "
+                "balance.spectral_norm and balance.minibatch_std"
+            )
+
+    def _groups(self, side: Side) -> dict[float, list[str]]:
+        """The networks of a side by their share of its learning rate, in order: one parameter group for each share."""
+        groups: dict[float, list[str]] = {}
+        for name in self.names[side]:
+            groups.setdefault(self.model.rates.get(name, 1.0), []).append(name)
+        return groups
+
+    def _optimizer(self, side: Side) -> torch.optim.Optimizer:
+        optim = self.config.optim
+        groups = [
+            {"params": [p for name in names for p in self.bare[name].parameters()], "lr": rate}
+            for names, rate in zip(self.groups[side].values(), self.rates[side], strict=True)
+        ]
+        if optim.of("optimizer", side) == "rmsprop":
+            return torch.optim.RMSprop(groups, lr=optim.of("lr", side))
+        fused = self.accelerator.device.type in ("cpu", "cuda")
+        return torch.optim.Adam(groups, lr=optim.of("lr", side), betas=optim.of("betas", side), fused=fused)
+
+
+def _check_sizes(model: Model, data: DataConfig) -> None:
+    """Raises ValueError if the model can't train on images of the sizes that the options make."""
+    many = 101 * data.stride  # where an odd and large multiple of the stride fits, all do that are large enough
+    if data.preprocess not in ("scale_width", "none"):
+        if data.crop_size % model.scale:
+            raise ValueError(f"data.crop_size {data.crop_size}: is the output's, a multiple of {model.scale}")
+        model.check_size(data.crop_size // model.scale)
+    elif model.padded(many) != many:
+        raise ValueError(
+            f"data.stride {data.stride}: the generator takes sides of {model.padded(1)}, "
+            f"{model.padded(model.padded(1) + 1)}, ...: set a multiple of their difference"
+        )
+
+
+def _check_options(model: Model, config: Config, precision: str) -> None:
+    """Raises ValueError for options that have no effect on this model, or can't have one."""
+    if not model.discriminators:
+        _refuse_discriminator_options(config)
+    if config.balance.diversity and not model.random:
+        raise ValueError(
+            f"balance.diversity {config.balance.diversity}: these generators have no noise that could make two "
+            "outputs of one input differ; set model.dropout true where there is one, or balance.diversity 0"
+        )
+    if config.balance.gradient_penalty != "none" and precision == "fp16":
+        raise ValueError("balance.gradient_penalty: its gradients underflow in fp16; set train.precision bf16")
+    if config.train.freeze_global_epochs and not model.frozen_first:
+        raise ValueError(
+            f"train.freeze_global_epochs {config.train.freeze_global_epochs}: there is nothing to freeze in this "
+            "model or stage; set it to 0"
+        )
+    if unknown := sorted(set(model.rates) - {*model.generators, *model.auxiliary, *model.discriminators}):
+        raise ValueError(f"model {config.model.name}: its rates name {unknown[0]}, which is none of its networks")
+
+
+def _refuse_discriminator_options(config: Config) -> None:
+    """Raises ValueError for a changed option of discriminators or of the adversarial loss, for a model without them."""
+    changed = {f"balance.{key}": value for key, value in config.balance.changed.items() if key != "diversity"}
+    if changed.get("balance.spectral_norm") == "g":
+        del changed["balance.spectral_norm"]
+    optim = config.optim
+    of_discriminators = [field for field in fields(optim) if field.name.endswith("_d")]
+    changed |= {
+        f"optim.{field.name}": getattr(optim, field.name)
+        for field in of_discriminators
+        if getattr(optim, field.name) != field.default
+    }
+    if changed:
+        key, value = next(iter(changed.items()))
+        remedy = "set it to g or none" if key == "balance.spectral_norm" else "leave it out"
+        raise ValueError(f"{key} {value}: model {config.model.name} has no discriminator; {remedy}")
+
+
+def _load(network: nn.Module, path: Path, name: str) -> None:
+    try:
+        network.load_state_dict(load_network(path, name))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{path}/{name}.safetensors doesn't fit the run's options: {reason}") from error
