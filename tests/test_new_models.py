@@ -20,7 +20,8 @@ from img2img import load_translator
 from img2img.checkpoint import newest_checkpoint
 from img2img.command_line import parse_train_arguments
 from img2img.data.images import read_image
-from img2img.models import load_model_file
+from img2img.models import load_model_file, model_class
+from img2img.models.base import Batch, Images, Model
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
 from tests.evaluation.test_metrics import Colours
@@ -36,11 +37,11 @@ FILM = (1, 2, 10, 11)  # numbers of frames
 
 
 def two_folders(root: Path) -> None:
-    """Gray A, coloured B; in validation partners by name."""
+    """Gray shapes and coloured ones; in validation partners by name."""
     for part, count in (("train", 5), ("val", 2)):
         for i in range(count):
             a, b = drawn_pair(i + 50 * (part == "val"))
-            write(root / f"{part}A" / f"{i}_A.png", a[:, :, 0])
+            write(root / f"{part}A" / f"{i}_A.png", a)
             write(root / f"{part}B" / f"{i}_B.png", b)
 
 
@@ -92,7 +93,7 @@ class Case:
 
 
 CASES = [
-    Case("patch_features", two_folders, "--data.channels_a 1 --data.val_paired true"),
+    Case("patch_features", two_folders, "--data.val_paired true"),
     Case("l1_regression", pairs),
     Case("double_size", one_folder, scale=2),
     Case("three_domains", domains, "--train.metrics fid --data.flip false", "val/fid"),
@@ -160,14 +161,30 @@ def test_outside_model_trains_in_two_processes(case: Case) -> None:
     assert "processes: 2" in launch(config, 2)
 
 
-def test_one_way_model_learns_the_direction_that_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From three channels to one, and at inference the same."""
-    case = BY_NAME["patch_features"]
-    config = parse_train_arguments([*case.arguments(Path("set"), "back", 2), "--data.direction", "BtoA"], Path()).config
-    translator = load_translator(train(config))
-    assert translator.channels == (3, 1)
-    assert translator(np.zeros((20, 20, 3), np.uint8)).shape == (20, 20, 1)
-    assert call(monkeypatch, "infer", "back", "--direction", "AtoB") == 2
+@pytest.mark.parametrize(("direction", "source"), [("AtoB", "a"), ("BtoA", "b")])
+def test_one_way_model_learns_the_direction_that_it_is_told(
+    direction: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And translates and measures the same one."""
+    case, seen = BY_NAME["patch_features"], []
+    argv = [*case.arguments(Path("set"), "x", 2), "--data.direction", direction]
+    config = parse_train_arguments(argv, Path()).config
+    model = model_class("patch_features")
+    real = model.forward
+
+    def forward(self: Model, batch: Batch) -> Images:
+        seen.append(torch.equal(batch["input"], batch[source]) and not torch.equal(batch["input"], batch["target"]))
+        return real(self, batch)
+
+    monkeypatch.setattr(model, "forward", forward)
+    train(config)
+    assert seen
+    assert all(seen)
+    assert call(monkeypatch, "infer", "x") == 0
+    found = {path.name for path in Path("runs/x/results/step-000002").glob("*.png")}
+    assert found == {f"{i}_{source.upper()}.png" for i in range(2)}
+    other = {"AtoB": "BtoA", "BtoA": "AtoB"}[direction]
+    assert call(monkeypatch, "infer", "x", "--direction", other) == 2
 
 
 def test_auxiliary_head_learns_and_has_no_ema() -> None:

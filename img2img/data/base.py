@@ -136,8 +136,18 @@ class ImageDataset(Dataset[dict]):
         return Lazy(self.count(direction), lambda index: self.item(direction, index))
 
     def images(self, domain: str) -> Sequence[np.ndarray]:
-        """The real images of a domain, (H, W, C), as items have them. Each may raise UnreadableImage."""
-        raise NotImplementedError
+        """The real images of a domain, (H, W, C), as items have them. Each may raise UnreadableImage.
+
+        Here the targets of a direction to that domain; sets whose items have none say themselves.
+        """
+
+        def target(name: str, index: int) -> np.ndarray:
+            image = self.item(name, index).target
+            assert image is not None, "items of one direction all have targets, or the set says itself"
+            return image
+
+        name = next(name for name, way in self.directions(self.config).items() if way.target == domain)
+        return Lazy(self.count(name), lambda index: target(name, index))
 
     def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """The classes (H, W) of an item: its label map, or what ``read`` finds in the painted image of a side.
