@@ -12,8 +12,8 @@ import torch
 
 from img2img import Sampler, Translator, load_sampler, load_translator
 from img2img.config import load_config
+from tests.helpers import call
 from tests.kept_runs.make import LAST, OPTIONS, SAVED, answers, draw_files, losses
-from tests.tools.test_commands import call
 
 KEPT = Path(__file__).parent / "kept_runs"
 FAR = 2e-4  # as a share of max(1, |loss|): other CPUs round differently

@@ -19,17 +19,9 @@ from img2img.evaluation.metrics import OF_PAIRS, OF_SETS, Judges, judge, load_ju
 from img2img.evaluation.pixels import pair_scores
 from img2img.evaluation.report import report, write_report
 from tests.conftest import drawn_pair, write
+from tests.helpers import Colours
 
 PLAIN = (*OF_PAIRS, *OF_SETS)
-
-
-class Colours(nn.Module):
-    """(B, 3, H, W) uint8 -> means and deviations of the channels (B, 6), and the means as logits of three classes."""
-
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        assert pictures.dtype == torch.uint8
-        x = pictures.double() / 255
-        return torch.cat([x.mean((2, 3)), x.std((2, 3))], dim=1), 5 * x.mean((2, 3))
 
 
 class Brightness(nn.Module):

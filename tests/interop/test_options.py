@@ -17,9 +17,9 @@ from img2img.interop.runs import import_run, next_steps
 from img2img.models import build_model
 from img2img.runs import hold_run
 from img2img.weights import read_weights
+from tests.helpers import call
 from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, randomised, saved
 from tests.interop.test_runs import OFFICIAL, patchgan, resnet, write_preset
-from tests.tools.test_commands import call
 
 
 def generator(channels: int) -> Path:

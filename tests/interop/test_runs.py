@@ -16,8 +16,8 @@ from img2img.interop.export import export_run
 from img2img.interop.runs import companions, import_run
 from img2img.training.trainer import train
 from tests.conftest import write
+from tests.helpers import call
 from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, patches, randomised, saved
-from tests.tools.test_commands import call
 
 OFFICIAL = Path("checkpoints/official")
 

@@ -1,6 +1,5 @@
 """The commands as a user gives them: what they print, where it goes, and how they end."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -8,39 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from img2img.runs import hold_run
 from tests.conftest import drawn_scene, write
-
-ROOT = Path(__file__).parents[2]
-TINY = (
-    "--model.num_downs 4 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1 --data.load_size 18 --data.crop_size 16 "
-    "--data.batch_size 2 --data.num_workers 0 --train.max_steps 4 --train.log_every 2"
-).split()
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def call(monkeypatch: pytest.MonkeyPatch, name: str, *argv: str) -> int:
-    """Runs a tool in this process as from the command line and returns its exit code."""
-    from img2img.errors import one_line_errors
-
-    monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", *argv])
-    try:
-        with one_line_errors():
-            return tool(name).main() or 0
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 0
+from tests.helpers import ROOT, TINY, call
 
 
 def test_from_training_to_a_translated_picture(

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import drawn_pair, write
-from tests.evaluation.test_metrics import Colours
-from tests.tools.test_commands import TINY, call
+from tests.helpers import TINY, Colours, call
 
 
 def test_the_report_of_a_run_and_of_its_pictures(

@@ -18,9 +18,9 @@ from img2img.evaluation.fcn.train_segmenter import train_segmenter
 from img2img.evaluation.image_sets import Judged, Subject, folder_subject, subjects
 from img2img.evaluation.metrics import Judges, Quality, judge
 from img2img.evaluation.report import write_report
+from img2img.training.trainer import train
 from img2img.weights import UMASK
 from tests.conftest import drawn_scene, photo_of, write, write_scenes
-from tests.evaluation.test_image_sets import train
 
 COLOURS = ((10, 20, 30), (200, 40, 90), (90, 220, 30), (40, 60, 240), (250, 250, 120))  # of drawn_scene's classes
 
