@@ -169,6 +169,9 @@ class UnconditionalDataset(ImageDataset):
     def _transformed(self, image: np.ndarray, seed: int = 0) -> np.ndarray:
         return self.transform(seed, {"image": image})["image"]
 
+    def count(self, direction: str) -> int:
+        return 0
+
     def images(self, domain: str) -> Sequence[np.ndarray]:
         return Lazy(len(self), lambda index: self._transformed(self.source.read(index)[0]))
 

@@ -64,10 +64,9 @@ class Translator:
         own = config.data.direction
         if direction not in (None, own) and direction not in self._learnt:
             known = ", ".join(self._learnt)
-            raise ValueError(
-                f"--direction {direction}: run {config.name} learnt {known} only; leave it out, or train another run "
-                "with --data.direction"
-            )
+            possible = direction in self.dataset.directions(config.data)
+            other = f", or train another run with --data.direction {direction}" if possible else ""
+            raise ValueError(f"--direction {direction}: run {config.name} learnt {known} only; leave it out{other}")
         self.direction: str = direction or own
         self.training_size = training_size
         self.dropout = False
