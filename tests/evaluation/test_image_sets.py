@@ -29,10 +29,10 @@ def test_a_paired_run(tiny: Callable[..., Config]) -> None:
     assert subject.reals is not None
     assert subject.output == run / "evaluation" / "step-000004" / "AtoB"
     for i, (judged, real) in enumerate(zip(subject.pictures(), subject.reals(), strict=True)):
-        assert np.array_equal(judged.picture, translate(pictures.picture("a", i)))
+        assert np.array_equal(judged.picture, translate(pictures.images("a")[i]))
         assert judged.truth is not None
         assert np.array_equal(judged.truth, real)
-        assert np.array_equal(real, pictures.picture("b", i))
+        assert np.array_equal(real, pictures.images("b")[i])
     found = judge(subject, ("l1", "psnr", "ssim"), Judges()).scores
     expected = pixel_scores(translate)["output"]
     assert (found["l1"], found["psnr"], found["ssim"]) == pytest.approx(
@@ -88,10 +88,10 @@ def test_scenes_in_a_style(tiny_hd: Callable[..., Config], labelled_root: Path) 
     (subject,) = subjects(str(run), style=style, norm_policy="batch")
     assert subject.title.endswith(f"AtoB, style {style}, seed 0, normalised by the batch")
     translator = load_translator(run).styled(style)
-    pictures = dataset_class("labelled")(translator.config.data, "val")
-    for index, item in enumerate(subject.pictures()):
-        assert item.truth is None
-        assert np.array_equal(item.picture, translator.translate(translator.given(pictures, index)))
+    items = dataset_class("labelled")(translator.config.data, "val").items("AtoB")
+    for judged, item in zip(subject.pictures(), items, strict=True):
+        assert judged.truth is None
+        assert np.array_equal(judged.picture, translator.translate(item))
 
 
 def test_what_is_called_ahead_comes_in_order_and_no_further_than_needed() -> None:

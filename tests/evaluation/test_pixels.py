@@ -64,7 +64,7 @@ def test_a_two_way_run_is_measured_by_its_cycle(tiny_cyclegan: Callable[..., Con
         assert set(scores) == {"cycle"}  # nobody said that the pictures are partners
         errors = []
         for i in range(3):
-            picture = val.picture(domain, i) / np.float32(255)
+            picture = val.images(domain)[i] / np.float32(255)
             errors.append(np.abs(translate.reversed()(translate(picture)) - picture).mean() * 255)
         assert scores["cycle"].l1 == pytest.approx(np.mean(errors), rel=1e-3)
 
@@ -75,7 +75,8 @@ def test_partners_are_compared_where_the_set_knows_them(tiny_cyclegan: Callable[
     scores = pixel_scores(translate)
     assert set(scores) == {"output", "input", "mean training picture", "cycle"}
     pairs = [drawn_pair(100 + i) for i in range(3)]
-    resized = [[Jitter(16, 16, flip=False)(0, picture)[0].astype(float) for picture in pair] for pair in pairs]
+    small = Jitter(16, 16, flip=False)
+    resized = [[picture.astype(float) for picture in small(0, {"a": a, "b": b}).values()] for a, b in pairs]
     assert scores["input"].l1 == pytest.approx(np.mean([np.abs(b - a).mean() for a, b in resized]), rel=1e-4)
     errors = [np.abs(translate(b.astype(np.uint8)).astype(float) - a).mean() for a, b in resized]
     assert scores["output"].l1 == pytest.approx(np.mean(errors), rel=1e-2)

@@ -147,7 +147,7 @@ def test_partners_of_two_sizes_are_named_before_training(
         write(path, drawn_pair(0)[0])
     write(unpaired_root / "testB" / "2_B.png", drawn_pair(3, 24, 24)[1])
     data = {"val_paired": True, "preprocess": "none", "stride": 4, "batch_size": 1}
-    message = r"train\.evaluate_every 2: 2_A is 20x20, and its true picture 24x24; a pair needs one size"
+    message = r"train\.evaluate_every 2: 2_A becomes 20x20, and its target is 24x24; a pair needs one size"
     with pytest.raises(ValueError, match=message):
         Trainer(tiny_cyclegan(train={"evaluate_every": 2}, data=data, model={"pool_size": 0}), Path("nowhere"))
 

@@ -117,12 +117,12 @@ def test_a_segmenter_learns_the_photos_of_the_set(tiny_hd: Callable[..., Config]
     right = []
     found = maps.set("val")
     for i in range(4):
-        label = maps.of(found, "a", i)
-        seen = segmenter(found.picture("b", i))
+        label = maps.of(found, "AtoB", i)
+        seen = segmenter(found.images("b")[i])
         right.append((seen == label)[label >= 0].mean())
     assert np.mean(right) > 0.9
     again = load_segmenter(str(Path("sub") / FILE))
-    assert np.array_equal(again(found.picture("b", 3)), seen)
+    assert np.array_equal(again(found.images("b")[3]), seen)
     assert again.scored == segmenter.scored == (0, 1, 2, 3, 4)
     same = (
         train_segmenter(photos, 2, Path("a.safetensors")),
