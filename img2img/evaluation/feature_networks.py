@@ -106,7 +106,7 @@ def _weights(name: str, path: str | None, download: Callable[[], Mapping[str, An
     try:
         return download()
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"weights of {name}: they can't be downloaded ({error}); name their file") from error
+        raise ValueError(f"weights of {name} can't be downloaded ({error}); name their file") from error
 
 
 def _load(network: nn.Module, weights: Mapping[str, Any], name: str, path: str | None) -> None:
