@@ -10,8 +10,8 @@ import torch
 import torchvision.models
 from safetensors.torch import save_file
 
-from img2img.evaluation.fcn.label_maps import CITYSCAPES_SCORED
 from img2img.evaluation.fcn.confusion import Confusion
+from img2img.evaluation.fcn.label_maps import CITYSCAPES_SCORED
 from img2img.evaluation.fcn.segmenter import METADATA, About, Segmenter, load_segmenter, own_network
 from tests.conftest import drawn_pair
 
