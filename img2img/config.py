@@ -107,7 +107,8 @@ class TrainConfig:
     evaluate_pictures: int = 32
     """How many, evenly spaced in their set, or drawn; 0 for all. fid and its like want thousands."""
     metrics: str = "l1,psnr,ssim"
-    """What is measured: l1, psnr, ssim, lpips (each picture and its true one), fid, kid, is, pr (all and real ones)."""
+    """What is measured, with commas: what evaluate.py --metrics takes, but for metrics of class maps. l1, psnr, ssim
+    and lpips compare each image with its target; fid, kid and pr all images with real ones; is takes the made ones."""
     metric_weights: str | None = None
     """File of Inception's weights, for fid, kid, is and pr; unset, they are downloaded."""
     lpips_weights: str | None = None
@@ -116,7 +117,7 @@ class TrainConfig:
     """Which score (precision or recall of pr) tells the best checkpoint, which is written and kept as checkpoints/best;
     unset, psnr if it is measured, else the first."""
     best_is: Literal["lower", "higher"] | None = None
-    """Which values of it are better; unset, lower of l1, lpips, fid and kid, higher of the others."""
+    """Which values of it are better; unset, what the metric says."""
     save_every: int = 5000
     """Steps between two checkpoints; one more is written at the end."""
     keep_checkpoints: int = 3

@@ -56,6 +56,12 @@ def hold_run(folder: Path) -> Iterator[None]:
                 folder.parent.rmdir()
 
 
+def is_image_folder(name: str) -> bool:
+    """Whether a command's NAME|DIR is a folder of images: one that is there and is no run."""
+    path = Path(name)
+    return path.is_dir() and not any(config_file(folder).is_file() for folder in (path, RUNS / name))
+
+
 def check_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Raises ValueError unless a training may begin in ``folder``; touches nothing."""
     has_checkpoint = bool(list_checkpoints(folder))

@@ -112,7 +112,7 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cas
 
 
 def fake_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("img2img.evaluation.metrics.load_features", lambda *_, **__: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
 
 
 def run_train(case: Case, run: str, steps: int) -> Path:

@@ -1,4 +1,4 @@
-"""Measures a run, or a folder of pictures: python tools/evaluate.py NAME|DIR [--metrics fid,kid,...] [--help]."""
+"""Measures a run, or a folder of images: python tools/evaluate.py NAME|DIR [--metrics fid,kid,...] [--help]."""
 
 import argparse
 
@@ -8,31 +8,38 @@ from img2img.evaluation.arguments import parse_evaluate_arguments
 
 def main() -> None:
     args = parse_evaluate_arguments(__doc__)
-    if args.metrics is None:
-        measure_pixels(args)
-    else:
-        measure(args)
+    measure_pixels(args) if args.metrics is None else measure(args)
 
 
 def measure(args: argparse.Namespace) -> None:
-    from img2img.evaluation.fcn.score import load_maps, load_recogniser
-    from img2img.evaluation.image_sets import subjects
-    from img2img.evaluation.metrics import load_judges, needs_pairs, parse_metrics
+    from img2img.evaluation.fcn.loading import choose_segmenter, load_class_maps
+    from img2img.evaluation.image_sets import RunOptions, open_image_sets
+    from img2img.evaluation.metrics import load_networks
     from img2img.evaluation.report import prepare, report
+    from img2img.inference.loading import choose_device
 
-    metrics = parse_metrics(args.metrics)
-    where = (args.labels, args.palette, args.classes, args.paired, args.recogniser is not None)
-    maps = load_maps(args.run, *where) if args.fcn else None
-    more = (args.checkpoint, args.device, args.norm_policy, args.paired, args.count, args.seed, args.style, maps)
-    found = subjects(args.run, args.reference, needs_pairs(metrics), *more)
-    folders = [args.output / (each.output.name if found[1:] else "") if args.output else each.output for each in found]
-    for subject, folder in zip(found, folders, strict=True):
-        prepare(subject, metrics, folder)
-    judges = load_judges(metrics, args.features, args.weights, args.lpips_weights, args.device)
+    maps = None
+    if args.fcn:
+        photos = bool(args.segmenter or args.train_segmenter)
+        named = {"labels": args.labels, "palette": args.palette, "classes": args.classes}
+        maps = load_class_maps(args.run, **named, paired=args.paired, photos=photos)
+    pairs = any(metric.needs_target for metric in args.metrics)
+    names = ("checkpoint", "device", "norm_policy", "paired", "count", "seed", "style")
+    options = RunOptions(**{name: getattr(args, name) for name in names})
+    image_sets = open_image_sets(args.run, reference=args.reference, pairs=pairs, maps=maps, options=options)
+    several = len(image_sets) > 1
+    folders = [
+        args.output / (made.output.name if several else "") if args.output else made.output for made in image_sets
+    ]
+    for image_set, folder in zip(image_sets, folders, strict=True):
+        prepare(image_set, args.metrics, folder)
+    weights = {"weights": args.weights, "lpips_weights": args.lpips_weights}
+    networks = load_networks(args.metrics, features=args.features, **weights, device=choose_device(args.device))
     if maps:  # what may take long comes last
-        judges.segmenter = load_recogniser(args.run, maps, found, args.recogniser, args.classes, judges.device)
-    for subject, folder in zip(found, folders, strict=True):
-        report(subject, metrics, judges, folder, args.batch_size)
+        how = {"segmenter": args.segmenter, "train_steps": args.train_steps, "classes": args.classes}
+        networks.segmenter = choose_segmenter(args.run, maps, image_sets, **how, device=networks.device)
+    for image_set, folder in zip(image_sets, folders, strict=True):
+        report(image_set, args.metrics, networks, folder, batch_size=args.batch_size)
 
 
 def measure_pixels(args: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-"""Floor 3: how good pictures are (``quality``, ``pixels``) and how fast they come (``benchmark``)."""
+"""How good images are: image sets, metrics of them, and the reports of both."""

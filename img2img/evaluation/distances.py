@@ -1,4 +1,4 @@
-"""Distances between two sets of pictures, given the features of each: FID, KID, IS, improved precision and recall.
+"""Distances between two sets of images, given the features of each: FID, KID, IS, improved precision and recall.
 
 Heusel et al., arXiv 1706.08500; Bińkowski et al., arXiv 1801.01401; Salimans et al., arXiv 1606.03498; Kynkäänniemi et
 al., arXiv 1904.06991. Everything is computed in float64. ``Gaussian`` and ``InceptionScore`` take any number of
@@ -12,7 +12,6 @@ import numpy as np
 SPLITS = 10  # of the Inception Score, Sec. 4 of its code's convention
 SUBSETS, SUBSET = 100, 1000  # of KID: how many, and of how many features each
 NEIGHBOURS = 3  # k of precision and recall, Sec. 3.1
-LEAST = {"fid": 2, "kid": 2, "is": SPLITS, "pr": NEIGHBOURS + 1}  # pictures in each set
 BLOCK = 1000  # rows of a distance matrix that are in memory at once
 
 
@@ -46,12 +45,12 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """FID: |mean_a - mean_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)).
 
     With S_a = F F^T and S_b = G G^T the last trace is the sum of the singular values of F^T G. This needs no root of a
-    matrix, and stays exact where there are fewer pictures than features and the usual way loses half of the digits.
+    matrix, and stays exact where there are fewer images than features and the usual way loses half of the digits.
 
     Raises:
-        ValueError: a set of fewer than two pictures.
+        ValueError: a set of fewer than two images.
     """
-    _require("fid", LEAST["fid"], a.count, b.count)
+    _require("FID", 2, a.count, b.count)
     overlap = np.linalg.svd(_factor(a.covariance).T @ _factor(b.covariance), compute_uv=False).sum()
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
     return float(((a.mean - b.mean) ** 2).sum() + spread)
@@ -84,7 +83,7 @@ class Reservoir:
     @property
     def features(self) -> np.ndarray:
         """(N, D) float64."""
-        return np.stack(self.rows).astype(np.float64)
+        return np.array(self.rows, np.float64) if self.rows else np.zeros((0, 0))
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray, subsets: int = SUBSETS, subset: int = SUBSET) -> tuple[float, float]:
@@ -94,9 +93,9 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, subsets: int = SUBSETS, subset
     and a deviation of 0.
 
     Raises:
-        ValueError: a set of fewer than two pictures.
+        ValueError: a set of fewer than two images.
     """
-    _require("kid", LEAST["kid"], len(a), len(b))
+    _require("KID", 2, len(a), len(b))
     size = min(subset, len(a), len(b))
     if size == len(a) == len(b):
         return squared_mmd(a, b), 0.0
@@ -122,7 +121,7 @@ def squared_mmd(a: np.ndarray, b: np.ndarray) -> float:
 
 
 class InceptionScore:
-    """exp E KL(p(y|x) || p(y)), mean and deviation over ``SPLITS`` parts of the pictures.
+    """exp E KL(p(y|x) || p(y)), mean and deviation over ``SPLITS`` parts of the images.
 
     Picture i is of part i mod SPLITS, so that a folder sorted by class has no part of one class.
     """
@@ -148,8 +147,8 @@ class InceptionScore:
         self.count += len(p)
 
     def score(self) -> tuple[float, float]:
-        """Mean and standard deviation over the parts. Raises ValueError: fewer pictures than parts."""
-        _require("is", SPLITS, self.count)
+        """Mean and standard deviation over the parts. Raises ValueError: fewer images than parts."""
+        _require("the Inception Score", SPLITS, self.count)
         p = self.probabilities / self.sizes[:, None]  # (SPLITS, K)
         entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)
         scores = np.exp(self.negative_entropy / self.sizes + entropy)
@@ -162,9 +161,9 @@ def precision_recall(fake: np.ndarray, real: np.ndarray, neighbours: int = NEIGH
     A point lies among those of a set if it is no farther from one of them than that one's k-th neighbour in its set.
 
     Raises:
-        ValueError: a set of no more than ``neighbours`` pictures.
+        ValueError: a set of no more than ``neighbours`` images.
     """
-    _require("pr", neighbours + 1, len(fake), len(real))
+    _require("precision and recall", neighbours + 1, len(fake), len(real))
     middle = real.mean(axis=0)  # far from the origin products lose the digits that tell near points apart
     fake, real = fake - middle, real - middle
     return _share_within(fake, real, neighbours), _share_within(real, fake, neighbours)
@@ -194,4 +193,4 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _require(metric: str, least: int, *counts: int) -> None:
     if min(counts) < least:
-        raise ValueError(f"--metrics {metric}: needs {least} pictures in each set, and there are {min(counts)}")
+        raise ValueError(f"{metric}: needs {least} images in each set, and there are {min(counts)}")

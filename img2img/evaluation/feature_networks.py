@@ -1,4 +1,4 @@
-"""Pretrained networks that judge pictures: features for distances between sets, and LPIPS for pairs.
+"""Pretrained networks that look at images: features for distances between sets, and LPIPS for pairs.
 
 Their weights come from a stated file or by the loader of the library that publishes them, and never by pickle.
 """
@@ -8,17 +8,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, VGG16_Weights, vgg16
 
+from img2img.evaluation.base import FeatureName
 from img2img.evaluation.inception import FIDInception
 from img2img.weights import read_weights
 
-FeatureName = Literal["inception", "vgg16"]
 # Made from TensorFlow's graph by torch-fidelity, whose network this one equals; the name ends with its own hash
 INCEPTION = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
@@ -29,7 +29,7 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class VGG16Features(nn.Module):
     """(B, 3, H, W) uint8 -> (B, 4096), the second fully connected layer, and no logits.
 
-    What improved precision and recall are told by (Kynkäänniemi et al., Sec. 3.1); the network is torchvision's.
+    The features of improved precision and recall (Kynkäänniemi et al., Sec. 3.1); the network is torchvision's.
     """
 
     def __init__(self) -> None:
@@ -37,23 +37,20 @@ class VGG16Features(nn.Module):
         self.network = vgg16(weights=None, init_weights=False)
         self.requires_grad_(False).eval()
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, None]:
-        x = F.interpolate(pictures.float() / 255, (224, 224), mode="bilinear", antialias=True)
+    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+        x = F.interpolate(images.float() / 255, (224, 224), mode="bilinear", antialias=True)
         mean, deviation = (x.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
         x = self.network.avgpool(self.network.features((x - mean) / deviation)).flatten(1)  # (B, 25088)
         return self.network.classifier[:5](x), None
 
 
-def load_features(
-    name: FeatureName, path: str | None = None, device: torch.device | str = "cpu", option: str = "--weights"
-) -> nn.Module:
+def load_features(name: FeatureName, path: str | None = None, device: torch.device | str = "cpu") -> nn.Module:
     """A network: (B, 3, H, W) uint8 -> features (B, D) and logits (B, K), or None where classes are not its own.
 
     Args:
         name: "inception", what FID, KID and IS are defined by, or "vgg16", what precision and recall are.
         path: file of weights: that of torch-fidelity or pytorch-fid, or torchvision's vgg16; unset, it is downloaded.
-        device: where it is to judge.
-        option: how messages call the file.
+        device: where it is to be.
 
     Raises:
         ValueError: there is no such file, it holds something else, or nothing can be downloaded.
@@ -66,23 +63,20 @@ def load_features(
         return VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
 
     network: nn.Module = FIDInception() if name == "inception" else VGG16Features()
-    weights = _weights(option, name, path, inception if name == "inception" else vgg)
+    weights = _weights(name, path, inception if name == "inception" else vgg)
     weights = {key: value for key, value in weights.items() if not key.startswith("AuxLogits.")}
-    _load(getattr(network, "network", network), weights, option, name, path)
+    _load(getattr(network, "network", network), weights, name, path)
     return network.to(device)
 
 
-def load_lpips(
-    path: str | None = None, device: torch.device | str = "cpu", option: str = "--lpips-weights"
-) -> nn.Module:
+def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> nn.Module:
     """LPIPS of AlexNet, version 0.1 (Zhang et al., arXiv 1801.03924): two (B, 3, H, W) in [-1, 1] -> (B, 1, 1, 1).
 
     The linear layers come with the package ``lpips``, AlexNet's weights from torchvision.
 
     Args:
         path: torchvision's file of alexnet; unset, it is downloaded.
-        device: where it is to judge.
-        option: how messages call the file.
+        device: where it is to be.
 
     Raises:
         ValueError: the package is not installed; the file is missing or another one; nothing can be downloaded.
@@ -90,37 +84,34 @@ def load_lpips(
     try:
         import lpips
     except ImportError as error:
-        raise ValueError("metrics lpips: python -m pip install lpips==0.1.4, or leave it out") from error
+        raise ValueError("lpips: python -m pip install lpips==0.1.4, or leave it out") from error
     weights = _weights(
-        option,
-        "alexnet",
-        path,
-        lambda: AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True),
+        "alexnet", path, lambda: AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks torchvision for AlexNet as was done before 2022
-        judge = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # or it would download AlexNet itself
-    for part in judge.net.children():  # whose layers keep the numbers that they have in torchvision's
+        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # or it would download AlexNet itself
+    for part in network.net.children():  # whose layers keep the numbers that they have in torchvision's
         wanted = {key: weights.get(f"features.{key}") for key in part.state_dict()}
-        _load(part, {key: value for key, value in wanted.items() if value is not None}, option, "alexnet", path)
-    return judge.to(device).requires_grad_(False).eval()
+        _load(part, {key: value for key, value in wanted.items() if value is not None}, "alexnet", path)
+    return network.to(device).requires_grad_(False).eval()
 
 
-def _weights(option: str, name: str, path: str | None, download: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _weights(name: str, path: str | None, download: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     if path is not None:
         try:
             return read_weights(Path(path))
         except ValueError as error:
-            raise ValueError(f"{option} {error}; it takes the weights of {name}") from error
+            raise ValueError(f"weights {error}; expected those of {name}") from error
     try:
         return download()
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"{option}: {name}'s weights can't be downloaded ({error}); name their file") from error
+        raise ValueError(f"weights of {name} can't be downloaded ({error}); name their file") from error
 
 
-def _load(network: nn.Module, weights: Mapping[str, Any], option: str, name: str, path: str | None) -> None:
+def _load(network: nn.Module, weights: Mapping[str, Any], name: str, path: str | None) -> None:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()[:200]
-        raise ValueError(f"{option} {path}: not the weights of {name} ({reason})") from error
+        raise ValueError(f"weights {path}: not those of {name} ({reason})") from error

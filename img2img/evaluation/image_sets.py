@@ -1,315 +1,356 @@
-"""What is judged: the pictures that a run makes of its validation set, or those of a folder, and the real ones beside.
+"""Which images are measured: those that a run makes of its validation set, or those of a folder; and the real ones.
 
-Pictures are made or read when they are asked for, one after the other, so that any number of them can be judged.
+Also the answers without learning that stand beside a run's: the untouched input, and the mean training image.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
-from img2img.config import config_file
 from img2img.data import dataset_class
+from img2img.data.base import ImageDataset, Item
 from img2img.data.folder import by_key, list_images, read_headers
-from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image
+from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image, to_channels
+from img2img.evaluation.base import Answer, ImageRecord, ImageSet, made_set, real_set
 from img2img.evaluation.fcn.class_maps import ClassMaps
-from img2img.evaluation.fcn.label_maps import LabelFolder, Palette
-from img2img.evaluation.pixels import tell_skipped
+from img2img.evaluation.fcn.label_maps import LabelFolder, PaintedMaps
 from img2img.inference.loading import draws_from_noise, load_sampler, load_translator
 from img2img.inference.sampler import Sampler
 from img2img.inference.translator import NormPolicy, Translator
-from img2img.runs import RUNS
+from img2img.runs import is_image_folder
 
-THREADS = 4  # that decode the pictures of folders; OpenCV lets go of Python's lock
-T = TypeVar("T")
-
-
-class Judged(NamedTuple):
-    """A picture (H, W, C) of integers under judgement, and the true one, where it is known."""
-
-    name: str
-    picture: np.ndarray
-    truth: np.ndarray | None
-    labels: np.ndarray | None = None
-    """Class ids (H', W'), with fcn."""
+THREADS = 4  # that decode the images of folders; OpenCV lets go of Python's lock
+MOST_FOR_MEAN = 2000  # training images, evenly spaced, that the mean image is made of
 
 
-@dataclass
-class Subject:
-    """Pictures under judgement, and the real ones that they are to resemble as a set."""
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run makes the images that are measured."""
 
-    title: str
-    count: int
-    pictures: Callable[[], Iterator[Judged]]
-    real_title: str = "none"
-    real_count: int = 0
-    reals: Callable[[], Iterator[np.ndarray]] | None = None
-    palette: Palette | None = None
-    """In which the pictures under judgement are painted, where they are class maps themselves."""
-    scored: tuple[int, ...] = ()
-    """Classes that count with fcn, where the set knows its own."""
-    class_names: Mapping[int, str] = field(default_factory=dict)
-    lonely: Sequence[str] = ()
-    """Pictures that have no true one."""
-    skipped: set[str] = field(default_factory=set)
-    """Messages of files that were left out because they can't be decoded."""
-    folders: tuple[Path, ...] = ()
-    """In which the pictures of both lie, where those are folders of pictures."""
-    others: int = 0
-    """Files beside the pictures that are of another kind."""
-    output: Path = Path()
-    """Where the report goes unless told."""
-
-    def readable(self, items: Iterable[Callable[[], T]], threads: int = 0) -> Iterator[T]:
-        """What these return, in order, but for those that read a file which can't be decoded: it is told, and noted.
-
-        With ``threads`` they are called ahead of time, a few of them: decoding takes longer than a GPU's judgement.
-        """
-        for item in items if not threads else ahead(items, threads):
-            try:
-                yield item()
-            except UnreadableImage as error:
-                if str(error) not in self.skipped:
-                    tell_skipped(error)
-                self.skipped.add(str(error))
+    checkpoint: str = "latest"
+    """A step, "latest" or "best"."""
+    device: torch.device | str | None = None
+    """Unset, the GPU if there is one."""
+    norm_policy: NormPolicy = "running"
+    """See ``Translator``."""
+    paired: bool = False
+    """Whether validation images of one name are partners although the run's options don't say so."""
+    count: int | None = None
+    """Images to draw from noise; unset, as many as there are real ones."""
+    seed: int = 0
+    """Of the noise, or of a random style."""
+    style: str | None = None
+    """In which scenes are drawn, see ``Style``; unset, each in that of its own photo."""
 
 
-def ahead(items: Iterable[Callable[[], T]], threads: int) -> Iterator[Callable[[], T]]:
-    """Calls these in threads, at most ``2 * threads`` more than were taken, and returns what waits for each result."""
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[T]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(item))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result
-            while waiting:
-                yield waiting.popleft().result
-        finally:  # whoever stops early waits for what runs, and not for what would
-            for future in waiting:
-                future.cancel()
-
-
-def is_folder(name: str) -> bool:
-    """Whether a command's NAME|DIR is a folder of pictures: one that is there and is no run."""
-    path = Path(name)
-    return path.is_dir() and not any(config_file(folder).is_file() for folder in (path, RUNS / name))
-
-
-def subjects(
-    run: str,
+def open_image_sets(
+    name: str,
+    *,
     reference: Path | None = None,
     pairs: bool = False,
-    checkpoint: str = "latest",
-    device: torch.device | str | None = None,
-    norm_policy: NormPolicy = "running",
-    paired: bool = False,
-    count: int | None = None,
-    seed: int = 0,
-    style: str | None = None,
     maps: ClassMaps | LabelFolder | None = None,
-) -> list[Subject]:
-    """What a command's NAME|DIR means: one subject, or one for each direction that a run learnt.
+    options: RunOptions | None = None,
+) -> list[ImageSet]:
+    """What a command's NAME|DIR means: one image set, or one for each direction that a run learnt.
 
     Args:
-        run: a folder of pictures, or a run.
-        reference: folder of real pictures; of a run that learnt both directions, those of its own direction alone.
-        pairs: whether pictures of a folder are compared with those of one name in the other.
-        checkpoint, device, norm_policy: of the run.
-        paired, count, seed: see ``run_subject`` and ``noise_subject``.
-        style: in which scenes are drawn, see ``Style``; unset, each in that of its own photo.
-        maps: class maps of the pictures of a run, or of a folder.
+        name: a folder of images, or a run.
+        reference: folder of real images; of a run that learnt several directions, those of its own direction alone.
+        pairs: whether each image is compared with a target; in a folder, the one of its name in ``reference``.
+        maps: class maps of the images of a run, or of a folder.
+        options: of a run.
 
     Raises:
         ValueError: the run, its data or a folder can't be found.
     """
-    if is_folder(run):
+    options = options or RunOptions()
+    if is_image_folder(name):
         assert not isinstance(maps, ClassMaps), "a folder's class maps are in a folder"
-        return [folder_subject(Path(run), reference, pairs, maps)]
-    if draws_from_noise(run):
+        return [folder_set(Path(name), reference, pairs=pairs, maps=maps)]
+    if draws_from_noise(name):
         if pairs:
-            raise ValueError(
-                f"run {run} draws from noise: its pictures have no true ones; leave l1, psnr, ssim, lpips out"
-            )
-        return [noise_subject(load_sampler(run, checkpoint, device), count, seed, reference)]
+            raise ValueError(f"run {name} draws from noise: its images have no targets; leave metrics of pairs out")
+        sampler = load_sampler(name, options.checkpoint, options.device)
+        return [noise_set(sampler, options.count, seed=options.seed, reference=reference)]
     assert not isinstance(maps, LabelFolder), "a run's class maps are of its set"
-    translator = load_translator(run, checkpoint, device, norm_policy).styled(style)
+    translator = load_translator(name, options.checkpoint, options.device, options.norm_policy).styled(options.style)
+    return _directions(translator, reference, maps, options)
+
+
+def _directions(
+    translator: Translator, reference: Path | None, maps: ClassMaps | None, options: RunOptions
+) -> list[ImageSet]:
+    """An image set for each direction that the run learnt."""
     ways = [translator]
     if reference is None:
         ways += [translator.towards(direction) for direction in translator.directions[1:]]
     if maps is not None:  # which say what is missing before anything is made
         known = maps.require(maps.set("val"), [way.direction for way in ways])
         ways = [way for way in ways if way.direction in known]
-    found = [run_subject(way, paired, reference, maps, seed) for way in ways]
-    chosen = f", style {style}, seed {seed}" if style else ""
-    chosen += ", normalised by the batch" if norm_policy == "batch" else ""
-    for subject in found:
-        subject.title += chosen
-    return found
+    chosen = f", style {options.style}, seed {options.seed}" if options.style else ""
+    chosen += ", normalised by the batch" if options.norm_policy == "batch" else ""
+    image_sets = []
+    for way in ways:
+        made = run_set(way, paired=options.paired, reference=reference, maps=maps, seed=options.seed)
+        made.title += chosen
+        image_sets.append(made)
+    return image_sets
 
 
-def folder_subject(
-    folder: Path, reference: Path | None, paired: bool = False, maps: LabelFolder | None = None
-) -> Subject:
-    """The pictures of a folder, and those of another.
+def folder_set(
+    folder: Path, reference: Path | None = None, *, pairs: bool = False, maps: LabelFolder | None = None
+) -> ImageSet:
+    """The images of a folder, and those of another.
 
     Args:
-        folder: what is judged; its grids/, which tools/infer.py writes, is passed over.
-        reference: the real pictures.
-        paired: whether two of one relative path, but for the suffix, are a pair.
-        maps: class maps of the pictures.
+        folder: what is measured; its grids/, which tools/infer.py writes, is passed over.
+        reference: the real images.
+        pairs: whether two of one relative path, but for the suffix, are an image and its target.
+        maps: class maps of the images.
 
     Raises:
-        ValueError: a folder is missing or holds no picture; of pairs, several pictures share a name; a picture without
-            a class map.
+        ValueError: a folder is missing or holds no image; of pairs, several images share a name; an image without a
+            class map.
     """
-    files, others = _files(folder, "DIR")
+    files, other_files = _files(folder, "DIR")
     if maps is not None:
         maps.require(path.name for path in files)
-    partners = _partners(folder, files, reference) if reference and paired else {}
+    targets = _targets(folder, files, reference) if reference and pairs else {}
 
-    def judged(path: Path) -> Judged:
-        truth = read_image(partners[path], 3) if path in partners else None
-        labels = None if maps is None else maps.read(path.name)
-        return Judged(path.relative_to(folder).as_posix(), read_image(path, 3), truth, labels)
+    def read(path: Path) -> ImageRecord:
+        target = read_image(targets[path], 3) if path in targets else None
+        class_map = None if maps is None else maps.read(path.name)
+        return ImageRecord(path.relative_to(folder).as_posix(), read_image(path, 3), target, class_map)
 
-    subject = Subject(
-        str(folder), len(files), lambda: subject.readable((partial(judged, path) for path in files), THREADS)
-    )
-    subject.others, subject.folders = others, (folder,)
+    def images() -> Iterator[ImageRecord]:
+        return image_set.readable((partial(read, path) for path in files), THREADS)
+
+    image_set = ImageSet(str(folder), len(files), images, other_files=other_files, folders=(folder,))
+    image_set.without_target = [path.relative_to(folder).as_posix() for path in files if path not in targets]
     if maps is not None and maps.palette is not None:
-        subject.class_names = maps.palette.names
+        image_set.class_names = maps.palette.names
         if maps.painted is not None:
-            subject.palette, subject.scored = maps.palette, maps.painted
-    subject.lonely = [path.relative_to(folder).as_posix() for path in files if path not in partners]
+            image_set.painted, image_set.scored = PaintedMaps(maps.palette, maps.painted), maps.painted
     where = folder.resolve()
-    subject.output = where.with_name(f"{where.name}-evaluation")  # not inside: a sheet is none of its pictures
-    return subject if reference is None else _beside(subject, reference)
+    image_set.output = where.with_name(f"{where.name}-evaluation")  # not inside: a sheet is none of its images
+    if reference is not None:
+        _compare_with_folder(image_set, reference)
+    return image_set
 
 
-def run_subject(
+def run_set(
     translator: Translator,
+    *,
     paired: bool = False,
     reference: Path | None = None,
     maps: ClassMaps | None = None,
     seed: int = 0,
-) -> Subject:
-    """What a run makes of its validation set in the translator's direction, beside the set's own pictures.
+) -> ImageSet:
+    """What a run makes of its validation set in the translator's direction, and the set's own images.
 
     Args:
         translator: of the run.
-        paired: whether validation pictures of one name are partners although the run's options don't say so.
-        reference: a folder of real pictures, instead of the validation set's; pairs are the set's nevertheless.
+        paired, seed: see ``RunOptions``.
+        reference: a folder of real images, instead of the validation set's; targets are the set's nevertheless.
         maps: class maps of the run's set.
-        seed: of a random style.
 
     Raises:
         ValueError: the run's data, the folder, or class maps can't be found.
     """
-    direction = translator.direction
-    data = replace(translator.config.data, val_paired=paired or translator.config.data.val_paired)
-    found = translator.dataset(data, "val")
-    items = found.items(direction)
-    count, target = len(items), found.directions(data)[direction].target
-    stream = translator.stream(seed)
-
-    def judged(index: int) -> Judged:
-        item = items[index]
-        labels = None if maps is None else maps.of(found, direction, index)
-        return Judged(item.name, stream(item), item.target, labels)
-
-    def reals() -> Iterator[np.ndarray]:
-        images = found.images(target)
-        return subject.readable(partial(images.__getitem__, index) for index in range(len(images)))
-
-    assert translator.checkpoint is not None
-    title = f"{translator.checkpoint} {translator.direction}"
-    subject = Subject(title, count, lambda: subject.readable(partial(judged, index) for index in range(count)))
-    subject.lonely = [found.item_name(direction, i) for i in range(count) if not found.has_target(direction, i)]
-    subject.output = translator.run / "evaluation" / translator.checkpoint.name / translator.direction
+    assert translator.checkpoint is not None, "only a run has a validation set"
+    direction, dataset = translator.direction, _validation_set(translator, paired)
+    class_map = None if maps is None else partial(maps.of, dataset, direction)
+    title = f"{translator.checkpoint} {direction}"
+    made = made_set(title, dataset.items(direction), _translated(translator, seed), class_map=class_map)
+    names = (dataset.item_name(direction, index) for index in _without_target(dataset, direction))
+    made.without_target = list(names)
+    made.output = translator.run / "evaluation" / translator.checkpoint.name / direction
     if maps is not None:
-        subject.scored, subject.class_names = maps.scored, maps.names
-        subject.palette = maps.palette if maps.paints(direction) else None
+        made.scored, made.class_names = maps.scored, maps.names
+        if maps.palette is not None and maps.paints(direction):
+            made.painted = PaintedMaps(maps.palette, maps.scored)
     if reference is not None:
-        return _beside(subject, reference)
-    subject.reals, subject.real_count = reals, len(found.images(target))
-    subject.real_title = f"validation pictures of {data.root or 'the set'}"
-    return subject
+        _compare_with_folder(made, reference)
+    else:
+        where = dataset.config.root or "the set"
+        target = dataset.directions(dataset.config)[direction].target
+        made.compare_with(real_set(f"validation pictures of {where}", dataset.images(target)))
+    return made
 
 
-def noise_subject(sampler: Sampler, count: int | None, seed: int = 0, reference: Path | None = None) -> Subject:
-    """What a run draws from noise, beside the pictures of its validation set.
+def noise_set(sampler: Sampler, count: int | None = None, *, seed: int = 0, reference: Path | None = None) -> ImageSet:
+    """What a run draws from noise, and the images of its validation set.
 
     Args:
         sampler: of the run.
-        count: pictures to draw; unset, as many as there are real ones.
-        seed: of the noise.
-        reference: a folder of real pictures, instead of the validation set's.
+        count, seed: see ``RunOptions``.
+        reference: a folder of real images, instead of the validation set's.
 
     Raises:
-        ValueError: the run's data or the folder can't be found, or the set has no validation pictures.
+        ValueError: the run's data or the folder can't be found, or the set has no validation images.
     """
-    assert sampler.checkpoint is not None
-    subject = Subject(f"{sampler.checkpoint}, seed {seed}", count or 0, lambda: drawn(subject.count))
-    subject.output = sampler.run / "evaluation" / sampler.checkpoint.name
+    assert sampler.checkpoint is not None, "only a run has a validation set"
 
-    def drawn(count: int) -> Iterator[Judged]:
-        index = 0
-        for portion in sampler.portions(count, seed):
-            for picture in portion:
-                yield Judged(f"{index:05d}", picture, None)
-                index += 1
+    def drawn() -> Iterator[ImageRecord]:
+        portions = sampler.portions(made.count, seed)
+        images = (image for portion in portions for image in portion)
+        return (ImageRecord(f"{index:05d}", image) for index, image in enumerate(images))
 
+    made = ImageSet(f"{sampler.checkpoint}, seed {seed}", 0, drawn)
+    made.output = sampler.run / "evaluation" / sampler.checkpoint.name
     if reference is not None:
-        _beside(subject, reference)
+        real = _compare_with_folder(made, reference)
     else:
-        found = dataset_class(sampler.model.dataset)(sampler.config.data, "val")
-        if not len(found):
+        dataset = dataset_class(sampler.model.dataset)(sampler.config.data, "val")
+        if not len(dataset):
             raise ValueError(
                 f"run {sampler.config.name}: its set has no validation pictures; --reference names a folder"
             )
-        images = found.images("b")
-        subject.reals = lambda: subject.readable(partial(images.__getitem__, index) for index in range(len(images)))
-        subject.real_count, subject.real_title = len(found), "validation pictures of its set"
-    subject.count = count or subject.real_count
-    return subject
+        real = made.compare_with(real_set("validation pictures of its set", dataset.images("b")))
+    made.count = count or real.count
+    return made
 
 
-def _beside(subject: Subject, reference: Path) -> Subject:
+def baseline_sets(translator: Translator, paired: bool = False) -> dict[str, ImageSet]:
+    """What stands beside a run's output on its validation set, at the size that it was trained with; and the output.
+
+    Where the set knows targets: "output"; "input", the image untouched, where it has the target's size; and "mean
+    training picture", where that has the target's size. What can't beat these two has learnt nothing. Where the run
+    learnt both directions: "cycle", the output translated back, beside the input.
+
+    Raises:
+        ValueError: the run's data can't be found, or there is nothing to compare with.
+    """
+    direction, dataset = translator.direction, _validation_set(translator, paired)
+    items = dataset.items(direction)
+    without = set(_without_target(dataset, direction))
+    places = [index for index in range(len(items)) if index not in without]
+    answers: dict[str, tuple[Answer, Sequence[int]]] = {}
+    if places:
+        answers["output"] = _translated(translator), places
+        answers["input"] = partial(_untouched, channels=translator.channels[1]), places
+        answers["mean training picture"] = _mean_answer(translator, dataset), places
+    if len(translator.directions) == 2:
+        answers["cycle"] = _cycled(translator), range(len(items))
+    if not answers:
+        raise ValueError(
+            f"run {translator.config.name}: its validation part has no true pictures to compare with; "
+            "data.val_split names another part"
+        )
+    image_sets = {name: made_set(name, items, answer, places=at) for name, (answer, at) in answers.items()}
+    skipped: set[str] = set()  # a file that can't be decoded is named once
+    for name, image_set in image_sets.items():
+        image_set.label, image_set.skipped = name, skipped
+    return image_sets
+
+
+def _translated(translator: Translator, seed: int = 0) -> Answer:
+    stream = translator.stream(seed)
+    return lambda item: (stream(item), item.target)
+
+
+def _untouched(item: Item, channels: int) -> tuple[np.ndarray, np.ndarray] | None:
+    image = item.inputs.get("input")
+    if image is None or item.target is None or image.shape[:2] != item.target.shape[:2]:
+        return None
+    return to_channels(image, channels), item.target
+
+
+def _mean_answer(translator: Translator, dataset: ImageDataset) -> Answer:
+    """The mean training image, of which there is none if they differ in size."""
+
+    @cache
+    def mean() -> np.ndarray:
+        training = translator.dataset(dataset.config, "train")
+        return mean_image(training.images(training.directions(dataset.config)[translator.direction].target))
+
+    def answer(item: Item) -> tuple[np.ndarray, np.ndarray] | None:
+        if item.target is None or mean().shape != item.target.shape:
+            return None
+        return mean(), item.target
+
+    return answer
+
+
+def _cycled(translator: Translator) -> Answer:
+    back = translator.reversed()
+
+    def answer(item: Item) -> tuple[np.ndarray, np.ndarray] | None:
+        image = item.inputs.get("input")
+        if image is None:
+            return None
+        # in floats, so that the way is not rounded in between
+        return back(translator(image / np.float32(np.iinfo(image.dtype).max))), image
+
+    return answer
+
+
+def mean_image(images: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of images, (H, W, C) in [0, 1]; empty, if they differ in size."""
+    total, summed = np.zeros(1), 0
+    for index in range(0, len(images), max(1, len(images) // MOST_FOR_MEAN)):
+        try:
+            image = images[index]
+        except UnreadableImage:
+            continue
+        if summed and image.shape != total.shape:
+            return np.zeros(0)
+        total = total + image / np.iinfo(image.dtype).max
+        summed += 1
+    return total / summed
+
+
+def _validation_set(translator: Translator, paired: bool) -> ImageDataset:
+    data = translator.config.data
+    return translator.dataset(replace(data, val_paired=paired or data.val_paired), "val")
+
+
+def _without_target(dataset: ImageDataset, direction: str) -> list[int]:
+    """The places of items that have no target."""
+    return [index for index in range(dataset.count(direction)) if not dataset.has_target(direction, index)]
+
+
+def _compare_with_folder(image_set: ImageSet, reference: Path) -> ImageSet:
+    """Takes the images of a folder as the real ones."""
     files, _ = _files(reference, "--reference")
-    subject.folders += (reference,)
-    subject.reals = lambda: subject.readable((partial(read_image, path, 3) for path in files), THREADS)
-    subject.real_count, subject.real_title = len(files), str(reference)
-    return subject
+
+    def read(path: Path) -> ImageRecord:
+        return ImageRecord(path.name, read_image(path, 3))
+
+    def images() -> Iterator[ImageRecord]:
+        return real.readable((partial(read, path) for path in files), THREADS)
+
+    real = ImageSet(str(reference), len(files), images, label="real")
+    image_set.folders += (reference,)
+    return image_set.compare_with(real)
 
 
 def _files(folder: Path, option: str) -> tuple[list[Path], int]:
-    """The pictures of a folder but for its grids/, and how many files of other kinds lie among them."""
+    """The images of a folder but for its grids/, and how many files of other kinds lie among them."""
     if not folder.is_dir():
         raise ValueError(f"{option} {folder}: no such folder")
-    found = [path for path in list_images(folder) if path.relative_to(folder).parts[0] != "grids"]
-    if not found:
+    files = [path for path in list_images(folder) if path.relative_to(folder).parts[0] != "grids"]
+    if not files:
         raise ValueError(f"{option} {folder}: no picture in it but grids/")
-    return found, sum(path.is_file() and path.suffix.lower() not in SUFFIXES for path in folder.rglob("[!.]*"))
+    return files, sum(path.is_file() and path.suffix.lower() not in SUFFIXES for path in folder.rglob("[!.]*"))
 
 
-def _partners(folder: Path, files: list[Path], reference: Path) -> dict[Path, Path]:
-    """The pictures of one name in the other folder, as far as there are any; ValueError for two of different sizes."""
-    by_key(folder)  # two pictures of one name would have one partner
+def _targets(folder: Path, files: Sequence[Path], reference: Path) -> dict[Path, Path]:
+    """The image of the same name in the other folder, where there is one; ValueError for two of different sizes."""
+    by_key(folder)  # two images of one name would have one target
     keys = {path: path.relative_to(folder).with_suffix("").as_posix() for path in files}
-    true = by_key(reference)
-    found = {path: reference / true[key] for path, key in keys.items() if key in true}
-    for one, other, a, b in zip(
-        found, found.values(), read_headers([*found]), read_headers([*found.values()]), strict=True
-    ):
+    real = by_key(reference)
+    targets = {path: reference / real[key] for path, key in keys.items() if key in real}
+    headers = zip(targets.items(), read_headers([*targets]), read_headers([*targets.values()]), strict=True)
+    for (path, target), a, b in headers:
         if isinstance(a, Header) and isinstance(b, Header) and (a.width, a.height) != (b.width, b.height):
-            raise ValueError(f"{one} is {a.width}x{a.height}, and {other} {b.width}x{b.height}: a pair needs one size")
-    return found
+            raise ValueError(
+                f"{path} is {a.width}x{a.height}, and {target} {b.width}x{b.height}: a pair needs one size"
+            )
+    return targets

@@ -1,54 +1,53 @@
-"""What a judgement leaves behind in a folder: summary.json, table.md, pictures.csv, classes.csv, best_and_worst.png."""
+"""What an evaluation leaves in a folder: summary.json, table.md, pictures.csv, best_and_worst.png and what metrics add.
+
+And pixels.json, the scores of a run beside answers without learning.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from img2img.data.images import grid, write_image
 from img2img.errors import printable
-from img2img.evaluation.distances import SUBSET
-from img2img.evaluation.fcn.segmenter import Confusion
-from img2img.evaluation.image_sets import Subject
-from img2img.evaluation.metrics import KEPT, Judges, Quality, check, judge
-from img2img.evaluation.pixels import pixel_scores
+from img2img.evaluation.base import FeatureNetworks, ImageSet, Metric
+from img2img.evaluation.evaluate import BATCH_SIZE, NoImages, Scores, check, evaluate
+from img2img.evaluation.image_sets import baseline_sets
+from img2img.evaluation.metrics import L1, PSNR, SSIM, metric_classes
 from img2img.inference.translator import Translator
 from img2img.runs import write_text
 
-FILES = ("summary.json", "table.md", "pictures.csv", "classes.csv", "best_and_worst.png")
-UNITS = {
-    "l1": "L1 (of 255)",
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "lpips": "LPIPS (AlexNet)",
-    "fid": "FID",
-    "kid": "KID",
-}
-UNITS |= {"is": "Inception Score", "precision": "precision", "recall": "recall"}
-RECOGNITION = {"pixel_accuracy": "pixel accuracy", "class_accuracy": "class accuracy", "mean_iou": "mean IoU"}
-UNITS |= RECOGNITION | {f"real_{name}": f"{title} of the real ones" for name, title in RECOGNITION.items()}
+FILES = ("summary.json", "table.md", "pictures.csv", "best_and_worst.png")
+PIXELS = {"l1": ".2f", "psnr": ".2f", "ssim": ".4f"}  # scores of pixels.json, and how they are printed
 
 
-def prepare(subject: Subject, metrics: Sequence[str], folder: Path) -> None:
-    """Raises ValueError for what is known to be missing before anything is looked at, and makes the report's folder."""
-    check(subject, metrics)
-    make_folder(folder, subject.folders)
+def prepare(image_set: ImageSet, metrics: Sequence[Metric], folder: Path) -> None:
+    """Raises ValueError for what is known to be missing before any image is made, and makes the report's folder."""
+    check(image_set, metrics)
+    make_folder(folder, image_set.folders)
 
 
-def report(subject: Subject, metrics: Sequence[str], judges: Judges, folder: Path, batch_size: int = 16) -> Quality:
-    """Judges a subject, prints what was found and writes it to a folder. Raises ValueError as what it calls."""
-    prepare(subject, metrics, folder)
-    quality = judge(subject, metrics, judges, batch_size)
-    print(markdown(quality, subject, judges))  # before anything can go wrong with files
-    write_report(quality, subject, judges, folder)
+def report(
+    image_set: ImageSet,
+    metrics: Sequence[Metric],
+    networks: FeatureNetworks,
+    folder: Path,
+    *,
+    batch_size: int = BATCH_SIZE,
+) -> Scores:
+    """Evaluates an image set, prints the scores and writes them to a folder. Raises ValueError as what it calls."""
+    prepare(image_set, metrics, folder)
+    scores = evaluate(image_set, metrics, networks, batch_size=batch_size)
+    print(markdown(scores, image_set, networks))  # before anything can go wrong with files
+    write_report(scores, image_set, networks, folder)
     print(printable(f"report      {folder}"))
-    return quality
+    return scores
 
 
 def report_pixels(translator: Translator, paired: bool = False) -> None:
@@ -60,34 +59,56 @@ def report_pixels(translator: Translator, paired: bool = False) -> None:
     assert translator.checkpoint is not None, "only a run has a validation set"
     folder = make_folder(translator.run / "evaluation" / translator.checkpoint.name)
     print(printable(str(translator.checkpoint)))
-    found = {}
+    written = {}
     for direction in translator.directions:
-        chosen = translator if direction == translator.direction else translator.reversed()
-        scores = pixel_scores(chosen, paired)
-        found[direction] = {name: asdict(score) for name, score in scores.items()}
-        print(f"\n| {direction} | L1 (of 255) | PSNR, dB | SSIM |\n| --- | --- | --- | --- |")
-        for name, score in scores.items():
-            print(f"| {name} | {score.l1:.2f} | {score.psnr:.2f} | {score.ssim:.4f} |")
-    write_text(folder / "pixels.json", json.dumps(found, indent=2) + "\n")
+        rows = pixel_scores(translator.towards(direction), paired)
+        written[direction] = {name: row.scores for name, row in rows.items()}
+        titles = next(iter(rows.values())).titles
+        print(f"\n| {direction} | {' | '.join(titles.values())} |\n|{' --- |' * (1 + len(titles))}")
+        for name, row in rows.items():
+            print(f"| {name} | {' | '.join(f'{row.scores[score]:{digits}}' for score, digits in PIXELS.items())} |")
+    write_text(folder / "pixels.json", json.dumps(written, indent=2) + "\n")
     print(printable(f"\nreport      {folder / 'pixels.json'}"))
 
 
-def markdown(quality: Quality, subject: Subject, judges: Judges) -> str:
+def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Scores]:
+    """L1, PSNR and SSIM of a run's output and of what stands beside it, by the names of ``baseline_sets``.
+
+    Args:
+        translator: of the run, in the direction to measure.
+        paired: whether validation images of one name are partners although the run's options don't say so.
+
+    Raises:
+        ValueError: the run's data can't be found, or there is nothing to compare with.
+    """
+    metrics = [L1(), PSNR(), SSIM(too_small=math.nan)]
+    networks = FeatureNetworks(device=translator.device)
+    rows: dict[str, Scores] = {}
+    for name, image_set in baseline_sets(translator, paired).items():
+        try:
+            rows[name] = evaluate(image_set, metrics, networks, batch_size=1, shown=0)
+        except NoImages:  # no item has such a baseline
+            continue
+    if not rows:
+        raise ValueError(f"run {translator.config.name}: no validation picture can be read")
+    return rows
+
+
+def markdown(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> str:
     """The scores as a table, with what they were measured on, and by what, in its head."""
-    lines = [f"| {_cell(subject.title)}, {_pictures(quality.count)} | |", "| --- | --- |"]
-    if quality.real_count:
-        lines.append(f"| beside | {_cell(subject.real_title)}, {_pictures(quality.real_count)} |")
-    left_out = [f"{len(subject.skipped)} that can't be decoded"] if subject.skipped else []
-    left_out += [f"{subject.others} of other kinds"] if subject.others else []
+    lines = [f"| {_cell(image_set.title)}, {_pictures(scores.count)} | |", "| --- | --- |"]
+    if scores.real_count and image_set.real is not None:
+        lines.append(f"| beside | {_cell(image_set.real.title)}, {_pictures(scores.real_count)} |")
+    left_out = [f"{len(image_set.skipped)} that can't be decoded"] if image_set.skipped else []
+    left_out += [f"{image_set.other_files} of other kinds"] if image_set.other_files else []
     if left_out:
         lines.append(f"| files left out | {', '.join(left_out)} |")
-    if judges.features is not None:
-        lines.append(f"| features | {_cell(judges.title)} |")
-    if quality.confusion is not None:
-        lines.append(f"| recognised by | {_cell(_recogniser(subject, judges))}, {len(quality.confusion.ids)} classes |")
-    for name, score in quality.scores.items():
-        deviation = f" ± {quality.deviations[name]:.4g}" if name in quality.deviations else ""
-        lines.append(f"| {UNITS[name]} | {score:.5g}{deviation} |")
+    if networks.features is not None:
+        lines.append(f"| features | {_cell(networks.title)} |")
+    lines += [f"| {name} | {_cell(text)} |" for name, text in scores.rows.items()]
+    for name, score in scores.scores.items():
+        deviation = f" ± {scores.deviations[name]:.4g}" if name in scores.deviations else ""
+        lines.append(f"| {scores.titles[name]} | {score:.5g}{deviation} |")
     return printable("\n".join(lines) + "\n")
 
 
@@ -99,31 +120,20 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def summary(quality: Quality, subject: Subject, judges: Judges) -> dict[str, Any]:
-    """Scores and what makes them comparable with others: how many pictures, of what, judged by which network."""
-    found: dict[str, Any] = {
-        "pictures": subject.title,
-        "count": quality.count,
-        "reference": subject.real_title if quality.real_count else "none",
-        "reference_count": quality.real_count,
-        "skipped": sorted(subject.skipped),
-        "features": judges.title,
-        "scores": quality.scores,
-        "deviations": quality.deviations,
+def summary(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> dict[str, Any]:
+    """Scores and what makes them comparable with others: how many images, of what, seen by which network."""
+    real = image_set.real if scores.real_count else None
+    return {
+        "pictures": image_set.title,
+        "count": scores.count,
+        "reference": "none" if real is None else real.title,
+        "reference_count": scores.real_count,
+        "skipped": sorted(image_set.skipped),
+        "features": networks.title,
+        "scores": scores.scores,
+        "deviations": scores.deviations,
+        **scores.details,
     }
-    if quality.confusion is not None:
-        found |= {"recognised_by": _recogniser(subject, judges), "classes": quality.confusion.ids.tolist()}
-    if {"kid", "precision"} & quality.scores.keys():
-        found["features_kept_of_each_set"] = KEPT
-    if "kid" in quality.scores:
-        found["kid_subset"] = min(SUBSET, quality.count, quality.real_count)
-    return found
-
-
-def _recogniser(subject: Subject, judges: Judges) -> str:
-    if subject.palette is not None:
-        return f"the colours of the palette {subject.palette.name}"
-    return judges.segmenter.title if judges.segmenter is not None else "none"
 
 
 def make_folder(folder: Path, of: Sequence[Path] = ()) -> Path:
@@ -131,14 +141,14 @@ def make_folder(folder: Path, of: Sequence[Path] = ()) -> Path:
 
     Args:
         folder: what is made.
-        of: folders of pictures that are judged, whose pictures those of a report are not to be.
+        of: folders of images that are measured, to which those of a report must not be added.
 
     Raises:
         ValueError: it can't be written, or lies in one of the others.
     """
-    for pictures in of:
-        if pictures.resolve() in (folder.resolve(), *folder.resolve().parents):
-            raise ValueError(f"--output {folder}: lies in {pictures}, whose pictures are judged; choose another folder")
+    for images in of:
+        if images.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise ValueError(f"--output {folder}: lies in {images}, whose images are measured; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -148,40 +158,27 @@ def make_folder(folder: Path, of: Sequence[Path] = ()) -> Path:
     return folder
 
 
-def write_report(quality: Quality, subject: Subject, judges: Judges, folder: Path) -> None:
-    """Writes the files; those of pictures only where pictures were measured. A report that was there is replaced.
+def write_report(scores: Scores, image_set: ImageSet, networks: FeatureNetworks, folder: Path) -> None:
+    """Writes the files; those of single images only where images were measured. A report that was there is replaced.
 
     Raises:
         ValueError: the folder can't be written.
     """
     make_folder(folder)
-    for name in FILES:
+    for name in (*FILES, *(name for kind in metric_classes().values() for name in kind.files)):
         (folder / name).unlink(missing_ok=True)
-    write_text(folder / "summary.json", json.dumps(summary(quality, subject, judges), indent=2) + "\n")
-    write_text(folder / "table.md", markdown(quality, subject, judges))
-    if quality.confusion is not None:
-        write_text(folder / "classes.csv", _classes(quality.confusion, subject))
-    if not quality.names:
+    write_text(folder / "summary.json", json.dumps(summary(scores, image_set, networks), indent=2) + "\n")
+    write_text(folder / "table.md", markdown(scores, image_set, networks))
+    for name, (head, rows) in scores.tables.items():
+        write_text(folder / name, _csv(head, rows))
+    if not scores.names:
         return
-    rows = zip(quality.names, *([f"{value:.9g}" for value in v] for v in quality.of_pictures.values()), strict=True)
-    write_text(folder / "pictures.csv", _csv(["name", *quality.of_pictures], rows))
-    cells = [[*good.cells, *bad.cells] for good, bad in zip(quality.best, quality.worst, strict=True)]
-    if cells:
-        titles = [f"best {quality.ranked_by}", *quality.columns, f"worst {quality.ranked_by}", *quality.columns]
-        write_image(folder / "best_and_worst.png", grid(cells, titles))
-
-
-def _classes(confusion: Confusion, subject: Subject) -> str:
-    """How well each class was recognised; empty where it was not there."""
-    pixels = confusion.counts.sum(axis=1)
-    rows = zip(confusion.ids.tolist(), pixels.tolist(), confusion.accuracies(), confusion.ious(), strict=True)
-    return _csv(
-        ["id", "name", "pixels", "accuracy", "iou"],
-        (
-            [number, subject.class_names.get(number, ""), count, *("" if x != x else f"{x:.6g}" for x in shares)]
-            for number, count, *shares in rows
-        ),
-    )
+    values = ([f"{value:.9g}" for value in column] for column in scores.per_image.values())
+    write_text(folder / "pictures.csv", _csv(["name", *scores.per_image], zip(scores.names, *values, strict=True)))
+    sheet = [[*best.cells, *worst.cells] for best, worst in zip(scores.best, scores.worst, strict=True)]
+    if sheet:
+        titles = [f"best {scores.ranked_by}", *scores.columns, f"worst {scores.ranked_by}", *scores.columns]
+        write_image(folder / "best_and_worst.png", grid(sheet, titles))
 
 
 def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -137,10 +137,10 @@ def test_a_reservoir_keeps_a_fair_draw() -> None:
 @pytest.mark.parametrize(
     ("measure", "message"),
     [
-        (lambda a: frechet_distance(gaussian(a[:1]), gaussian(a)), "--metrics fid: needs 2 pictures in each set"),
-        (lambda a: kernel_distance(a[:1], a), "--metrics kid: needs 2 pictures"),
-        (lambda a: InceptionScore().score(), "--metrics is: needs 10 pictures in each set, and there are 0"),
-        (lambda a: precision_recall(a, a[:3]), "--metrics pr: needs 4 pictures in each set, and there are 3"),
+        (lambda a: frechet_distance(gaussian(a[:1]), gaussian(a)), "FID: needs 2 images in each set"),
+        (lambda a: kernel_distance(a[:1], a), "KID: needs 2 images"),
+        (lambda a: InceptionScore().score(), "the Inception Score: needs 10 images in each set, and there are 0"),
+        (lambda a: precision_recall(a, a[:3]), "precision and recall: needs 4 images in each set, and there are 3"),
     ],
 )
 def test_too_few_pictures_are_named(measure: object, message: str) -> None:

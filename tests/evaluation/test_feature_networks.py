@@ -64,15 +64,15 @@ def test_missing_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(torch.zeros(1), "tensor.pth")
     Path("text.pth").write_text("no weights")
     for path, message in {
-        "nowhere.pth": r"--weights nowhere.pth: can't be read \(No such file .*\); it takes the weights of inception",
-        "text.pth": "--weights text.pth: refused, it is no file of plain tensors",
-        "tensor.pth": "--weights tensor.pth: refused, it holds no tensors by their names",
-        "other.pth": "--weights other.pth: not the weights of inception",
+        "nowhere.pth": r"weights nowhere.pth: can't be read \(No such file .*\); expected those of inception",
+        "text.pth": "weights text.pth: refused, it is no file of plain tensors",
+        "tensor.pth": "weights tensor.pth: refused, it holds no tensors by their names",
+        "other.pth": "weights other.pth: not those of inception",
     }.items():
         with pytest.raises(ValueError, match=message) as error:
             load_features("inception", path)
         assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match=r"--lpips-weights other\.pth: not the weights of alexnet"):
+    with pytest.raises(ValueError, match=r"weights other\.pth: not those of alexnet"):
         load_lpips("other.pth")
 
     def offline(*_: object, **__: object) -> None:
@@ -82,10 +82,10 @@ def test_missing_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     line = r"can't be downloaded \(no network\); name their file"
     for name in ("inception", "vgg16"):
-        with pytest.raises(ValueError, match=f"--weights: {name}'s weights {line}"):
+        with pytest.raises(ValueError, match=f"weights of {name} {line}"):
             load_features(name)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=f"--lpips-weights: alexnet's weights {line}"):
+    with pytest.raises(ValueError, match=f"weights of alexnet {line}"):
         load_lpips()
     monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(ValueError, match=r"metrics lpips: python -m pip install lpips==0\.1\.4"):
+    with pytest.raises(ValueError, match=r"lpips: python -m pip install lpips==0\.1\.4"):
         load_lpips()

@@ -1,4 +1,4 @@
-"""Judging pictures from end to end, by a feature network of a few numbers, and the pixel metrics against scipy."""
+"""Evaluating folders from end to end, by a feature network of a few numbers, and the pixel metrics against scipy."""
 
 import json
 import os
@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from img2img.data.images import read_image
-from img2img.evaluation import metrics as quality_module
+from img2img.evaluation import metrics as metrics_module
+from img2img.evaluation.base import FeatureNetworks, ImageBatch, ImageRecord, ImageSet, Metric
 from img2img.evaluation.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
-from img2img.evaluation.image_sets import folder_subject, is_folder
-from img2img.evaluation.metrics import OF_PAIRS, OF_SETS, Judges, judge, load_judges, parse_metrics
-from img2img.evaluation.pixels import pair_scores
+from img2img.evaluation.evaluate import Scores, evaluate
+from img2img.evaluation.image_sets import folder_set
+from img2img.evaluation.metrics import PSNR, SSIM, choose_metrics, load_networks
 from img2img.evaluation.report import report, write_report
+from img2img.runs import is_image_folder
 from tests.conftest import drawn_pair, write
 from tests.helpers import Colours
 
-PLAIN = (*OF_PAIRS, *OF_SETS)
+PLAIN = "l1,psnr,ssim,lpips,fid,kid,is,pr"
 
 
 class Brightness(nn.Module):
@@ -34,8 +36,8 @@ class Brightness(nn.Module):
 
 
 @pytest.fixture
-def judges() -> Judges:
-    return Judges(Colours(), Brightness(), "colours")
+def networks() -> FeatureNetworks:
+    return FeatureNetworks(Colours(), Brightness(), title="colours")
 
 
 def folders(count: int = 24, noise: float = 20) -> tuple[Path, Path]:
@@ -49,15 +51,28 @@ def folders(count: int = 24, noise: float = 20) -> tuple[Path, Path]:
     return Path("made"), Path("real")
 
 
+def measure(image_set: ImageSet, metrics: str, networks: FeatureNetworks | None = None, batch_size: int = 16) -> Scores:
+    """Scores of metrics by their names."""
+    return evaluate(image_set, choose_metrics(metrics), networks, batch_size=batch_size)
+
+
+def value_of(metric: Metric, image: np.ndarray, target: np.ndarray) -> float:
+    """The value of one image (H, W, C) beside its target."""
+    networks = FeatureNetworks()
+    metric.begin(ImageSet("one", 1, lambda: iter(())), networks)
+    metric.update(ImageBatch([ImageRecord("0", image, target)], networks))
+    return metric.values[0]
+
+
 def features_of(folder: Path) -> np.ndarray:
     pictures = [torch.from_numpy(read_image(path, 3)).permute(2, 0, 1)[None] for path in sorted(folder.iterdir())]
     return torch.cat([Colours()(picture)[0] for picture in pictures]).numpy()
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
-def test_all_metrics_of_two_folders(judges: Judges, batch_size: int) -> None:
+def test_all_metrics_of_two_folders(networks: FeatureNetworks, batch_size: int) -> None:
     made, real = folders()
-    found = judge(folder_subject(made, real, True), PLAIN, judges, batch_size)
+    found = measure(folder_set(made, real, pairs=True), PLAIN, networks, batch_size)
     a, b = features_of(made), features_of(real)
     moments = Gaussian(), Gaussian()
     for one, points in zip(moments, (a, b), strict=True):
@@ -71,42 +86,42 @@ def test_all_metrics_of_two_folders(judges: Judges, batch_size: int) -> None:
     errors = [
         np.abs(read_image(made / f"{i:02d}.png", 3) - 1.0 * read_image(real / f"{i:02d}.bmp", 3)) for i in range(24)
     ]
-    assert found.of_pictures["l1"] == pytest.approx([error.mean() for error in errors])
+    assert found.per_image["l1"] == pytest.approx([error.mean() for error in errors])
     assert scores["l1"] == pytest.approx(np.mean([error.mean() for error in errors]))
-    assert found.of_pictures["psnr"] == pytest.approx([10 * np.log10(255**2 / (e**2).mean()) for e in errors])
-    assert found.of_pictures["lpips"] == pytest.approx([error.mean() / 127.5 for error in errors], rel=1e-5)
-    order = np.argsort(found.of_pictures["l1"])
+    assert found.per_image["psnr"] == pytest.approx([10 * np.log10(255**2 / (e**2).mean()) for e in errors])
+    assert found.per_image["lpips"] == pytest.approx([error.mean() / 127.5 for error in errors], rel=1e-5)
+    order = np.argsort(found.per_image["l1"])
     assert [row.name for row in found.best] == [found.names[i] for i in order[:10]]
     assert [row.name for row in found.worst] == [found.names[i] for i in order[::-1][:10]]
 
 
-def test_a_folder_against_itself(judges: Judges) -> None:
+def test_a_folder_against_itself(networks: FeatureNetworks) -> None:
     real = folders()[1]
-    scores = judge(folder_subject(real, real, True), PLAIN, judges).scores
+    scores = measure(folder_set(real, real, pairs=True), PLAIN, networks).scores
     assert scores["fid"] == pytest.approx(0, abs=1e-12)
     assert (scores["precision"], scores["recall"], scores["l1"], scores["lpips"]) == (1, 1, 0, 0)
     assert scores["ssim"] == pytest.approx(1, abs=1e-9)
     assert scores["psnr"] == 100  # not infinite
 
 
-def test_more_noise_is_never_better(judges: Judges) -> None:
+def test_more_noise_is_never_better(networks: FeatureNetworks) -> None:
     found = []
     for noise in (0, 10, 40, 160):
-        found.append(judge(folder_subject(*folders(noise=noise), True), ("fid", "ssim"), judges).scores)
+        found.append(measure(folder_set(*folders(noise=noise), pairs=True), "fid,ssim", networks).scores)
     assert [scores["fid"] for scores in found] == sorted(scores["fid"] for scores in found)
     assert [scores["ssim"] for scores in found] == sorted((scores["ssim"] for scores in found), reverse=True)
 
 
-def test_no_more_features_are_kept_than_said(judges: Judges, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality_module, "KEPT", 7)
+def test_no_more_features_are_kept_than_said(networks: FeatureNetworks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "KEPT", 7)
     sizes = []
 
     def distance(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
         sizes.append((len(a), len(b)))
         return 0, 0
 
-    monkeypatch.setattr(quality_module, "kernel_distance", distance)
-    judge(folder_subject(*folders()), ("kid",), judges)
+    monkeypatch.setattr(metrics_module, "kernel_distance", distance)
+    measure(folder_set(*folders()), "kid", networks)
     assert sizes == [(7, 7)]
 
 
@@ -114,7 +129,10 @@ def test_ssim_and_psnr_are_their_definitions() -> None:
     random = np.random.default_rng(0)
     a, b = random.random((2, 3, 30, 40)), random.random((2, 3, 30, 40))
     b[0] = 0.9 * a[0] + 0.1 * b[0]
-    found = pair_scores(torch.from_numpy(a), torch.from_numpy(b))
+    found = [
+        {metric.name: value_of(metric, *(np.moveaxis(x, 0, 2) for x in pair)) for metric in (SSIM(), PSNR())}
+        for pair in zip(a, b, strict=True)
+    ]
 
     def blur(image: np.ndarray) -> np.ndarray:
         weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
@@ -128,26 +146,27 @@ def test_ssim_and_psnr_are_their_definitions() -> None:
             mx, my = blur(x), blur(y)
             vx, vy, vxy = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
             maps.append((2 * mx * my + 1e-4) * (2 * vxy + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4)))
-        assert found["ssim"][i].item() == pytest.approx(np.mean(maps), rel=1e-6)
-        assert found["psnr"][i].item() == pytest.approx(10 * np.log10(1 / ((a[i] - b[i]) ** 2).mean()), rel=1e-9)
+        assert found[i]["ssim"] == pytest.approx(np.mean(maps), rel=1e-6)
+        assert found[i]["psnr"] == pytest.approx(10 * np.log10(1 / ((a[i] - b[i]) ** 2).mean()), rel=1e-9)
 
 
 def test_ssim_and_psnr_are_those_of_scikit_image() -> None:
     random = np.random.default_rng(0)
     a, b = random.random((30, 40, 3)), random.random((30, 40, 3))
-    found = pair_scores(*(torch.from_numpy(x).permute(2, 0, 1)[None] for x in (a, b)))
     options = {"gaussian_weights": True, "use_sample_covariance": False, "data_range": 1, "channel_axis": 2}
-    assert found["ssim"].item() == pytest.approx(skimage.metrics.structural_similarity(a, b, **options), rel=1e-6)
-    assert found["psnr"].item() == pytest.approx(skimage.metrics.peak_signal_noise_ratio(a, b, data_range=1), rel=1e-6)
+    assert value_of(SSIM(), a, b) == pytest.approx(skimage.metrics.structural_similarity(a, b, **options), rel=1e-6)
+    assert value_of(PSNR(), a, b) == pytest.approx(
+        skimage.metrics.peak_signal_noise_ratio(a, b, data_range=1), rel=1e-6
+    )
 
 
-def test_the_report(judges: Judges) -> None:
+def test_the_report(networks: FeatureNetworks) -> None:
     made, real = folders()
-    subject = folder_subject(made, real, True)
-    found = judge(subject, PLAIN, judges)
-    write_report(found, subject, judges, subject.output)
+    image_set = folder_set(made, real, pairs=True)
+    found = measure(image_set, PLAIN, networks)
+    write_report(found, image_set, networks, image_set.output)
     written = Path("made-evaluation")
-    assert subject.output.resolve() == written.resolve()
+    assert image_set.output.resolve() == written.resolve()
     summary = json.loads((written / "summary.json").read_text())
     assert summary["scores"] == pytest.approx(found.scores)
     assert (summary["count"], summary["reference_count"], summary["features"]) == (24, 24, "colours")
@@ -162,90 +181,90 @@ def test_the_report(judges: Judges) -> None:
     sheet = read_image(written / "best_and_worst.png", 3)
     assert sheet.shape[0] > 10 * 32
     assert sheet.shape[1] > 4 * 32
-    before = judge(subject, ("fid",), judges).names
+    before = measure(image_set, "fid", networks).names
     assert before == []  # sets alone have no sheet
 
 
-def test_equal_pictures_make_a_valid_summary(judges: Judges) -> None:
+def test_equal_pictures_make_a_valid_summary(networks: FeatureNetworks) -> None:
     real = folders()[1]
-    subject = folder_subject(real, real, True)
-    write_report(judge(subject, ("psnr",), judges), subject, judges, Path("report"))
+    image_set = folder_set(real, real, pairs=True)
+    write_report(measure(image_set, "psnr", networks), image_set, networks, Path("report"))
     assert json.loads(Path("report/summary.json").read_text(), parse_constant=pytest.fail)["scores"] == {"psnr": 100}
     assert Path("report/pictures.csv").read_text().splitlines()[1] == "00.bmp,inf"
 
 
 def test_files_that_can_not_be_decoded_are_left_out_and_told(
-    judges: Judges, capsys: pytest.CaptureFixture[str]
+    networks: FeatureNetworks, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, real = folders(6)
-    without = judge(folder_subject(made, real, True), ("l1", "fid"), judges)
+    without = measure(folder_set(made, real, pairs=True), "l1,fid", networks)
     write(made / "bad.png", drawn_pair(0, 32, 32)[0])
     (made / "bad.png").write_bytes((made / "bad.png").read_bytes()[:200])
     write(real / "bad.png", drawn_pair(0, 32, 32)[0])
     (made / "movie.gif").write_bytes(b"GIF89a")
-    subject = folder_subject(made, real, True)
-    found = judge(subject, ("l1", "fid"), judges)
+    image_set = folder_set(made, real, pairs=True)
+    found = measure(image_set, "l1,fid", networks)
     assert found.names == without.names
     assert found.scores["l1"] == without.scores["l1"]
     assert (found.count, found.real_count) == (6, 7)
     assert capsys.readouterr().err.count("skipped     made/bad.png: ") == 1
-    write_report(found, subject, judges, Path("report"))
+    write_report(found, image_set, networks, Path("report"))
     assert "| files left out | 1 that can't be decoded, 1 of other kinds |" in Path("report/table.md").read_text()
     (message,) = json.loads(Path("report/summary.json").read_text())["skipped"]
     assert message.startswith("made/bad.png: ")
     for path in made.glob("0*"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="made: none of its pictures can be decoded"):
-        judge(folder_subject(made, real), ("fid",), judges)
+    with pytest.raises(ValueError, match="made: none of its images can be decoded"):
+        measure(folder_set(made, real), "fid", networks)
 
 
-def test_what_is_known_is_said_before_anything_is_looked_at(judges: Judges) -> None:
+def test_what_is_known_is_said_before_anything_is_looked_at(networks: FeatureNetworks) -> None:
     made, real = folders(3)
-    subject = folder_subject(made, real, True)
-    subject.pictures = pytest.fail
-    with pytest.raises(ValueError, match="--metrics pr: needs 4 pictures in each set, and there are 3"):
-        judge(subject, ("pr",), judges)
+    image_set = folder_set(made, real, pairs=True)
+    image_set.images = pytest.fail
+    with pytest.raises(ValueError, match="pr: needs 4 images in each set, and there are 3"):
+        measure(image_set, "pr", networks)
     write(made / "01.bmp", drawn_pair(0, 32, 32)[0])
     with pytest.raises(ValueError, match="made: several files for 01: keep one of each"):
-        folder_subject(made, real, True)
-    assert folder_subject(made, real).count == 4  # as a set they may
+        folder_set(made, real, pairs=True)
+    assert folder_set(made, real).count == 4  # as a set they may
 
 
-def test_an_equal_picture_does_not_make_a_mean_infinite(judges: Judges) -> None:
+def test_an_equal_picture_does_not_make_a_mean_infinite(networks: FeatureNetworks) -> None:
     made, real = folders(4)
-    others = judge(folder_subject(made, real, True), ("psnr",), judges).of_pictures["psnr"]
+    others = measure(folder_set(made, real, pairs=True), "psnr", networks).per_image["psnr"]
     write(made / "02.png", read_image(real / "02.bmp", 3))
-    found = judge(folder_subject(made, real, True), ("psnr",), judges)
-    assert found.of_pictures["psnr"][2] == np.inf
+    found = measure(folder_set(made, real, pairs=True), "psnr", networks)
+    assert found.per_image["psnr"][2] == np.inf
     assert found.scores["psnr"] == pytest.approx(np.mean([*others[:2], 100, others[3]]))
     assert found.best[0].name == "02.png"
 
 
-def test_a_report_is_of_one_measurement(judges: Judges) -> None:
+def test_a_report_is_of_one_measurement(networks: FeatureNetworks) -> None:
     made, real = folders(4)
-    for metrics in (("l1",), ("fid",)):
-        subject = folder_subject(made, real, True)
-        write_report(judge(subject, metrics, judges), subject, judges, Path("report"))
+    for metrics in ("l1", "fid"):
+        image_set = folder_set(made, real, pairs=True)
+        write_report(measure(image_set, metrics, networks), image_set, networks, Path("report"))
     assert {path.name for path in Path("report").iterdir()} == {"summary.json", "table.md"}
 
 
-def test_a_report_lies_beside_what_is_judged(judges: Judges) -> None:
+def test_a_report_lies_beside_what_is_judged(networks: FeatureNetworks) -> None:
     made, real = folders(4)
-    subject = folder_subject(made, real, True)
-    subject.pictures = pytest.fail
+    image_set = folder_set(made, real, pairs=True)
+    image_set.images = pytest.fail
     for folder in (made, made / "sub", real / "sub"):
-        with pytest.raises(ValueError, match=f"--output {folder}: lies in .*, whose pictures are judged"):
-            report(subject, ("l1",), judges, folder)
+        with pytest.raises(ValueError, match=f"--output {folder}: lies in .*, whose images are measured"):
+            report(image_set, choose_metrics("l1"), networks, folder)
     Path("file").write_text("")
     with pytest.raises(ValueError, match=r"--output file: can't be written \(File exists\)"):
-        report(subject, ("l1",), judges, Path("file"))
+        report(image_set, choose_metrics("l1"), networks, Path("file"))
 
 
-def test_names_of_files_may_be_any_bytes(judges: Judges, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_of_files_may_be_any_bytes(networks: FeatureNetworks, capsys: pytest.CaptureFixture[str]) -> None:
     made, real = folders(2)
     for folder, suffix in ((made, "png"), (real, "bmp")):
         (folder / f"00.{suffix}").rename(folder / os.fsdecode(b"caf\xe9|." + suffix.encode()))
-    report(folder_subject(made, real, True), ("l1",), judges, Path("report"))
+    report(folder_set(made, real, pairs=True), choose_metrics("l1"), networks, Path("report"))
     assert "\ncaf\\udce9|.png," in Path("report/pictures.csv").read_text(encoding="utf-8")
     assert "report      report" in capsys.readouterr().out
 
@@ -253,40 +272,40 @@ def test_names_of_files_may_be_any_bytes(judges: Judges, capsys: pytest.CaptureF
 def test_grids_are_none_of_the_pictures() -> None:
     made, real = folders(3)
     write(made / "grids" / "sheet.png", drawn_pair(0)[0])
-    assert folder_subject(made, real).count == 3
-    assert is_folder("made")
-    assert not is_folder("nothing")
+    assert folder_set(made, real).count == 3
+    assert is_image_folder("made")
+    assert not is_image_folder("nothing")
 
 
-def test_what_is_wrong_is_named(judges: Judges) -> None:
+def test_what_is_wrong_is_named(networks: FeatureNetworks) -> None:
     made, real = folders(3)
     for metrics, message in {
-        "l1,fdi": "--metrics l1,fdi: fdi is none; there are l1,psnr,ssim,lpips,fid,kid,is,pr,fcn",
-        ",": "--metrics ,: nothing is none",
+        "l1,fdi": "metrics l1,fdi: fdi is none; there are l1,psnr,ssim,lpips,fid,kid,is,pr,",
+        ",": "metrics ,: nothing is none",
     }.items():
         with pytest.raises(ValueError, match=message):
-            parse_metrics(metrics)
-    assert parse_metrics("FID, kid,fid") == ("fid", "kid")
-    with pytest.raises(ValueError, match="--metrics fid: compares with real pictures; --reference names their folder"):
-        judge(folder_subject(made, None), ("fid",), judges)
-    with pytest.raises(ValueError, match="--metrics pr: needs 4 pictures"):
-        judge(folder_subject(made, real), ("pr",), judges)
+            choose_metrics(metrics)
+    assert [metric.name for metric in choose_metrics("FID, kid,fid")] == ["fid", "kid"]
+    with pytest.raises(ValueError, match="fid: compares with real images, and there are none; name a folder of them"):
+        measure(folder_set(made, None), "fid", networks)
+    with pytest.raises(ValueError, match="pr: needs 4 images"):
+        measure(folder_set(made, real), "pr", networks)
     with pytest.raises(ValueError, match="--reference nowhere: no such folder"):
-        folder_subject(made, Path("nowhere"))
+        folder_set(made, Path("nowhere"))
     (real / "01.bmp").unlink()
-    with pytest.raises(ValueError, match=r"--metrics l1: no true picture of the name of 01\.png; leave l1 out"):
-        judge(folder_subject(made, real, True), ("l1",), judges)
+    with pytest.raises(ValueError, match=r"l1: no target of the name of 01\.png; leave l1 out"):
+        measure(folder_set(made, real, pairs=True), "l1", networks)
     write(real / "01.bmp", drawn_pair(0, 8, 8)[0])
     with pytest.raises(ValueError, match=r"made/01.png is 32x32, and real/01.bmp 8x8: a pair needs one size"):
-        judge(folder_subject(made, real, True), ("l1",), judges)
+        measure(folder_set(made, real, pairs=True), "l1", networks)
     write(made / "01.png", drawn_pair(0, 8, 8)[0])
-    with pytest.raises(ValueError, match=r"--metrics ssim: 01.png is smaller than its window of 11 pixels"):
-        judge(folder_subject(made, real, True), ("ssim",), judges)
-    with pytest.raises(ValueError, match=r"--metrics lpips: 01.png is narrower than AlexNet's 31 pixels"):
-        judge(folder_subject(made, real, True), ("lpips",), judges)
-    with pytest.raises(ValueError, match="--features vgg16: the Inception Score is told by Inception's classes"):
-        load_judges(("is",), "vgg16")
-    with pytest.raises(ValueError, match="--weights x: none of the metrics l1 needs it"):
-        load_judges(("l1",), weights="x")
-    with pytest.raises(ValueError, match="--batch-size 0: must be at least 1"):
-        judge(folder_subject(made, real), ("fid",), judges, 0)
+    with pytest.raises(ValueError, match=r"ssim: needs images of 11 pixels a side, and 01.png is 8x8"):
+        measure(folder_set(made, real, pairs=True), "ssim", networks)
+    with pytest.raises(ValueError, match=r"lpips: needs images of 31 pixels a side, and 01.png is 8x8"):
+        measure(folder_set(made, real, pairs=True), "lpips", networks)
+    with pytest.raises(ValueError, match="features vgg16: the Inception Score needs Inception's classes"):
+        load_networks(choose_metrics("is"), features="vgg16")
+    with pytest.raises(ValueError, match="weights x: none of the metrics l1 needs them"):
+        load_networks(choose_metrics("l1"), weights="x")
+    with pytest.raises(ValueError, match="batch size 0: must be at least 1"):
+        measure(folder_set(made, real), "fid", networks, 0)

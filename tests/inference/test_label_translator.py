@@ -13,7 +13,7 @@ from img2img.data.images import read_image, to_array
 from img2img.data.label_files import read_ids
 from img2img.data.labelled import LabelledDataset
 from img2img.data.toy.streets import draw_scene
-from img2img.evaluation.pixels import pixel_scores
+from img2img.evaluation.report import pixel_scores
 from img2img.inference.files import translate_files
 from img2img.inference.label_translator import SceneTranslator
 from img2img.training.trainer import train

@@ -13,7 +13,7 @@ from tests.helpers import TINY, Colours, call
 def test_the_report_of_a_run_and_of_its_pictures(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("img2img.evaluation.metrics.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
     data = ("--model", "pix2pix", "--data.root", str(paired_root))
     assert call(monkeypatch, "train", *data, *TINY, "--name", "mine") == 0
     capsys.readouterr()
@@ -34,7 +34,7 @@ def test_the_report_of_a_run_and_of_its_pictures(
 
 
 def test_two_directions_have_two_reports(unpaired_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("img2img.evaluation.metrics.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
     tiny = "--model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split() + TINY[8:]
     data = ("--model", "cyclegan", "--data.root", str(unpaired_root))
     assert call(monkeypatch, "train", *data, *tiny, "--name", "two") == 0
@@ -47,14 +47,14 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         write(Path("pictures") / f"{i}.png", drawn_pair(i)[0])
     torch.save({"a": torch.zeros(1)}, "a.pth")
     for argv, message in {
-        ("pictures",): "pictures is a folder of pictures: --metrics says what to measure",
+        ("pictures",): "pictures is a folder of images: --metrics says what to measure",
         ("pictures", "--metrics", "fdi"): "fdi is none; there are l1,psnr",
         ("pictures", "--metrics", "l1", "--checkpoint", "4"): "--checkpoint: is for runs, and pictures is a folder",
         ("nothing", "--reference", "pictures"): "--reference: goes with --metrics",
         ("nothing", "--metrics", "fid"): "nothing: no such run",
-        ("pictures", "--metrics", "l1"): "--metrics l1: no true picture of the name of 0.png, 1.png, 2.png",
+        ("pictures", "--metrics", "l1"): "l1: no target of the name of 0.png, 1.png, 2.png",
         ("pictures", "--metrics", "l1", "--reference", "other"): "other: no such folder",
-        ("pictures", "--metrics", "is", "--weights", "a.pth"): "--metrics is: needs 10 pictures",
+        ("pictures", "--metrics", "is", "--weights", "a.pth"): "is: needs 10 images",
         (
             "pictures",
             "--metrics",
@@ -63,7 +63,7 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
             "pictures",
             "--weights",
             "a.pth",
-        ): "--weights a.pth: not the weights of inception",
+        ): "weights a.pth: not those of inception",
         (
             "pictures",
             "--metrics",
@@ -72,7 +72,7 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
             "pictures",
             "--weights",
             "a.pth",
-        ): "--weights a.pth: none of the metrics l1 needs it",
+        ): "weights a.pth: none of the metrics l1 needs them",
         (
             "pictures",
             "--metrics",
@@ -93,16 +93,16 @@ def test_options_of_other_runs_are_refused(
     toy = "--data.toy true --data.channels_b 1 --data.load_size 32 --data.crop_size 32".split()
     small = "--model.ngf 2 --model.ndf 2 --data.num_workers 0 --data.batch_size 4 --train.max_steps 1".split()
     assert call(monkeypatch, "train", "--model", "dcgan", *toy, *small, "--name", "digits") == 0
-    monkeypatch.setattr("img2img.evaluation.metrics.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
     assert call(monkeypatch, "evaluate", "digits", "--metrics", "fid,is,pr", "--count", "24", "--seed", "2") == 0
     summary = json.loads(Path("runs/digits/evaluation/step-000001/summary.json").read_text())
     assert (summary["count"], summary["reference_count"]) == (24, 224)
     assert set(summary["scores"]) == {"fid", "is", "precision", "recall"}
     capsys.readouterr()
     assert call(monkeypatch, "evaluate", "digits", "--metrics", "psnr") == 2
-    assert "run digits draws from noise: its pictures have no true ones" in capsys.readouterr().err
+    assert "run digits draws from noise: its images have no targets" in capsys.readouterr().err
     assert call(monkeypatch, "evaluate", "digits", "--metrics", "fid", "--paired") == 2
-    assert "--paired: is of no use here, digits draws pictures from noise" in capsys.readouterr().err
+    assert "--paired: is of no use here, digits draws images from noise" in capsys.readouterr().err
     assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
     capsys.readouterr()
     assert call(monkeypatch, "evaluate", "p", "--metrics", "fid", "--count", "3") == 2

@@ -13,13 +13,13 @@ import torchvision.models
 from img2img import load_translator
 from img2img.checkpoint import find_checkpoint, list_checkpoints, load_state
 from img2img.config import Config, TrainConfig
-from img2img.evaluation.image_sets import subjects
-from img2img.evaluation.metrics import Judges, judge
-from img2img.evaluation.pixels import pixel_scores
+from img2img.evaluation.base import FeatureNetworks
+from img2img.evaluation.image_sets import RunOptions, open_image_sets
+from img2img.evaluation.report import pixel_scores
 from img2img.training.best import Best
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, write
-from tests.helpers import Colours
+from tests.evaluation.test_metrics import Colours, measure
 
 
 def measured(run: Path, names: tuple[str, ...] = ("l1", "psnr", "ssim")) -> dict[int, dict[str, float]]:
@@ -49,8 +49,7 @@ def test_scores_and_the_best_checkpoint(
     assert lines[-1].endswith("--checkpoint best takes it") == (best != 7)
     assert {p.name for p in list_checkpoints(run)} == {path.name, "step-000007"}  # neither of which was pruned
     assert load_state(find_checkpoint(run, "latest")[0])["best"]["values"]["val/l1"] == found[best]["l1"]
-    scores = pixel_scores(load_translator(run, "best"))["output"]
-    assert found[best] == pytest.approx(vars(scores), rel=1e-3)
+    assert found[best] == pytest.approx(pixel_scores(load_translator(run, "best"))["output"].scores, rel=1e-3)
 
 
 def test_measuring_changes_nothing(tiny: Callable[..., Config]) -> None:
@@ -100,24 +99,24 @@ def test_distances_of_sets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without true partners: FID as evaluate.py finds it, of all pictures, and the best checkpoint by it."""
-    monkeypatch.setattr("img2img.evaluation.metrics.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
     options = {"evaluate_every": 1, "evaluate_pictures": 0, "max_steps": 3, "metrics": "fid,kid", "keep_checkpoints": 0}
     for config in (tiny_cyclegan("unpaired", train=options), tiny_noise("noise", train=options)):
         run = train(config)
         found = measured(run, ("fid", "kid"))
         best = min(found, key=lambda step: found[step]["fid"])
         assert find_checkpoint(run, "best")[0].name == f"step-{best:06d}"
-        subject = subjects(str(run), checkpoint="3")[0]
-        scores = judge(subject, ("fid", "kid"), Judges(Colours())).scores
+        made = open_image_sets(str(run), options=RunOptions(checkpoint="3"))[0]
+        scores = measure(made, "fid,kid", FeatureNetworks(Colours())).scores
         assert found[3] == pytest.approx(scores, rel=1e-6)
 
 
 def test_lpips_needs_its_weights(tiny: Callable[..., Config]) -> None:
     options = {"evaluate_every": 1, "metrics": "lpips,l1", "lpips_weights": "none.pth", "evaluate_pictures": 2}
     big = {"load_size": 32, "crop_size": 32}
-    with pytest.raises(ValueError, match=r"train\.lpips_weights none\.pth: can't be read \(No such file"):
+    with pytest.raises(ValueError, match=r"weights none\.pth: can't be read \(No such file"):
         Trainer(tiny(train=options, data=big), Path("nowhere"))
-    with pytest.raises(ValueError, match=r"train\.metrics lpips: needs pictures of 31 pixels, and 0 is 16x16"):
+    with pytest.raises(ValueError, match=r"lpips: needs images of 31 pixels a side, and 0 is 16x16"):
         Trainer(tiny(train=options), Path("nowhere"))
     torch.manual_seed(0)
     torch.save(torchvision.models.alexnet(weights=None).state_dict(), "none.pth")
@@ -134,7 +133,7 @@ def test_a_picture_that_can_not_be_decoded_is_left_out(
     config = tiny_cyclegan(train={"evaluate_every": 1, "max_steps": 1, "sample_every": 9}, data={"val_paired": True})
     trainer = Trainer(config, Path("runs/tiny"))
     assert trainer.validation is not None
-    assert trainer.validation.subject.count == 2
+    assert trainer.validation.image_set.count == 2
     run = train(config)
     assert "train.evaluate_every 1: left out is" in capsys.readouterr().out
     assert 0 < measured(run)[1]["l1"] < 255
@@ -157,8 +156,7 @@ def test_partners_of_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config
     with pytest.raises(ValueError, match=r"train.evaluate_every 2: .* or data.val_paired true"):
         Trainer(tiny_cyclegan(train=options), Path("nowhere"))
     run = train(tiny_cyclegan(train=options, data={"val_paired": True, "direction": "BtoA"}, model={"init_gain": 0.3}))
-    scores = pixel_scores(load_translator(run))["output"]
-    assert measured(run)[2] == pytest.approx(vars(scores), rel=1e-3)
+    assert measured(run)[2] == pytest.approx(pixel_scores(load_translator(run))["output"].scores, rel=1e-3)
 
 
 def test_label_maps_are_measured(tiny_hd: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,13 +168,11 @@ def test_label_maps_are_measured(tiny_hd: Callable[..., Config], monkeypatch: py
 def test_what_can_not_be_measured_is_named(tiny: Callable[..., Config], tiny_dcgan: Callable[..., Config]) -> None:
     with pytest.raises(ValueError, match=r"train\.evaluate_every 5: what is drawn from noise has no true picture"):
         Trainer(tiny_dcgan(train={"evaluate_every": 5}), Path("nowhere"))
-    with pytest.raises(
-        ValueError, match=r"train\.metrics l1,fdi: fdi is none; there are l1,psnr,ssim,lpips,fid,kid,is,pr$"
-    ):
+    with pytest.raises(ValueError, match=r"metrics l1,fdi: fdi is none; there are l1,psnr,ssim,lpips,fid,kid,is,pr"):
         Trainer(tiny(train={"evaluate_every": 5, "metrics": "l1,fdi"}), Path("nowhere"))
     with pytest.raises(ValueError, match=r"train\.best_by psnr: train\.metrics gives precision, recall"):
         Trainer(tiny(train={"evaluate_every": 5, "metrics": "pr", "best_by": "psnr"}), Path("nowhere"))
-    with pytest.raises(ValueError, match=r"train\.metrics pr: needs 4 pictures in each set, and there are 3"):
+    with pytest.raises(ValueError, match=r"pr: needs 4 images in each set, and there are 3"):
         Trainer(tiny(train={"evaluate_every": 5, "metrics": "pr"}), Path("nowhere"))
     with pytest.raises(ValueError, match=r"train\.evaluate_every -1: must be at least 0"):
         TrainConfig(evaluate_every=-1)
@@ -208,4 +204,4 @@ def test_files_that_are_gone_end_no_training(
         path.unlink()
     assert trainer.validation is not None
     assert trainer.validation.measure() == {}
-    assert "evaluation  none: made: none of its pictures can be decoded" in capsys.readouterr().out
+    assert "evaluation  none: made: none of its images can be decoded" in capsys.readouterr().out

@@ -13,7 +13,7 @@ import numpy as np
 
 from img2img.data.folder import list_images, read_headers, some
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, eight_bits, read_header, read_image
-from img2img.data.label_files import read_id_header, read_ids, scene_name
+from img2img.data.label_files import read_id_header, read_ids, resize_ids, scene_name
 from img2img.data.labelled import LABELS
 from img2img.inference.label_edits import CITYSCAPES
 
@@ -72,6 +72,23 @@ class Palette:
             distances.append(np.sqrt(squares.min(axis=1).clip(0)))
         shape = red.shape
         return np.concatenate(classes)[back].reshape(shape), np.concatenate(distances)[back].reshape(shape)
+
+
+class PaintedMaps:
+    """Reads the classes of painted class maps by their colours: a ``ClassReader``.
+
+    Args:
+        palette: in which they are painted.
+        scored: the classes that count.
+    """
+
+    def __init__(self, palette: Palette, scored: tuple[int, ...]) -> None:
+        self.palette, self.scored = palette, scored
+        self.title = f"the colours of the palette {palette.name}"
+
+    def __call__(self, image: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
+        ids = self.palette.ids(image)
+        return ids if ids.shape == sides else resize_ids(ids, *sides)
 
 
 def load_palette(text: str) -> Palette:

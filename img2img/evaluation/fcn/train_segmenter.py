@@ -23,7 +23,8 @@ from img2img.data.label_files import resize_ids
 from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
 from img2img.data.transforms import keyed_seed
 from img2img.evaluation.fcn.class_maps import LabelledPhotos
-from img2img.evaluation.fcn.segmenter import METADATA, STRIDE, About, Segmenter, own_network, places
+from img2img.evaluation.fcn.confusion import places
+from img2img.evaluation.fcn.segmenter import METADATA, STRIDE, About, Segmenter, own_network
 from img2img.weights import write_weights
 
 BATCH_SIZE = 8

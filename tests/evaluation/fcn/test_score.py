@@ -10,17 +10,19 @@ import torch
 from torch import nn
 
 from img2img.config import Config
+from img2img.evaluation.base import FeatureNetworks, ImageRecord, ImageSet
+from img2img.evaluation.evaluate import Scores
 from img2img.evaluation.fcn.class_maps import ClassMaps, LabelledPhotos
 from img2img.evaluation.fcn.label_maps import LabelFolder, Palette, load_palette
-from img2img.evaluation.fcn.score import FILE, load_maps, load_recogniser
+from img2img.evaluation.fcn.loading import FILE, choose_segmenter, load_class_maps
 from img2img.evaluation.fcn.segmenter import About, Segmenter, load_segmenter
 from img2img.evaluation.fcn.train_segmenter import train_segmenter
-from img2img.evaluation.image_sets import Judged, Subject, folder_subject, subjects
-from img2img.evaluation.metrics import Judges, Quality, judge
+from img2img.evaluation.image_sets import RunOptions, folder_set, open_image_sets
 from img2img.evaluation.report import write_report
 from img2img.training.trainer import train
 from img2img.weights import UMASK
 from tests.conftest import drawn_scene, photo_of, write, write_scenes
+from tests.evaluation.test_metrics import measure
 
 COLOURS = ((10, 20, 30), (200, 40, 90), (90, 220, 30), (40, 60, 240), (250, 250, 120))  # of drawn_scene's classes
 
@@ -65,18 +67,18 @@ def painted_set(folder: Path, sides: bool = False) -> Path:
     return folder
 
 
-def load(run: str, segmenter: Any = None, **more: Any) -> tuple[ClassMaps | LabelFolder, Segmenter | None]:
+def load(run: str, train_steps: int | None = None, **options: Any) -> tuple[ClassMaps | LabelFolder, Segmenter | None]:
     """As the command line does."""
-    maps = load_maps(run, **more)
-    found = subjects(run, maps=maps, paired=more.get("paired", False))
-    return maps, load_recogniser(run, maps, found, segmenter, more.get("classes"))
+    maps = load_class_maps(run, **options)
+    image_sets = open_image_sets(run, maps=maps, options=RunOptions(paired=options.get("paired", False)))
+    return maps, choose_segmenter(run, maps, image_sets, train_steps=train_steps, classes=options.get("classes"))
 
 
-def scores_of(run: str, segmenter: Any = None, **more: Any) -> list[Quality]:
-    maps = load_maps(run, **more)
-    found = subjects(run, maps=maps)
-    network = load_recogniser(run, maps, found) if segmenter is None else segmenter
-    return [judge(subject, ("fcn",), Judges(segmenter=network)) for subject in found]
+def scores_of(run: str, segmenter: Segmenter | None = None, **options: Any) -> list[Scores]:
+    maps = load_class_maps(run, **options)
+    image_sets = open_image_sets(run, maps=maps)
+    network = segmenter or choose_segmenter(run, maps, image_sets)
+    return [measure(image_set, "fcn", FeatureNetworks(segmenter=network)) for image_set in image_sets]
 
 
 def test_what_is_made_and_what_is_real_are_recognised_by_their_class_maps() -> None:
@@ -86,17 +88,18 @@ def test_what_is_made_and_what_is_real_are_recognised_by_their_class_maps() -> N
         label, _, photo = drawn_scene(i)
         other = drawn_scene(i + 10)
         wrong = np.arange(20)[:, None] < i  # the more rows of another scene, the worse
-        made.append(Judged(f"{i}", np.where(wrong[..., None], other[2], photo), photo, label.astype(np.int32)))
+        made.append(ImageRecord(f"{i}", np.where(wrong[..., None], other[2], photo), photo, label.astype(np.int32)))
         real.append((np.where(wrong, other[0], label) == label).mean())
-    subject = Subject("drawn", 6, lambda: iter(made))
-    found = judge(subject, ("fcn", "l1"), Judges(segmenter=by_red()), batch_size=4)
-    assert found.of_pictures["pixel_accuracy"] == pytest.approx(real)
+    drawn = ImageSet("drawn", 6, lambda: iter(made))
+    networks = FeatureNetworks(segmenter=by_red())
+    found = measure(drawn, "fcn,l1", networks, batch_size=4)
+    assert found.per_image["pixel_accuracy"] == pytest.approx(real)
     assert found.scores["pixel_accuracy"] == pytest.approx(np.mean(real))
     assert found.scores["real_pixel_accuracy"] == found.scores["real_mean_iou"] == 1
     assert found.columns == ["truth", "seen", "classes"]
     assert found.best[0].name == "0"
     assert np.array_equal(found.best[0].cells[2], found.best[0].cells[3])
-    write_report(found, subject, Judges(segmenter=by_red()), Path("report"))
+    write_report(found, drawn, networks, Path("report"))
     rows = Path("report/classes.csv").read_text().splitlines()
     assert rows[0] == "id,name,pixels,accuracy,iou"
     assert sum(int(row.split(",")[2]) for row in rows[1:]) == 6 * 20 * 40
@@ -141,8 +144,8 @@ def test_a_run_of_label_maps(tiny_hd: Callable[..., Config], labelled_root: Path
     load(run, 30)
     (found,) = scores_of(run)  # by the one that was just trained
     assert found.scores["real_pixel_accuracy"] > found.scores["pixel_accuracy"]
-    assert set(found.of_pictures) == {"pixel_accuracy"}
-    maps, chosen = load(run, classes="1,2,3", segmenter=1)
+    assert set(found.per_image) == {"pixel_accuracy"}
+    maps, chosen = load(run, classes="1,2,3", train_steps=1)
     assert isinstance(maps, ClassMaps)
     assert chosen is not None
     assert maps.scored == chosen.scored == (1, 2, 3)
@@ -160,13 +163,12 @@ def test_maps_in_a_folder_may_be_larger(tiny_hd: Callable[..., Config], labelled
         load(run, 1, labels=Path("large"))
     load(run, 1)
     maps, segmenter = load(run, labels=Path("large"))
-    (subject,) = subjects(run, maps=maps)
-    for item in subject.pictures():
-        assert item.labels is not None
-        assert item.labels.shape == (40, 80)
-    found = judge(subject, ("fcn",), Judges(segmenter=segmenter))
-    assert found.confusion is not None
-    assert found.confusion.counts.sum() == 2 * 40 * 80
+    (made,) = open_image_sets(run, maps=maps)
+    for record in made.images():
+        assert record.class_map is not None
+        assert record.class_map.shape == (40, 80)
+    found = measure(made, "fcn", FeatureNetworks(segmenter=segmenter))
+    assert sum(row[2] for row in found.tables["classes.csv"][1]) == 2 * 40 * 80  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("direction", ["BtoA", "AtoB"])
@@ -175,13 +177,14 @@ def test_a_run_of_painted_maps(tiny: Callable[..., Config], direction: str) -> N
     data = {"root": str(root), "direction": direction, "load_size": 32, "crop_size": 32}
     run = train(tiny(train={"max_steps": 1}, data=data))
     (found,) = scores_of(str(run), by_red(), palette="palette.txt")
-    made = list(subjects(str(run), maps=load_maps(str(run), palette="palette.txt"))[0].pictures())
+    (image_set,) = open_image_sets(str(run), maps=load_class_maps(str(run), palette="palette.txt"))
+    made = list(image_set.images())
     labels = [drawn_scene(50 + i, 32, 32)[0] for i in range(4)]
-    assert all(np.array_equal(item.labels, label) for item, label in zip(made, labels, strict=True))
+    assert all(np.array_equal(record.class_map, label) for record, label in zip(made, labels, strict=True))
     palette = load_palette("palette.txt")
     read: Callable[[np.ndarray], np.ndarray] = by_red() if direction == "BtoA" else palette.ids
-    right = [(read(item.picture) == label).mean() for item, label in zip(made, labels, strict=True)]
-    assert found.of_pictures["pixel_accuracy"] == pytest.approx(right)
+    right = [(read(record.image) == label).mean() for record, label in zip(made, labels, strict=True)]
+    assert found.per_image["pixel_accuracy"] == pytest.approx(right)
     assert ("real_mean_iou" in found.scores) == (direction == "BtoA")  # painted maps have nothing real about them
     if direction == "AtoB":
         assert load(str(run), palette="palette.txt")[1] is None  # nothing is to be recognised
@@ -199,11 +202,11 @@ def test_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
     assert only.names == ["0", "1", "2", "3"]
     maps, segmenter = load(run, 1, palette="palette.txt", paired=True)  # training pictures have names, too
     assert isinstance(maps, ClassMaps)
-    ways = subjects(run, paired=True, maps=maps)
-    assert [subject.output.name for subject in ways] == ["AtoB", "BtoA"]
-    assert [subject.palette is None for subject in ways] == [False, True]
-    for subject in ways:
-        assert judge(subject, ("fcn",), Judges(segmenter=segmenter)).scores["pixel_accuracy"] <= 1
+    ways = open_image_sets(run, maps=maps, options=RunOptions(paired=True))
+    assert [way.output.name for way in ways] == ["AtoB", "BtoA"]
+    assert [way.painted is None for way in ways] == [False, True]
+    for way in ways:
+        assert measure(way, "fcn", FeatureNetworks(segmenter=segmenter)).scores["pixel_accuracy"] <= 1
     for path in (root / "trainA").iterdir():
         path.rename(path.with_name(f"photo-{path.name}"))
     with pytest.raises(ValueError, match=r"--train-segmenter: the training photos have no partners .* --segmenter"):
@@ -214,7 +217,7 @@ def test_a_folder_of_pictures(labelled_root: Path) -> None:
     scenes = write_scenes(Path("more"))
     torch.manual_seed(0)
     maps = LabelFolder(scenes / "val_label")
-    found = judge(folder_subject(scenes / "val_img", None, maps=maps), ("fcn",), Judges(segmenter=by_red()))
+    found = measure(folder_set(scenes / "val_img", maps=maps), "fcn", FeatureNetworks(segmenter=by_red()))
     assert found.scores == {"pixel_accuracy": 1, "class_accuracy": 1, "mean_iou": 1}
     assert found.columns == ["seen", "classes"]
     where = {"labels": scenes / "val_label"}
@@ -236,12 +239,12 @@ def test_a_folder_of_painted_maps() -> None:
     for i, label in enumerate(labels):
         write(Path("ids") / f"{i}.png", label)
         write(Path("made") / f"{i}.png", palette.colours[np.where(np.arange(40) < 10 * i, 0, label)].astype(np.uint8))
-    maps = load_maps("made", Path("ids"), "palette.txt", photos=False)
-    found = subjects("made", maps=maps)
-    assert load_recogniser("made", maps, found) is None
+    maps = load_class_maps("made", labels=Path("ids"), palette="palette.txt", photos=False)
+    found = open_image_sets("made", maps=maps)
+    assert choose_segmenter("made", maps, found) is None
     with pytest.raises(ValueError, match="--segmenter x: of no use, since what is made are painted maps"):
-        load_recogniser("made", maps, found, "x")
-    scores = judge(found[0], ("fcn",), Judges()).of_pictures["pixel_accuracy"]
+        choose_segmenter("made", maps, found, segmenter="x")
+    scores = measure(found[0], "fcn").per_image["pixel_accuracy"]
     assert scores == pytest.approx([1, (np.where(np.arange(40) < 10, 0, labels[1]) == labels[1]).mean()])
     assert found[0].class_names[4] == "yellow"
 
@@ -251,11 +254,11 @@ def test_painted_maps_are_read_before_they_are_resized(tiny: Callable[..., Confi
     root = painted_set(Path("painted"))
     data = {"root": str(root), "direction": "BtoA", "load_size": 20, "crop_size": 16}
     run = str(train(tiny(train={"max_steps": 1}, data=data)))
-    maps = load_maps(run, palette="palette.txt")
-    for index, item in enumerate(subjects(run, maps=maps)[0].pictures()):
+    (made,) = open_image_sets(run, maps=load_class_maps(run, palette="palette.txt"))
+    for index, record in enumerate(made.images()):
         label = drawn_scene(50 + index, 32, 32)[0]
-        assert item.labels is not None
-        assert np.array_equal(item.labels, label[1::2, 1::2])  # the middle of each 2x2 is its last pixel
+        assert record.class_map is not None
+        assert np.array_equal(record.class_map, label[1::2, 1::2])  # the middle of each 2x2 is its last pixel
 
 
 def test_a_painted_run_beside_ids(tiny: Callable[..., Config]) -> None:
@@ -265,9 +268,9 @@ def test_a_painted_run_beside_ids(tiny: Callable[..., Config]) -> None:
     for i in range(4):
         write(Path("gt") / f"{i}_gtFine_labelIds.png", drawn_scene(50 + i, 64, 64)[0])
         write(Path("gt") / f"{i}_gtFine_color.png", drawn_scene(50 + i, 64, 64)[2])
-    (subject,) = subjects(run, maps=load_maps(run, Path("gt"), "palette.txt"))
-    for i, item in enumerate(subject.pictures()):
-        assert np.array_equal(item.labels, drawn_scene(50 + i, 64, 64)[0])
+    (made,) = open_image_sets(run, maps=load_class_maps(run, labels=Path("gt"), palette="palette.txt"))
+    for i, record in enumerate(made.images()):
+        assert np.array_equal(record.class_map, drawn_scene(50 + i, 64, 64)[0])
 
 
 def test_maps_of_the_photos_alone(tiny_cyclegan: Callable[..., Config]) -> None:
@@ -276,11 +279,12 @@ def test_maps_of_the_photos_alone(tiny_cyclegan: Callable[..., Config]) -> None:
     for i in range(4):
         write(Path("maps") / f"{i}.png", drawn_scene(50 + i, 32, 32)[0])
         (root / "valB" / f"{i}.png").rename(root / "valB" / f"m{i}.png")
-    ways = subjects(run, maps=load_maps(run, Path("maps"), "palette.txt"))
-    assert [subject.output.name for subject in ways] == ["AtoB"]  # nobody has maps of what is painted in B
+    options: dict[str, Any] = {"labels": Path("maps"), "palette": "palette.txt"}
+    ways = open_image_sets(run, maps=load_class_maps(run, **options))
+    assert [way.output.name for way in ways] == ["AtoB"]  # nobody has maps of what is painted in B
     (root / "valA" / "4.png").write_bytes((root / "valA" / "3.png").read_bytes())
     with pytest.raises(ValueError, match="--labels maps: no map for 4"):
-        subjects(run, maps=load_maps(run, Path("maps"), "palette.txt"))
+        open_image_sets(run, maps=load_class_maps(run, **options))
 
 
 def test_what_is_wrong_costs_no_segmenter(tiny_hd: Callable[..., Config], labelled_root: Path) -> None:
@@ -323,9 +327,10 @@ def test_photos_of_several_sizes_keep_theirs(tiny_hd: Callable[..., Config]) -> 
 def test_what_is_missing_is_named(tiny_noise: Callable[..., Config]) -> None:
     label = np.zeros((20, 40), np.int32)
     picture = photo_of(label, label)
-    with pytest.raises(ValueError, match="--metrics fcn: 0 has no class map; --labels names a folder of them"):
-        judge(Subject("x", 1, lambda: iter([Judged("0", picture, None)])), ("fcn",), Judges(segmenter=by_red()))
-    with pytest.raises(ValueError, match="--metrics fcn: needs --segmenter, or --train-segmenter"):
-        judge(Subject("x", 1, lambda: iter([Judged("0", picture, None, label)])), ("fcn",), Judges())
+    networks = FeatureNetworks(segmenter=by_red())
+    with pytest.raises(ValueError, match="fcn: 0 has no class map; name a folder of them"):
+        measure(ImageSet("x", 1, lambda: iter([ImageRecord("0", picture)])), "fcn", networks)
+    with pytest.raises(ValueError, match="fcn: needs a segmenter: name one, or train one"):
+        measure(ImageSet("x", 1, lambda: iter([ImageRecord("0", picture, None, label)])), "fcn")
     with pytest.raises(ValueError, match="run tiny draws from noise, without label maps"):
         ClassMaps(tiny_noise(), Palette("p", COLOURS))

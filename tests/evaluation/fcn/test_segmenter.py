@@ -10,8 +10,9 @@ import torch
 import torchvision.models
 from safetensors.torch import save_file
 
+from img2img.evaluation.fcn.confusion import Confusion
 from img2img.evaluation.fcn.label_maps import CITYSCAPES_SCORED
-from img2img.evaluation.fcn.segmenter import METADATA, About, Confusion, Segmenter, load_segmenter, own_network
+from img2img.evaluation.fcn.segmenter import METADATA, About, Segmenter, load_segmenter, own_network
 from tests.conftest import drawn_pair
 
 SMALL = "lraspp_mobilenet_v3_large"
@@ -46,7 +47,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
 def test_a_picture_without_scored_pixels_has_no_score() -> None:
     confusion = Confusion([1, 2])
     assert np.isnan(confusion.add(np.zeros((4, 4), int), np.ones((4, 4), int)))
-    with pytest.raises(ValueError, match=r"--metrics fcn: no pixel .* \(\[1, 2\]\)"):
+    with pytest.raises(ValueError, match=r"fcn: no pixel .* \(\[1, 2\]\)"):
         confusion.scores()
     confusion.add(np.ones((4, 4), int), np.ones((4, 4), int))
     assert confusion.scores() == {"pixel_accuracy": 1, "class_accuracy": 1, "mean_iou": 1}
