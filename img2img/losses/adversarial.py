@@ -93,7 +93,8 @@ class GANLoss:
             "real": weight * self._labelled_loss(real_logits, label_real, flipped=label_fake),
             "fake": weight * self._labelled_loss(fake_logits, label_fake, flipped=label_real),
         }
-        return terms, discriminator_statistics(real_logits[0], fake_logits[0], self.kind, self.options.mean_labels)
+        mean_labels = self.options.mean_labels
+        return terms, discriminator_statistics(real_logits[0], fake_logits[0], self.kind, labels=mean_labels)
 
     def generator_loss(self, answer: Answer) -> Tensor:
         """The generators' loss of a discriminator's answer to their images, summed over scales.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Augment:
-    """Augments pictures (B, C, H, W) in [-1, 1] that lie above a condition; places off the picture become 0, mid-gray.
+    """Augments images (B, C, H, W) in [-1, 1] that lie above a condition; places off the image become 0, mid-gray.
 
     Args:
         policies: of color (brightness, saturation, contrast), translation and cutout.
@@ -32,8 +32,8 @@ class Augment:
         if self.colors:
             drawn = torch.rand(3, len(out[0]), 1, 1, 1, device=out[0].device)
             for i, (whole, count) in enumerate(zip(out, channels, strict=True)):
-                condition, picture = whole[:, :-count], whole[:, -count:]
-                rgb, alpha = picture[:, :3], picture[:, 3:]
+                condition, image = whole[:, :-count], whole[:, -count:]
+                rgb, alpha = image[:, :3], image[:, 3:]
                 out[i] = torch.cat([condition, recolor(rgb, *drawn), alpha], dim=1)  # (B, C_condition + C, H, W)
         if self.moves:
             sizes = [whole.shape[1] for whole in out]
@@ -45,11 +45,11 @@ class Augment:
 
 
 def recolor(x: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
-    """Pictures (B, C, H, W) in [-1, 1] brighter or darker by up to a half, their colours from none to the double around
-    each pixel's gray, and their contrast from a half to one and a half around the picture's mean.
+    """Images (B, C, H, W) in [-1, 1] brighter or darker by up to a half, their colours from none to the double around
+    each pixel's gray, and their contrast from a half to one and a half around the image's mean.
 
     Args:
-        x: the pictures; gray ones have no saturation.
+        x: the images; gray ones have no saturation.
         brightness, saturation, contrast: (B, 1, 1, 1) in [0, 1], one half for no change.
     """
     x = x + (brightness - 0.5)
@@ -60,7 +60,7 @@ def recolor(x: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor)
 
 
 def translate(x: Tensor, share: float = 1 / 8) -> Tensor:
-    """Each picture of (B, C, H, W) moved by whole pixels, up to ``share`` of its height and width; 0 comes in."""
+    """Each image of (B, C, H, W) moved by whole pixels, up to ``share`` of its height and width; 0 comes in."""
     b, _, height, width = x.shape
     for dim, side in ((2, height), (3, width)):
         reach = int(side * share + 0.5)
@@ -73,7 +73,7 @@ def translate(x: Tensor, share: float = 1 / 8) -> Tensor:
 
 
 def cut_out(x: Tensor, share: float = 1 / 2) -> Tensor:
-    """0 in a rectangle of ``share`` of the height and width of each picture of (B, C, H, W), around any of its pixels:
+    """0 in a rectangle of ``share`` of the height and width of each image of (B, C, H, W), around any of its pixels:
     it may hang over the edge, so that it takes 0.19 of the area in the mean.
     """
     b, _, height, width = x.shape

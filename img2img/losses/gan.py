@@ -57,7 +57,7 @@ def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
 
 @torch.no_grad()
 def discriminator_statistics(
-    real: Tensor, fake: Tensor, kind: GanLoss, labels: tuple[float, float] = (1.0, 0.0)
+    real: Tensor, fake: Tensor, kind: GanLoss, *, labels: tuple[float, float] = (1.0, 0.0)
 ) -> dict[str, Tensor]:
     """How well the discriminator tells real from fake.
 
@@ -90,23 +90,23 @@ def discriminator_statistics(
     }
 
 
-def gradient_penalty(judge: Callable[[Tensor], Sequence[Tensor]], pictures: Tensor, norm: float | None) -> Tensor:
-    """How far the slope of a discriminator lies from what it should be, at ``pictures``.
+def gradient_penalty(judge: Callable[[Tensor], Sequence[Tensor]], images: Tensor, norm: float | None) -> Tensor:
+    """How far the slope of a discriminator lies from what it should be, at ``images``.
 
     norm 1:    (||grad D(x)|| - 1)^2   (WGAN-GP, Gulrajani et al., arXiv 1704.00028, Eq. 3; x as ``between`` has them)
     norm None: ||grad D(x)||^2 / 2     (R1, Mescheder et al., arXiv 1801.04406, Eq. 9; x real)
 
-    D(x) is the mean of a picture's logits, as it is in the loss; the penalties of several scales are added up.
+    D(x) is the mean of an image's logits, as it is in the loss; the penalties of several scales are added up.
 
     Args:
-        judge: pictures -> the logits (B, ...) of each scale.
-        pictures: (B, C, H, W); no gradient reaches where they come from.
+        judge: images -> the logits (B, ...) of each scale.
+        images: (B, C, H, W); no gradient reaches where they come from.
         norm: what the slope's L2 norm should be; None pulls it to 0.
     """
-    x = pictures.detach().requires_grad_(True)
+    x = images.detach().requires_grad_(True)
     total = torch.zeros((), device=x.device)
     for logits in judge(x):
-        mean = logits.flatten(1).mean(1).sum()  # of each picture; they don't know of each other
+        mean = logits.flatten(1).mean(1).sum()  # of each image; they don't know of each other
         (slope,) = torch.autograd.grad(mean, x, create_graph=True)
         squared = slope.float().square().flatten(1).sum(1)  # (B,)
         if norm is None:
@@ -117,13 +117,13 @@ def gradient_penalty(judge: Callable[[Tensor], Sequence[Tensor]], pictures: Tens
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:
-    """A random point on the line from each real picture to a fake one, (B, C, H, W): arXiv 1704.00028, Sec. 4."""
+    """A random point on the line from each real image to a fake one, (B, C, H, W): arXiv 1704.00028, Sec. 4."""
     epsilon = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
     return epsilon * real + (1 - epsilon) * fake
 
 
 def diversity_loss(first: Tensor, second: Tensor, bound: float = 1.0) -> Tensor:
-    """Minus the mean L1 distance of two pictures (B, C, H, W) of one input, no more than ``bound`` each.
+    """Minus the mean L1 distance of two images (B, C, H, W) of one input, no more than ``bound`` each.
 
     Yang et al., "Diversity-Sensitive Conditional Generative Adversarial Networks", arXiv 1901.09024, Eq. 2 and 3; the
     distance of the noises, which its quotient has below, is left out: dropout has none, and that of Gaussian noise

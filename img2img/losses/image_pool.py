@@ -22,39 +22,39 @@ class ImagePool:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.pictures: Tensor | None = None  # (up to capacity, C, H, W)
+        self.images: Tensor | None = None  # (up to capacity, C, H, W)
         self.count = 0
 
     def __call__(self, fresh: Tensor) -> Tensor:
-        """(B, C, H, W), detached -> as many pictures, each fresh or stored earlier."""
+        """(B, C, H, W), detached -> as many images, each fresh or stored earlier."""
         if not self.capacity:
             return fresh
-        if self.pictures is None or self.pictures.shape[1:] != fresh.shape[1:]:  # a resumed run may scale otherwise
-            self.pictures, self.count = fresh.new_empty(self.capacity, *fresh.shape[1:]), 0
-        elif self.pictures.device != fresh.device or self.pictures.dtype != fresh.dtype:  # just restored
-            self.pictures = self.pictures.to(fresh)
+        if self.images is None or self.images.shape[1:] != fresh.shape[1:]:  # a resumed run may scale otherwise
+            self.images, self.count = fresh.new_empty(self.capacity, *fresh.shape[1:]), 0
+        elif self.images.device != fresh.device or self.images.dtype != fresh.dtype:  # just restored
+            self.images = self.images.to(fresh)
         shown = fresh.clone()
-        for i, picture in enumerate(fresh):
+        for i, image in enumerate(fresh):
             if self.count < self.capacity:
-                self.pictures[self.count] = picture
+                self.images[self.count] = image
                 self.count += 1
             elif torch.rand(()) < 0.5:
                 place = int(torch.randint(self.capacity, ()))
-                shown[i] = self.pictures[place]
-                self.pictures[place] = picture
+                shown[i] = self.images[place]
+                self.images[place] = image
         return shown
 
     def state(self) -> dict[str, Any]:
-        """The stored pictures, on the CPU."""
+        """The stored images, on the CPU."""
         # a copy: saving a part of a tensor saves the memory of all of it
-        return {"pictures": None if self.pictures is None else self.pictures[: self.count].to("cpu", copy=True)}
+        return {"pictures": None if self.images is None else self.images[: self.count].to("cpu", copy=True)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes back what ``state`` of a pool of this capacity returned."""
         stored = state["pictures"]
         if stored is None:
-            self.pictures, self.count = None, 0
+            self.images, self.count = None, 0
             return
         self.count = len(stored)
-        self.pictures = stored.new_empty(self.capacity, *stored.shape[1:])
-        self.pictures[: self.count] = stored
+        self.images = stored.new_empty(self.capacity, *stored.shape[1:])
+        self.images[: self.count] = stored

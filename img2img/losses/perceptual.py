@@ -1,7 +1,7 @@
 """The perceptual loss of pix2pixHD: the distance of two images by VGG19's features.
 
 Johnson et al., arXiv 1603.08155; Wang et al., arXiv 1711.11585, Sec. 4 and the authors' code: the L1 distance of the
-features at relu1_1 to relu5_1, weighted 1/32, 1/16, 1/8, 1/4, 1, of pictures in [-1, 1] as they are. The network is
+features at relu1_1 to relu5_1, weighted 1/32, 1/16, 1/8, 1/4, 1, of images in [-1, 1] as they are. The network is
 torchvision's, and so are its weights (ImageNet), which are downloaded once or given as a file.
 """
 
@@ -24,7 +24,7 @@ WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 class PerceptualLoss(nn.Module):
     """(B, 1 or 3, H, W), (B, 1 or 3, H, W) in [-1, 1] -> the weighted distance of their features, a scalar.
 
-    A gray picture is shown as three equal channels. The network itself is never trained.
+    A gray image is shown as three equal channels. The network itself is never trained.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class PerceptualLoss(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        x, y = (picture.expand(-1, 3, -1, -1) for picture in (output, target))
+        x, y = (image.expand(-1, 3, -1, -1) for image in (output, target))
         total = torch.zeros((), device=output.device)
         for weight, part in zip(WEIGHTS, self.slices, strict=True):
             x = part(x)

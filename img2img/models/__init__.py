@@ -1,6 +1,6 @@
 """Floor 1: one file a model. The file's name is what ``--model`` takes, and adding a model adds a file:
 
-1. ``models/<name>.py`` with one subclass of ``base.Model``: its options, its networks, its pictures and its losses.
+1. ``models/<name>.py`` with one subclass of ``base.Model``: its options, its networks, its images and its losses.
 2. ``configs/<name>/toy.yaml``, what training without a data set uses, and presets beside it.
 3. ``tests/models/test_<name>.py``.
 
@@ -111,7 +111,12 @@ def build_model(config: Any, channels: Mapping[str, int], balance: BalanceConfig
     if model.discriminators:
         model.gan = GANLoss(model.gan.kind, balance)
     for name in model.discriminators:
-        fortify(getattr(model, name), balance.dropout_d, balance.feature_noise, balance.minibatch_std)
+        fortify(
+            getattr(model, name),
+            dropout=balance.dropout_d,
+            feature_noise=balance.feature_noise,
+            minibatch_std=balance.minibatch_std,
+        )
     learning_with_g = (*model.generators, *model.auxiliary)
     normed = {"none": (), "d": model.discriminators, "g": learning_with_g}
     normed["both"] = (*learning_with_g, *model.discriminators)

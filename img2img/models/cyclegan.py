@@ -48,7 +48,7 @@ class CycleGAN(Model):
         n_blocks: int | None = None
         """Residual blocks of a generator; unset, the paper's: 9 for a data.crop_size of 256 or more, 6 below."""
         num_downs: int = 8
-        """How often a U-Net halves the picture."""
+        """How often a U-Net halves the image."""
         ngf: int = 64
         """Feature maps of a generator's first layer."""
         ndf: int = 64
@@ -70,7 +70,7 @@ class CycleGAN(Model):
         lambda_identity: float = 0.5
         """Weight of the identity loss, as a share of lambda_cycle (Sec. 5.2); 0 leaves its two forwards out."""
         pool_size: int = 50
-        """Pictures that each discriminator's pool keeps (Sec. 4); 0 for none."""
+        """Images that each discriminator's pool keeps (Sec. 4); 0 for none."""
         init_gain: float = 0.02
         """Standard deviation of the initial weights."""
 
@@ -102,7 +102,7 @@ class CycleGAN(Model):
         a, b = channels["a"], channels["b"]
         if config.lambda_identity and a != b:
             raise ValueError(
-                f"model.lambda_identity {config.lambda_identity}: a generator can't leave a picture alone when A has "
+                f"model.lambda_identity {config.lambda_identity}: a generator can't leave an image alone when A has "
                 f"{a} channels and B {b}; set it to 0, or data.channels_a and data.channels_b alike"
             )
         self.config, self.gan = config, GANLoss(config.gan_loss)

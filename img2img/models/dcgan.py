@@ -6,9 +6,9 @@ arXiv 1411.1784.
 Official code: Newmu/dcgan_code (Theano) and soumith/dcgan.torch. Where we differ on purpose:
 - the noise is Gaussian, as in soumith/dcgan.torch and most work since; the paper's is uniform on [-1, 1].
 - the discriminator's normalisation can be another than the generator's, which WGAN-GP's critic needs (arXiv 1704.00028,
-  Sec. 4: no batch norm, since it makes one picture's verdict depend on the others).
-- conditional, the classes of the fakes are those of the batch's real pictures, so that D can't tell fakes by them; D
-  sees a class as one-hot maps beside the picture.
+  Sec. 4: no batch norm, since it makes the logit of one image depend on the others).
+- conditional, the classes of the fakes are those of the batch's real images, so that D can't tell fakes by them; D
+  sees a class as one-hot maps beside the image.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class DCGAN(NoiseModel):
         name: Literal["dcgan"] = "dcgan"
         """The model, as --model names it."""
         size: int | None = None
-        """Side of the pictures in pixels, which decides how deep the networks are: 32, 64 (paper), 128, 256; unset,
+        """Side of the images in pixels, which decides how deep the networks are: 32, 64 (paper), 128, 256; unset,
         data.crop_size."""
         num_classes: int = 0
-        """Classes that both networks are told, as many as the set has; 0 for a model without."""
+        """Classes that both networks are conditioned on, as many as the set has; 0 for a model without."""
         noise_dim: int = 100
         """Length of the noise z (Fig. 1)."""
         ngf: int = 64
@@ -131,7 +131,7 @@ class DCGAN(NoiseModel):
         return {"output": self.generator(torch.cat([z, self.one_hot(batch)], dim=1) if self.num_classes else z)}
 
     def sheet(self) -> list[Batch]:
-        """8x8 pictures; conditional, a row for each class (of the first 16) and a column for each z."""
+        """8x8 images; conditional, a row for each class (of the first 16) and a column for each z."""
         generator = torch.Generator().manual_seed(0)
         if not self.num_classes:
             return [self.noise(COLUMNS, generator) for _ in range(COLUMNS)]

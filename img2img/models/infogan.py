@@ -42,7 +42,7 @@ class InfoGAN(NoiseModel):
         name: Literal["infogan"] = "infogan"
         """The model, as --model names it."""
         size: int | None = None
-        """Side of the pictures in pixels, which decides how deep the networks are: 32, 64, 128, 256; unset,
+        """Side of the images in pixels, which decides how deep the networks are: 32, 64, 128, 256; unset,
         data.crop_size."""
         num_categorical: int = 1
         """Categorical codes, d1, d2, ...: 1 for MNIST, 10 for faces (Appendix C)."""

@@ -35,7 +35,7 @@ class Pix2Pix(Model):
         generator: Literal["unet", "resnet"] = "unet"
         """Architecture of the generator: the paper's U-Net, or CycleGAN's ResNet."""
         num_downs: int = 8
-        """How often the U-Net halves the picture: 8 for 256x256. crop_size must be a multiple of 2^num_downs."""
+        """How often the U-Net halves the image: 8 for 256x256. crop_size must be a multiple of 2^num_downs."""
         n_blocks: int = 9
         """Residual blocks of a ResNet."""
         ngf: int = 64

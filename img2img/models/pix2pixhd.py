@@ -76,7 +76,7 @@ class Pix2PixHD(Model):
         nef: int = 16
         """Feature maps of the encoder's first layer."""
         n_downs_e: int | None = None
-        """How often the encoder halves its picture; unset, n_downs times."""
+        """How often the encoder halves its image; unset, n_downs times."""
         init_gain: float = 0.02
         """Standard deviation of the initial weights."""
 
@@ -182,15 +182,15 @@ class Pix2PixHD(Model):
         if name != "discriminator":
             heads = ("head.", "coarse.head.") if added else ()
             return {key: value for key, value in weights.items() if not key.startswith(heads)}
-        found = {}
+        kept = {}
         for key, value in weights.items():
             _, scale, rest = key.split(".", 2)
             if int(scale) + added < mine.n_scales:
-                found[f"scales.{int(scale) + added}.{rest}"] = value
-        return found
+                kept[f"scales.{int(scale) + added}.{rest}"] = value
+        return kept
 
     def condition(self, batch: Batch) -> Tensor:
-        """What both sides see of the input: one-hot labels and the instances' boundaries, bool, or the RGB picture."""
+        """What both sides see of the input: one-hot labels and the instances' boundaries, bool, or the RGB image."""
         if not self.label_nc:
             return batch["input"]
         labels = one_hot(batch["label"], self.label_nc)  # (B, label_nc, H, W)
@@ -199,7 +199,7 @@ class Pix2PixHD(Model):
         return torch.cat([labels, boundary_map(batch["instance"])], dim=1)  # (B, label_nc + 1, H, W)
 
     def draw(self, condition: Tensor, features: Tensor | None) -> Tensor:
-        """The picture of a condition and, where the model has them, a style's features."""
+        """The image of a condition and, where the model has them, a style's features."""
         return self.generator(condition.float() if features is None else torch.cat([condition, features], dim=1))
 
     def forward(self, batch: Batch) -> Images:

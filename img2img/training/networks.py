@@ -179,7 +179,7 @@ class Networks:
                 given = self.model.adopt(name, load_network(path, name), other)
             except ValueError as error:
                 raise ValueError(f"train.init_from {run}: {error}") from error
-            self._refuse_others(run, name, own, given)
+            self._refuse_others(run, name, own=own, given=given)
             network.load_state_dict(given, strict=False)
             if name in self.emas:
                 self.emas[name].module.load_state_dict(given, strict=False)
@@ -190,7 +190,7 @@ class Networks:
         for note in notes:
             self.accelerator.print(note)
 
-    def _refuse_others(self, run: str, name: str, own: dict[str, Tensor], given: dict[str, Tensor]) -> None:
+    def _refuse_others(self, run: str, name: str, *, own: dict[str, Tensor], given: dict[str, Tensor]) -> None:
         """Raises ValueError unless all given weights have a place of their shape, and all that will be frozen is given.
 
         Other weights of our own may be missing: these are new.

@@ -60,7 +60,7 @@ class GANStep:
         logged: dict[str, Tensor] = {}
         for side in sides:
             self._freeze_discriminators(side == "generator")
-            losses = self._backward(side, batches, images, step)
+            losses = self._backward(side, batches, images, step=step)
             if measure:
                 logged |= self._gradient_norms(side)
             if side == "generator":  # before its update, after which the images would be others
@@ -108,7 +108,9 @@ class GANStep:
         for name in self.model.discriminators:
             self.networks.bare[name].requires_grad_(not frozen)
 
-    def _backward(self, side: Side, batches: list[Batch], images: list[Images | None], step: int) -> dict[str, Tensor]:
+    def _backward(
+        self, side: Side, batches: list[Batch], images: list[Images | None], *, step: int
+    ) -> dict[str, Tensor]:
         """A side's gradients of all micro-batches; returns the means of its loss terms and statistics.
 
         ``images`` has those of each micro-batch that are made already, and takes the others.
@@ -121,8 +123,8 @@ class GANStep:
                 if made is None or (accumulate and side == "generator"):
                     # One forward serves both sides. With several micro-batches its graph would be kept for all of
                     # them at once: then the D step makes the images without a graph, and the G step the same again.
-                    made = self._forward(batch, step, i, graph=side == "generator" or not accumulate)
-                terms, statistics = self._losses(side, batch, made, step, i)
+                    made = self._forward(batch, step=step, index=i, graph=side == "generator" or not accumulate)
+                terms, statistics = self._losses(side, batch, made, step=step, index=i)
                 self.accelerator.backward(sum(terms.values()) / len(batches))
             images[i] = detached(made) if accumulate else made
             values = {f"loss/{side}/{name}": term for name, term in terms.items()}
@@ -132,14 +134,14 @@ class GANStep:
                 logged[name] = logged[name] + share if name in logged else share
         return logged
 
-    def _forward(self, batch: Batch, step: int, index: int, *, graph: bool) -> Images:
+    def _forward(self, batch: Batch, *, step: int, index: int, graph: bool) -> Images:
         """A micro-batch's images, all of them or those of a step without the generators'; its draws are keyed."""
         generators_learn = self.balance.has_generator_step(step)
         torch.manual_seed(keyed_seed(self.seed, step, self.accelerator.process_index, index))
         with torch.set_grad_enabled(graph and generators_learn):
             return self.model(batch) if generators_learn else self.model.discriminator_images(batch)
 
-    def _losses(self, side: Side, batch: Batch, images: Images, step: int, index: int) -> tuple[Terms, Terms]:
+    def _losses(self, side: Side, batch: Batch, images: Images, *, step: int, index: int) -> tuple[Terms, Terms]:
         """The loss terms of a side for a micro-batch, and its statistics.
 
         Raises:
@@ -148,7 +150,7 @@ class GANStep:
         if side == "generator":
             terms, statistics = self.model.generator_loss(batch, images)
             if self.balance.diversity:
-                terms["diversity"] = self.balance.diversity * self._diversity(batch, images, step, index)
+                terms["diversity"] = self.balance.diversity * self._diversity(batch, images, step=step, index=index)
             return terms, statistics
         terms, statistics = self.model.discriminator_loss(batch, detached(images))
         if self.balance.gradient_penalty != "none" and not any(name.startswith("penalty") for name in terms):
@@ -158,7 +160,7 @@ class GANStep:
             )
         return terms, statistics
 
-    def _diversity(self, batch: Batch, images: Images, step: int, index: int) -> Tensor:
+    def _diversity(self, batch: Batch, images: Images, *, step: int, index: int) -> Tensor:
         """The mean ``diversity_loss`` of a micro-batch's fakes and those of other noise."""
         torch.manual_seed(keyed_seed(self.seed, step, self.accelerator.process_index, index, "other noise"))
         others = self.model(batch)

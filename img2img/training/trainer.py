@@ -357,9 +357,15 @@ class Trainer:
         state |= {"signs": self.gan_step.diagnostics.state(), "monitor": self.monitor.state()}
         state |= {"sums": sums, "summed": self.summed}
         if self.accelerator.is_main_process:
-            state["best"] = self.best.state
-            files = self.networks.weights(), state, self.config.to_yaml()
-            save_checkpoint(self.run, self.step, *files, self.config.train.keep_checkpoints, self.best.step)
+            save_checkpoint(
+                self.run,
+                self.step,
+                networks=self.networks.weights(),
+                state={**state, "best": self.best.state},
+                config=self.config.to_yaml(),
+                keep=self.config.train.keep_checkpoints,
+                best=self.best.step,
+            )
         self.accelerator.wait_for_everyone()
         self.checkpoint = checkpoint_of(self.run, self.step)
         self.whole = True

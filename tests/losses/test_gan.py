@@ -162,8 +162,8 @@ def test_the_relative_loss_is_none_for_the_best_answer_to_smoothed_labels(
 
 def test_hinge_and_labels_beyond_the_two_leave_the_relative_loss_above_none() -> None:
     right, wrong = torch.tensor([9.0]), torch.tensor([-9.0])
-    assert discriminator_statistics(right, wrong, "hinge", (0.9, 0.1))["relative_loss"].item() == 0
-    assert 0 <= discriminator_statistics(right, wrong, "vanilla", (1.1, -0.1))["relative_loss"].item() < 1e-3
+    assert discriminator_statistics(right, wrong, "hinge", labels=(0.9, 0.1))["relative_loss"].item() == 0
+    assert 0 <= discriminator_statistics(right, wrong, "vanilla", labels=(1.1, -0.1))["relative_loss"].item() < 1e-3
 
 
 @pytest.mark.parametrize("layers", [2, 4])
