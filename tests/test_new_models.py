@@ -153,10 +153,17 @@ def test_outside_model_infers_any_size_and_is_evaluated(case: Case, monkeypatch:
     assert list(Path("runs/x/evaluation/step-000002").rglob("*.json"))
 
 
+TWO = [
+    case if case.name in ("patch_features", "three_domains") else pytest.param(case, marks=pytest.mark.slow)
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", TWO, ids=lambda case: case.name)
 def test_outside_model_trains_in_two_processes(case: Case) -> None:
     """As one file beside its options. Both must hold the same weights at the end: the script compares them."""
-    argv = case.arguments(Path("set"), "two", 3)
-    config = parse_train_arguments([*argv, "--train.evaluate_every", "0"], Path()).config
+    argv = [*case.arguments(Path("set"), "two", 3), "--train.evaluate_every", "0"]
+    config = parse_train_arguments(argv, Path()).config
     shutil.copy(OUTSIDE / f"{case.name}.py", ".")
     assert "processes: 2" in launch(config, 2)
 
