@@ -43,6 +43,7 @@ class Generator(nn.Module):
         self,
         in_features: int = 100,
         out_channels: int = 3,
+        *,
         size: int = 64,
         ngf: int = 64,
         norm: Norm = "batch",
@@ -77,7 +78,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int = 3, size: int = 64, ndf: int = 64, norm: Norm = "batch", init_gain: float = 0.02
+        self, in_channels: int = 3, size: int = 64, *, ndf: int = 64, norm: Norm = "batch", init_gain: float = 0.02
     ) -> None:
         super().__init__()
         levels = widths(ndf, size)
@@ -115,6 +116,7 @@ class CodeHead(nn.Module):
         self,
         size: int,
         ndf: int,
+        *,
         out_features: int,
         norm: Norm = "batch",
         width: int = 128,

@@ -33,6 +33,7 @@ class PatchGAN(nn.Module):
         self,
         in_channels: int = 6,
         ndf: int = 64,
+        *,
         n_layers: int = 3,
         norm: Norm = "batch",
         init_gain: float = 0.02,

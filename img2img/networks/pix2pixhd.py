@@ -37,6 +37,7 @@ class LocalEnhancer(nn.Module):
         self,
         in_channels: int,
         ngf: int = 32,
+        *,
         n_blocks: int = 3,
         norm: Norm = "instance",
         upsample_mode: Upsample = "deconv",
@@ -81,6 +82,7 @@ class CoarseToFine(nn.Module):
         self,
         in_channels: int,
         out_channels: int = 3,
+        *,
         ngf: int = 64,
         n_enhancers: int = 0,
         n_blocks: int = 9,
@@ -93,10 +95,25 @@ class CoarseToFine(nn.Module):
         super().__init__()
         coarse = ngf * 2**n_enhancers
         self.coarse = ResNet(
-            in_channels, out_channels, coarse, n_blocks, n_downs, norm, False, upsample_mode, init_gain
+            in_channels,
+            out_channels,
+            ngf=coarse,
+            n_blocks=n_blocks,
+            n_downs=n_downs,
+            norm=norm,
+            dropout=False,
+            upsample_mode=upsample_mode,
+            init_gain=init_gain,
         )
         self.enhancers = nn.ModuleList(  # the coarsest first
-            LocalEnhancer(in_channels, ngf * 2**level, n_blocks_local, norm, upsample_mode, init_gain)
+            LocalEnhancer(
+                in_channels,
+                ngf * 2**level,
+                n_blocks=n_blocks_local,
+                norm=norm,
+                upsample_mode=upsample_mode,
+                init_gain=init_gain,
+            )
             for level in reversed(range(n_enhancers))
         )
         if n_enhancers:  # nobody sees G1's own picture any more
@@ -131,6 +148,7 @@ class MultiScaleDiscriminator(nn.Module):
         self,
         in_channels: int,
         ndf: int = 64,
+        *,
         n_layers: int = 3,
         n_scales: int = 2,
         norm: Norm = "instance",
@@ -139,7 +157,10 @@ class MultiScaleDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            PatchGAN(in_channels, ndf, n_layers, norm, init_gain, 2, max_width) for _ in range(n_scales)
+            PatchGAN(
+                in_channels, ndf, n_layers=n_layers, norm=norm, init_gain=init_gain, padding=2, max_width=max_width
+            )
+            for _ in range(n_scales)
         )
         # halving rounds up, so that a side is 2 at the coarsest scale from here on
         coarsest: PatchGAN = self.scales[-1]  # type: ignore[assignment]
@@ -170,6 +191,7 @@ class StyleEncoder(nn.Module):
         self,
         in_channels: int = 3,
         n_features: int = 3,
+        *,
         nef: int = 16,
         n_downs: int = 4,
         norm: Norm = "instance",
@@ -177,7 +199,17 @@ class StyleEncoder(nn.Module):
         init_gain: float = 0.02,
     ) -> None:
         super().__init__()
-        self.network = ResNet(in_channels, n_features, nef, 0, n_downs, norm, False, upsample_mode, init_gain)
+        self.network = ResNet(
+            in_channels,
+            n_features,
+            ngf=nef,
+            n_blocks=0,
+            n_downs=n_downs,
+            norm=norm,
+            dropout=False,
+            upsample_mode=upsample_mode,
+            init_gain=init_gain,
+        )
         self.smallest_input = self.network.smallest_input
 
     def forward(self, x: Tensor, instances: Tensor) -> Tensor:

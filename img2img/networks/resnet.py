@@ -54,6 +54,7 @@ class ResNet(nn.Module):
         self,
         in_channels: int = 3,
         out_channels: int = 3,
+        *,
         ngf: int = 64,
         n_blocks: int = 9,
         n_downs: int = 2,

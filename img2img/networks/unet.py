@@ -42,6 +42,7 @@ class UNet(nn.Module):
         self,
         in_channels: int = 3,
         out_channels: int = 3,
+        *,
         num_downs: int = 8,
         ngf: int = 64,
         norm: Norm = "batch",

@@ -29,7 +29,9 @@ class Mean(nn.Module):
         return self.weight * x[:, -3:].mean((1, 2, 3), keepdim=True)
 
 
-@pytest.mark.parametrize("network", [PatchGAN(5, 4, 1, "none"), MultiScaleDiscriminator(5, 4, 1, 2)])
+@pytest.mark.parametrize(
+    "network", [PatchGAN(5, 4, n_layers=1, norm="none"), MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2)]
+)
 def test_without_options_it_is_the_loss_of_every_scale(network: nn.Module) -> None:
     x, y, condition = pictures()
     gan = GANLoss("lsgan")
@@ -154,7 +156,7 @@ def test_the_penalty_pulls_the_slope_along_the_picture_to_one() -> None:
 @pytest.mark.parametrize("penalty", ["wgan-gp", "r1"])
 def test_every_loss_takes_a_penalty_whose_gradient_reaches_all_weights(kind: str, penalty: str) -> None:
     real, fake, condition = pictures(size=32)
-    network = MultiScaleDiscriminator(5, 4, 1, 2)
+    network = MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2)
     gan = GANLoss(kind, BalanceConfig(gradient_penalty=penalty))
     gan.penalty(network, *gan.inputs(real, fake, condition), condition=condition, weight=0.5)["penalty"].backward()
     weights = [p for name, p in network.named_parameters() if name.endswith("weight")]
@@ -170,7 +172,7 @@ def test_pictures_of_two_sizes_have_nothing_between_them() -> None:
 
 def test_the_penalty_takes_the_logits_out_of_an_answer_that_holds_more() -> None:
     real, fake, condition = pictures()
-    network = PatchGAN(5, 4, 1, "none")
+    network = PatchGAN(5, 4, n_layers=1, norm="none")
     gan = GANLoss("wasserstein", BalanceConfig(gradient_penalty="r1"))
     inputs = gan.inputs(real, fake, condition)
 
@@ -201,7 +203,7 @@ def test_what_is_used_is_told() -> None:
 )
 def test_a_perfect_picture_has_the_features_of_the_real_one_whatever_the_noise(remedy: dict) -> None:
     real, _, condition = pictures()
-    network = MultiScaleDiscriminator(5, 4, 1, 2, "none")
+    network = MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2, norm="none")
     options = BalanceConfig(**remedy)
     fortify(network, options.dropout_d, options.feature_noise)
     gan = GANLoss("lsgan", options)

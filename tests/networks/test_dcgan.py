@@ -19,7 +19,7 @@ def test_the_papers_generator_by_hand() -> None:
     maps = [100, 1024, 512, 256, 128]
     kernels = sum(wide * narrow * 16 for wide, narrow in itertools.pairwise(maps)) + 128 * 3 * 16
     with torch.device("meta"):
-        generator = Generator(100, 3, 64, ngf=128)
+        generator = Generator(100, 3, size=64, ngf=128)
     assert count(generator) == kernels + 2 * sum(maps[1:]) + 3  # scales and shifts; the picture's bias
     assert not any(isinstance(m, (nn.Linear, nn.MaxPool2d, nn.AvgPool2d)) for m in generator.modules())
 
@@ -27,12 +27,12 @@ def test_the_papers_generator_by_hand() -> None:
 def test_the_authors_discriminator_by_hand() -> None:
     """3 -> 64 -> 128 -> 256 -> 512 -> 1; batch norm but at the input."""
     kernels = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512)
-    assert count(Discriminator(3, 64, 64)) == kernels + 2 * (128 + 256 + 512) + 64 + 1
+    assert count(Discriminator(3, 64, ndf=64)) == kernels + 2 * (128 + 256 + 512) + 64 + 1
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes_and_features(size: int) -> None:
-    picture = Generator(7, 2, size, ngf=2)(torch.randn(2, 7))
+    picture = Generator(7, 2, size=size, ngf=2)(torch.randn(2, 7))
     assert picture.shape == (2, 2, size, size)
     assert picture.abs().max() <= 1
     discriminator = Discriminator(2, size, ndf=2)
@@ -42,11 +42,11 @@ def test_sizes_and_features(size: int) -> None:
     assert logits.shape == (2, 1, 1, 1)
     discriminator.eval()
     assert torch.equal(discriminator(picture), discriminator(picture, return_features=True)[-1])
-    assert CodeHead(size, 2, 5, width=3)(features[-1]).shape == (2, 5)
+    assert CodeHead(size, 2, out_features=5, width=3)(features[-1]).shape == (2, 5)
 
 
 def test_resizing_instead_of_transposed_convolutions() -> None:
-    generator = Generator(5, 1, 32, ngf=2, upsample_mode="resize")
+    generator = Generator(5, 1, size=32, ngf=2, upsample_mode="resize")
     assert sum(isinstance(m, nn.ConvTranspose2d) for m in generator.modules()) == 1  # the first has nothing to resize
     assert generator(torch.randn(1, 5)).shape == (1, 1, 32, 32)
 
@@ -58,5 +58,5 @@ def test_layer_norm_judges_each_picture_alone() -> None:
     assert not needs_bias("layer")
     pictures = torch.randn(3, 1, 32, 32)
     for norm, alone in (("layer", True), ("instance", True), ("none", True), ("batch", False)):
-        judge = Discriminator(1, 32, 4, norm, init_gain=0.2)  # type: ignore[arg-type]
+        judge = Discriminator(1, 32, ndf=4, norm=norm, init_gain=0.2)  # type: ignore[arg-type]
         assert torch.allclose(judge(pictures)[:2], judge(pictures[:2]), atol=1e-5) == alone, norm

@@ -28,7 +28,7 @@ def test_parameter_counts_are_the_papers() -> None:
 @pytest.mark.parametrize("mode", ["deconv", "resize"])
 @pytest.mark.parametrize("num_downs", [2, 4, 6])
 def test_unet_keeps_the_size_and_learns(num_downs: int, norm: str, mode: str) -> None:
-    network = UNet(1, 4, num_downs, ngf=4, norm=norm, upsample_mode=mode)
+    network = UNet(1, 4, num_downs=num_downs, ngf=4, norm=norm, upsample_mode=mode)
     out = network(torch.rand(2, 1, 64, 128) * 2 - 1)
     assert out.shape == (2, 4, 64, 128)
     assert out.abs().max() <= 1
@@ -61,7 +61,7 @@ def test_unet_joins_encoder_and_decoder_at_each_resolution() -> None:
 @pytest.mark.parametrize("mode", ["deconv", "resize"])
 @pytest.mark.parametrize(("n_blocks", "n_downs"), [(1, 2), (3, 1), (2, 3)])
 def test_resnet_keeps_the_size_and_learns(n_blocks: int, n_downs: int, norm: str, mode: str) -> None:
-    network = ResNet(1, 4, 4, n_blocks, n_downs, norm, upsample_mode=mode)
+    network = ResNet(1, 4, ngf=4, n_blocks=n_blocks, n_downs=n_downs, norm=norm, upsample_mode=mode)
     out = network(torch.rand(2, 1, 32, 48) * 2 - 1)
     assert out.shape == (2, 4, 32, 48)
     assert out.abs().max() <= 1
@@ -71,7 +71,7 @@ def test_resnet_keeps_the_size_and_learns(n_blocks: int, n_downs: int, norm: str
 
 def test_resnet_is_the_papers_layer_by_layer() -> None:
     """Appendix 7.2 of arXiv 1703.10593: c7s1-8, d16, d32, R32 x 2, u16, u8, c7s1-3."""
-    network = ResNet(3, 3, 8, 2, init_gain=0.2)
+    network = ResNet(3, 3, ngf=8, n_blocks=2, init_gain=0.2)
     convolutions = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
     assert [(m.kernel_size[0], m.stride[0], m.out_channels) for m in convolutions] == [
         (7, 1, 8), (3, 2, 16), (3, 2, 32), *[(3, 1, 32)] * 4, (3, 2, 16), (3, 2, 8), (7, 1, 3)
@@ -99,12 +99,12 @@ def test_resnet_is_the_papers_layer_by_layer() -> None:
 def test_resnet_names_a_size_that_does_not_fit() -> None:
     for height, width in ((16, 18), (4, 16)):
         with pytest.raises(ValueError, match="multiples of 4, 8 or more"):
-            ResNet(3, 3, 4, 1)(torch.zeros(1, 3, height, width))
-    assert ResNet(3, 3, 4, 1)(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+            ResNet(3, 3, ngf=4, n_blocks=1)(torch.zeros(1, 3, height, width))
+    assert ResNet(3, 3, ngf=4, n_blocks=1)(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
 
 
 def test_resnets_dropout_is_on_in_training_only() -> None:
-    network, x = ResNet(3, 3, 4, 2, norm="none", dropout=True, init_gain=0.3), torch.rand(1, 3, 16, 16)
+    network, x = ResNet(3, 3, ngf=4, n_blocks=2, norm="none", dropout=True, init_gain=0.3), torch.rand(1, 3, 16, 16)
     assert not torch.equal(network(x), network(x))
     assert torch.equal(network.eval()(x), network(x))
 

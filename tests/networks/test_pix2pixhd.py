@@ -30,7 +30,9 @@ def test_parameter_counts_are_the_official_ones() -> None:
 @pytest.mark.parametrize("n_enhancers", [0, 1, 2])
 @pytest.mark.parametrize("mode", ["deconv", "resize"])
 def test_generator_keeps_the_size_and_all_of_it_learns(n_enhancers: int, mode: str) -> None:
-    network = CoarseToFine(5, 3, 4, n_enhancers, 1, 1, 2, upsample_mode=mode)
+    network = CoarseToFine(
+        5, 3, ngf=4, n_enhancers=n_enhancers, n_blocks=1, n_blocks_local=1, n_downs=2, upsample_mode=mode
+    )
     assert network.stride == 4 * 2**n_enhancers
     out = network(torch.rand(2, 5, 32, 48))
     assert out.shape == (2, 3, 32, 48)
@@ -40,7 +42,10 @@ def test_generator_keeps_the_size_and_all_of_it_learns(n_enhancers: int, mode: s
 
 
 def test_enhancers_see_the_sum_of_their_front_and_what_is_below() -> None:
-    network, x = CoarseToFine(3, 3, 4, 2, 1, 1, 2, init_gain=0.2), torch.rand(1, 3, 32, 32)
+    network, x = (
+        CoarseToFine(3, 3, ngf=4, n_enhancers=2, n_blocks=1, n_blocks_local=1, n_downs=2, init_gain=0.2),
+        torch.rand(1, 3, 32, 32),
+    )
     middle, fine = network.enhancers
     half = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
     quarter = F.avg_pool2d(half, 3, 2, 1, count_include_pad=False)
@@ -58,7 +63,7 @@ def test_halving_leaves_the_padding_out_of_its_means() -> None:
 
 
 def test_discriminators_judge_a_pyramid() -> None:
-    network, x = MultiScaleDiscriminator(4, 4, 2, 3, init_gain=0.2), torch.rand(1, 4, 64, 64)
+    network, x = MultiScaleDiscriminator(4, 4, n_layers=2, n_scales=3, init_gain=0.2), torch.rand(1, 4, 64, 64)
     found = network(x)
     assert [len(layers) for layers in found] == [4, 4, 4]
     for scale, layers in zip(network.scales, found, strict=True):
@@ -70,7 +75,7 @@ def test_discriminators_judge_a_pyramid() -> None:
 
 @pytest.mark.parametrize("n_scales", [1, 2, 3, 4])
 def test_every_scale_takes_the_smallest_input_and_no_less(n_scales: int) -> None:
-    network = MultiScaleDiscriminator(4, 4, 2, n_scales)
+    network = MultiScaleDiscriminator(4, 4, n_layers=2, n_scales=n_scales)
     side = network.smallest_input
     assert len(network(torch.rand(1, 4, side, side))) == n_scales
     with pytest.raises(ValueError, match="more than 1 value"):

@@ -10,7 +10,13 @@ from img2img.networks.regularization import FeatureNoise, MinibatchStd, fortify,
 from img2img.networks.unet import UNet
 
 
-@pytest.mark.parametrize("make", [lambda: PatchGAN(3, 4, 1, "instance"), lambda: MultiScaleDiscriminator(3, 4, 1, 2)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PatchGAN(3, 4, n_layers=1, norm="instance"),
+        lambda: MultiScaleDiscriminator(3, 4, n_layers=1, n_scales=2),
+    ],
+)
 def test_dropout_and_noise_are_there_in_training_alone_and_keep_the_weights_names(make: object) -> None:
     torch.manual_seed(0)
     plain = make()
@@ -45,7 +51,7 @@ def test_the_verdict_sees_how_much_a_batch_differs() -> None:
 
 def test_minibatch_std_keeps_the_verdict_of_the_weights_that_were_there() -> None:
     torch.manual_seed(0)
-    network = MultiScaleDiscriminator(3, 4, 1, 2, "none")
+    network = MultiScaleDiscriminator(3, 4, n_layers=1, n_scales=2, norm="none")
     before = [scale.stages[-1].weight.clone() for scale in network.scales]
     fortify(network, minibatch_std=True)
     for weight, scale in zip(before, network.scales, strict=True):
@@ -57,7 +63,7 @@ def test_minibatch_std_keeps_the_verdict_of_the_weights_that_were_there() -> Non
     assert not torch.allclose(differs[0], differs[1])
 
 
-@pytest.mark.parametrize("make", [lambda: PatchGAN(3, 4, 2), lambda: UNet(3, 3, 4, 4)])
+@pytest.mark.parametrize("make", [lambda: PatchGAN(3, 4, n_layers=2), lambda: UNet(3, 3, num_downs=4, ngf=4)])
 def test_spectral_norm_brings_the_largest_singular_value_to_one(make: object) -> None:
     torch.manual_seed(0)
     network = make()
