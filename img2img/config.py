@@ -174,7 +174,7 @@ class Config:
 
     def __post_init__(self) -> None:
         model = model_class(self.model.name)
-        directions = dataset_class(model.dataset).directions(self.data)
+        directions = dataset_class(model.dataset, self.data).directions(self.data)
         if directions and self.data.direction not in directions:
             raise ValueError(f"data.direction {self.data.direction}: expected one of {', '.join(directions)}")
         self.model = model.resolve(self.model, self.data.width or self.data.crop_size)

@@ -168,6 +168,11 @@ class ImageDataset(Dataset[dict]):
         return str(len(self))
 
     @classmethod
+    def is_meant(cls, config: DataConfig) -> bool:
+        """Whether the options ask for this kind of set, of those that a model lists."""
+        return True
+
+    @classmethod
     def directions(cls, config: DataConfig) -> Mapping[str, Direction]:
         """The directions that such a set has, by name. From options alone: inference has no set on disk. None where
         images are drawn from noise."""

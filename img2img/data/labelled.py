@@ -1,7 +1,7 @@
 """The data set of models that draw photos from label maps, as pix2pixHD (Wang et al., arXiv 1711.11585) does.
 
 A scene is a map of class ids, a map of instance ids and a photo. They come from a folder (``label_files.LabelFiles``)
-or are drawn (``ToyScenes``); with ``data.label_nc`` 0 the inputs are pictures, and the scenes pairs (``PairScenes``).
+or are drawn (``ToyScenes``).
 Ids stay integers up to the device: ``networks.labels`` makes one-hot classes and boundaries of them there.
 """
 
@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
-from img2img.data.folder import list_images, side_by_side
+from img2img.data.folder import list_images
 from img2img.data.label_files import LabelFiles, read_ids, scene_name
-from img2img.data.options import DataConfig, Part, domains
-from img2img.data.paired import PairSource, map_of_classes, pair_source, read_input, set_folder
+from img2img.data.options import DataConfig, Part
+from img2img.data.paired import set_folder
 from img2img.data.toy.shoes import toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
@@ -70,31 +70,10 @@ class ToyScenes:
         return {**{kind: ids.astype(np.int32) for kind, ids in maps.items()}, "target": picture}
 
 
-class PairScenes:
-    """Pairs of pictures as scenes: ``input`` and ``target``, in the direction of the task."""
-
-    photos = True
-
-    def __init__(self, pairs: PairSource, direction: str) -> None:
-        self.pairs, self.domains = pairs, domains(direction)
-        self.notes = pairs.notes
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def name(self, index: int) -> str:
-        return self.pairs.name(index)
-
-    def read(self, index: int) -> dict[str, np.ndarray]:
-        sides = dict(zip("ab", self.pairs.read(index), strict=True))
-        return dict(zip(("input", "target"), (sides[domain] for domain in self.domains), strict=True))
-
-
 class LabelledDataset(ImageDataset):
     """Samples have ``label`` and ``instance`` (h, w, 1) int32, the latter where the options ask for it, and ``target``
     (h, w, C) integers, where this part of the set has photos; the training part must have them. Pixels of no class,
-    ``config.ignore_id``, have the label -1. With ``config.label_nc`` 0 there is ``input`` (h, w, C) instead of the
-    maps. Where a scene can't be decoded, the next one comes.
+    ``config.ignore_id``, have the label -1. Where a scene can't be decoded, the next one comes.
 
     Raises:
         ValueError: as LabelFiles or FolderPairs; when sampling, if no scene of the set can be decoded.
@@ -109,9 +88,7 @@ class LabelledDataset(ImageDataset):
         self.check = check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
         splits, size = config.splits(part), config.resized(augment)
         self.source: SceneSource
-        if not config.label_nc:
-            self.source = PairScenes(pair_source(config, part, size, check), config.direction)
-        elif config.toy:
+        if config.toy:
             self.source = ToyScenes(config, splits, size, check)
         else:
             self.source = LabelFiles(set_folder(config, part), splits, config, photos=part == "train", check=check)
@@ -144,9 +121,6 @@ class LabelledDataset(ImageDataset):
     def item(self, direction: str, index: int) -> Item:
         scene = self._scene(index)
         target = scene.pop("target", None)
-        if direction != self.config.direction:  # of pairs
-            assert target is not None, "label maps have one direction"
-            scene, target = {"input": target}, scene["input"]
         return Item(self.source.name(index), scene, target)
 
     def item_name(self, direction: str, index: int) -> str:
@@ -156,32 +130,23 @@ class LabelledDataset(ImageDataset):
         return self.source.photos
 
     def images(self, domain: str) -> Sequence[np.ndarray]:
-        source, target = domains(self.config.direction)
-        if domain == target:
-            return Lazy(len(self) if self.source.photos else 0, lambda index: self._scene(index)["target"])
-        if self.config.label_nc:
-            raise ValueError(f"domain {source}: has label maps, and no images")
-        return Lazy(len(self), lambda index: self._scene(index)["input"])
+        if domain != "b":
+            raise ValueError(f"domain {domain}: has label maps, and no images")
+        return Lazy(len(self) if self.source.photos else 0, lambda index: self._scene(index)["target"])
 
     def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        if self.config.label_nc:
-            return self._scene(index)["label"][:, :, 0]
-        own = {"input": "target", "target": "input"}[side] if direction != self.config.direction else side
-        return map_of_classes(self.transform, read(self.source.read(index)[own]))
+        return self._scene(index)["label"][:, :, 0]
+
+    @classmethod
+    def is_meant(cls, config: DataConfig) -> bool:
+        return config.label_nc > 0
 
     @classmethod
     def directions(cls, config: DataConfig) -> Mapping[str, Direction]:
-        found = super().directions(config)
-        return {"AtoB": found["AtoB"]} if config.label_nc else found
-
-    @classmethod
-    def side_by_side(cls, config: DataConfig) -> Path | None:
-        return None if config.label_nc or config.root is None else side_by_side(Path(config.root), config.train_split)
+        return {"AtoB": Direction("a", "b")}
 
     @classmethod
     def read(cls, config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
-        if not config.label_nc:
-            return read_input(config, direction, path, others)
         refuse_companions(others, ("instance",) if config.instances else ())
         maps = {"label": read_ids(path)[:, :, None]}
         if config.instances:
@@ -191,8 +156,6 @@ class LabelledDataset(ImageDataset):
     @classmethod
     def inputs(cls, config: DataConfig, files: Sequence[Path]) -> list[Path]:
         """Of Cityscapes' own folders the label maps alone, beside which a scene's instances and colours lie."""
-        if not config.label_nc:
-            return list(files)
         scenes = {(path.parent, scene_name(path.stem)) for path in files if path.stem.endswith(LABELS)}
         return [p for p in files if p.stem.endswith(LABELS) or (p.parent, scene_name(p.stem)) not in scenes]
 

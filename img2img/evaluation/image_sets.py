@@ -207,7 +207,7 @@ def noise_set(sampler: Sampler, count: int | None = None, *, seed: int = 0, refe
     if reference is not None:
         real = _compare_with_folder(made, reference)
     else:
-        dataset = dataset_class(sampler.model.dataset)(sampler.config.data, "val")
+        dataset = dataset_class(sampler.model.dataset, sampler.config.data)(sampler.config.data, "val")
         if not len(dataset):
             raise ValueError(
                 f"run {sampler.config.name}: its set has no validation pictures; --reference names a folder"

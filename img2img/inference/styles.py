@@ -28,7 +28,6 @@ import torch
 from tqdm import tqdm
 
 from img2img.checkpoint import checksum, network_name
-from img2img.data import dataset_class
 from img2img.data.folder import some
 from img2img.data.images import UnreadableImage, read_image
 from img2img.files import write_whole
@@ -129,7 +128,7 @@ def encode_training_set(
         raise ValueError(f"--min-share {min_share}: must lie in [0, 1)")
     if not encodes(translator):
         raise ValueError(f"run {config.name} has no encoder: train one with --model.instance_features true")
-    scenes = dataset_class(translator.model.dataset)(config.data, "train").items(translator.direction)
+    scenes = translator.dataset(config.data, "train").items(translator.direction)
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for index in tqdm(range(len(scenes)), "encoding", unit="picture", disable=None):
         try:

@@ -60,7 +60,7 @@ class Translator:
         direction: str | None = None,
     ) -> None:
         self.model, self.config, self.device = model, config, torch.device(device)
-        self.dataset: type[ImageDataset] = dataset_class(model.dataset)
+        self.dataset: type[ImageDataset] = dataset_class(model.dataset, config.data)
         own = config.data.direction
         if direction not in (None, own) and direction not in self._learnt:
             known = ", ".join(self._learnt)

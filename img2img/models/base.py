@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from img2img.data.base import ImageDataset
+from img2img.data import Kind
 from img2img.losses.adversarial import GANLoss
 from img2img.networks.patchgan import PatchGAN
 
@@ -42,8 +42,9 @@ class Model(nn.Module):
     Config: ClassVar[type]
     """Its options; the field ``name`` is the name of its file. ``everyday`` names those that --help shows first;
     without it that is all of them."""
-    dataset: ClassVar[str | type[ImageDataset]]
-    """The data set that it learns from: a module of ``img2img.data``, or a class of the model's own file."""
+    dataset: ClassVar[Kind | tuple[Kind, ...]]
+    """The data set that it learns from: a module of ``img2img.data``, or a class of the model's own file; or several,
+    of which the options choose one (``ImageDataset.is_meant``)."""
     generators: tuple[str, ...]
     """Attribute names of its generators, and of what inference needs beside them, such as encoders. These three tuples
     may differ by instance."""

@@ -91,7 +91,7 @@ class Pix2PixHD(Model):
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 
-    dataset = "labelled"
+    dataset = ("labelled", "paired")  # label maps; or images, with data.label_nc 0
     # Scenes keep their shape, as the official options have it, whose loadSize of 1024 asks for more memory
     defaults: ClassVar = {"data.preprocess": "scale_width", "data.load_size": 512}
     generators: tuple[str, ...] = ("generator",)

@@ -1,7 +1,6 @@
 """Samples of label maps: parts, keys, layouts, toy scenes, pictures as inputs; and the batches made of them."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.data.images import UnreadableImage
 from img2img.data.labelled import LabelledDataset
@@ -18,6 +16,7 @@ from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
 from img2img.data.options import DataConfig
 from img2img.data.paired import PairedDataset
 from img2img.data.unpaired import UnpairedDataset
+from img2img.models.pix2pixhd import Pix2PixHD
 from tests.conftest import drawn_pair, drawn_scene, photo_of, write
 
 
@@ -189,7 +188,7 @@ def test_pictures_as_inputs_need_no_maps(tmp_path: Path, layout: str, direction:
         for side, picture in zip("AB", drawn_pair(i, 20, 40), strict=True):
             write(tmp_path / f"{layout}{side}" / f"{i}.png", picture)
     data = options(tmp_path, label_nc=0, preprocess="none", direction=direction)
-    pairs = LabelledDataset(data, "train")
+    pairs = dataset_class(Pix2PixHD.dataset, data)(data, "train")
     sample = pairs[0, 1]
     assert sorted(sample) == ["input", "name", "skipped", "target"]
     assert same(sample, PairedDataset(data, "train")[0, 1])
@@ -208,12 +207,10 @@ def test_pictures_as_inputs_need_no_maps(tmp_path: Path, layout: str, direction:
     assert (len(pairs.images("a")), len(pairs.images("b"))) == (2, 2)
 
 
-def test_side_by_side_pairs_as_inputs(tiny: Callable[..., Config]) -> None:
-    data = tiny(data={"preprocess": "crop"}).data
-    for augment in (False, True):
-        pairs, expected = (kind(data, "train", augment=augment, seed=3) for kind in (LabelledDataset, PairedDataset))
-        assert all(same(pairs[1, i], expected[1, i]) for i in range(6))
-        assert pairs[1, 0]["input"].shape == (16, 16, 3)
+def test_options_choose_among_the_data_sets_of_a_model() -> None:
+    assert dataset_class(Pix2PixHD.dataset) is LabelledDataset
+    assert dataset_class(Pix2PixHD.dataset, options(None)) is LabelledDataset
+    assert dataset_class(Pix2PixHD.dataset, options(None, label_nc=0)) is PairedDataset
 
 
 @pytest.mark.parametrize("preprocess", ["scale_width", "scale_width_and_crop", "crop", "none"])
@@ -265,7 +262,8 @@ def test_toy_scenes_are_drawn_twice_as_wide_as_high(toy: None) -> None:
     assert np.array_equal(sample["target"], photo)
     assert sample["name"] == "scene-0001"
     assert "instance" not in LabelledDataset(options(None, toy=True, instances=False), "val")[0, 0]
-    assert LabelledDataset(options(None, toy=True, label_nc=0), "val")[0, 0]["input"].shape == (16, 16, 3)  # a shoe
+    shoes = options(None, toy=True, label_nc=0)
+    assert dataset_class(Pix2PixHD.dataset, shoes)(shoes, "val")[0, 0]["input"].shape == (16, 16, 3)
 
 
 def test_toy_scenes_know_what_they_cannot_do(toy: None) -> None:

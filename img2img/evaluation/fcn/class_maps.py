@@ -70,7 +70,10 @@ class ClassMaps:
 
     def paints(self, direction: str) -> bool:
         """Whether what a direction makes are painted maps."""
-        return dataset_class(self.kind.dataset).directions(self.config.data)[direction].target == self.painted
+        return (
+            dataset_class(self.kind.dataset, self.config.data).directions(self.config.data)[direction].target
+            == self.painted
+        )
 
     def of(self, pictures: ImageDataset, direction: str, index: int) -> np.ndarray:
         """The class map (H, W) of an item of a data set, which ``knows`` it. Raises UnreadableImage."""
@@ -119,10 +122,10 @@ class ClassMaps:
         data = self.config.data
         if part == "train" and self.kind.learns_all:  # unpaired pictures have partners as validation ones only
             part, data = "val", replace(data, val_split=data.train_split, val_paired=self.folder is None)
-        return dataset_class(self.kind.dataset)(data, part)
+        return dataset_class(self.kind.dataset, data)(data, part)
 
     def _painted(self, palette: Palette) -> Domain:
-        found = dataset_class(self.kind.dataset)(self.config.data, "val")
+        found = dataset_class(self.kind.dataset, self.config.data)(self.config.data, "val")
         images: dict[Domain, Sequence[np.ndarray]] = {"a": found.images("a"), "b": found.images("b")}
         if not all(images.values()):
             raise ValueError(f"--metrics fcn: run {self.config.name} has no validation pictures")
