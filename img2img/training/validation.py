@@ -52,7 +52,7 @@ class Validation:
         check(self.image_set, self.metrics)
         self.real: SetStatistics | None = None
         if game.accelerator.is_main_process:  # no other one measures
-            self.networks = load_networks(
+            self.feature_networks = load_networks(
                 self.metrics,
                 weights=config.train.metric_weights,
                 lpips_weights=config.train.lpips_weights,
@@ -65,9 +65,9 @@ class Validation:
         how: dict[str, Any] = {"batch_size": TOGETHER, "progress": False}
         try:
             if self.real is None:
-                self.real = real_statistics(self.image_set, self.metrics, self.networks, **how)
+                self.real = real_statistics(self.image_set, self.metrics, self.feature_networks, **how)
             with self.game.inference():
-                scores = evaluate(self.image_set, self.metrics, self.networks, real=self.real, shown=0, **how)
+                scores = evaluate(self.image_set, self.metrics, self.feature_networks, real=self.real, shown=0, **how)
         except ValueError as error:
             say(f"evaluation  none: {error}")
             return {}
