@@ -100,11 +100,11 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, subsets: int = SUBSETS, subset
     if size == len(a) == len(b):
         return squared_mmd(a, b), 0.0
     random = np.random.default_rng(0)
-    found = [
+    estimates = [
         squared_mmd(a[random.choice(len(a), size, replace=False)], b[random.choice(len(b), size, replace=False)])
         for _ in range(subsets)
     ]
-    return float(np.mean(found)), float(np.std(found))
+    return float(np.mean(estimates)), float(np.std(estimates))
 
 
 def squared_mmd(a: np.ndarray, b: np.ndarray) -> float:

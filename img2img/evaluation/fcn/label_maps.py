@@ -1,4 +1,4 @@
-"""Class maps of pictures under judgement: painted in a palette's colours, or beside them in a folder; which count.
+"""Class maps of images: painted in a palette's colours, or files beside them in a folder; and which classes count.
 
 Class ids are those of the set's label maps. -1 is no class; it is neither scored nor learnt.
 """

@@ -35,7 +35,7 @@ class Segmenter:
         ids: class of each of the K outputs, -1 for one that is none of the set's.
         title: for reports.
         about: of a network of our own, what its file says of it; else it is torchvision's, and sees what those see.
-        device: where it is to judge.
+        device: where it is to be.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ def load_segmenter(
         classes: id of each output, -1 for none; a file of our own knows them.
         count: classes of the set, if known: as many outputs mean them in their order, and 19 Cityscapes' benchmark.
         names: of the set's classes, if known.
-        device: where it is to judge.
+        device: where it is to be.
 
     Raises:
         ValueError: no such file, it holds something else or knows other classes, or what the outputs mean must be told.
