@@ -123,6 +123,8 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
         parse(parser, ["--config", str(path)], f"{path}: ")
     values = parse(parser, [word for path in configs for word in ("--config", str(path))] + list(argv))
     config = build_config(parser, values, name)
+    if not resume:
+        _refuse_unused(config)
     if config.data.root_a is not None:
         notes.append("data.root_a and data.root_b have no validation part: samples show training pictures")
     return TrainArguments(config, resume, values.overwrite, values.print_config, notes)
@@ -173,6 +175,17 @@ def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool)
     if hidden:
         print(f"\n{hidden} further options: --help all")
     raise SystemExit(0)
+
+
+def _refuse_unused(config: Config) -> None:
+    """Raises ValueError for an option of other data sets. Their folders and label maps the data set itself refuses, and
+    says what they are for; runs of earlier versions may have had any, to no effect.
+    """
+    dataset = dataset_class(model_class(config.model.name).dataset, config.data)
+    for key in set(dataset.unused) - {"root_a", "root_b", "label_nc", "torchvision"}:
+        value = getattr(config.data, key)
+        if value != getattr(dataset.Config(), key):
+            raise ValueError(f"data.{key} {value}: is of other data than {config.model.name} learns from; leave it out")
 
 
 def _refuse_typo(argv: Sequence[str]) -> None:

@@ -354,3 +354,13 @@ def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path) -> None:
 def test_options_out_of_range_are_named(section: type, options: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         section(**options)
+
+
+@pytest.mark.parametrize(
+    ("model", "option"),
+    [("pix2pix", "val_paired true"), ("cyclegan", "instances false"), ("pix2pixhd", "val_paired true")],
+)
+def test_options_of_other_data_sets_are_refused(model: str, option: str) -> None:
+    key, value = option.split()
+    with pytest.raises(ValueError, match=rf"data\.{key} "):
+        parse_train_arguments(["--model", model, "--data.root", "x", f"--data.{key}", value], Path("presets"))

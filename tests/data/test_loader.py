@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from img2img.config import Config
 from img2img.data import dataset_class
-from img2img.data.images import UnreadableImage
+from img2img.data.images import Range, UnreadableImage
 from img2img.data.loader import STOP_SIGNALS, BatchReader, DeadReader, collate, keyed_loader, to_device
 from tests.conftest import in_order
 
@@ -172,3 +172,21 @@ def test_one_channel_trains_as_exactly_as_float64(tmp_path: Path) -> None:
         grads[dtype] = [parameter.grad.double().clone() for parameter in network.parameters()]
     for single, double in zip(grads[torch.float32], grads[torch.float64], strict=True):
         assert (single - double).norm() / double.norm() < 1e-5
+
+
+def test_ranges_say_what_stands_for_minus_one_and_one() -> None:
+    """Twelve bits in files of sixteen."""
+    values = torch.tensor([0, 2047, 4095], dtype=torch.int32).to(torch.uint16).view(1, 1, 3, 1)
+    batch = {"input": values, "target": values}
+    found = to_device(batch, "cpu", ranges={"input": Range(0, 4095)})
+    assert torch.allclose(found["input"].flatten(), torch.tensor([-1.0, 2 * 2047 / 4095 - 1, 1.0]), atol=1e-6)
+    assert torch.allclose(found["target"].flatten(), values.flatten().float() / 65535 * 2 - 1, atol=1e-6)
+
+
+def test_an_array_under_two_keys_is_stacked_once() -> None:
+    image = np.zeros((2, 2, 1), np.uint8)
+    sample = {"a": image, "b": image.copy(), "input": image, "name": "x", "skipped": []}
+    batch = to_device(collate([sample, sample]), "cpu")
+    assert batch["input"] is batch["a"]
+    assert batch["input"] is not batch["b"]
+    assert set(batch) == {"a", "b", "input", "name", "skipped"}
