@@ -155,8 +155,8 @@ class Trainer:
                 "it, or raise train.epochs or train.max_steps"
             )
         with StopRequest() as stop, closing(self.batches(total)) as stream:
-            # The first batch comes before the run's folder: a set that can't be read leaves what is there alone. And all
-            # processes have looked at the folder, when they have agreed, before the first one changes it.
+            # The first batch comes before the run's folder: a set that can't be read leaves what is there alone. When
+            # the processes have agreed, all of them have looked at the folder, and the first one may change it.
             batches = self._next(stream)
             if reason := self._reason_to_stop(stop, before=True):
                 raise reason
