@@ -153,10 +153,7 @@ def test_outside_model_infers_any_size_and_is_evaluated(case: Case, monkeypatch:
     assert list(Path("runs/x/evaluation/step-000002").rglob("*.json"))
 
 
-TWO = [
-    case if case.name in ("patch_features", "three_domains") else pytest.param(case, marks=pytest.mark.slow)
-    for case in CASES
-]
+TWO = [case if case.name == "patch_features" else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 
 @pytest.mark.parametrize("case", TWO, ids=lambda case: case.name)

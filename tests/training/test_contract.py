@@ -298,6 +298,7 @@ def test_two_processes_with_an_auxiliary_network_equal_one(outside: Callable) ->
     assert max((one[key] - two[key]).abs().max().item() for key in one) < 2e-5
 
 
+@pytest.mark.slow
 def test_two_processes_without_a_discriminator_equal_one(outside: Callable) -> None:
     make = outside("restorer", RESTORER)
     train(make("one", model={"norm": "none"}, data={"batch_size": 4}, train={"max_steps": 6}))
