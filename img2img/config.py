@@ -257,6 +257,7 @@ def list_runs(runs: Path) -> list[str]:
 
 
 def option_parser(model: str) -> jsonargparse.ArgumentParser:
+    """The parser of a model's options, those of its data set and those that all models have."""
     parser = jsonargparse.ArgumentParser(
         prog="train.py",
         usage=USAGE,
@@ -279,11 +280,13 @@ def option_parser(model: str) -> jsonargparse.ArgumentParser:
 
 
 def build_config(parser: jsonargparse.ArgumentParser, values: Any, name: str) -> Config:
+    """The configuration that a parser's values make. Raises ValueError for options that exclude each other."""
     parts = parser.instantiate(values)
     return Config(name, parts.model, parts.data, parts.optim, parts.train, parts.balance)
 
 
 def parse(parser: jsonargparse.ArgumentParser, argv: list[str], where: str = "") -> Any:
+    """A parser's values of a command line. Raises ValueError, one line that begins with ``where``."""
     try:
         return parser.parse_args(argv)
     except ArgumentError as error:

@@ -15,11 +15,6 @@ def domains(direction: str) -> tuple[Domain, Domain]:
     return ("a", "b") if direction == "AtoB" else ("b", "a")
 
 
-def opposite(direction: str) -> str:
-    """The way back."""
-    return "BtoA" if direction == "AtoB" else "AtoB"
-
-
 @dataclass
 class DataConfig:
     """Where the pictures are and what is done to them."""

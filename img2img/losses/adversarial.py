@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img.losses.balance import BalanceConfig
+from img2img.losses.diff_augment import Augment
 from img2img.losses.gan import (
     GanLoss,
     between,
@@ -51,7 +52,7 @@ class GANLoss:
     def __init__(self, kind: GanLoss, options: BalanceConfig | None = None) -> None:
         self.kind, self.options = kind, options or BalanceConfig()
         self.noise_share = 1.0  # of balance.instance_noise, which fades; the training step sets it
-        self._augment: Any = None
+        self._augment = Augment(self.options.augment)
 
     def inputs(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, *, alike: bool = False
@@ -169,12 +170,7 @@ class GANLoss:
     def _prepare(self, images: Sequence[Tensor], condition: Tensor | None) -> list[Tensor]:
         """The discriminator's input of each image (B, C, H, W), all of one size; they share augmentation and noise."""
         inputs = [image if condition is None else torch.cat([condition, image], dim=1) for image in images]
-        if self.options.augment:
-            if self._augment is None:
-                from img2img.losses.diff_augment import Augment  # kornia takes seconds to import
-
-                self._augment = Augment(self.options.augment)
-            inputs = self._augment(inputs, [image.shape[1] for image in images])
+        inputs = self._augment(inputs, [image.shape[1] for image in images])
         sigma = self.options.instance_noise * self.noise_share
         if sigma:
             noise = sigma * torch.randn_like(images[0])
