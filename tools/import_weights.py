@@ -25,9 +25,22 @@ def main() -> None:
     from img2img.interop.options import Stated
     from img2img.interop.runs import import_run, next_steps
 
-    stated = Stated(args.label_nc, args.no_instances, args.data_root, args.data_root_a, args.data_root_b)
-    more = (args.name, args.config, args.direction, args.model, stated)
-    run, lines = import_run(args.file, *more, only=args.only, overwrite=args.overwrite)
+    run, lines = import_run(
+        args.file,
+        args.name,
+        preset=args.config,
+        direction=args.direction,
+        model=args.model,
+        stated=Stated(
+            label_nc=args.label_nc,
+            no_instances=args.no_instances,
+            root=args.data_root,
+            root_a=args.data_root_a,
+            root_b=args.data_root_b,
+        ),
+        only=args.only,
+        overwrite=args.overwrite,
+    )
     print("\n".join([f"run         {run}", *lines, *next_steps(run)]))
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from img2img.config import ROOTS, Config, TrainConfig
+from img2img.config import Config, TrainConfig
+from img2img.data import dataset_class
+from img2img.data.labelled import LabelledConfig
 from img2img.data.options import DataConfig, domains
 from img2img.interop.layouts import Found
 from img2img.models import model_class
@@ -33,7 +35,7 @@ class Stated:
 
 
 def run_config(
-    model: str, name: str, given: Networks, base: Config | None, way: str, stated: Stated
+    model: str, name: str, given: Networks, base: Config | None, *, direction: str, stated: Stated
 ) -> tuple[Config, list[str]]:
     """The options of a run with these networks; and how its input was read, where that is a question.
 
@@ -41,89 +43,122 @@ def run_config(
         model: pix2pix, cyclegan or pix2pixhd.
         name: of the run.
         given: the networks by their role.
-        base: a preset; what the weights and the user tell precedes it.
-        way: the direction.
-        stated: what else is known.
+        base: a preset; the options of the weights, and what the user states, precede it.
+        direction: of the translation.
+        stated: what no file tells.
 
     Raises:
-        ValueError: the networks, the preset and what is told contradict each other.
+        ValueError: the networks, the preset and what is stated contradict each other.
     """
-    notes: list[str] = []
-    options: dict[str, Any] = {"upsample": "deconv"}
-    channels: dict[str, Any] = {}
-    source, target = domains(way)
-    for role, (_, found) in given.items():
-        told = dict(found.options)
-        c_in, c_out = told.pop("in_channels"), told.pop("out_channels", 0)
-        if role.startswith("G"):
-            if found.kind == "coarse_to_fine":
-                above = told["n_enhancers"]
-                told |= {"stage": "local", "n_enhancers": above} if above else {"stage": "global", "n_enhancers": 1}
-                _agree(channels, {"channels_b": c_out}, role)
-            else:
-                told["generator"] = found.kind
-                told.pop("n_downs", None)
-                if model == "cyclegan" and found.kind == "unet":  # which doesn't tell; CycleGAN's official default
-                    told.pop("dropout_innermost")
-                    told["dropout"] = False
-                ends = (source, target) if model == "pix2pix" else ("a", "b") if role == "G_A" else ("b", "a")
-                _agree(channels, {f"channels_{ends[0]}": c_in, f"channels_{ends[1]}": c_out}, role)
-        elif found.kind == "encoder":
-            halvings = told.pop("n_downs")
-            told["n_downs_e"] = None if halvings == options["n_downs"] else halvings
-        else:
-            told["n_layers_d"] = told.pop("n_layers")
-            if "last_bias" in told:
-                told["last_bias_d"] = told.pop("last_bias")
-            if found.kind == "multi_scale":
-                told["max_ndf"] = told.pop("max_width")
-            if found.chain:  # as the official code writes them where nobody compares features
-                told["lambda_feat"] = 0.0
-                notes.append(f"model.lambda_feat 0: {role} is laid out as without feature matching (--no_ganFeat_loss)")
-        _agree(options, told, role)
-    data = base.data if base else DataConfig()
+    options, channels, notes = _options_of_networks(model, given, direction)
+    kind = model_class(model)
+    data = base.data if base else dataset_class(kind.dataset).Config()
     train = base.train if base else TrainConfig()
+    changed: dict[str, Any] = {}
     if model == "pix2pixhd":
-        seen, note = read_condition(given, base, stated)
-        channels |= seen
+        condition, note = read_condition(given, base, stated)
         notes.append(note)
         options["instance_features"] = "E" in given
-        if base is None:
-            halvings = options["n_downs"] + (options["n_enhancers"] if options["stage"] == "local" else 0)
-            stride = 2 ** max(halvings, options.get("n_downs_e") or 0)
-            data = replace(data, preprocess="scale_width", load_size=1024, stride=stride)
+        changed = {"direction": "AtoB", **channels, **condition, **({} if base else _sizes_of_label_maps(options))}
         if options["stage"] == "local":  # a run that goes on with these options begins with this one, wholly
             train = replace(train, init_from=name, freeze_global_epochs=0.0)
-    elif stated.label_nc is not None or stated.no_instances:
-        raise ValueError(f"--label-nc and --no-instances: are of pix2pixhd, and it is of {model}")
-    elif base is None and options["generator"] == "unet":
-        side = max(256, 2 ** options["num_downs"])
-        data = replace(data, crop_size=side, load_size=side + 30)
+    else:
+        if stated.label_nc is not None or stated.no_instances:
+            raise ValueError(f"--label-nc and --no-instances: are of pix2pixhd, and it is of {model}")
+        changed = {"direction": direction, **channels, **({} if base else _sizes_of_unet(options))}
     if model == "cyclegan" and channels["channels_a"] != channels["channels_b"]:
         options["lambda_identity"] = 0.0
-    data = replace(data, direction="AtoB" if model == "pix2pixhd" else way, **channels, **_roots(model, stated))
-    wanted = replace(base.model, **options) if base else model_class(model).Config(**options)
+    data = replace(data, **changed, **_folders(data, stated))
+    wanted = replace(base.model, **options) if base else kind.Config(**options)
     if base:
         return replace(base, name=name, model=wanted, data=data, train=train), notes
     return Config(name, wanted, data, train=train), notes
 
 
-def _roots(model: str, stated: Stated) -> dict[str, Any]:
-    """The data options of the folders that a user names. Raises ValueError if they can't be a set of this model's."""
-    given = {key: folder for key in ROOTS if (folder := getattr(stated, key)) is not None}
+def _options_of_networks(
+    model: str, given: Networks, direction: str
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """The model options that the networks have, the channels of the domains, and what a user should know of it."""
+    options: dict[str, Any] = {"upsample": "deconv"}
+    channels: dict[str, Any] = {}
+    notes: list[str] = []
+    for role, (_, found) in given.items():
+        own = dict(found.options)
+        ends = own.pop("in_channels"), own.pop("out_channels", 0)
+        if role.startswith("G"):
+            _agree(channels, _channels_of_generator(model, role, found, ends, direction), role)
+            own = _options_of_generator(model, found, own)
+        elif found.kind == "encoder":
+            halvings = own.pop("n_downs")
+            own["n_downs_e"] = None if halvings == options["n_downs"] else halvings
+        else:
+            own = _options_of_discriminator(found, own)
+            if "lambda_feat" in own:
+                notes.append(f"model.lambda_feat 0: {role} is laid out as without feature matching (--no_ganFeat_loss)")
+        _agree(options, own, role)
+    return options, channels, notes
+
+
+def _channels_of_generator(
+    model: str, role: str, found: Found, ends: tuple[int, int], direction: str
+) -> dict[str, int]:
+    """The channels of the domains that a generator translates from and to, ``ends``."""
+    if found.kind == "coarse_to_fine":  # what it sees is read_condition's
+        return {"channels_b": ends[1]}
+    names = {"G": domains(direction), "G_A": ("a", "b"), "G_B": ("b", "a")}[role]
+    return {f"channels_{domain}": channels for domain, channels in zip(names, ends, strict=True)}
+
+
+def _options_of_generator(model: str, found: Found, own: dict[str, Any]) -> dict[str, Any]:
+    if found.kind == "coarse_to_fine":
+        above = own["n_enhancers"]
+        return own | ({"stage": "local", "n_enhancers": above} if above else {"stage": "global", "n_enhancers": 1})
+    own = {key: value for key, value in own.items() if key != "n_downs"} | {"generator": found.kind}
+    if model == "cyclegan" and found.kind == "unet":  # no file tells of dropout; CycleGAN's official default
+        del own["dropout_innermost"]
+        own["dropout"] = False
+    return own
+
+
+def _options_of_discriminator(found: Found, own: dict[str, Any]) -> dict[str, Any]:
+    names = {"n_layers": "n_layers_d", "last_bias": "last_bias_d"}
+    names |= {"max_width": "max_ndf"} if found.kind == "multi_scale" else {}
+    own = {names.get(key, key): value for key, value in own.items()}
+    return own | ({"lambda_feat": 0.0} if found.chain else {})  # as the official code writes them where nobody compares
+
+
+def _sizes_of_label_maps(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The data options of a pix2pixHD run without a preset: 1024 wide, multiples of what its networks need."""
+    halvings = options["n_downs"] + (options["n_enhancers"] if options["stage"] == "local" else 0)
+    stride = 2 ** max(halvings, options.get("n_downs_e") or 0)
+    return {"preprocess": "scale_width", "load_size": 1024, "stride": stride}
+
+
+def _sizes_of_unet(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The data options of a U-Net without a preset: squares that it can halve as often as it does."""
+    if options["generator"] != "unet":
+        return {}
+    side = max(256, 2 ** options["num_downs"])
+    return {"crop_size": side, "load_size": side + 30}
+
+
+def _folders(data: DataConfig, stated: Stated) -> dict[str, Any]:
+    """The data options of the folders that a user names. Raises ValueError if they can't be a set of this kind."""
+    every = ("root", "root_a", "root_b")
+    given = {key: folder for key in every if (folder := getattr(stated, key)) is not None}
     if not given:
         return {}
     for key, folder in given.items():
         if not folder.is_dir():
             raise ValueError(f"--data-{key.replace('_', '-')} {folder}: no such folder")
-    if set(given) not in ({"root"}, {"root_a", "root_b"}) or (model != "cyclegan" and "root" not in given):
+    if set(given) not in ({"root"}, {"root_a", "root_b"}) or not set(given) <= set(data.folders):
         raise ValueError("--data-root names the folder of the set; of cyclegan --data-root-a and --data-root-b do, too")
-    return {key: str(given[key]) if key in given else None for key in ROOTS} | {"toy": False, "torchvision": None}
+    return {key: str(given[key]) if key in given else None for key in data.folders} | {"toy": False}
 
 
-def _agree(options: dict[str, Any], more: Mapping[str, Any], role: str) -> None:
-    """Adds options. Raises ValueError if another network told otherwise: a model has one value for all its networks."""
-    for key, value in more.items():
+def _agree(options: dict[str, Any], added: Mapping[str, Any], role: str) -> None:
+    """Adds options. Raises ValueError if another network has another value: a model has one for all its networks."""
+    for key, value in added.items():
         if options.setdefault(key, value) != value:
             raise ValueError(f"the {key} of its {role} is {value}, and that of the others {options[key]}")
 
@@ -137,43 +172,51 @@ def read_condition(given: Networks, base: Config | None, stated: Stated) -> tupl
     Raises:
         ValueError: the channels are not those of the other networks, of the preset, or that the user tells of.
     """
-    found = given["G"][1].options
-    whole = found["in_channels"]
+    generator = given["G"][1].options
+    whole = generator["in_channels"]
     features = given["E"][1].options["n_features"] if "E" in given else 0
-    seen = given["D"][1].options["in_channels"] - found["out_channels"] if "D" in given else whole - features
+    seen = given["D"][1].options["in_channels"] - generator["out_channels"] if "D" in given else whole - features
     if seen + features != whole:
         raise ValueError(
             f"its G sees {whole} channels, D {seen} of them and E makes {features}: put the encoder's file beside it "
             "(latest_net_E.pth); one that was trained with features of files (--load_features) can't be used, since "
             "nothing here feeds it"
         )
-    if base and stated.label_nc is None and not stated.no_instances:
-        data = base.data
-        own = data.label_nc + data.instances if data.label_nc else data.channels["input"]
-        if own != seen:
-            raise ValueError(
-                f"it sees {seen} channels, and --config says data.label_nc {data.label_nc} and data.instances "
-                f"{str(data.instances).lower()}: {own}"
-            )
-        return {}, f"{_words(seen, data.label_nc, data.instances)}, as --config says"
-    if base and stated.label_nc is None:
-        stated = replace(stated, label_nc=base.data.label_nc)
+    if base:
+        assert isinstance(base.data, LabelledConfig), "the data of pix2pixHD"
+        if stated.label_nc is None and not stated.no_instances:
+            return {}, _condition_of_preset(seen, base.data)
+        if stated.label_nc is None:
+            stated = replace(stated, label_nc=base.data.label_nc)
     label_nc, instances = _classes(seen, features, stated)
+    words = _words(seen, label_nc, instances)
     if features and not (label_nc and instances):
-        raise ValueError(
-            f"{_words(seen, label_nc, instances)}, and features of an encoder: here these are of label maps with "
-            "instances alone"
-        )
+        raise ValueError(f"{words}, and features of an encoder: here these are of label maps with instances alone")
     options = {"label_nc": label_nc, "instances": instances} if label_nc else {"label_nc": 0, "channels_a": seen}
-    if stated.label_nc is not None:
-        return options, _words(seen, label_nc, instances)
-    note = _words(seen, label_nc, instances)
-    if not features and seen != CITYSCAPES:
-        note += f", a guess; --label-nc {seen} --no-instances if they are that many classes"
-        note += f", --label-nc {seen - 1} if {seen - 1} and boundaries" if not label_nc and seen > 2 else ""
-        if label_nc and not ("D" in given or stated.no_instances):
-            note += "; --label-nc of fewer if some are features, with latest_net_E.pth beside it"
-    return options, note
+    is_a_guess = stated.label_nc is None and not features and seen != CITYSCAPES
+    if is_a_guess:
+        words += f", a guess; {_other_readings(seen, label_nc, without_d='D' not in given, stated=stated)}"
+    return options, words
+
+
+def _condition_of_preset(seen: int, data: LabelledConfig) -> str:
+    """How the channels ``seen`` are read by a preset. Raises ValueError if the preset's are not as many."""
+    own = data.label_nc + data.instances if data.label_nc else data.channels["input"]
+    if own != seen:
+        raise ValueError(
+            f"it sees {seen} channels, and --config says data.label_nc {data.label_nc} and data.instances "
+            f"{str(data.instances).lower()}: {own}"
+        )
+    return f"{_words(seen, data.label_nc, data.instances)}, as --config says"
+
+
+def _other_readings(seen: int, label_nc: int, *, without_d: bool, stated: Stated) -> str:
+    """The options for what the channels could be, too."""
+    words = f"--label-nc {seen} --no-instances if they are that many classes"
+    words += f", --label-nc {seen - 1} if {seen - 1} and boundaries" if not label_nc and seen > 2 else ""
+    if label_nc and without_d and not stated.no_instances:
+        words += "; --label-nc of fewer if some are features, with latest_net_E.pth beside it"
+    return words
 
 
 def _classes(seen: int, features: int, stated: Stated) -> tuple[int, bool]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from img2img.checkpoint import has_network, newest_checkpoint, save_checkpoint
-from img2img.config import CONFIG_FILE, ROOTS, Config, config_file, load_config
+from img2img.config import CONFIG_FILE, Config, config_file, load_config
 from img2img.interop.layouts import ROLES, Found, Kind
 from img2img.interop.official import import_official
 from img2img.interop.options import Networks, Stated, run_config
@@ -32,20 +32,20 @@ KINDS: dict[str, dict[str, tuple[Kind, ...]]] = {  # of each role's networks
 def import_run(
     path: Path,
     name: str | None = None,
+    *,
     preset: Path | None = None,
     direction: str | None = None,
     model: str | None = None,
     stated: Stated | None = None,
-    *,
     only: str | None = None,
     overwrite: bool = False,
 ) -> tuple[Path, list[str]]:
-    """Makes runs/NAME of an official file and of those beside it that belong to it; returns it with what was found.
+    """Makes runs/NAME of an official file and of those beside it that belong to it.
 
     Args:
         path: of a generator, or of any of the files that one official run wrote beside each other.
         name: of the run; unset, that of the file, or of its folder where the file is one of the official names.
-        preset: options of data and losses; what the weights tell precedes it.
+        preset: options of data and losses; those of the weights precede it.
         direction: which way a lone generator translates; unset, the preset's, or AtoB.
         model: pix2pix, cyclegan or pix2pixhd, where a lone generator could be of several; unset, U-Nets are pix2pix's,
             and ResNets of two halvings CycleGAN's.
@@ -53,9 +53,37 @@ def import_run(
         only: roles, with commas between, of the files that are taken; unset, all.
         overwrite: whether a run of this name is replaced, once the new one is whole.
 
+    Returns:
+        The run's folder, and a line for each network and each guess.
+
     Raises:
         ValueError: a file is refused, files are of networks that belong to no model together, or the run exists.
     """
+    files = _chosen_files(path, only)
+    given, model = _networks(path, files, model)
+    base = load_config(preset) if preset else None
+    if base and base.model.name != model:
+        raise ValueError(f"--config {preset}: it is for {base.model.name}, and {path} is of {model}")
+    way = direction or (base.data.direction if base else "AtoB")
+    if model == "cyclegan":
+        files, given, way = _cyclegan(path, files, given, direction=direction, otherwise=way)
+    for role, (_, found) in given.items():
+        if role not in ROLES[model] or found.kind not in KINDS[model][role[0]]:
+            raise ValueError(f"{files[role]}: it is a {found.kind} of {found.family}, which is no {role} of {model}")
+    name = name or _name_of(path)
+    try:
+        _check_channels(model, given)
+        config, notes = run_config(model, name, given, base, direction=way, stated=stated or Stated())
+        _check(config, model, given)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    folder = _write_run(config, given, files, overwrite=overwrite)
+    lines = [_line(ROLES[model][role], files[role], found, config) for role, (_, found) in given.items()]
+    return folder, lines + notes
+
+
+def _chosen_files(path: Path, only: str | None) -> dict[str, Path]:
+    """The files of an official run by their role, those of ``only`` alone. Raises ValueError if none is a generator."""
     files = companions(path)
     if only is not None:
         wanted = only.split(",")
@@ -64,39 +92,43 @@ def import_run(
         files = {role: file for role, file in files.items() if role in wanted}
     if not any(role.startswith("G") for role in files):
         raise ValueError(f"{path}: there is no generator in it or beside it, which a run begins with")
+    return files
+
+
+def _networks(path: Path, files: Mapping[str, Path], model: str | None) -> tuple[Networks, str]:
+    """The networks of the files, and the model that they are of."""
     given = _read(files, hd=model == "pix2pixhd")
-    if model == "pix2pixhd" or _model_of(given) == "pix2pixhd":  # so that its ResNet is told to be one
+    if model == "pix2pixhd" or _model_of(given) == "pix2pixhd":  # whose ResNet is read as one only if told so
         given = _read(files, hd=True)
-    chosen = model or _model_of(given)
-    if (chosen == "pix2pixhd") != (_model_of(given) == "pix2pixhd"):
-        raise ValueError(f"--model {model}: {path} is of {_model_of(given)}")
-    base = load_config(preset) if preset else None
-    if base and base.model.name != chosen:
-        raise ValueError(f"--config {preset}: it is for {base.model.name}, and {path} is of {chosen}")
-    way: str = direction or (base.data.direction if base else "AtoB")
-    if chosen == "cyclegan" and "G" in given:
-        role = "G_A" if way == "AtoB" else "G_B"
+    model_of_files = _model_of(given)
+    if model and (model == "pix2pixhd") != (model_of_files == "pix2pixhd"):
+        raise ValueError(f"--model {model}: {path} is of {model_of_files}")
+    return given, model or model_of_files
+
+
+def _cyclegan(
+    path: Path, files: dict[str, Path], given: Networks, *, direction: str | None, otherwise: str
+) -> tuple[dict[str, Path], Networks, str]:
+    """CycleGAN's files and networks by the roles G_A and G_B, and the direction that they are for."""
+    if "G" in given:
+        role = "G_A" if otherwise == "AtoB" else "G_B"
         if set(given) != {"G"}:
-            raise ValueError(f"{path}: the D beside it sees no pictures alone, as CycleGAN's do; --model pix2pix")
+            raise ValueError(f"{path}: the D beside it sees no images alone, as CycleGAN's do; --model pix2pix")
         files, given = {role: files["G"]}, {role: given["G"]}
-    for role, (_, found) in given.items():
-        if role not in ROLES[chosen] or found.kind not in KINDS[chosen][role[0]]:
-            raise ValueError(f"{files[role]}: it is a {found.kind} of {found.family}, which is no {role} of {chosen}")
-    if chosen == "cyclegan" and len(given.keys() & {"G_A", "G_B"}) == 1:
-        its: str = "AtoB" if "G_A" in given else "BtoA"
-        if direction not in (None, its):
-            raise ValueError(f"--direction {direction}: {path} and what is beside it translate {its} alone")
-        way = its
-    name = name or _name_of(path)
-    try:
-        _check_channels(chosen, given)
-        config, notes = run_config(chosen, name, given, base, way, stated or Stated())
-        _check(config, chosen, given)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    folder, aside = RUNS / name, RUNS / f".{name}.part"
-    weights = {ROLES[chosen][role]: network.state_dict() for role, (network, _) in given.items()}
-    state = {"imported": {ROLES[chosen][role]: str(file) for role, file in files.items()}}
+    if {"G_A", "G_B"} <= set(given):
+        return files, given, otherwise
+    only = "AtoB" if "G_A" in given else "BtoA"
+    if direction not in (None, only):
+        raise ValueError(f"--direction {direction}: {path} and what is beside it translate {only} alone")
+    return files, given, only
+
+
+def _write_run(config: Config, given: Networks, files: Mapping[str, Path], *, overwrite: bool) -> Path:
+    """Writes the run with a checkpoint of step 0, wholly or not at all, and returns its folder."""
+    names = ROLES[config.model.name]
+    folder, aside = RUNS / config.name, RUNS / f".{config.name}.part"
+    weights = {names[role]: network.state_dict() for role, (network, _) in given.items()}
+    state = {"imported": {names[role]: str(file) for role, file in files.items()}}
     with hold_run(folder):
         check_run(folder, resume=False, overwrite=overwrite)
         try:
@@ -105,18 +137,16 @@ def import_run(
             replace_run(aside, folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    return folder, [
-        _line(ROLES[chosen][role], files[role], found, config) for role, (_, found) in given.items()
-    ] + notes
+    return folder
 
 
 def next_steps(run: Path) -> list[str]:
     """What can be done with an imported run: the commands, one a line."""
     path, _ = newest_checkpoint(run)
     config = load_config(config_file(run))
-    known = config.data.toy or any(getattr(config.data, key) for key in ROOTS)
+    known = config.data.toy or any(getattr(config.data, key) for key in config.data.folders)
     missing = [name for name in model_class(config.model.name).discriminators if not has_network(path, name)]
-    maps = " --instances FILE|DIR" if config.data.label_nc and config.data.instances else ""
+    maps = " --instances FILE|DIR" if "instance" in config.data.channels else ""
     tune = f"python tools/train.py --config {run}/{CONFIG_FILE} --train.init_from {run.name} --name NEW"
     tune += "" if known else " --data.root DIR"
     tune += " --balance.warmup_d 500" if missing else ""  # beside trained generators a new one must learn first
