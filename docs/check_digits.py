@@ -14,10 +14,9 @@ import numpy as np
 from sklearn.svm import SVC
 
 from img2img import load_sampler
-from img2img.data.options import DataConfig
-from img2img.data.unconditional import UnconditionalDataset
+from img2img.data.unconditional import UnconditionalConfig, UnconditionalDataset
 
-TASK = DataConfig(toy=True, channels_b=1, load_size=8, crop_size=8)
+TASK = UnconditionalConfig(toy=True, channels_b=1, load_size=8, crop_size=8)
 
 
 def real(part: str) -> tuple[np.ndarray, np.ndarray]:

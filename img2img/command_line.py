@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jsonargparse
 
 from img2img.config import (
-    ROOTS,
     USAGE,
     Config,
     OptimConfig,
@@ -25,10 +24,12 @@ from img2img.config import (
     find_model,
     list_runs,
     option_parser,
+    options_of,
     parse,
     read_yaml,
 )
 from img2img.data import dataset_class
+from img2img.data.options import DataConfig
 from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
 
@@ -48,99 +49,158 @@ class TrainArguments:
 def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path("runs")) -> TrainArguments:
     """Resolves the command line of tools/train.py.
 
-    ``--model`` and ``--config`` are read first, since they decide which options there are. Without ``--config`` and
-    ``--data.root`` it is the model's embedded task, ``presets/<model>/toy.yaml``. With ``--resume`` the options are the
-    run's own, and the command line's on top.
+    ``--model``, ``--config`` and ``--name`` are read first, since they decide which options there are. Without
+    ``--config`` and data it is the model's embedded task, ``presets/<model>/toy.yaml``. With ``--resume`` the options
+    are the run's own, and the command line's on top.
 
     Raises:
         ValueError: an unknown key, a value of a wrong type, a missing file; the message is one line.
         SystemExit: ``--help``.
     """
-    argv, early = _take(argv, {"--model", "--config", "--name"})
-    helped, resume = "--help" in argv or "-h" in argv, "--resume" in argv
-    every = argv[argv.index("--help") + 1 :][:1] == ["all"] if "--help" in argv else False
-    if resume and "--overwrite" in argv:
-        raise ValueError("--resume and --overwrite: choose one of them")
-    configs = [Path(path) for path in early["--config"]]
-    model = early["--model"][-1] if early["--model"] else None
-    if model and model.endswith(".py"):
-        model = load_model_file(Path(model))
-    notes: list[str] = []
-
-    own_root = {key: _given(argv, f"--data.{key}") for key in ROOTS}
-    own_toy = any(word.partition("=")[0] == "--data.toy" for word in argv)
-    named = bool(early["--name"]) and resume
-    if helped and not (configs or model or named):
+    line = _CommandLine(argv)
+    if line.help and not (line.model or line.configs or line.names_a_run):
         _list_models()
-    if not (configs or any(own_root.values()) or own_toy or named or helped):
-        if model is None:
-            _refuse_typo(argv)
-            if resume:
-                there = list_runs(runs)
-                raise ValueError(f"--resume: of which run? --name NAME; {runs}/ has {', '.join(there) or 'none yet'}")
+    if not (line.help or line.names_data or line.names_a_run):
+        line.choose_toy_task(presets, runs)
+    contents = [read_yaml(path) for path in line.configs]
+    name = line.run_name(contents)
+    if line.resume:
+        line.choose_run(runs / name)
+    model = line.find_model()
+    parser = _train_parser(model)
+    if line.help:
+        _print_help(parser, model, every=line.every)
+    config, values = _resolve(parser, line, model, name)
+    return TrainArguments(config, line.resume, values.overwrite, values.print_config, line.notes)
+
+
+class _CommandLine:
+    """What has to be known before the options are: the model, the files of options and the run.
+
+    Raises:
+        ValueError: options without a value, or that exclude each other.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.words, early = _take(argv, {"--model", "--config", "--name"})
+        self.configs = [Path(path) for path in early["--config"]]
+        self.has_configs = bool(self.configs)  # of its own
+        self.name = early["--name"][-1] if early["--name"] else None
+        self.model = early["--model"][-1] if early["--model"] else None
+        if self.model and self.model.endswith(".py"):
+            self.model = load_model_file(Path(self.model))
+        self.resume = "--resume" in self.words
+        if self.resume and "--overwrite" in self.words:
+            raise ValueError("--resume and --overwrite: choose one of them")
+        self.help = "--help" in self.words or "-h" in self.words
+        self.every = self.help and _given(self.words, "--help") == "all"
+        self.notes: list[str] = []
+
+    @property
+    def names_a_run(self) -> bool:
+        """Whether it says which run is to be resumed."""
+        return self.resume and self.name is not None
+
+    @property
+    def names_data(self) -> bool:
+        """Whether it says what data to train on, or where that stands."""
+        toy = any(word.partition("=")[0] == "--data.toy" for word in self.words)
+        return bool(self.configs or toy or any(self.folders.values()))
+
+    @property
+    def folders(self) -> dict[str, str | None]:
+        """The user's folders that it names, by their option of the data set, or of any where the model is unknown."""
+        models = [self.model] if self.model else model_names()
+        keys = dict.fromkeys(key for model in models for key in _data_config(model).folders)
+        return {key: _given(self.words, f"--data.{key}") for key in keys}
+
+    def choose_toy_task(self, presets: Path, runs: Path) -> None:
+        """Adds what trains the model on its embedded task. Raises ValueError if there is no model."""
+        if self.model is None:
+            _refuse_typo(self.words)
+            if self.resume:
+                there = ", ".join(list_runs(runs)) or "none yet"
+                raise ValueError(f"--resume: of which run? --name NAME; {runs}/ has {there}")
             raise ValueError(f"--model is missing: {', '.join(model_names())}")
-        model_class(model)  # its own message for a name that is none
-        task = "data.toy true" if model_file(model) else str(presets / model / "toy.yaml")
-        if model_file(model):
-            argv, early["--name"] = [*argv, "--data.toy", "true"], early["--name"] or [f"{model}-toy"]
+        model_class(self.model)  # its own message for a name that is none
+        if model_file(self.model):
+            task = "data.toy true"
+            self.words += ["--data.toy", "true"]
+            self.name = self.name or f"{self.model}-toy"
         else:
-            configs = [Path(task)]
-        if not resume:
-            notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {task}")
+            task = str(presets / self.model / "toy.yaml")
+            self.configs = [Path(task)]
+        if not self.resume:
+            self.notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {task}")
 
-    contents = [read_yaml(path) for path in configs]
-    names = [*early["--name"][-1:], *(c["name"] for c in reversed(contents) if c.get("name"))]
-    sections = [own_root, *(c.get("data", {}) for c in reversed(contents))]
-    roots = {key: next((s[key] for s in sections if s.get(key)), None) for key in ROOTS}
-    name = names[0] if names else _name_of(roots)
-    if resume:
-        saved = config_file(runs / name)
+    def run_name(self, contents: Sequence[dict[str, Any]]) -> str:
+        """The run's name: from ``--name``, a file of options, or the folders of its data; the last of each kind."""
+        names = [self.name, *(content.get("name") for content in reversed(contents))]
+        if name := next((name for name in names if name), None):
+            return name
+        sections = [self.folders, *(content.get("data", {}) for content in reversed(contents))]
+        values = [next((s[key] for s in sections if s.get(key)), None) for key in self.folders]
+        return _name_of([folder for folder in values if folder])
+
+    def choose_run(self, run: Path) -> None:
+        """Replaces the files of options by those of the run to resume. Raises ValueError if there is no such run."""
+        saved = config_file(run)
         if not saved.is_file():
-            raise ValueError(f"--resume: there is no run in {runs / name}; leave --resume out to begin it")
-        if early["--config"]:
-            notes.append(f"resuming with the options of {saved}; --config only names the run")
-        configs, contents = [saved], [read_yaml(saved)]
-    for path, content in zip(configs, contents, strict=True):
-        its_model = content.get("model", {}).get("name")
-        if its_model and model and its_model != model:
-            raise ValueError(f"--model {model}: {path} is for {its_model}; leave one of them out")
-        if its_model:
-            find_model(its_model, path)
-        model = model or its_model
-    if model is None:
-        if helped:
-            _list_models()
-        _refuse_typo(argv)
-        raise ValueError(f"--model is missing: {', '.join(model_names())}")
+            raise ValueError(f"--resume: there is no run in {run}; leave --resume out to begin it")
+        if self.has_configs:
+            self.notes.append(f"resuming with the options of {saved}; --config only names the run")
+        self.configs = [saved]
 
+    def find_model(self) -> str:
+        """The model that the command line and the files of options agree on. Raises ValueError if there is none."""
+        for path in self.configs:
+            model = read_yaml(path).get("model", {}).get("name")
+            if model and self.model and model != self.model:
+                raise ValueError(f"--model {self.model}: {path} is for {model}; leave one of them out")
+            if model:
+                find_model(model, path)
+            self.model = self.model or model
+        if self.model is None:
+            if self.help:
+                _list_models()
+            _refuse_typo(self.words)
+            raise ValueError(f"--model is missing: {', '.join(model_names())}")
+        return self.model
+
+
+def _train_parser(model: str) -> jsonargparse.ArgumentParser:
     parser = option_parser(model)
     parser.add_argument("--resume", action="store_true", help="Continue the run of this name from its last checkpoint.")
     parser.add_argument("--overwrite", action="store_true", help="Delete the run of this name, if there is one.")
     parser.add_argument("--print_config", action="store_true", help="Print the resolved options and exit.")
-    if helped:
-        _print_help(parser, model, every=every)
-    for path in configs:
-        parse(parser, ["--config", str(path)], f"{path}: ")
-    values = parse(parser, [word for path in configs for word in ("--config", str(path))] + list(argv))
-    config = build_config(parser, values, name)
-    if not resume:
-        _refuse_unused(config)
-    if config.data.root_a is not None:
-        notes.append("data.root_a and data.root_b have no validation part: samples show training pictures")
-    return TrainArguments(config, resume, values.overwrite, values.print_config, notes)
+    return parser
 
 
-def _name_of(roots: dict[str, str | None]) -> str:
-    """A run's name out of its data's folder or folders."""
-    folders = [roots["root"]] if roots["root"] else [roots["root_a"], roots["root_b"]]
-    parts = [re.sub(r"[^\w.+-]+", "-", Path(folder).resolve().name).strip("-.+") for folder in folders if folder]
+def _resolve(parser: jsonargparse.ArgumentParser, line: _CommandLine, model: str, name: str) -> tuple[Config, Any]:
+    """The configuration, and all values: those of the files of options, in their order, then the command line's."""
+    words: list[str] = []
+    for path in line.configs:
+        source = options_of(path, model)
+        parse(parser, ["--config", source], f"{path}: ")  # a mistake in it is its own, not the command line's
+        words += ["--config", source]
+    values = parse(parser, words + line.words)
+    return build_config(parser, values, name), values
+
+
+def _data_config(model: str) -> type[DataConfig]:
+    return dataset_class(model_class(model).dataset).Config
+
+
+def _name_of(folders: Sequence[str]) -> str:
+    """A run's name out of its data's folder, or folders."""
+    parts = [re.sub(r"[^\w.+-]+", "-", Path(folder).resolve().name).strip("-.+") for folder in folders]
     return ("2".join(parts)[:100] or "run") if parts else "toy"
 
 
-def _given(argv: Sequence[str], option: str) -> str | None:
+def _given(words: Sequence[str], option: str) -> str | None:
     """The value that the command line gives an option, at last."""
-    values = [word.partition("=")[2] for word in argv if word.startswith(f"{option}=")]
-    values += [value for word, value in pairwise([*argv, ""]) if word == option]
+    values = [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
+    values += [value for word, value in pairwise([*words, ""]) if word == option]
     return values[-1] if values else None
 
 
@@ -158,15 +218,13 @@ def _list_models() -> NoReturn:
 
 def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool) -> NoReturn:
     """Prints the options of a model and its data set, those of everyday use or every one, and exits."""
-    own = model_class(model)
-    dataset = dataset_class(own.dataset)
-    sections = {"model": own.Config, "data": dataset.Config, "optim": OptimConfig, "train": TrainConfig}
-    sections["balance"] = BalanceConfig
+    sections = {"model": model_class(model).Config, "data": _data_config(model)}
+    sections |= {"optim": OptimConfig, "train": TrainConfig, "balance": BalanceConfig}
     hidden = 0
     for action in parser._actions:
         section, _, key = action.dest.partition(".")
         everyday = getattr(sections.get(section), "everyday", None)
-        if action.dest in sections or (section == "data" and key in dataset.unused):
+        if action.dest in sections:
             action.help = SUPPRESS
         elif key and everyday is not None and key not in everyday and not every:
             action.help = SUPPRESS
@@ -175,17 +233,6 @@ def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool)
     if hidden:
         print(f"\n{hidden} further options: --help all")
     raise SystemExit(0)
-
-
-def _refuse_unused(config: Config) -> None:
-    """Raises ValueError for an option of other data sets. Their folders and label maps the data set itself refuses, and
-    says what they are for; runs of earlier versions may have had any, to no effect.
-    """
-    dataset = dataset_class(model_class(config.model.name).dataset, config.data)
-    for key in set(dataset.unused) - {"root_a", "root_b", "label_nc", "torchvision"}:
-        value = getattr(config.data, key)
-        if value != getattr(dataset.Config(), key):
-            raise ValueError(f"data.{key} {value}: is of other data than {config.model.name} learns from; leave it out")
 
 
 def _refuse_typo(argv: Sequence[str]) -> None:

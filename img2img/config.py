@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from argparse import ArgumentError
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn
 
@@ -27,7 +27,17 @@ jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 CONFIG_FILE = "config.yaml"
 USAGE = "train.py --model NAME [--config FILE] [options]"
-ROOTS = ("root", "root_a", "root_b")  # of a user's own data
+FORMERLY_SHARED = {  # data options that config.yaml had for every model, before each data set had its own; by default
+    "root_a": None,
+    "root_b": None,
+    "torchvision": None,
+    "direction": "AtoB",
+    "val_paired": False,
+    "channels_a": 3,
+    "label_nc": 0,
+    "ignore_id": 255,
+    "instances": True,
+}
 Optimizer = Literal["adam", "rmsprop"]
 Precision = Literal["no", "bf16", "fp16"]
 
@@ -167,7 +177,7 @@ class Config:
 
     name: str
     model: Any
-    data: DataConfig = field(default_factory=DataConfig)  # or a subclass: the data set's own
+    data: DataConfig  # the data set's own subclass
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     balance: BalanceConfig = field(default_factory=BalanceConfig)
@@ -216,7 +226,28 @@ def load_config(path: Path) -> Config:
         raise ValueError(f"{path}: model.name is missing: {', '.join(model_names())}")
     find_model(model, path)
     parser = option_parser(model)
-    return build_config(parser, parse(parser, ["--config", str(path)], f"{path}: "), content.get("name") or path.stem)
+    values = parse(parser, ["--config", options_of(path, model)], f"{path}: ")
+    return build_config(parser, values, content.get("name") or path.stem)
+
+
+def options_of(path: Path, model: str) -> str:
+    """What ``--config`` takes for a file of options: its path; or, if a run of an earlier version wrote it, its content
+    as YAML without the data options of other models, which had no effect.
+
+    A file that a user wrote may have them at their defaults only.
+    """
+    content = read_yaml(path)
+    known = {field.name for field in fields(dataset_class(model_class(model).dataset).Config)}
+    data = content.get("data", {})
+    foreign = [
+        key
+        for key, default in FORMERLY_SHARED.items()
+        if key in data and key not in known and (path.name == CONFIG_FILE or data[key] == default)
+    ]
+    if not foreign:
+        return str(path)
+    own = {key: value for key, value in data.items() if key not in foreign}
+    return yaml.safe_dump({**content, "data": own}, sort_keys=False)
 
 
 def find_model(name: str, config: Path) -> None:
@@ -307,6 +338,10 @@ def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> No
         groups = unknown.groupdict()
         key = f"{groups['group']}.{groups['key']}" if groups.get("group") else groups["key"]
         dashes = "--" if "unrecognized" in message else ""
+        if others := [name for name in model_names() if key in _options(name)]:
+            pairs = key in ("data.root_a", "data.root_b")
+            remedy = "datasets/pair.py makes a data.root of two folders" if pairs else "leave it out"
+            raise ValueError(f"{where}{dashes}{key}: is an option of {', '.join(others)}; {remedy}")
         near = difflib.get_close_matches(key, known, 1, 0.6) or [k for k in known if k.endswith(f".{key}")][:1]
         hint = f"did you mean {dashes}{near[0]}?" if near else "--help lists all options"
         raise ValueError(f"{where}unknown option {dashes}{key}; {hint}")
@@ -329,6 +364,10 @@ def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> No
             f"{where}{union['key']} {' '.join(union['value'].split())}: expected {' or '.join(types)} or null"
         )
     raise ValueError(where + re.sub(r'Parser key "config": ', "--config: ", " ".join(message.split())))
+
+
+def _options(model: str) -> set[str]:
+    return {action.dest for action in option_parser(model)._actions}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

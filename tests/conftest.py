@@ -15,8 +15,9 @@ import torch
 from accelerate import Accelerator
 
 from img2img.config import Config, OptimConfig, TrainConfig
-from img2img.data.options import DataConfig
+from img2img.data import dataset_class
 from img2img.losses.balance import BalanceConfig
+from img2img.models import model_class
 from img2img.models.cyclegan import CycleGAN
 from img2img.models.dcgan import DCGAN
 from img2img.models.infogan import InfoGAN
@@ -179,9 +180,10 @@ def tiny_digits(model: Any, /, name: str = "tiny", **changes: dict[str, Any]) ->
 
 
 def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[str, Any]) -> Config:
+    data = dataset_class(model_class(model.name).dataset).Config
     parts = {
         "model": model,
-        "data": DataConfig(str(root), load_size=18, crop_size=16, batch_size=2, num_workers=0),
+        "data": data(str(root), load_size=18, crop_size=16, batch_size=2, num_workers=0),
         "optim": OptimConfig(),
         "train": TrainConfig(max_steps=4, log_every=2, sample_every=100, save_every=100),
         "balance": BalanceConfig(),

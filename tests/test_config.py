@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from img2img.command_line import parse_train_arguments
 from img2img.config import Config, OptimConfig, TrainConfig, load_config
@@ -151,7 +152,7 @@ def test_two_folders_are_a_users_own_data() -> None:
     argv = ["--model", "cyclegan", "--data.root_a", "horses", "--data.root_b", "zebras"]
     arguments = parse_train_arguments(argv, PRESETS)
     assert not arguments.config.data.toy
-    assert arguments.notes == ["data.root_a and data.root_b have no validation part: samples show training pictures"]
+    assert not arguments.notes
     horses = ["--config", str(PRESETS / "cyclegan" / "horse2zebra.yaml")]
     assert "null drops a preset's" in error(*horses, *argv[2:])
     assert parse(*horses, *argv[2:], "--data.root", "null").data.root_b == "zebras"
@@ -362,5 +363,29 @@ def test_options_out_of_range_are_named(section: type, options: dict) -> None:
 )
 def test_options_of_other_data_sets_are_refused(model: str, option: str) -> None:
     key, value = option.split()
-    with pytest.raises(ValueError, match=rf"data\.{key} "):
-        parse_train_arguments(["--model", model, "--data.root", "x", f"--data.{key}", value], Path("presets"))
+    assert f"data.{key}: " in error("--model", model, "--data.root", "x", f"--data.{key}", value)
+    Path("mine.yaml").write_text(f"model:\n  name: {model}\ndata:\n  root: x\n  {key}: {value}\n")
+    assert f"mine.yaml: data.{key}: " in error("--config", "mine.yaml")
+
+
+def test_options_of_other_data_sets_in_files_of_earlier_versions_are_left_out(tmp_path: Path) -> None:
+    """A run may have had them, to no effect; a user's file may have copied their defaults."""
+    run = tmp_path / "runs" / "old"
+    run.mkdir(parents=True)
+    began = parse("--model", "pix2pix", "--data.root", "x", "--name", "old")
+    whole = yaml.safe_load(began.to_yaml())
+    whole["data"] |= {"root_a": None, "label_nc": 0, "instances": True, "torchvision": None, "val_paired": False}
+    Path("copied.yaml").write_text(yaml.safe_dump(whole))
+    assert parse("--config", "copied.yaml") == began
+    whole["data"] |= {"val_paired": True}
+    (run / "config.yaml").write_text(yaml.safe_dump(whole))
+    assert load_config(run / "config.yaml") == began
+    assert parse("--name", "old", "--resume") == began
+
+
+def test_directions_of_a_model_that_draws_from_noise_are_left_out_of_old_runs(tmp_path: Path) -> None:
+    began = parse("--model", "dcgan", "--data.root", "x", "--name", "old")
+    whole = yaml.safe_load(began.to_yaml())
+    whole["data"] |= {"direction": "AtoB", "channels_a": 3}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(whole))
+    assert load_config(tmp_path / "config.yaml") == began

@@ -29,7 +29,6 @@ from img2img.config import Config, TrainConfig
 from img2img.data import dataset_class
 from img2img.data.images import write_image
 from img2img.data.loader import BatchReader, KeyedBatches, collate, keyed_loader, to_device
-from img2img.data.options import DataConfig
 from img2img.data.toy.shoes import draw_pair
 from img2img.data.toy.streets import draw_scene
 from img2img.inference.label_translator import SceneTranslator
@@ -153,10 +152,11 @@ def _config(options: BenchmarkOptions, root: str) -> Config:
         if options.stage == "local":
             chosen["ndf"], train.init_from = 2 * options.ngf, "unused"  # which such a run must name, and nobody reads
         data = {"load_size": options.width, "preprocess": "scale_width", "label_nc": CLASSES}
+    kind = model_class(options.model)
     return Config(
         "benchmark",
-        model_class(options.model).Config(**chosen),
-        DataConfig(root, batch_size=options.batch_size, **data),
+        kind.Config(**chosen),
+        dataset_class(kind.dataset).Config(root, batch_size=options.batch_size, **data),
         train=train,
     )
 

@@ -82,10 +82,7 @@ class ImageDataset(Dataset[dict]):
     """
 
     Config: ClassVar[type[DataConfig]] = DataConfig
-    """Its options."""
-    unused: ClassVar[tuple[str, ...]] = ("root_a", "root_b", "val_paired", "label_nc", "ignore_id", "instances")
-    unused += ("torchvision",)
-    """Fields of its ``Config`` that are other data sets': --help leaves them out."""
+    """Its options: ``DataConfig``, ``TwoDomainConfig`` or a subclass, which stands in the data set's file."""
     ordered: ClassVar[bool] = False
     """Whether items are frames, which follow each other."""
     companions: ClassVar[tuple[str, ...]] = ()
@@ -168,24 +165,24 @@ class ImageDataset(Dataset[dict]):
         return str(len(self))
 
     @classmethod
-    def is_meant(cls, config: DataConfig) -> bool:
+    def is_meant(cls, config: Any) -> bool:
         """Whether the options ask for this kind of set, of those that a model lists."""
         return True
 
     @classmethod
-    def directions(cls, config: DataConfig) -> Mapping[str, Direction]:
+    def directions(cls, config: Any) -> Mapping[str, Direction]:
         """The directions that such a set has, by name. From options alone: inference has no set on disk. None where
         images are drawn from noise."""
         return {"AtoB": Direction("a", "b"), "BtoA": Direction("b", "a")}
 
     @classmethod
-    def ranges(cls, config: DataConfig) -> Mapping[str, Range]:
+    def ranges(cls, config: Any) -> Mapping[str, Range]:
         """What values of an image stand for -1 and 1, by its key in a batch; of keys that are not there, the ends of
         its type of integers."""
         return {}
 
     @classmethod
-    def read(cls, config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+    def read(cls, config: Any, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
         """A user's file as an item: only the set knows what must lie beside it.
 
         Args:
@@ -201,18 +198,18 @@ class ImageDataset(Dataset[dict]):
         raise NotImplementedError
 
     @classmethod
-    def side_by_side(cls, config: DataConfig) -> Path | None:
+    def side_by_side(cls, config: Any) -> Path | None:
         """A training file that holds an input and its target side by side, where files do: a user may give another one
         to translate by mistake."""
         return None
 
     @classmethod
-    def complete(cls, config: DataConfig, direction: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def complete(cls, config: Any, direction: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The inputs of an item from those that a user gave, with what the direction adds, such as its domain."""
         return dict(arrays)
 
     @classmethod
-    def inputs(cls, config: DataConfig, files: Sequence[Path]) -> list[Path]:
+    def inputs(cls, config: Any, files: Sequence[Path]) -> list[Path]:
         """Those of a folder's image files that are to be translated, in their order."""
         return list(files)
 

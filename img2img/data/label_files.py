@@ -42,7 +42,6 @@ from img2img.data.images import (
     read_image,
     why_unreadable,
 )
-from img2img.data.options import DataConfig
 from img2img.data.transforms import SizeCheck
 
 BAR = 300  # maps; checking fewer takes no time worth a progress bar
@@ -57,7 +56,10 @@ class LabelFiles:
     Args:
         root: the set's folder.
         splits: names that the wanted part of it may have.
-        config: the data options.
+        label_nc: how many classes there are; their ids are 0..label_nc-1.
+        ignore_id: the id that means no class.
+        instances: whether there are instance maps.
+        channels: of the photos.
         photos: whether there must be photos, or there may be none.
         check: called with every scene (file, height, width), to refuse sizes that can't be used.
 
@@ -67,10 +69,19 @@ class LabelFiles:
     """
 
     def __init__(
-        self, root: str, splits: Sequence[str], config: DataConfig, *, photos: bool, check: SizeCheck | None = None
+        self,
+        root: str,
+        splits: Sequence[str],
+        *,
+        label_nc: int,
+        ignore_id: int = 255,
+        instances: bool = True,
+        channels: int = 3,
+        photos: bool,
+        check: SizeCheck | None = None,
     ) -> None:
-        self.config = config
-        self.folders = find_folders(Path(root), splits, config.instances, photos)
+        self.label_nc, self.ignore_id, self.channels = label_nc, ignore_id, channels
+        self.folders = find_folders(Path(root), splits, instances, photos)
         named = {kind: by_key(folder, scene_name) for kind, folder in self.folders.items()}
         for kind in named:
             refuse_lonely((self.folders["label"], named["label"]), (self.folders[kind], named[kind]))
@@ -95,7 +106,7 @@ class LabelFiles:
         """Decodes a scene. Raises UnreadableImage for a damaged file."""
         scene = {kind: read_ids(self._path(kind, index)) for kind in self.folders if kind != "target"}
         if self.photos:
-            photo = read_image(self._path("target", index), self.config.channels_b)
+            photo = read_image(self._path("target", index), self.channels)
             scene["target"] = as_dtype(photo, self.photo_dtype)
         sizes = {kind: array.shape[:2] for kind, array in scene.items()}
         for kind in sizes:
@@ -141,7 +152,7 @@ class LabelFiles:
         Raises:
             ValueError: naming the first map with ids out of range and how many there are, or the same of damaged ones.
         """
-        top, ignored = self.config.label_nc, self.config.ignore_id
+        top, ignored = self.label_nc, self.ignore_id
         allowed = np.append(np.arange(top), ignored)
 
         def look(index: int) -> tuple[str, str, bool]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
 from img2img.data.folder import list_images
 from img2img.data.label_files import LabelFiles, read_ids, scene_name
-from img2img.data.options import DataConfig, Part
+from img2img.data.options import Part, TwoDomainConfig, require_at_least
 from img2img.data.paired import set_folder
 from img2img.data.toy.shoes import toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
@@ -37,12 +38,46 @@ class SceneSource(Protocol):
     def read(self, index: int) -> dict[str, np.ndarray]: ...
 
 
+@dataclass
+class LabelledConfig(TwoDomainConfig):
+    """Where the label maps and photos are and what is done to them; or, with label_nc 0, pairs of images."""
+
+    everyday: ClassVar[Sequence[str]] = [*TwoDomainConfig.everyday, "label_nc", "instances"]
+    fixed: ClassVar[Sequence[str]] = [*TwoDomainConfig.fixed, "label_nc", "ignore_id", "instances"]
+
+    root: str | None = None
+    """Folder of the set: train_label/ + train_inst/ + train_img/; with label_nc 0 pairs: trainA/ + trainB/, train_A/ +
+    train_B/, train/A/ + train/B/, or train/ with A and B side by side in each file."""
+    toy: bool = False
+    """Train on the embedded toy task, drawn streets (label_nc 9), instead of files of data.root."""
+    label_nc: int = 0
+    """Classes of the label maps, ids 0..label_nc-1; 0: the inputs are images, as of pairs."""
+    ignore_id: int = 255
+    """Id of label maps that means no class; its one-hot is all zero."""
+    instances: bool = True
+    """Read instance maps beside label maps, whose boundaries the networks then see."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, 0, ("label_nc", "ignore_id"))
+        if self.label_nc and self.direction != "AtoB":
+            raise ValueError(f"data.direction {self.direction}: label maps become images, AtoB, and not the reverse")
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Those of the domains; with label maps also of the one-hot ``label`` and, if read, of ``instance``."""
+        if not self.label_nc:
+            return super().channels
+        boundaries = {"instance": 1} if self.instances else {}
+        return {**super().channels, "label": self.label_nc, **boundaries}
+
+
 class ToyScenes:
     """The embedded task: scenes twice as wide as high, drawn when asked for, ``width`` pixels wide."""
 
     photos = True
 
-    def __init__(self, config: DataConfig, splits: tuple[str, ...], width: int, check: SizeCheck) -> None:
+    def __init__(self, config: LabelledConfig, splits: tuple[str, ...], width: int, check: SizeCheck) -> None:
         config.require_colour()
         self.scenes: Any = importlib.import_module("img2img.data.toy.streets")
         self.split, self.length = toy_split(splits, self.scenes.LENGTHS)
@@ -80,9 +115,10 @@ class LabelledDataset(ImageDataset):
     """
 
     companions = ("instance",)
-    unused = ("root_a", "root_b", "val_paired", "torchvision")
+    Config = LabelledConfig
+    config: LabelledConfig
 
-    def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+    def __init__(self, config: LabelledConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         super().__init__(config, part, augment=augment, seed=seed)
         self.transform = jitter(config, augment)
         self.check = check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
@@ -91,7 +127,16 @@ class LabelledDataset(ImageDataset):
         if config.toy:
             self.source = ToyScenes(config, splits, size, check)
         else:
-            self.source = LabelFiles(set_folder(config, part), splits, config, photos=part == "train", check=check)
+            self.source = LabelFiles(
+                set_folder(config, part),
+                splits,
+                label_nc=config.label_nc,
+                ignore_id=config.ignore_id,
+                instances=config.instances,
+                channels=config.channels_b,
+                photos=part == "train",
+                check=check,
+            )
         self.notes = self.source.notes
 
     def __len__(self) -> int:
@@ -138,15 +183,15 @@ class LabelledDataset(ImageDataset):
         return self._scene(index)["label"][:, :, 0]
 
     @classmethod
-    def is_meant(cls, config: DataConfig) -> bool:
+    def is_meant(cls, config: LabelledConfig) -> bool:
         return config.label_nc > 0
 
     @classmethod
-    def directions(cls, config: DataConfig) -> Mapping[str, Direction]:
+    def directions(cls, config: LabelledConfig) -> Mapping[str, Direction]:
         return {"AtoB": Direction("a", "b")}
 
     @classmethod
-    def read(cls, config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+    def read(cls, config: LabelledConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
         refuse_companions(others, ("instance",) if config.instances else ())
         maps = {"label": read_ids(path)[:, :, None]}
         if config.instances:
@@ -154,7 +199,7 @@ class LabelledDataset(ImageDataset):
         return Item(path.stem, maps)
 
     @classmethod
-    def inputs(cls, config: DataConfig, files: Sequence[Path]) -> list[Path]:
+    def inputs(cls, config: LabelledConfig, files: Sequence[Path]) -> list[Path]:
         """Of Cityscapes' own folders the label maps alone, beside which a scene's instances and colours lie."""
         scenes = {(path.parent, scene_name(path.stem)) for path in files if path.stem.endswith(LABELS)}
         return [p for p in files if p.stem.endswith(LABELS) or (p.parent, scene_name(p.stem)) not in scenes]

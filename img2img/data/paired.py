@@ -7,6 +7,7 @@ direction of the task, transformed and named.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import numpy as np
 from img2img.data.base import ImageDataset, Item, Lazy, read_or_next, refuse_companions
 from img2img.data.folder import FolderPairs, side_by_side
 from img2img.data.images import read_image
-from img2img.data.options import DataConfig, Part, domains
+from img2img.data.options import DataConfig, Part, TwoDomainConfig, domains
 from img2img.data.toy.shoes import draw_pair, toy_split
 from img2img.data.transforms import BATCH, Jitter, SizeCheck, jitter, keyed_seed
 
@@ -48,6 +49,17 @@ class ToyPairs:
         return draw_pair(index, self.split, self.size)
 
 
+@dataclass
+class PairedConfig(TwoDomainConfig):
+    """Where the pairs are and what is done to them."""
+
+    root: str | None = None
+    """Folder of the set: trainA/ + trainB/, train_A/ + train_B/, train/A/ + train/B/, or train/ with A and B side by
+    side in each file; the same for val or test."""
+    toy: bool = False
+    """Train on the embedded toy task, drawn shoes and their outlines, instead of files of data.root."""
+
+
 class PairedDataset(ImageDataset):
     """Samples have ``input`` and ``target`` (crop, crop, C) integers. The next pair comes where one can't be decoded.
 
@@ -55,9 +67,11 @@ class PairedDataset(ImageDataset):
         ValueError: as FolderPairs; when sampling, if no pair of the set can be decoded.
     """
 
-    def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+    Config = PairedConfig
+    config: TwoDomainConfig
+
+    def __init__(self, config: TwoDomainConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         super().__init__(config, part, augment=augment, seed=seed)
-        refuse_label_maps(config)
         self.transform = jitter(config, augment)
         self.check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
         self.source = pair_source(config, part, config.resized(augment), self.check)
@@ -103,11 +117,11 @@ class PairedDataset(ImageDataset):
         return map_of_classes(self.transform, read(painted))
 
     @classmethod
-    def side_by_side(cls, config: DataConfig) -> Path | None:
+    def side_by_side(cls, config: TwoDomainConfig) -> Path | None:
         return None if config.root is None else side_by_side(Path(config.root), config.train_split)
 
     @classmethod
-    def read(cls, config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+    def read(cls, config: TwoDomainConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
         return read_input(config, direction, path, others)
 
 
@@ -116,20 +130,14 @@ def map_of_classes(transform: Jitter, ids: np.ndarray) -> np.ndarray:
     return transform(0, {"ids": ids.astype(np.int32)})["ids"][:, :, 0]
 
 
-def read_input(config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+def read_input(config: TwoDomainConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
     """A file as an item of a set whose inputs are images of a domain. Raises as ``ImageDataset.read``."""
     refuse_companions(others, ())
     channels = config.channels[domains(direction)[0]]
     return Item(path.stem, {"input": read_image(path, channels)})
 
 
-def refuse_label_maps(config: DataConfig) -> None:
-    """Raises ValueError if the options ask for label maps."""
-    if config.label_nc:
-        raise ValueError(f"data.label_nc {config.label_nc}: this model takes pictures; label maps are for pix2pixhd")
-
-
-def pair_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> PairSource:
+def pair_source(config: TwoDomainConfig, part: Part, size: int, check: SizeCheck) -> PairSource:
     """The pairs that the options ask for; toy ones are drawn at ``size``. Raises ValueError as FolderPairs."""
     splits = config.splits(part)
     if config.toy:
@@ -148,18 +156,11 @@ def set_folder(config: DataConfig, part: Part) -> str:
     Trainings look for their training part first: whoever asks for another has a run, which imported weights make
     without any data.
     """
-    if config.torchvision:
-        raise ValueError(f"data.torchvision {config.torchvision}: is for models that draw from noise, such as dcgan")
     if config.root is not None:
         return config.root
-    if config.root_a is not None:
-        raise ValueError(
-            f"data.root_a {config.root_a}: two folders without pairs are for cyclegan; "
-            "datasets/pair.py makes a data.root of two folders of partners"
-        )
     if part == "val":
         raise ValueError(
             "data.root is not set in this run: infer.py takes --input; for its validation set make it anew with "
             "import_weights.py --data-root DIR --overwrite"
         )
-    raise ValueError("data.root is not set: give the folder of the pictures, or --data.toy true")
+    raise ValueError("data.root is not set: give the folder of the images, or --data.toy true")

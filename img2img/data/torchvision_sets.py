@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,34 @@ from filelock import FileLock
 from PIL import Image
 
 from img2img.data.images import UnreadableImage, to_channels
-from img2img.data.options import DataConfig, Part
+from img2img.data.options import Part
 from img2img.data.transforms import SizeCheck
 
 
-def open_set(config: DataConfig, part: Part) -> Any:
-    """A part of the set ``torchvision.datasets.NAME``, downloaded to ``data.root`` if it is not there yet.
+def open_set(name: str, root: str | None, part: Part, splits: Sequence[str]) -> Any:
+    """A part of the set ``torchvision.datasets.NAME``, downloaded to the folder ``root`` if it is not there yet.
 
-    The part is what the set calls train and test, or one of its named splits. None: the set is all of one piece, and
-    has no validation part.
+    The part is what the set calls train and test, or the first of ``splits`` that it has. None: the set is all of one
+    piece, and has no validation part.
 
     Raises:
         ValueError: no such set or part, or a download that failed.
     """
-    name = str(config.torchvision)
     label = f"data.torchvision {name}"
     module: Any = importlib.import_module("torchvision.datasets")
     if name not in module.__all__:
         near = difflib.get_close_matches(name, module.__all__, 1)
         raise ValueError(f"{label}: torchvision.datasets has no such set{f'; did you mean {near[0]}?' if near else ''}")
-    if config.root is None:
+    if root is None:
         raise ValueError(f"{label}: set data.root to the folder that it is in, or is to be downloaded to")
-    kind, root = getattr(module, name), Path(config.root)
+    kind = getattr(module, name)
     takes = inspect.signature(kind).parameters
-    given: dict[str, Any] = {"root": config.root, "download": True}
+    given: dict[str, Any] = {"root": root, "download": True}
     given = {key: value for key, value in given.items() if key in takes}
     if "train" in takes:
         choices: list[dict[str, Any]] = [{"train": part == "train"}]
     elif "split" in takes:
-        choices = [{"split": split} for split in config.splits(part)]
+        choices = [{"split": split} for split in splits]
     elif part == "val":
         return None
     else:
@@ -49,8 +49,8 @@ def open_set(config: DataConfig, part: Part) -> Any:
     refused: Exception | None = None
     for choice in choices:
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / f".{name}.lock"):  # one process downloads, the next ones find the files
+            Path(root).mkdir(parents=True, exist_ok=True)
+            with FileLock(Path(root) / f".{name}.lock"):  # one process downloads, the next ones find the files
                 return kind(**given, **choice)
         except ValueError as error:  # a split that this set does not have, among other things
             refused = refused or error
@@ -64,16 +64,17 @@ class TorchvisionPictures:
     """Its pictures: ``len()``, ``name(i)``, ``read(i)`` -> (H, W, C) and the number of its class, and ``classes``.
 
     Args:
-        config: the data options.
+        name: of the set.
         found: what ``open_set`` returned.
-        check: called with every picture when it is read, to refuse sizes that can't be used.
+        channels: what the images are converted to.
+        check: called with every image when it is read, to refuse sizes that can't be used.
 
     Raises:
         ValueError: its samples are no picture and the number of its class.
     """
 
-    def __init__(self, config: DataConfig, found: Any, check: SizeCheck) -> None:
-        self.set, self.kind, self.channels, self.check = found, config.torchvision, config.channels_b, check
+    def __init__(self, name: str, found: Any, channels: int, check: SizeCheck) -> None:
+        self.set, self.kind, self.channels, self.check = found, name, channels, check
         picture, number = found[0]
         if not isinstance(picture, Image.Image) or not isinstance(number, int):
             kinds = f"{type(picture).__name__} and {type(number).__name__}"

@@ -8,16 +8,17 @@ Handwritten Digits", UCI 1998), 8x8 pixels each (``Digits``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from img2img.data.base import Direction, ImageDataset, Lazy, read_or_next
 from img2img.data.folder import FolderImages, list_images, other_splits, require_root, some
 from img2img.data.images import resize, to_channels
-from img2img.data.options import DataConfig, Part
-from img2img.data.paired import refuse_label_maps, set_folder
+from img2img.data.options import DataConfig, Part, check_channels
+from img2img.data.paired import set_folder
 from img2img.data.torchvision_sets import TorchvisionPictures, open_set
 from img2img.data.toy.shoes import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
@@ -119,28 +120,57 @@ class FolderPictures:
         return self.images.read(index), self.numbers[self._class(index)] if self.classes else None
 
 
+@dataclass
+class UnconditionalConfig(DataConfig):
+    """Where the images are and what is done to them."""
+
+    everyday: ClassVar[Sequence[str]] = [*DataConfig.everyday, "torchvision", "channels_b"]
+    fixed: ClassVar[Sequence[str]] = ("channels_b",)
+
+    root: str | None = None
+    """Folder of the images: train/ in it, or the folder itself; a sub-folder is a class. With torchvision, the folder
+    that the set is downloaded to."""
+    toy: bool = False
+    """Train on the embedded toy task, scikit-learn's handwritten digits, instead of files of data.root."""
+    torchvision: str | None = None
+    """Set of torchvision.datasets by its name, such as MNIST, kept in data.root."""
+    channels_b: int = 3
+    """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA); files are converted to it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_channels(self, "channels_b")
+        if self.torchvision and self.toy:
+            raise ValueError(
+                f"data.torchvision {self.torchvision} and data.toy true: choose one of them; data.root is where the "
+                "set is downloaded to"
+            )
+        if self.preprocess in ("scale_width", "none"):
+            raise ValueError(
+                f"data.preprocess {self.preprocess}: squares are drawn from noise; use resize_and_crop, "
+                "scale_width_and_crop or crop"
+            )
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Channels of a batch's images, ``target``."""
+        return {"target": self.channels_b}
+
+
 class UnconditionalDataset(ImageDataset):
     """Samples have ``target`` (crop, crop, C) integers and, where the set has classes, ``class``, the number of one.
     Where an image can't be decoded, the next one comes. Images have ``channels_b`` channels; the part for validation
     may be missing, and then has none.
 
     Raises:
-        ValueError: options that make no squares or ask for inputs; a set that can't be found or read; when sampling,
-            if no picture of the set can be decoded.
+        ValueError: a set that can't be found or read; when sampling, if no image of the set can be decoded.
     """
 
-    unused = ("root_a", "root_b", "val_paired", "label_nc", "ignore_id", "instances", "direction", "channels_a")
+    Config = UnconditionalConfig
+    config: UnconditionalConfig
 
-    def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+    def __init__(self, config: UnconditionalConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         super().__init__(config, part, augment=augment, seed=seed)
-        refuse_label_maps(config)
-        if config.direction != "AtoB":
-            raise ValueError(f"data.direction {config.direction}: noise becomes pictures and not the reverse; drop it")
-        if config.preprocess in ("scale_width", "none"):
-            raise ValueError(
-                f"data.preprocess {config.preprocess}: squares are drawn from noise; use resize_and_crop, "
-                "scale_width_and_crop or crop"
-            )
         self.transform = jitter(config, augment)
         self.check = SizeCheck(self.transform)
         self.source = picture_source(config, part, config.resized(augment), self.check)
@@ -180,15 +210,17 @@ class UnconditionalDataset(ImageDataset):
         return {}
 
 
-def picture_source(config: DataConfig, part: Part, size: int, check: SizeCheck) -> PictureSource:
+def picture_source(config: UnconditionalConfig, part: Part, size: int, check: SizeCheck) -> PictureSource:
     """The pictures that the options ask for; the toy's are enlarged to ``size``. Raises ValueError as the sources."""
     splits = config.splits(part)
     if config.toy:
         check("the toy task's picture", size, size)
         return Digits(splits, config.channels_b, size)
     if config.torchvision:
-        found = open_set(config, part)
-        return NoPictures() if found is None else TorchvisionPictures(config, found, check)
+        found = open_set(config.torchvision, config.root, part, config.splits(part))
+        return (
+            NoPictures() if found is None else TorchvisionPictures(config.torchvision, found, config.channels_b, check)
+        )
     root = Path(set_folder(config, part))
     require_root(root)
     train = root / config.train_split

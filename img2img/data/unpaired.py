@@ -10,15 +10,16 @@ but for the pictures of the smaller side that must come again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from img2img.data.base import ImageDataset, Item, Lazy, read_or_next
 from img2img.data.folder import FolderImages, find_sides, no_split, some
-from img2img.data.options import DataConfig, Domain, Part, domains
-from img2img.data.paired import map_of_classes, read_input, refuse_label_maps, set_folder
+from img2img.data.options import Domain, Part, TwoDomainConfig, domains
+from img2img.data.paired import map_of_classes, read_input, set_folder
 from img2img.data.toy.shoes import draw_pair, draw_shoe, toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
@@ -58,6 +59,40 @@ class ToyImages:
         )
 
 
+@dataclass
+class UnpairedConfig(TwoDomainConfig):
+    """Where the images of A and of B are and what is done to them."""
+
+    everyday: ClassVar[Sequence[str]] = [*TwoDomainConfig.everyday, "root_a", "root_b", "val_paired"]
+    folders: ClassVar[Sequence[str]] = ("root", "root_a", "root_b")
+
+    root: str | None = None
+    """Folder of the set: trainA/ + trainB/, train_A/ + train_B/, or train/A/ + train/B/; the same for val or test."""
+    toy: bool = False
+    """Train on the embedded toy task, drawn shoes and outlines of other ones, instead of files of data.root."""
+    root_a: str | None = None
+    """Folder of A's training images, instead of root."""
+    root_b: str | None = None
+    """Folder of B's training images."""
+    val_paired: bool = False
+    """Whether validation images of one name (x and x, or x_A and x_B) show the same thing, so that evaluation compares
+    the output with its partner."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        others = {"root_a": "root_b", "root_b": "root_a"}
+        given = {key: folder for key in others if (folder := getattr(self, key)) is not None}
+        for key, folder in given.items():
+            if self.root is not None:
+                raise ValueError(f"data.root {self.root} and data.{key} {folder}: choose one; null drops a preset's")
+        if len(given) == 1:
+            ((key, folder),) = given.items()
+            raise ValueError(f"data.{key} {folder}: give the other side's folder, too: data.{others[key]}")
+
+    def with_partners(self) -> UnpairedConfig:
+        return replace(self, val_paired=True)
+
+
 class UnpairedDataset(ImageDataset):
     """Samples have ``a`` and ``b`` (crop, crop, C) integers, and as ``input`` and ``target`` the same two in the
     direction of the options. Where an image can't be decoded, the next one of its side comes. ``seed`` is also that of
@@ -68,11 +103,11 @@ class UnpairedDataset(ImageDataset):
             partners where ``config.val_paired`` promises them; when sampling, if no picture of a side can be decoded.
     """
 
-    unused = ("label_nc", "ignore_id", "instances", "torchvision")
+    Config = UnpairedConfig
+    config: UnpairedConfig
 
-    def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
+    def __init__(self, config: UnpairedConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         super().__init__(config, part, augment=augment, seed=seed)
-        refuse_label_maps(config)
         self.transform = jitter(config, augment)
         load_size = config.resized(augment)
         one_size = POOLS if augment else ""
@@ -89,6 +124,8 @@ class UnpairedDataset(ImageDataset):
                 "a": FolderImages(a, config.channels_a, checks[0]),
                 "b": FolderImages(b, config.channels_b, checks[1]),
             }
+        if part == "train" and config.root_a is not None:
+            self.notes = ["data.root_a and data.root_b have no validation part: samples show training images"]
         self.partners: dict[Domain, dict[int, int]] = {"a": {}, "b": {}}
         if part == "val" and config.val_paired:
             self.partners["a"] = _partners(self.sources)
@@ -166,11 +203,11 @@ class UnpairedDataset(ImageDataset):
         return " + ".join(str(len(source)) for source in self.sources.values())
 
     @classmethod
-    def read(cls, config: DataConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
+    def read(cls, config: UnpairedConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
         return read_input(config, direction, path, others)
 
 
-def _folders(config: DataConfig, part: Part) -> tuple[Path, Path]:
+def _folders(config: UnpairedConfig, part: Part) -> tuple[Path, Path]:
     """The folders of A and of B."""
     if config.root_a is not None and config.root_b is not None:
         if part == "val" and config.val_paired:

@@ -6,7 +6,7 @@ Also the answers without learning that stand beside a run's: the untouched input
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -308,7 +308,7 @@ def mean_image(images: Sequence[np.ndarray]) -> np.ndarray:
 
 def _validation_set(translator: Translator, paired: bool) -> ImageDataset:
     data = translator.config.data
-    return translator.dataset(replace(data, val_paired=paired or data.val_paired), "val")
+    return translator.dataset(data.with_partners() if paired else data, "val")
 
 
 def _without_target(dataset: ImageDataset, direction: str) -> list[int]:

@@ -28,8 +28,8 @@ class Classes:
     """
 
     def __init__(self, config: DataConfig) -> None:
-        self.count = config.label_nc
-        names = CLASSES if config.toy else CITYSCAPES if config.label_nc in (34, 35) else ()
+        self.count = config.channels["label"]
+        names = CLASSES if config.toy else CITYSCAPES if self.count in (34, 35) else ()
         self.names: Mapping[int, str] = dict(enumerate(names))
 
     def name(self, number: int) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 from img2img.data.base import Item
 from img2img.data.images import resize, to_array, to_channels
 from img2img.data.label_files import resize_ids
+from img2img.data.labelled import LabelledConfig
 from img2img.inference.label_edits import Classes, parse_relabel, relabel
 from img2img.inference.styles import Style, encode, encodes
 from img2img.inference.translator import Translator
@@ -45,6 +46,12 @@ class SceneTranslator(Translator):
         return other
 
     @property
+    def data(self) -> LabelledConfig:
+        """The options of its data set."""
+        assert isinstance(self.config.data, LabelledConfig)
+        return self.config.data
+
+    @property
     def draws(self) -> bool:
         return super().draws or (self.style is not None and self.style.random)
 
@@ -70,7 +77,7 @@ class SceneTranslator(Translator):
                 style names an instance that is not there.
         """
         given = {"label": _ids(label, "label")}
-        if self.config.data.instances:
+        if "instance" in self.config.data.channels:
             if instances is None:
                 raise ValueError(f"run {self.config.name} sees instance maps: give the label's (--instances)")
             given["instance"] = _ids(instances, "instances")
@@ -79,7 +86,7 @@ class SceneTranslator(Translator):
                     f"the label map is {_size(given['label'])} but its instance map {_size(given['instance'])}"
                 )
         self._check_range(given["label"])
-        given["label"] = np.where(given["label"] == self.config.data.ignore_id, -1, given["label"])
+        given["label"] = np.where(given["label"] == self.data.ignore_id, -1, given["label"])
         given = self._edited(given)
         if self.style is not None:
             self.style.check(given["label"][:, :, 0], given["instance"][:, :, 0])
@@ -129,7 +136,7 @@ class SceneTranslator(Translator):
         return {**given, "label": label, **({} if instance is None else {"instance": instance})}
 
     def _check_range(self, label: np.ndarray) -> None:
-        top, ignored = self.config.data.label_nc, self.config.data.ignore_id
+        top, ignored = self.data.label_nc, self.data.ignore_id
         strange = np.setdiff1d(label, [*range(top), ignored, -1])
         if strange.size:
             raise ValueError(

@@ -104,7 +104,7 @@ def load_translator(
             f"python tools/infer.py {run} --count 64 draws some, "
             f"python tools/evaluate.py {run} --metrics fid measures them"
         )
-    kind = SceneTranslator if config.data.label_nc else Translator
+    kind = SceneTranslator if "label" in config.data.channels else Translator
     translator = kind(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
     translator.checkpoint = path
     return translator

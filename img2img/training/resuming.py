@@ -26,8 +26,7 @@ def refuse_changes(before: Config, now: Config, path: Path, *, learns_all: bool)
         for key, value in vars(now.model).items()
         if key not in getattr(now.model, "files", ())
     ]
-    keys = ["channels_a", "channels_b", "label_nc", "ignore_id", "instances"]
-    keys += [] if learns_all else ["direction"]
+    keys = [*now.data.fixed, *([] if learns_all else ["direction"])]
     fixed += [(f"data.{key}", getattr(before.data, key), getattr(now.data, key)) for key in keys]
     for key in ("spectral_norm", "minibatch_std"):  # built into the networks' weights
         fixed.append((f"balance.{key}", getattr(before.balance, key), getattr(now.balance, key)))

@@ -11,12 +11,11 @@ from PIL import Image
 from img2img.data import label_files
 from img2img.data.images import UnreadableImage
 from img2img.data.label_files import LabelFiles, distinct, read_id_header, read_ids, scene_name
-from img2img.data.options import DataConfig
 from tests.conftest import drawn_scene, write
 
 
 def scenes(root: Path, split: str = "train", photos: bool = True, **options: Any) -> LabelFiles:
-    return LabelFiles(str(root), [split], DataConfig(str(root), **{"label_nc": 5, **options}), photos=photos)
+    return LabelFiles(str(root), [split], **{"label_nc": 5, **options}, photos=photos)
 
 
 def error(root: Path, split: str = "train", **options: Any) -> str:

@@ -10,8 +10,7 @@ import torch
 
 from img2img.config import Config
 from img2img.data.loader import KeyedBatches, collate, keyed_loader, to_device
-from img2img.data.options import DataConfig
-from img2img.data.paired import PairedDataset
+from img2img.data.paired import PairedConfig, PairedDataset
 from img2img.data.transforms import Jitter, keyed_seed
 from tests.conftest import drawn_pair, in_order, write
 
@@ -63,7 +62,7 @@ def test_direction_swaps_the_sides(tiny: Callable[..., Config]) -> None:
     back = PairedDataset(tiny(data={"direction": "BtoA"}).data, "val")[0, 0]
     assert np.array_equal(forth["input"], back["target"])
     assert np.array_equal(forth["target"], back["input"])
-    assert DataConfig(direction="BtoA", channels_a=1, channels_b=4).channels == {
+    assert PairedConfig(direction="BtoA", channels_a=1, channels_b=4).channels == {
         "a": 1,
         "b": 4,
         "input": 4,
@@ -92,7 +91,7 @@ def test_a_file_found_broken_later_is_skipped_and_named(tiny: Callable[..., Conf
 
 
 def test_toy_needs_no_files_and_has_disjoint_splits() -> None:
-    config = DataConfig(toy=True, load_size=32, crop_size=32)
+    config = PairedConfig(toy=True, load_size=32, crop_size=32)
     train, val = PairedDataset(config, "train"), PairedDataset(config, "val")
     assert (len(train), len(val)) == (2000, 48)
     assert not same(train[0, 0], val[0, 0])
@@ -112,12 +111,12 @@ def test_toy_needs_no_files_and_has_disjoint_splits() -> None:
 )
 def test_options_out_of_range_are_named(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DataConfig(**options)
+        PairedConfig(**options)
 
 
 def test_a_root_is_asked_for() -> None:
     with pytest.raises(ValueError, match=r"data\.root is not set"):
-        PairedDataset(DataConfig(), "train")
+        PairedDataset(PairedConfig(), "train")
 
 
 def test_batches_visit_every_picture_once_an_epoch() -> None:
@@ -141,7 +140,7 @@ def test_16_bits_travel_through_workers(tmp_path: Path) -> None:
     for i in range(4):
         deep = drawn_pair(i)[0].astype(np.uint16) * 257 - 1 * (drawn_pair(i)[0] > 0).astype(np.uint16)
         write(tmp_path / "train" / f"{i}.png", np.concatenate([deep, deep], axis=1))
-    pairs = PairedDataset(DataConfig(str(tmp_path), load_size=20, crop_size=20), "train")
+    pairs = PairedDataset(PairedConfig(str(tmp_path), load_size=20, crop_size=20), "train")
     (batch,) = keyed_loader(pairs, in_order(4, 4), 1)
     assert batch["input"].dtype == torch.uint16
     assert np.array_equal(batch["input"][2].numpy(), pairs[0, 2]["input"])

@@ -10,9 +10,8 @@ import pytest
 from img2img.config import Config
 from img2img.data.images import UnreadableImage
 from img2img.data.loader import KeyedBatches, keyed_loader
-from img2img.data.options import DataConfig
 from img2img.data.toy.shoes import draw_pair, draw_shoe
-from img2img.data.unpaired import UnpairedDataset
+from img2img.data.unpaired import UnpairedConfig, UnpairedDataset
 from tests.conftest import drawn_pair, write
 
 Tiny = Callable[..., Config]
@@ -69,7 +68,7 @@ def test_each_picture_is_jittered_for_itself(unpaired_root: Path) -> None:
     for side in "AB":
         write(unpaired_root / "same" / f"train{side}" / "0.png", picture)
     pictures = UnpairedDataset(
-        DataConfig(str(unpaired_root / "same"), load_size=40, crop_size=24), "train", augment=True
+        UnpairedConfig(str(unpaired_root / "same"), load_size=40, crop_size=24), "train", augment=True
     )
     assert sum(np.array_equal(pictures[e, 0]["a"], pictures[e, 0]["b"]) for e in range(20)) < 3
 
@@ -104,21 +103,21 @@ def test_workers_change_nothing(tiny_cyclegan: Tiny, workers: int) -> None:
 
 def test_layouts(unpaired_root: Path, tmp_path: Path) -> None:
     size = {"load_size": 16, "crop_size": 16}
-    by_root = UnpairedDataset(DataConfig(str(unpaired_root), **size), "train")
+    by_root = UnpairedDataset(UnpairedConfig(str(unpaired_root), **size), "train")
     a, b = str(unpaired_root / "trainA"), str(unpaired_root / "trainB")
-    by_folders = UnpairedDataset(DataConfig(root_a=a, root_b=b, **size), "train")
+    by_folders = UnpairedDataset(UnpairedConfig(root_a=a, root_b=b, **size), "train")
     for side in "AB":
         (tmp_path / "other" / "train").mkdir(parents=True, exist_ok=True)
         (tmp_path / "other" / "train" / side).symlink_to(unpaired_root / f"train{side}")
-    inside = UnpairedDataset(DataConfig(str(tmp_path / "other"), **size), "train")
+    inside = UnpairedDataset(UnpairedConfig(str(tmp_path / "other"), **size), "train")
     for i in range(7):
         assert same(by_root[0, i], by_folders[0, i])
         assert same(by_root[0, i], inside[0, i])
-    assert len(UnpairedDataset(DataConfig(root_a=a, root_b=b, **size), "val")) == 7  # there is no other part
+    assert len(UnpairedDataset(UnpairedConfig(root_a=a, root_b=b, **size), "val")) == 7  # there is no other part
 
 
 def test_validation_is_val_or_else_test(unpaired_root: Path) -> None:
-    data = DataConfig(str(unpaired_root), load_size=16, crop_size=16)
+    data = UnpairedConfig(str(unpaired_root), load_size=16, crop_size=16)
     assert UnpairedDataset(data, "val").item_name("AtoB", 0) == "0_A"
     for side in "AB":
         write(unpaired_root / f"val{side}" / "new.png", drawn_pair(0)[0])
@@ -151,7 +150,7 @@ def test_partners_share_their_name(tiny_cyclegan: Tiny, unpaired_root: Path) -> 
 
 def test_channels_and_depths_are_each_sides_own(unpaired_root: Path) -> None:
     write(unpaired_root / "trainA" / "deep.png", drawn_pair(9)[0].astype(np.uint16) * 257)
-    data = DataConfig(str(unpaired_root), load_size=18, crop_size=16, channels_a=1)
+    data = UnpairedConfig(str(unpaired_root), load_size=18, crop_size=16, channels_a=1)
     sample = UnpairedDataset(data, "train", augment=True)[0, 0]
     assert (sample["a"].shape, sample["a"].dtype) == ((16, 16, 1), np.uint16)
     assert (sample["b"].shape, sample["b"].dtype) == ((16, 16, 3), np.uint8)
@@ -174,7 +173,7 @@ def test_a_file_found_broken_later_is_skipped_and_named(tiny_cyclegan: Tiny, unp
 
 
 def test_the_toy_tasks_sides_share_no_shoe_in_training() -> None:
-    data = DataConfig(toy=True, load_size=32, crop_size=32, val_paired=True)
+    data = UnpairedConfig(toy=True, load_size=32, crop_size=32, val_paired=True)
     train, val = UnpairedDataset(data, "train"), UnpairedDataset(data, "val")
     names = [{train.item_name(way, i) for i in range(train.count(way))} for way in ("AtoB", "BtoA")]
     assert len(names[0]) == len(names[1]) == 1000
@@ -191,7 +190,7 @@ def test_the_toy_tasks_sides_share_no_shoe_in_training() -> None:
 
 def error(**options: object) -> str:
     with pytest.raises(ValueError, match=r".") as raised:
-        UnpairedDataset(DataConfig(**options), "train")
+        UnpairedDataset(UnpairedConfig(**options), "train")
     assert "\n" not in str(raised.value)
     return str(raised.value)
 

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from img2img.data.options import DataConfig
+from img2img.data.labelled import LabelledConfig
 from img2img.inference.label_edits import CITYSCAPES, Classes, parse_relabel, relabel
 
-TOY = Classes(DataConfig(toy=True, label_nc=9))
-STREET = Classes(DataConfig("x", label_nc=35))
+TOY = Classes(LabelledConfig(toy=True, label_nc=9))
+STREET = Classes(LabelledConfig("x", label_nc=35))
 
 
 def test_names_and_numbers_of_classes() -> None:
@@ -25,7 +25,7 @@ def test_names_and_numbers_of_classes() -> None:
         ("24", STREET, "--relabel 24: give FROM:TO"),
         ("24:35", STREET, "no class 35; there are 0..34: 0 unlabeled, 1 ego"),
         ("cra:tree", TOY, "--relabel cra:tree: no class cra; did you mean car?"),
-        ("1:5", Classes(DataConfig("x", label_nc=5)), "no class 5; there are 0..4"),
+        ("1:5", Classes(LabelledConfig("x", label_nc=5)), "no class 5; there are 0..4"),
         ("car:", TOY, "no class of that name"),
         ("car:tree,8:road", TOY, "class car becomes two others"),
         ("-1:2", TOY, "no class -1"),

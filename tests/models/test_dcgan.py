@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from img2img.config import Config, OptimConfig, TrainConfig
-from img2img.data.options import DataConfig
+from img2img.data.unconditional import UnconditionalConfig
 from img2img.models.dcgan import DCGAN
 
 
@@ -76,7 +76,7 @@ def test_options_out_of_range_are_named(options: dict) -> None:
 
 def test_the_size_follows_the_pictures() -> None:
     def config(crop: int, **model: int) -> Config:
-        data = DataConfig("x", load_size=crop, crop_size=crop)
+        data = UnconditionalConfig("x", load_size=crop, crop_size=crop)
         return Config("n", DCGAN.Config(**model), data, OptimConfig(), TrainConfig())
 
     assert config(128).model.size == 128

@@ -12,7 +12,7 @@ from torch import nn
 from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next
 from img2img.data.folder import FolderImages
 from img2img.data.images import read_image
-from img2img.data.options import DataConfig
+from img2img.data.options import TwoDomainConfig
 from img2img.data.transforms import jitter, keyed_seed
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import GanLoss
@@ -25,7 +25,7 @@ class Domains(ImageDataset):
     """root/train/DOMAIN/x.png. Samples have ``input``, its domain ``class``, and ``domain``, the vector to become."""
 
     @dataclass
-    class Config(DataConfig):
+    class Config(TwoDomainConfig):
         direction: str = "circles"
         """Domain that inference makes unless told."""
 

@@ -48,10 +48,11 @@ class ClassMaps:
         if issubclass(kind, NoiseModel):
             raise ValueError(f"--metrics fcn: run {config.name} draws from noise, without label maps")
         self.config, self.kind, self.palette, self.folder = config, kind, palette, folder
-        if config.data.label_nc:
+        if "label" in config.data.channels:
             if palette is not None:
                 raise ValueError(f"--palette {palette.name}: run {config.name} has label maps; leave it out")
-            self.count, self.names = config.data.label_nc, Classes(config.data).names
+            classes = Classes(config.data)
+            self.count, self.names = classes.count, classes.names
             self.painted: Domain = "a"
         elif palette is None:
             raise ValueError(
@@ -121,7 +122,8 @@ class ClassMaps:
         """
         data = self.config.data
         if part == "train" and self.kind.learns_all:  # unpaired pictures have partners as validation ones only
-            part, data = "val", replace(data, val_split=data.train_split, val_paired=self.folder is None)
+            part, data = "val", replace(data, val_split=data.train_split)
+            data = data.with_partners() if self.folder is None else data
         return dataset_class(self.kind.dataset, data)(data, part)
 
     def _painted(self, palette: Palette) -> Domain:
@@ -192,6 +194,6 @@ class LabelledPhotos(Dataset[dict]):
         maps, item = self.maps, self.pictures.item(self.direction, place)
         photo = item.target if self.photo_is_target else item.inputs["input"]
         assert photo is not None, "the training part has photos"
-        if maps.config.data.label_nc and maps.folder is None:  # one scene has both
+        if "label" in maps.config.data.channels and maps.folder is None:  # one scene has both
             return photo, item.inputs["label"][:, :, 0]
         return photo, maps.of(self.pictures, self.direction, place)

@@ -50,7 +50,8 @@ def load_class_maps(
         return LabelFolder(labels, colours, painted)
     folder = None if labels is None else LabelFolder(labels, colours)
     config = load_config(config_file(find_run(run)))
-    config = replace(config, data=replace(config.data, val_paired=paired or config.data.val_paired))
+    if paired:
+        config = replace(config, data=config.data.with_partners())
     return ClassMaps(config, colours, folder, ids)
 
 
