@@ -16,7 +16,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from img2img.data.images import Range, UnreadableImage
-from img2img.data.options import DataConfig, Part
+from img2img.data.options import DataConfig, Part, TwoDomainConfig
 
 T = TypeVar("T")
 
@@ -81,8 +81,8 @@ class ImageDataset(Dataset[dict]):
         ValueError: options that exclude each other; a set that can't be found or read.
     """
 
-    Config: ClassVar[type[DataConfig]] = DataConfig
-    """Its options: ``DataConfig``, ``TwoDomainConfig`` or a subclass, which stands in the data set's file."""
+    Config: ClassVar[type[DataConfig]] = TwoDomainConfig
+    """Its options: ``TwoDomainConfig``, ``DataConfig`` or a subclass, which stands in the data set's file."""
     ordered: ClassVar[bool] = False
     """Whether items are frames, which follow each other."""
     companions: ClassVar[tuple[str, ...]] = ()
