@@ -47,7 +47,7 @@ def test_every_preset_loads_and_fits_its_networks(path: Path) -> None:
 
 def test_the_presets_that_were_promised_are_there() -> None:
     names = {path.stem for path in (PRESETS / "pix2pix").iterdir()}
-    assert names >= {"toy", "edges2shoes", "facades", "maps", "cityscapes", "night2day"}
+    assert names >= {"toy", "edges2shoes", "facades", "maps", "cityscapes", "night2day", "junyanz"}
     names = {path.stem for path in (PRESETS / "cyclegan").iterdir()}
     assert names >= {"toy", "horse2zebra", "monet2photo", "summer2winter", "maps", "cityscapes", "apple2orange"}
     assert names >= {"shoes2handbags", "dualgan"}
@@ -63,6 +63,18 @@ def test_the_papers_numbers_for_faces() -> None:
     assert (config.data.batch_size, config.data.crop_size) == (128, 64)
     assert (config.optim.lr, config.optim.betas[0]) == (2e-4, 0.5)
     assert (config.model.noise_dim, config.model.ngf, config.model.gan_loss) == (100, 128, "vanilla")
+
+
+def test_pix2pix_preset_junyanz_has_that_toolkits_defaults() -> None:
+    """options/base_options.py, train_options.py and models/pix2pix_model.py of its main branch."""
+    config = load_config(PRESETS / "pix2pix" / "junyanz.yaml")
+    model, data, optim = config.model, config.data, config.optim
+    assert (model.generator, model.num_downs, model.ngf, model.ndf, model.n_layers_d) == ("unet", 8, 64, 64, 3)
+    assert (model.norm, model.dropout, model.dropout_innermost, model.gan_loss) == ("batch", True, False, "vanilla")
+    assert (model.lambda_l1, model.init_gain, model.upsample) == (100, 0.02, "deconv")
+    assert (data.load_size, data.crop_size, data.batch_size, data.flip, data.direction) == (286, 256, 1, True, "AtoB")
+    assert (optim.lr, optim.betas, config.train.epochs, config.train.decay_epochs) == (2e-4, (0.5, 0.999), 100, 100)
+    assert not config.balance.changed
 
 
 def test_no_two_presets_make_runs_of_one_name() -> None:
@@ -194,8 +206,8 @@ def test_resume_finds_the_run_that_the_same_command_began(tmp_path: Path) -> Non
         ),
         (
             "cyclegan",
-            "generator n_blocks ngf ndf n_layers_d norm dropout upsample gan_loss lambda_cycle lambda_identity "
-            "pool_size init_gain",
+            "generator n_blocks ngf ndf n_layers_d norm dropout upsample gan_loss lambda_cycle "
+            "lambda_cycle_a lambda_cycle_b lambda_identity pool_size init_gain",
             "label_nc ignore_id instances torchvision",
         ),
         (

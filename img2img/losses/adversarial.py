@@ -145,7 +145,8 @@ class GANLoss:
         def judge(x: Tensor) -> list[Tensor]:
             return logits_of(logits(discriminator(torch.cat([seen_condition, x], dim=1))))
 
-        return {"penalty": weight * self.options.lambda_gp * gradient_penalty(judge, image, norm)}
+        penalty = gradient_penalty(judge, image, norm=norm, of=self.options.penalty_of)
+        return {"penalty": weight * self.options.lambda_gp * penalty}
 
     def compare(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:
         """A discriminator's answers to a fake and to the real image that it should resemble, for feature matching.

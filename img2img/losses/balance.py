@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import GanLoss, PenaltyOf
 
 Policy = Literal["color", "translation", "cutout"]
 
@@ -48,6 +48,9 @@ class BalanceConfig:
     """Penalty on the discriminators' slope: wgan-gp (arXiv 1704.00028) or r1 (arXiv 1801.04406)."""
     lambda_gp: float = 10.0
     """Weight of this penalty: 10 in both papers."""
+    penalty_of: PenaltyOf = "mean"
+    """What the slope is of: the mean of an image's logits, which the loss takes, or their sum, as the functions of some
+    other toolkits have it; with a PatchGAN's 900 logits the sum's slope is 900 times as steep."""
     diversity: float = 0.0
     """Weight of the distance between two outputs for one input, which the generators seek (arXiv 1901.09024); of
     models whose generators have noise."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GanLoss = Literal["lsgan", "vanilla", "minimax", "hinge", "wasserstein"]
+PenaltyOf = Literal["mean", "sum"]
 UNDECIDED = {"lsgan": 0.5, "vanilla": 2 * math.log(2), "minimax": 2 * math.log(2), "hinge": 2.0}
 """A discriminator's loss of a real and a fake image together while its logits say neither."""
 
@@ -90,24 +91,28 @@ def discriminator_statistics(
     }
 
 
-def gradient_penalty(judge: Callable[[Tensor], Sequence[Tensor]], images: Tensor, norm: float | None) -> Tensor:
+def gradient_penalty(
+    judge: Callable[[Tensor], Sequence[Tensor]], images: Tensor, *, norm: float | None, of: PenaltyOf = "mean"
+) -> Tensor:
     """How far the slope of a discriminator lies from what it should be, at ``images``.
 
     norm 1:    (||grad D(x)|| - 1)^2   (WGAN-GP, Gulrajani et al., arXiv 1704.00028, Eq. 3; x as ``between`` has them)
     norm None: ||grad D(x)||^2 / 2     (R1, Mescheder et al., arXiv 1801.04406, Eq. 9; x real)
 
-    D(x) is the mean of an image's logits, as it is in the loss; the penalties of several scales are added up.
+    D(x) is the mean of an image's logits, as it is in the loss, or their sum; the two are the same where an image has
+    one logit. The penalties of several scales are added up.
 
     Args:
         judge: images -> the logits (B, ...) of each scale.
         images: (B, C, H, W); no gradient reaches where they come from.
         norm: what the slope's L2 norm should be; None pulls it to 0.
+        of: "mean" or "sum" of an image's logits.
     """
     x = images.detach().requires_grad_(True)
     total = torch.zeros((), device=x.device)
     for logits in judge(x):
-        mean = logits.flatten(1).mean(1).sum()  # of each image; they don't know of each other
-        (slope,) = torch.autograd.grad(mean, x, create_graph=True)
+        of_image = logits.flatten(1).mean(1) if of == "mean" else logits.flatten(1).sum(1)  # (B,)
+        (slope,) = torch.autograd.grad(of_image.sum(), x, create_graph=True)  # no image knows of the others
         squared = slope.float().square().flatten(1).sum(1)  # (B,)
         if norm is None:
             total = total + 0.5 * squared.mean()

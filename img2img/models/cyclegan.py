@@ -69,6 +69,10 @@ class CycleGAN(Model):
         """Weight of the cycle loss, the L1 distance of an image to its way there and back (Sec. 3.2 and 4)."""
         lambda_identity: float = 0.5
         """Weight of the identity loss, as a share of lambda_cycle (Sec. 5.2); 0 leaves its two forwards out."""
+        lambda_cycle_a: float | None = None
+        """lambda_cycle of A alone: of A's cycle A -> B -> A and of A's identity. Unset, lambda_cycle."""
+        lambda_cycle_b: float | None = None
+        """The same of B."""
         pool_size: int = 50
         """Images that each discriminator's pool keeps (Sec. 4); 0 for none."""
         init_gain: float = 0.02
@@ -76,13 +80,18 @@ class CycleGAN(Model):
 
         def __post_init__(self) -> None:
             at_least = {"n_blocks": 1, "num_downs": 2, "ngf": 1, "ndf": 1, "n_layers_d": 0, "pool_size": 0}
-            at_least |= {"lambda_cycle": 0, "lambda_identity": 0}
+            at_least |= {"lambda_cycle": 0, "lambda_cycle_a": 0, "lambda_cycle_b": 0, "lambda_identity": 0}
             for key, least in at_least.items():
                 value = getattr(self, key)
                 if value is not None and value < least:
                     raise ValueError(f"model.{key} {value}: must be at least {least}")
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
+
+        def lambda_of(self, domain: str) -> float:
+            """The weight of a domain's cycle: its own, if it is set."""
+            own = self.lambda_cycle_a if domain == "a" else self.lambda_cycle_b
+            return self.lambda_cycle if own is None else own
 
     dataset = "unpaired"
     generators = ("generator_ab", "generator_ba")
@@ -186,11 +195,11 @@ class CycleGAN(Model):
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         """Eq. 3: L_GAN(G, D_B) + L_GAN(F, D_A) + lambda L_cyc(G, F); and L_identity of Sec. 5.2."""
-        lambda_cycle = self.config.lambda_cycle
         terms: Terms = {}
         for domain, discriminator in (("a", self.discriminator_a), ("b", self.discriminator_b)):
             terms[f"gan_{domain}"] = self.gan.generator_loss(discriminator(self.gan.input(images[f"fake_{domain}"])))
         for domain in ("a", "b"):  # Eq. 2, ||F(G(a)) - a||_1 and ||G(F(b)) - b||_1; Sec. 5.2, ||F(a) - a||_1
+            lambda_cycle = self.config.lambda_of(domain)
             terms[f"cycle_{domain}"] = lambda_cycle * (images[f"cycle_{domain}"] - batch[domain]).abs().mean()
             if self.config.lambda_identity:
                 distance = (images[f"identity_{domain}"] - batch[domain]).abs().mean()

@@ -1,11 +1,13 @@
 """Losses against their equations, written out with plain numbers."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from img2img.losses.gan import (
+    PenaltyOf,
     between,
     discriminator_gan_loss,
     discriminator_statistics,
@@ -74,9 +76,13 @@ def test_the_saturating_loss_has_no_slope_where_the_discriminator_is_sure() -> N
     assert slopes["vanilla"].item() == pytest.approx(sigmoid(-8) - 1, rel=1e-4)
 
 
-@pytest.mark.parametrize(("norm", "of"), [(1.0, lambda n: (n - 1) ** 2), (None, lambda n: n**2 / 2)])
-def test_the_penalty_is_of_the_slope_of_a_pictures_mean_logit(norm: float | None, of: object) -> None:
-    """D(x) = a b . x on two patches, a and 3a of it: its mean has the slope 2a b, whatever x."""
+@pytest.mark.parametrize("of", ["mean", "sum"])
+@pytest.mark.parametrize(("norm", "penalty"), [(1.0, lambda n: (n - 1) ** 2), (None, lambda n: n**2 / 2)])
+def test_gradient_penalty_is_of_the_slope_of_an_images_logits(
+    norm: float | None, penalty: Callable[[float], float], of: PenaltyOf
+) -> None:
+    """D(x) = a b . x on two patches, a and 3a of it: its mean has the slope 2a b, its sum 4a b, whatever x."""
+    slope = {"mean": 2, "sum": 4}[of] * 5
     b = torch.tensor([[[3.0, 4.0]]])  # length 5
     a = torch.tensor(0.2, requires_grad=True)
 
@@ -84,11 +90,11 @@ def test_the_penalty_is_of_the_slope_of_a_pictures_mean_logit(norm: float | None
         dot = (x * b).sum((1, 2, 3))
         return [torch.stack([a * dot, 3 * a * dot], dim=1)]
 
-    found = gradient_penalty(judge, torch.rand(2, 1, 1, 2), norm)
-    assert found.item() == pytest.approx(of(2 * 0.2 * 5), rel=1e-5)
+    found = gradient_penalty(judge, torch.rand(2, 1, 1, 2), norm=norm, of=of)
+    assert found.item() == pytest.approx(penalty(0.2 * slope), rel=1e-5)
     found.backward()
     step = 1e-3
-    numeric = (of(2 * (0.2 + step) * 5) - of(2 * (0.2 - step) * 5)) / (2 * step)
+    numeric = (penalty((0.2 + step) * slope) - penalty((0.2 - step) * slope)) / (2 * step)
     assert a.grad is not None
     assert a.grad.item() == pytest.approx(numeric, rel=1e-3)
 

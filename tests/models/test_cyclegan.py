@@ -73,6 +73,18 @@ def test_losses_and_their_gradients_are_the_papers(norm: str, share: float) -> N
     assert set(statistics) == {f"{what}_{domain}" for what in told for domain in "ab"}
 
 
+def test_each_domain_may_have_its_own_weight_of_the_cycle() -> None:
+    """The cycle A -> B -> A and the identity of A take lambda_cycle_a."""
+    plain, data = make(lambda_identity=0.5, lambda_cycle=1.0), batch()
+    weighted = make(lambda_identity=0.5, lambda_cycle=7.0, lambda_cycle_a=2.0, lambda_cycle_b=3.0)
+    weighted.load_state_dict(plain.state_dict())
+    one, other = (model.generator_loss(data, model(data))[0] for model in (plain, weighted))
+    for name, factor in (("cycle_a", 2), ("identity_a", 2), ("cycle_b", 3), ("identity_b", 3), ("gan_a", 1)):
+        assert other[name].item() == pytest.approx(factor * one[name].item())
+    half = make(lambda_cycle=7.0, lambda_cycle_a=2.0)
+    assert (half.config.lambda_of("a"), half.config.lambda_of("b")) == (2.0, 7.0)
+
+
 @pytest.mark.parametrize(("share", "pictures"), [(0.5, 6), (0.0, 4)])
 def test_no_picture_is_made_that_the_maths_does_not_need(share: float, pictures: int) -> None:
     model, data = make(lambda_identity=share), batch()
@@ -170,7 +182,15 @@ def test_padded_sides_are_those_that_the_generators_take() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"n_blocks": 0}, {"ngf": 0}, {"lambda_cycle": -1.0}, {"lambda_identity": -0.5}, {"pool_size": -1}]
+    "options",
+    [
+        {"n_blocks": 0},
+        {"ngf": 0},
+        {"lambda_cycle": -1.0},
+        {"lambda_cycle_a": -1.0},
+        {"lambda_identity": -0.5},
+        {"pool_size": -1},
+    ],
 )
 def test_options_out_of_range_are_named(options: dict) -> None:
     with pytest.raises(ValueError, match=rf"model\.{next(iter(options))}"):
