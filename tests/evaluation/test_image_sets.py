@@ -18,7 +18,7 @@ from img2img.evaluation.report import pixel_scores
 from img2img.inference.loading import load_sampler
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
-from tests.evaluation.test_metrics import measure
+from tests.evaluation.helpers import measure
 
 
 def test_a_paired_run(tiny: Callable[..., Config]) -> None:

@@ -19,7 +19,8 @@ from img2img.evaluation.report import pixel_scores
 from img2img.training.best import Best
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, write
-from tests.evaluation.test_metrics import Colours, measure
+from tests.evaluation.helpers import measure
+from tests.helpers import Colours
 
 
 def measured(run: Path, names: tuple[str, ...] = ("l1", "psnr", "ssim")) -> dict[int, dict[str, float]]:

@@ -22,7 +22,7 @@ from img2img.evaluation.report import write_report
 from img2img.training.trainer import train
 from img2img.weights import UMASK
 from tests.conftest import drawn_scene, photo_of, write, write_scenes
-from tests.evaluation.test_metrics import measure
+from tests.evaluation.helpers import measure
 
 COLOURS = ((10, 20, 30), (200, 40, 90), (90, 220, 30), (40, 60, 240), (250, 250, 120))  # of drawn_scene's classes
 
