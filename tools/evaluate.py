@@ -46,7 +46,8 @@ def measure_pixels(args: argparse.Namespace) -> None:
     from img2img.evaluation.report import report_pixels
     from img2img.inference.loading import load_translator
 
-    report_pixels(load_translator(args.run, args.checkpoint, args.device, args.norm_policy), args.paired)
+    how = {"checkpoint": args.checkpoint, "device": args.device, "norm_policy": args.norm_policy}
+    report_pixels(load_translator(args.run, **how), args.paired)
 
 
 if __name__ == "__main__":

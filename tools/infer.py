@@ -19,7 +19,7 @@ def translate(args: argparse.Namespace) -> int:
     dropout = args.samples > 0 and args.style is None
     translator = load_translator(
         args.run,
-        args.checkpoint,
+        checkpoint=args.checkpoint,
         device=args.device,
         norm_policy=args.norm_policy,
         dropout=dropout,
@@ -46,9 +46,10 @@ def draw(args: argparse.Namespace) -> int:
     from img2img.inference.loading import load_sampler
     from img2img.inference.sampler import write_samples
 
-    sampler = load_sampler(args.run, args.checkpoint, args.device)
+    sampler = load_sampler(args.run, checkpoint=args.checkpoint, device=args.device)
     output = args.output or sampler.results(args.seed, args.label)
-    write_samples(sampler, output, args.count, args.seed, args.label, args.interpolate, args.traverse)
+    names = ("count", "seed", "label", "interpolate", "traverse")
+    write_samples(sampler, output, **{name: getattr(args, name) for name in names})
     print(f"run         {sampler.run}\npictures    {output}\ngrids       {output / 'grids'}")
     return 0
 

@@ -76,11 +76,13 @@ def open_image_sets(
     if draws_from_noise(name):
         if pairs:
             raise ValueError(f"run {name} draws from noise: its images have no targets; leave metrics of pairs out")
-        sampler = load_sampler(name, options.checkpoint, options.device)
+        sampler = load_sampler(name, checkpoint=options.checkpoint, device=options.device)
         return [noise_set(sampler, options.count, seed=options.seed, reference=reference)]
     assert not isinstance(maps, LabelFolder), "a run's class maps are of its set"
-    translator = load_translator(name, options.checkpoint, options.device, options.norm_policy).styled(options.style)
-    return _directions(translator, reference, maps, options)
+    translator = load_translator(
+        name, checkpoint=options.checkpoint, device=options.device, norm_policy=options.norm_policy
+    )
+    return _directions(translator.styled(options.style), reference, maps, options)
 
 
 def _directions(

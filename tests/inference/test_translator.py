@@ -82,7 +82,7 @@ def test_it_computes_what_training_sampled(run: Path, tiny: Tiny) -> None:
 
 def test_checkpoints_are_chosen_and_averages_preferred(tiny: Tiny) -> None:
     run = train(tiny(train={"save_every": 2, "ema_decay": 0.9}, model={"init_gain": 0.3}))
-    last, first = load_translator(run), load_translator(run, "2")
+    last, first = load_translator(run), load_translator(run, checkpoint="2")
     assert (last.checkpoint or run).name == "step-000004"
     assert not np.array_equal(last(drawn_pair(0)[0]), first(drawn_pair(0)[0]))
     (run / "checkpoints" / "step-000004" / "manifest.json").unlink()

@@ -50,7 +50,9 @@ def test_scores_and_the_best_checkpoint(
     assert lines[-1].endswith("--checkpoint best takes it") == (best != 7)
     assert {p.name for p in list_checkpoints(run)} == {path.name, "step-000007"}  # neither of which was pruned
     assert load_state(find_checkpoint(run, "latest")[0])["best"]["values"]["val/l1"] == found[best]["l1"]
-    assert found[best] == pytest.approx(pixel_scores(load_translator(run, "best"))["output"].scores, rel=1e-3)
+    assert found[best] == pytest.approx(
+        pixel_scores(load_translator(run, checkpoint="best"))["output"].scores, rel=1e-3
+    )
 
 
 def test_measuring_changes_nothing(tiny: Callable[..., Config]) -> None:
