@@ -8,7 +8,6 @@ from pathlib import Path
 
 from img2img.errors import Parser
 from img2img.evaluation.metrics import choose_metrics, metrics_help
-from img2img.runs import is_image_folder
 
 STEPS = 1000  # of a segmenter
 Group = argparse._ArgumentGroup
@@ -31,6 +30,8 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     )
     of_runs, of_metrics, of_fcn = _run_options(parser), _metric_options(parser), _fcn_options(parser)
     args = parser.parse_args(argv)
+    from img2img.runs import is_image_folder  # and with it torch, which --help need not wait for
+
     args.folder = is_image_folder(args.run)
     if args.folder:
         for option in _given(of_runs, args):
@@ -101,7 +102,7 @@ def _check_fcn(args: argparse.Namespace, of_fcn: Group) -> None:
 
 def _check_run(args: argparse.Namespace, of_runs: Group) -> None:
     """Refuses options that a run of this kind has no use for."""
-    from img2img.inference.loading import draws_from_noise  # and what --help need not wait for
+    from img2img.inference.loading import draws_from_noise
 
     draws = not args.folder and args.metrics is not None and draws_from_noise(args.run)
     useless = {"--norm-policy", "--paired", "--style"} if draws else {"--count", "--seed"}

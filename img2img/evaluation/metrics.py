@@ -9,12 +9,10 @@ kept but sums and, for KID and precision and recall, at most ``KEPT`` features.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from img2img.data.images import to_channels
 from img2img.evaluation.base import (
     FeatureName,
     FeatureNetworks,
@@ -36,6 +34,10 @@ from img2img.evaluation.distances import (
     kernel_distance,
     precision_recall,
 )
+
+if TYPE_CHECKING:  # see ``base``
+    import torch
+    from torch import Tensor
 
 KEPT = 10_000  # features of a set; 10 000 of Inception are 80 MB
 PSNR_OF_EQUALS = 100.0  # dB that an image is worth in a mean, at most: one that is its target would make it infinite
@@ -97,6 +99,8 @@ class LPIPS(PairMetric):
     smallest_side = 31  # of which AlexNet's last pooling leaves one pixel
 
     def measure(self, batch: ImageBatch) -> Tensor:
+        from img2img.data.images import to_channels
+
         assert batch.networks.lpips is not None, "it comes with its network"
         records = batch.records
         images = [to_channels(record.image, 3) for record in records]
