@@ -13,7 +13,8 @@ from img2img.data import dataset_class
 from img2img.data.images import UnreadableImage, read_image
 from img2img.data.paired import PairedDataset
 from img2img.evaluation.base import ImageSet
-from img2img.evaluation.image_sets import RunOptions, open_image_sets
+from img2img.evaluation.image_sets import open_image_sets
+from img2img.evaluation.options import RunOptions
 from img2img.evaluation.report import pixel_scores
 from img2img.inference.loading import load_sampler
 from img2img.training.trainer import train
