@@ -27,8 +27,14 @@ def measure(options: EvaluateOptions) -> None:
     folders = report_folders(image_sets, metric.output)
     for image_set, folder in zip(image_sets, folders, strict=True):
         prepare(image_set, metrics, folder)
-    weights = {"weights": metric.weights, "lpips_weights": metric.lpips_weights}
-    networks = load_networks(metrics, features=metric.features, **weights, device=choose_device(options.device))
+    networks = load_networks(
+        metrics,
+        features=metric.features,
+        weights=metric.weights,
+        lpips_weights=metric.lpips_weights,
+        options=("--weights", "--lpips-weights"),
+        device=choose_device(options.device),
+    )
     if maps:  # what may take long comes last
         chosen = {"segmenter": fcn.segmenter, "train_steps": fcn.train_steps, "classes": fcn.classes}
         networks.segmenter = choose_segmenter(options.name, maps, image_sets, **chosen, device=networks.device)

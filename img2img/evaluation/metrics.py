@@ -229,6 +229,7 @@ def load_networks(
     features: FeatureName = "inception",
     weights: str | None = None,
     lpips_weights: str | None = None,
+    options: tuple[str, str] = ("weights", "lpips_weights"),
     device: torch.device | str = "cpu",
 ) -> FeatureNetworks:
     """The networks that these metrics need, but for a segmenter.
@@ -236,6 +237,7 @@ def load_networks(
     Args:
         metrics: that are to be measured.
         features, weights, lpips_weights: see ``feature_networks.load_features`` and ``load_lpips``.
+        options: what a user calls ``weights`` and ``lpips_weights``, for messages.
         device: where the networks are to be.
 
     Raises:
@@ -243,9 +245,9 @@ def load_networks(
     """
     names = ",".join(metric.name for metric in metrics)
     features_needed, lpips_needed = _any(metrics, "needs_features"), _any(metrics, "needs_lpips")
-    for path, needed in ((weights, features_needed), (lpips_weights, lpips_needed)):
+    for option, path, needed in zip(options, (weights, lpips_weights), (features_needed, lpips_needed), strict=True):
         if path is not None and not needed:
-            raise ValueError(f"weights {path}: none of the metrics {names} needs them")
+            raise ValueError(f"{option} {path}: none of the metrics {names} needs them")
     if _any(metrics, "needs_logits") and features != "inception":
         raise ValueError(f"features {features}: the Inception Score needs Inception's classes; leave it out")
     networks = FeatureNetworks(device=device)
@@ -253,10 +255,10 @@ def load_networks(
         from img2img.evaluation import feature_networks
 
         if features_needed:
-            networks.features = feature_networks.load_features(features, weights, device)
+            networks.features = feature_networks.load_features(features, weights, device, option=options[0])
             networks.title = f"{features}, weights {weights or 'of its publisher'}"
         if lpips_needed:
-            networks.lpips = feature_networks.load_lpips(lpips_weights, device)
+            networks.lpips = feature_networks.load_lpips(lpips_weights, device, option=options[1])
     return networks
 
 

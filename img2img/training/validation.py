@@ -56,6 +56,7 @@ class Validation:
                 self.metrics,
                 weights=config.train.metric_weights,
                 lpips_weights=config.train.lpips_weights,
+                options=("train.metric_weights", "train.lpips_weights"),
                 device=networks.accelerator.device,
             )
 

@@ -103,7 +103,7 @@ def test_distances_of_sets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without true partners: FID as evaluate.py finds it, of all pictures, and the best checkpoint by it."""
-    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
     options = {"evaluate_every": 1, "evaluate_pictures": 0, "max_steps": 3, "metrics": "fid,kid", "keep_checkpoints": 0}
     for config in (tiny_cyclegan("unpaired", train=options), tiny_noise("noise", train=options)):
         run = train(config)
