@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from img2img.data.base import Item
+    from img2img.data.base import ImageDataset, Item
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Statistic")
@@ -109,6 +109,12 @@ class ImageSet:
 
 
 Answer = Callable[["Item"], "tuple[np.ndarray, np.ndarray | None] | None"]
+
+
+def without_partners(dataset: ImageDataset) -> ImageDataset:
+    """The set with items that have no partners as targets, for metrics of sets: these need not decode them."""
+    config = dataset.config
+    return type(dataset)(replace(config, val_paired=False), dataset.part) if config.val_paired else dataset
 
 
 def made_set(

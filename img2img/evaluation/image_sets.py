@@ -17,7 +17,7 @@ from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, Item
 from img2img.data.folder import by_key, list_images, read_headers
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image, to_channels
-from img2img.evaluation.base import Answer, ImageRecord, ImageSet, made_set, real_set
+from img2img.evaluation.base import Answer, ImageRecord, ImageSet, made_set, real_set, without_partners
 from img2img.evaluation.fcn.class_maps import ClassMaps
 from img2img.evaluation.fcn.label_maps import LabelFolder, PaintedMaps
 from img2img.evaluation.options import RunOptions
@@ -44,7 +44,8 @@ def open_image_sets(
     Args:
         name: a folder of images, or a run.
         reference: folder of real images; of a run that learnt several directions, those of its own direction alone.
-        pairs: whether each image is compared with a target; in a folder, the one of its name in ``reference``.
+        pairs: whether each image is compared with a target; in a folder, the one of its name in ``reference``. Without,
+            targets that are files of their own are not decoded.
         maps: class maps of the images of a run, or of a folder.
         device: where a run makes its images; unset, the GPU if there is one.
         options: of a run.
@@ -63,11 +64,11 @@ def open_image_sets(
         return [noise_set(sampler, options.count, seed=options.seed, reference=reference)]
     assert not isinstance(maps, LabelFolder), "a run's class maps are of its set"
     translator = load_translator(name, checkpoint=options.checkpoint, device=device, norm_policy=options.norm_policy)
-    return _directions(translator.styled(options.style), reference, maps, options)
+    return _directions(translator.styled(options.style), reference, maps, pairs=pairs, options=options)
 
 
 def _directions(
-    translator: Translator, reference: Path | None, maps: ClassMaps | None, options: RunOptions
+    translator: Translator, reference: Path | None, maps: ClassMaps | None, *, pairs: bool, options: RunOptions
 ) -> list[ImageSet]:
     """An image set for each direction that the run learnt."""
     ways = [translator]
@@ -80,7 +81,7 @@ def _directions(
     chosen += ", normalised by the batch" if options.norm_policy == "batch" else ""
     image_sets = []
     for way in ways:
-        made = run_set(way, paired=options.paired, reference=reference, maps=maps, seed=options.seed)
+        made = run_set(way, pairs=pairs, paired=options.paired, reference=reference, maps=maps, seed=options.seed)
         made.title += chosen
         image_sets.append(made)
     return image_sets
@@ -130,6 +131,7 @@ def folder_set(
 def run_set(
     translator: Translator,
     *,
+    pairs: bool = True,
     paired: bool = False,
     reference: Path | None = None,
     maps: ClassMaps | None = None,
@@ -139,6 +141,7 @@ def run_set(
 
     Args:
         translator: of the run.
+        pairs: whether images are compared with targets; class maps may need these, too.
         paired, seed: see ``RunOptions``.
         reference: a folder of real images, instead of the validation set's; targets are the set's nevertheless.
         maps: class maps of the run's set.
@@ -148,6 +151,8 @@ def run_set(
     """
     assert translator.checkpoint is not None, "only a run has a validation set"
     direction, dataset = translator.direction, _validation_set(translator, paired)
+    if not pairs and maps is None:
+        dataset = without_partners(dataset)
     class_map = None if maps is None else partial(maps.of, dataset, direction)
     title = f"{translator.checkpoint} {direction}"
     made = made_set(title, dataset.items(direction), _translated(translator, seed), class_map=class_map)

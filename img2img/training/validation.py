@@ -10,7 +10,7 @@ import numpy as np
 from img2img.config import Config
 from img2img.data.base import Item
 from img2img.data.images import UnreadableImage, to_array
-from img2img.evaluation.base import ImageRecord, ImageSet, SetStatistics, made_set, real_set
+from img2img.evaluation.base import ImageRecord, ImageSet, SetStatistics, made_set, real_set, without_partners
 from img2img.evaluation.evaluate import check, evaluate, real_statistics
 from img2img.evaluation.metrics import choose_metrics, load_networks
 from img2img.inference.sampler import joined, keyed_noise
@@ -39,15 +39,16 @@ class Validation:
     """
 
     def __init__(self, config: Config, dataset: Any, networks: Networks) -> None:
-        self.config, self.dataset, self.networks, self.direction = config, dataset, networks, config.data.direction
+        self.config, self.networks, self.direction = config, networks, config.data.direction
         self.every = f"train.evaluate_every {config.train.evaluate_every}"
         self.notes: list[str] = []
         self.metrics = choose_metrics(config.train.metrics, class_maps=False)
         self.pairs = any(metric.needs_target for metric in self.metrics)
+        self.dataset = dataset if self.pairs else without_partners(dataset)
         self.metric, self.better = self._best_by()
         self.image_set = self._drawn() if isinstance(networks.model, NoiseModel) else self._made()
         if any(metric.needs_real for metric in self.metrics):
-            images = dataset.images(self._target)
+            images = self.dataset.images(self._target)
             self.image_set.compare_with(real_set("validation images", images, self._spaced(len(images))))
         check(self.image_set, self.metrics)
         self.real: SetStatistics | None = None

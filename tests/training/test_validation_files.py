@@ -1,5 +1,6 @@
-"""Files of weights in a training that measures: the option is named when one is wrong."""
+"""Files that validation reads: those of weights, whose option is named when they are wrong, and the images."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import torch
 
 from img2img.config import Config
 from img2img.training.trainer import Trainer
+from tests.evaluation.helpers import decoded_files
+from tests.helpers import Colours
 
 
 def test_wrong_weights_name_their_option(tiny: Callable[..., Config]) -> None:
@@ -22,3 +25,16 @@ def test_wrong_weights_name_their_option(tiny: Callable[..., Config]) -> None:
         config = tiny(train={"evaluate_every": 1, "metrics": metrics, key: "other.pth"}, data=big)
         with pytest.raises(ValueError, match=rf"^train\.{key} other\.pth: {message}"):
             Trainer(config, Path("nowhere"))
+
+
+@pytest.mark.parametrize(("metrics", "decoded"), [("kid", 1), ("l1,kid", 2)])
+def test_metrics_of_sets_decode_no_partners(
+    tiny_cyclegan: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, metrics: str, decoded: int
+) -> None:
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
+    options = {"evaluate_every": 1, "metrics": metrics}
+    validation = Trainer(tiny_cyclegan(train=options, data={"val_paired": True}), Path("runs/tiny")).validation
+    assert validation is not None
+    names = decoded_files(monkeypatch)
+    assert set(validation.measure()) == {f"val/{name}" for name in metrics.split(",")}
+    assert names == Counter({f"{i}_{side}.png": decoded if side == "B" else 1 for side in "AB" for i in range(3)})
