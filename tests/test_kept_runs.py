@@ -26,7 +26,8 @@ def run(request: pytest.FixtureRequest) -> Path:
 
 
 def load(run: Path, checkpoint: str = "latest") -> Translator | Sampler:
-    return (load_sampler if run.name in ("dcgan", "infogan") else load_translator)(run.name, checkpoint, "cpu")
+    open_run = load_sampler if run.name in ("dcgan", "infogan") else load_translator
+    return open_run(run.name, checkpoint=checkpoint, device="cpu")
 
 
 def expected(run: Path) -> dict[str, np.ndarray]:

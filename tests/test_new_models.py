@@ -24,8 +24,7 @@ from img2img.models import load_model_file, model_class
 from img2img.models.base import Batch, Images, Model
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
-from tests.evaluation.test_metrics import Colours
-from tests.tools.test_commands import call
+from tests.helpers import Colours, call
 from tests.training.test_distributed import launch
 
 OUTSIDE = Path(__file__).parent / "outside"

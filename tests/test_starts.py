@@ -5,8 +5,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from img2img.config import Config
 from img2img.training.trainer import train
+from tests.helpers import ROOT
 
 Tiny = Callable[..., Config]
 
@@ -24,6 +27,16 @@ def test_loading_a_run_imports_no_compiler(tiny: Tiny) -> None:
     found = imported("from img2img import load_translator; load_translator('tiny')")
     assert "torch" in found
     assert not {name for name in found if name.startswith(("torch._dynamo", "torch._inductor", "img2img.training"))}
+
+
+@pytest.mark.parametrize("tool", ["infer", "evaluate"])
+def test_help_imports_no_torch(tool: str) -> None:
+    """--help of evaluate.py lists the metrics, which compute with torch."""
+    start = f"import runpy, sys; sys.argv = ['tools/{tool}.py', '--help']; sys.stdout = sys.stderr"
+    run = f"try: runpy.run_path({str(ROOT / 'tools' / tool)!r} + '.py', run_name='__main__')\nexcept SystemExit: pass"
+    names = imported(f"{start}\n{run}\nsys.stdout = sys.__stdout__")
+    assert f"img2img.{'evaluation' if tool == 'evaluate' else 'inference'}.arguments" in names
+    assert not names & {"torch", "torchvision", "cv2", "img2img.data", "img2img.models"}
 
 
 def test_a_training_imports_no_evaluation_unless_it_evaluates(tiny: Tiny) -> None:

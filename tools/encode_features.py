@@ -20,7 +20,7 @@ def main() -> None:
     from img2img.inference.loading import load_translator
     from img2img.inference.styles import encode_training_set
 
-    translator = load_translator(args.run, args.checkpoint, args.device)
+    translator = load_translator(args.run, checkpoint=args.checkpoint, device=args.device)
     path, notes = encode_training_set(translator, args.clusters, args.min_share)
     print("\n".join([str(translator.checkpoint), *notes]))
     print(f"styles      {path}\nsee them    python tools/infer.py {args.run} --style random --samples 5")

@@ -13,13 +13,13 @@ def main() -> int:
 
 
 def translate(args: argparse.Namespace) -> int:
-    from img2img.inference.files import translate_files
+    from img2img.inference.files import Request, translate_files
     from img2img.inference.loading import load_translator
 
     dropout = args.samples > 0 and args.style is None
     translator = load_translator(
         args.run,
-        args.checkpoint,
+        checkpoint=args.checkpoint,
         device=args.device,
         norm_policy=args.norm_policy,
         dropout=dropout,
@@ -27,17 +27,9 @@ def translate(args: argparse.Namespace) -> int:
         direction=args.direction,
     )
     output = args.output or translator.results(args.style, args.relabel)
-    unreadable = translate_files(
-        translator,
-        args.input,
-        output,
-        samples=args.samples,
-        seed=args.seed,
-        cycle=args.cycle,
-        others=args.others,
-        style=args.style,
-        relabel=args.relabel,
-    )
+    names = ("samples", "seed", "cycle", "others", "style", "relabel")
+    request = Request(args.input, output, **{name: getattr(args, name) for name in names})
+    unreadable = translate_files(translator, request)
     print(f"run         {translator.run}, {translator.direction}\npictures    {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
 
@@ -46,9 +38,10 @@ def draw(args: argparse.Namespace) -> int:
     from img2img.inference.loading import load_sampler
     from img2img.inference.sampler import write_samples
 
-    sampler = load_sampler(args.run, args.checkpoint, args.device)
+    sampler = load_sampler(args.run, checkpoint=args.checkpoint, device=args.device)
     output = args.output or sampler.results(args.seed, args.label)
-    write_samples(sampler, output, args.count, args.seed, args.label, args.interpolate, args.traverse)
+    names = ("count", "seed", "label", "interpolate", "traverse")
+    write_samples(sampler, output, **{name: getattr(args, name) for name in names})
     print(f"run         {sampler.run}\npictures    {output}\ngrids       {output / 'grids'}")
     return 0
 

@@ -128,6 +128,10 @@ class ImageDataset(Dataset[dict]):
         """Whether an item has a target, known without decoding it."""
         raise NotImplementedError
 
+    def without_targets(self) -> ImageDataset:
+        """This set for metrics that compare no image with its target: items may leave out what costs a file to read."""
+        return self
+
     def items(self, direction: str) -> Sequence[Item]:
         """What is to be translated in a direction. Each is read when it is asked for; raises UnreadableImage."""
         return Lazy(self.count(direction), lambda index: self.item(direction, index))

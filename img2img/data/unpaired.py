@@ -9,6 +9,7 @@ but for the pictures of the smaller side that must come again.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,6 +187,11 @@ class UnpairedDataset(ImageDataset):
         source, target = domains(direction)
         partner = self.partners[source].get(index)
         return None if partner is None else self.sources[target].name(partner)
+
+    def without_targets(self) -> UnpairedDataset:
+        other = copy.copy(self)
+        other.partners = {"a": {}, "b": {}}
+        return other
 
     def images(self, domain: str) -> Sequence[np.ndarray]:
         own: Domain = "a" if domain == "a" else "b"

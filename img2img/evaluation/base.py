@@ -3,6 +3,9 @@
 A metric is one object, as torchmetrics has it: ``begin``, ``update`` with every batch, ``compute``. To add one, write
 a subclass of ``Metric`` or ``PairMetric`` in ``metrics.py``, or in a file of its own that is imported: its ``name`` is
 then known to the commands, their help, the reports and the validation of a training run.
+
+This file, ``metrics`` and ``fcn.score`` import torch inside functions only: it takes seconds, and --help lists the
+metrics' names.
 """
 
 from __future__ import annotations
@@ -14,16 +17,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from img2img.data.base import Item
-from img2img.data.images import UnreadableImage, eight_bits
 from img2img.errors import printable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from img2img.data.base import Item
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Statistic")
@@ -92,6 +97,8 @@ class ImageSet:
 
         With ``threads`` they are called ahead of time, a few of them: decoding takes longer than a GPU's networks.
         """
+        from img2img.data.images import UnreadableImage
+
         for read in reads if not threads else ahead(reads, threads):
             try:
                 yield read()
@@ -101,7 +108,7 @@ class ImageSet:
                 self.skipped.add(str(error))
 
 
-Answer = Callable[[Item], "tuple[np.ndarray, np.ndarray | None] | None"]
+Answer = Callable[["Item"], "tuple[np.ndarray, np.ndarray | None] | None"]
 
 
 def made_set(
@@ -224,6 +231,10 @@ class ImageBatch:
 
     @cached_property
     def _asked(self) -> tuple[np.ndarray, np.ndarray | None]:
+        import torch
+
+        from img2img.data.images import eight_bits
+
         assert self.networks.features is not None, "a metric that needs features comes with their network"
         colour = np.stack([eight_bits(record.image) for record in self.records])  # (B, H, W, 3)
         features, logits = self.networks.features(torch.from_numpy(colour).permute(0, 3, 1, 2).to(self.networks.device))
@@ -232,6 +243,8 @@ class ImageBatch:
 
 def unit(images: Sequence[np.ndarray], device: torch.device | str) -> Tensor:
     """(H, W, C) each -> (B, C, H, W) in [0, 1], in the precision that PSNR and SSIM of near images need."""
+    import torch
+
     stacked = np.stack(images)
     scaled = stacked / np.iinfo(stacked.dtype).max if stacked.dtype.kind == "u" else stacked.astype(np.float64)
     tensor = torch.from_numpy(scaled).permute(0, 3, 1, 2)

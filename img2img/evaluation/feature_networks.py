@@ -44,13 +44,16 @@ class VGG16Features(nn.Module):
         return self.network.classifier[:5](x), None
 
 
-def load_features(name: FeatureName, path: str | None = None, device: torch.device | str = "cpu") -> nn.Module:
+def load_features(
+    name: FeatureName, path: str | None = None, device: torch.device | str = "cpu", *, option: str = "weights"
+) -> nn.Module:
     """A network: (B, 3, H, W) uint8 -> features (B, D) and logits (B, K), or None where classes are not its own.
 
     Args:
         name: "inception", what FID, KID and IS are defined by, or "vgg16", what precision and recall are.
         path: file of weights: that of torch-fidelity or pytorch-fid, or torchvision's vgg16; unset, it is downloaded.
         device: where it is to be.
+        option: that names the file, for messages.
 
     Raises:
         ValueError: there is no such file, it holds something else, or nothing can be downloaded.
@@ -63,13 +66,15 @@ def load_features(name: FeatureName, path: str | None = None, device: torch.devi
         return VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
 
     network: nn.Module = FIDInception() if name == "inception" else VGG16Features()
-    weights = _weights(name, path, inception if name == "inception" else vgg)
+    weights = _weights(name, path, inception if name == "inception" else vgg, option=option)
     weights = {key: value for key, value in weights.items() if not key.startswith("AuxLogits.")}
-    _load(getattr(network, "network", network), weights, name, path)
+    _load(getattr(network, "network", network), weights, name, f"{option} {path}")
     return network.to(device)
 
 
-def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> nn.Module:
+def load_lpips(
+    path: str | None = None, device: torch.device | str = "cpu", *, option: str = "lpips_weights"
+) -> nn.Module:
     """LPIPS of AlexNet, version 0.1 (Zhang et al., arXiv 1801.03924): two (B, 3, H, W) in [-1, 1] -> (B, 1, 1, 1).
 
     The linear layers come with the package ``lpips``, AlexNet's weights from torchvision.
@@ -77,6 +82,7 @@ def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> n
     Args:
         path: torchvision's file of alexnet; unset, it is downloaded.
         device: where it is to be.
+        option: that names the file, for messages.
 
     Raises:
         ValueError: the package is not installed; the file is missing or another one; nothing can be downloaded.
@@ -85,33 +91,38 @@ def load_lpips(path: str | None = None, device: torch.device | str = "cpu") -> n
         import lpips
     except ImportError as error:
         raise ValueError("lpips: python -m pip install lpips==0.1.4, or leave it out") from error
-    weights = _weights(
-        "alexnet", path, lambda: AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-    )
+
+    def alexnet() -> Mapping[str, Any]:
+        return AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+
+    weights = _weights("alexnet", path, alexnet, option=option)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks torchvision for AlexNet as was done before 2022
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # or it would download AlexNet itself
     for part in network.net.children():  # whose layers keep the numbers that they have in torchvision's
         wanted = {key: weights.get(f"features.{key}") for key in part.state_dict()}
-        _load(part, {key: value for key, value in wanted.items() if value is not None}, "alexnet", path)
+        _load(part, {key: value for key, value in wanted.items() if value is not None}, "alexnet", f"{option} {path}")
     return network.to(device).requires_grad_(False).eval()
 
 
-def _weights(name: str, path: str | None, download: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _weights(
+    name: str, path: str | None, download: Callable[[], Mapping[str, Any]], *, option: str
+) -> Mapping[str, Any]:
     if path is not None:
         try:
             return read_weights(Path(path))
         except ValueError as error:
-            raise ValueError(f"weights {error}; expected those of {name}") from error
+            raise ValueError(f"{option} {error}; expected those of {name}") from error
     try:
         return download()
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"weights of {name} can't be downloaded ({error}); name their file") from error
+        raise ValueError(f"weights of {name} can't be downloaded ({error}); {option} names their file") from error
 
 
-def _load(network: nn.Module, weights: Mapping[str, Any], name: str, path: str | None) -> None:
+def _load(network: nn.Module, weights: Mapping[str, Any], name: str, file: str) -> None:
+    """Gives a network its weights. Raises ValueError, which begins with ``file``, if they are another network's."""
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()[:200]
-        raise ValueError(f"weights {path}: not those of {name} ({reason})") from error
+        raise ValueError(f"{file}: not those of {name} ({reason})") from error

@@ -6,7 +6,6 @@ Also the answers without learning that stand beside a run's: the untouched input
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,33 +19,14 @@ from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image, t
 from img2img.evaluation.base import Answer, ImageRecord, ImageSet, made_set, real_set
 from img2img.evaluation.fcn.class_maps import ClassMaps
 from img2img.evaluation.fcn.label_maps import LabelFolder, PaintedMaps
+from img2img.evaluation.options import RunOptions
 from img2img.inference.loading import draws_from_noise, load_sampler, load_translator
 from img2img.inference.sampler import Sampler
-from img2img.inference.translator import NormPolicy, Translator
+from img2img.inference.translator import Translator
 from img2img.runs import is_image_folder
 
 THREADS = 4  # that decode the images of folders; OpenCV lets go of Python's lock
 MOST_FOR_MEAN = 2000  # training images, evenly spaced, that the mean image is made of
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run makes the images that are measured."""
-
-    checkpoint: str = "latest"
-    """A step, "latest" or "best"."""
-    device: torch.device | str | None = None
-    """Unset, the GPU if there is one."""
-    norm_policy: NormPolicy = "running"
-    """See ``Translator``."""
-    paired: bool = False
-    """Whether validation images of one name are partners although the run's options don't say so."""
-    count: int | None = None
-    """Images to draw from noise; unset, as many as there are real ones."""
-    seed: int = 0
-    """Of the noise, or of a random style."""
-    style: str | None = None
-    """In which scenes are drawn, see ``Style``; unset, each in that of its own photo."""
 
 
 def open_image_sets(
@@ -55,6 +35,7 @@ def open_image_sets(
     reference: Path | None = None,
     pairs: bool = False,
     maps: ClassMaps | LabelFolder | None = None,
+    device: torch.device | str | None = None,
     options: RunOptions | None = None,
 ) -> list[ImageSet]:
     """What a command's NAME|DIR means: one image set, or one for each direction that a run learnt.
@@ -62,8 +43,10 @@ def open_image_sets(
     Args:
         name: a folder of images, or a run.
         reference: folder of real images; of a run that learnt several directions, those of its own direction alone.
-        pairs: whether each image is compared with a target; in a folder, the one of its name in ``reference``.
+        pairs: whether each image is compared with a target; in a folder, the one of its name in ``reference``. Without,
+            targets that are files of their own are not decoded.
         maps: class maps of the images of a run, or of a folder.
+        device: where a run makes its images; unset, the GPU if there is one.
         options: of a run.
 
     Raises:
@@ -76,15 +59,15 @@ def open_image_sets(
     if draws_from_noise(name):
         if pairs:
             raise ValueError(f"run {name} draws from noise: its images have no targets; leave metrics of pairs out")
-        sampler = load_sampler(name, options.checkpoint, options.device)
+        sampler = load_sampler(name, checkpoint=options.checkpoint, device=device)
         return [noise_set(sampler, options.count, seed=options.seed, reference=reference)]
     assert not isinstance(maps, LabelFolder), "a run's class maps are of its set"
-    translator = load_translator(name, options.checkpoint, options.device, options.norm_policy).styled(options.style)
-    return _directions(translator, reference, maps, options)
+    translator = load_translator(name, checkpoint=options.checkpoint, device=device, norm_policy=options.norm_policy)
+    return _directions(translator.styled(options.style), reference, maps, pairs=pairs, options=options)
 
 
 def _directions(
-    translator: Translator, reference: Path | None, maps: ClassMaps | None, options: RunOptions
+    translator: Translator, reference: Path | None, maps: ClassMaps | None, *, pairs: bool, options: RunOptions
 ) -> list[ImageSet]:
     """An image set for each direction that the run learnt."""
     ways = [translator]
@@ -97,7 +80,7 @@ def _directions(
     chosen += ", normalised by the batch" if options.norm_policy == "batch" else ""
     image_sets = []
     for way in ways:
-        made = run_set(way, paired=options.paired, reference=reference, maps=maps, seed=options.seed)
+        made = run_set(way, pairs=pairs, paired=options.paired, reference=reference, maps=maps, seed=options.seed)
         made.title += chosen
         image_sets.append(made)
     return image_sets
@@ -147,6 +130,7 @@ def folder_set(
 def run_set(
     translator: Translator,
     *,
+    pairs: bool = True,
     paired: bool = False,
     reference: Path | None = None,
     maps: ClassMaps | None = None,
@@ -156,6 +140,7 @@ def run_set(
 
     Args:
         translator: of the run.
+        pairs: whether images are compared with targets; class maps may need these, too.
         paired, seed: see ``RunOptions``.
         reference: a folder of real images, instead of the validation set's; targets are the set's nevertheless.
         maps: class maps of the run's set.
@@ -165,6 +150,8 @@ def run_set(
     """
     assert translator.checkpoint is not None, "only a run has a validation set"
     direction, dataset = translator.direction, _validation_set(translator, paired)
+    if not pairs and maps is None:
+        dataset = dataset.without_targets()
     class_map = None if maps is None else partial(maps.of, dataset, direction)
     title = f"{translator.checkpoint} {direction}"
     made = made_set(title, dataset.items(direction), _translated(translator, seed), class_map=class_map)

@@ -9,12 +9,10 @@ kept but sums and, for KID and precision and recall, at most ``KEPT`` features.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from img2img.data.images import to_channels
 from img2img.evaluation.base import (
     FeatureName,
     FeatureNetworks,
@@ -36,6 +34,10 @@ from img2img.evaluation.distances import (
     kernel_distance,
     precision_recall,
 )
+
+if TYPE_CHECKING:  # see ``base``
+    import torch
+    from torch import Tensor
 
 KEPT = 10_000  # features of a set; 10 000 of Inception are 80 MB
 PSNR_OF_EQUALS = 100.0  # dB that an image is worth in a mean, at most: one that is its target would make it infinite
@@ -97,6 +99,8 @@ class LPIPS(PairMetric):
     smallest_side = 31  # of which AlexNet's last pooling leaves one pixel
 
     def measure(self, batch: ImageBatch) -> Tensor:
+        from img2img.data.images import to_channels
+
         assert batch.networks.lpips is not None, "it comes with its network"
         records = batch.records
         images = [to_channels(record.image, 3) for record in records]
@@ -225,6 +229,7 @@ def load_networks(
     features: FeatureName = "inception",
     weights: str | None = None,
     lpips_weights: str | None = None,
+    options: tuple[str, str] = ("weights", "lpips_weights"),
     device: torch.device | str = "cpu",
 ) -> FeatureNetworks:
     """The networks that these metrics need, but for a segmenter.
@@ -232,6 +237,7 @@ def load_networks(
     Args:
         metrics: that are to be measured.
         features, weights, lpips_weights: see ``feature_networks.load_features`` and ``load_lpips``.
+        options: what a user calls ``weights`` and ``lpips_weights``, for messages.
         device: where the networks are to be.
 
     Raises:
@@ -239,9 +245,9 @@ def load_networks(
     """
     names = ",".join(metric.name for metric in metrics)
     features_needed, lpips_needed = _any(metrics, "needs_features"), _any(metrics, "needs_lpips")
-    for path, needed in ((weights, features_needed), (lpips_weights, lpips_needed)):
+    for option, path, needed in zip(options, (weights, lpips_weights), (features_needed, lpips_needed), strict=True):
         if path is not None and not needed:
-            raise ValueError(f"weights {path}: none of the metrics {names} needs them")
+            raise ValueError(f"{option} {path}: none of the metrics {names} needs them")
     if _any(metrics, "needs_logits") and features != "inception":
         raise ValueError(f"features {features}: the Inception Score needs Inception's classes; leave it out")
     networks = FeatureNetworks(device=device)
@@ -249,10 +255,10 @@ def load_networks(
         from img2img.evaluation import feature_networks
 
         if features_needed:
-            networks.features = feature_networks.load_features(features, weights, device)
+            networks.features = feature_networks.load_features(features, weights, device, option=options[0])
             networks.title = f"{features}, weights {weights or 'of its publisher'}"
         if lpips_needed:
-            networks.lpips = feature_networks.load_lpips(lpips_weights, device)
+            networks.lpips = feature_networks.load_lpips(lpips_weights, device, option=options[1])
     return networks
 
 

@@ -27,6 +27,13 @@ FILES = ("summary.json", "table.md", "pictures.csv", "best_and_worst.png")
 PIXELS = {"l1": ".2f", "psnr": ".2f", "ssim": ".4f"}  # scores of pixels.json, and how they are printed
 
 
+def report_folders(image_sets: Sequence[ImageSet], chosen: Path | None = None) -> list[Path]:
+    """Where the report of each goes: its own folder; or the chosen one, with a folder in it for each of several."""
+    if chosen is None:
+        return [image_set.output for image_set in image_sets]
+    return [chosen / image_set.output.name if len(image_sets) > 1 else chosen for image_set in image_sets]
+
+
 def prepare(image_set: ImageSet, metrics: Sequence[Metric], folder: Path) -> None:
     """Raises ValueError for what is known to be missing before any image is made, and makes the report's folder."""
     check(image_set, metrics)

@@ -1,4 +1,4 @@
-"""Translates files, folders and the validation set of a run into a folder of pictures and contact sheets."""
+"""Translates files, folders and the validation set of a run into a folder of images and contact sheets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import copy
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,99 +25,154 @@ Job = tuple[str, Item]
 """Name of the output file below the output folder, and what is translated."""
 
 
-def translate_files(
-    translator: Translator,
-    source: Path | None,
-    output: Path,
-    *,
-    samples: int = 0,
-    seed: int = 0,
-    cycle: bool = False,
-    others: Mapping[str, Path] | None = None,
-    style: str | None = None,
-    relabel: str | None = None,
-) -> int:
-    """Writes ``output/NAME.png`` for every picture, and ``output/grids/``: input | output(s) | target.
+@dataclass(frozen=True)
+class Request:
+    """What is translated, and what is written.
 
-    Where a style is chosen, titles stand above the grids' columns. How many pictures were written is printed, and
-    which files of ``source`` were left out since their suffix is no picture's.
+    Raises:
+        ValueError: ``samples`` or ``seed`` is out of range, or ``others`` without a ``source``.
+    """
+
+    source: Path | None
+    """An image or a folder of images, at their own size; None for the run's validation set at the size that it was
+    trained with."""
+    output: Path
+    """The folder to write to."""
+    samples: int = 0
+    """0 for the one answer; N writes N answers for each image, NAME_1.png to NAME_N.png, by dropout or by random
+    styles."""
+    seed: int = 0
+    """Of the first answer; each further one has the next."""
+    cycle: bool = False
+    """Whether the grids show input | output(s) | the first output, translated back | target."""
+    others: Mapping[str, Path] = field(default_factory=dict)
+    """Further files, or folders of such, that belong to ``source``, by their key in a batch: ``instance``, the instance
+    map of a label map."""
+    style: str | None = None
+    """Of label maps, how to draw them: see ``styles.Style``. Unset, the validation set's scenes are drawn in the styles
+    of their own photos."""
+    relabel: str | None = None
+    """Of label maps, classes to change: see ``label_edits.parse_relabel``."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 0:
+            raise ValueError(f"--samples {self.samples}: must not be negative")
+        if not 0 <= self.seed < 2**63 - self.samples:
+            raise ValueError(f"--seed {self.seed}: must lie in [0, 2^63)")
+        if self.source is None and self.others:
+            key, path = next(iter(self.others.items()))
+            raise ValueError(f"--with {key}={path}: goes with --input; the validation set has its own")
+
+    @property
+    def seeds(self) -> range:
+        """The seed of each answer."""
+        return range(self.seed, self.seed + max(1, self.samples))
+
+    @property
+    def titles(self) -> list[str]:
+        """Of the grids' columns, where a style is chosen."""
+        styles = [f"style {i + 1}" for i in range(len(self.seeds))]
+        return [] if self.style is None else ["input", *styles, "target"]
+
+
+class ContactSheet:
+    """Rows of images, ``ROWS`` in a file: ``folder/00001-00008.png`` and so on.
 
     Args:
-        translator: of the run.
-        source: a picture or a folder of pictures, at their own size; None for the run's validation set at the size that
-            it was trained with.
-        output: the folder to write to.
-        samples: 0 for the one answer; N writes N answers for each picture, NAME_1.png to NAME_N.png, by dropout or by
-            random styles.
-        seed: of the first answer; each further one has the next.
-        cycle: whether the grids show input | output(s) | the first output, translated back | target.
-        others: further files, or folders of such, that belong to ``source``, by their key in a batch: ``instance``, the
-            instance map of a label map.
-        style: of label maps, how to draw them: see ``styles.Style``. Unset, the validation set's scenes are drawn in
-            the styles of their own photos.
-        relabel: of label maps, classes to change: see ``classes.parse_relabel``.
+        folder: where the files go.
+        titles: of the columns; those without a column are left out.
+    """
+
+    def __init__(self, folder: Path, titles: Sequence[str] = ()) -> None:
+        self.folder, self.titles = folder, titles
+        self.rows: list[list[np.ndarray]] = []
+        self.count = 0  # rows of all files
+
+    def add(self, images: Iterable[np.ndarray]) -> None:
+        """Adds a row, and writes a file when it is full."""
+        self.rows.append([cell(image) for image in images])
+        self.count += 1
+        if len(self.rows) == ROWS:
+            self.write()
+
+    def write(self) -> None:
+        """Writes the rows that are in no file yet."""
+        if self.rows:
+            titles = self.titles[: max(map(len, self.rows))]  # without targets there is no such column
+            first = self.count - len(self.rows) + 1
+            write_image(self.folder / f"{first:05d}-{self.count:05d}.png", grid(self.rows, titles))
+            self.rows = []
+
+
+def translate_files(translator: Translator, request: Request) -> int:
+    """Writes ``output/NAME.png`` for every image, and ``output/grids/``: input | output(s) | target.
+
+    It prints how many images were written, and which files of ``source`` were left out since their suffix is no
+    image's.
 
     Returns:
         How many files could not be read; each was named on standard error.
 
     Raises:
-        ValueError: ``samples`` is negative, ``source`` is missing or holds no picture, ``output`` can't be written,
-            ``cycle`` of a run that learnt one direction only, or a style or edit that the run or scene does not have.
+        ValueError: ``source`` is missing or holds no image, ``output`` can't be written, ``cycle`` of a run that learnt
+            one direction only, or a style or edit that the run or scene does not have.
     """
-    translator = translator.styled(style, relabel)
-    if source is None and translator.training_size:  # the set has that size already
-        translator = copy.copy(translator)
-        translator.training_size = False
-    back = translator.reversed() if cycle else None
-    if samples < 0:
-        raise ValueError(f"--samples {samples}: must not be negative")
-    if not 0 <= seed < 2**63 - samples:
-        raise ValueError(f"--seed {seed}: must lie in [0, 2^63)")
-    if style is not None and samples > 1 and not translator.draws:
-        raise ValueError(f"--samples {samples}: --style {style} has one answer; with random each seed has its own")
-    titles = ["input", *(f"style {i + 1}" for i in range(max(1, samples))), "target"] if style is not None else []
-    total: int
-    jobs: Iterable[Job | UnreadableImage]
-    if source is None:
-        for key, path in (others or {}).items():
-            raise ValueError(f"--with {key}={path}: goes with --input; the validation set has its own")
-        total, jobs = _validation(translator)
-    else:
-        total, jobs = _given(translator, source, output, others or {})
-    streams = [translator.stream(seed + i) for i in range(max(1, samples))]
-    unreadable = translated = 0
-    rows: list[list[np.ndarray]] = []
-    for job in tqdm(jobs, total=total, unit="picture", disable=None):
+    translator = _prepared(translator, request)
+    back = translator.reversed() if request.cycle else None
+    count, jobs = _validation(translator) if request.source is None else _given(translator, request, request.source)
+    streams = [translator.stream(seed) for seed in request.seeds]
+    sheet, unreadable = ContactSheet(request.output / "grids", request.titles), 0
+    for job in tqdm(jobs, total=count, unit="image", disable=None):
         if isinstance(job, UnreadableImage):
             tqdm.write(f"skipped: {job}", file=sys.stderr)
             unreadable += 1
             continue
         name, item = job
         answers = [stream(item) for stream in streams]
-        path = output / name
-        for i, answer in enumerate(answers, 1):
-            write_image(path.with_name(f"{path.stem}_{i}{path.suffix}") if samples else path, answer)
-        translated += 1
-        row = [translator.show(item), *answers]
-        if back:
-            row.append(back(answers[0], seed))
-        rows.append([cell(image) for image in (row if item.target is None else [*row, item.target])])
-        if len(rows) == ROWS:
-            _write_grid(output, rows, translated, titles)
-            rows = []
-    if rows:
-        _write_grid(output, rows, translated, titles)
-    count = translated * max(1, samples)
-    notes = [f"written     {count} picture{'' if count == 1 else 's'}"]
-    notes += [f"{unreadable} unreadable"] if unreadable else []
-    if left_out := _no_pictures(source, output) if source else []:
-        notes.append(f"{len(left_out)} left out: {some(left_out, 3)}")
-    print("; ".join(notes))
+        _write_answers(request, name, answers)
+        returned = [back(answers[0], request.seed)] if back else []
+        target = [] if item.target is None else [item.target]
+        sheet.add([translator.show(item), *answers, *returned, *target])
+    sheet.write()
+    print("; ".join(_notes(request, sheet.count, unreadable)))
     return unreadable
 
 
-def _no_pictures(source: Path, output: Path) -> list[str]:
-    """The files below a folder of inputs whose suffix is no picture's, sorted; hidden ones and outputs aside."""
+def _prepared(translator: Translator, request: Request) -> Translator:
+    """The translator with the style and the edits of the request; the validation set has the training's size already.
+
+    Raises:
+        ValueError: the run has no such style or edit, or the style has one answer where several are asked for.
+    """
+    translator = translator.styled(request.style, request.relabel)
+    if request.style is not None and request.samples > 1 and not translator.draws:
+        raise ValueError(
+            f"--samples {request.samples}: --style {request.style} has one answer; with random each seed has its own"
+        )
+    if request.source is None and translator.training_size:
+        translator = copy.copy(translator)
+        translator.training_size = False
+    return translator
+
+
+def _write_answers(request: Request, name: str, answers: Sequence[np.ndarray]) -> None:
+    path = request.output / name
+    for i, answer in enumerate(answers, 1):
+        write_image(path.with_name(f"{path.stem}_{i}{path.suffix}") if request.samples else path, answer)
+
+
+def _notes(request: Request, translated: int, unreadable: int) -> list[str]:
+    """What is printed at the end."""
+    count = translated * len(request.seeds)
+    notes = [f"written     {count} picture{'' if count == 1 else 's'}"]
+    notes += [f"{unreadable} unreadable"] if unreadable else []
+    if left_out := _no_images(request.source, request.output) if request.source else []:
+        notes.append(f"{len(left_out)} left out: {some(left_out, 3)}")
+    return notes
+
+
+def _no_images(source: Path, output: Path) -> list[str]:
+    """The files below a folder of inputs whose suffix is no image's, sorted; hidden ones and outputs aside."""
     if not source.is_dir():
         return []
     names = []
@@ -125,11 +181,6 @@ def _no_pictures(source: Path, output: Path) -> list[str]:
         folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() != inside]
         names += [here / name for name in files if name[0] != "." and Path(name).suffix.lower() not in SUFFIXES]
     return sorted(path.relative_to(source).as_posix() for path in names)
-
-
-def _write_grid(output: Path, rows: list[list[np.ndarray]], last: int, titles: list[str]) -> None:
-    titles = titles[: max(map(len, rows))]  # without targets there is no such column
-    write_image(output / "grids" / f"{last - len(rows) + 1:05d}-{last:05d}.png", grid(rows, titles))
 
 
 def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableImage]]:
@@ -149,46 +200,48 @@ def _validation(translator: Translator) -> tuple[int, Iterator[Job | UnreadableI
     return len(items), jobs()
 
 
-def _given(
-    translator: Translator, source: Path, output: Path, others: Mapping[str, Path]
-) -> tuple[int, Iterable[Job | UnreadableImage]]:
+def _given(translator: Translator, request: Request, source: Path) -> tuple[int, Iterator[Job | UnreadableImage]]:
+    files, folder = _input_files(translator, source, request.output)
+    names = _output_names([path.relative_to(folder) for path in files])
+    pair = _pair_size(translator)
+
+    def jobs() -> Iterator[Job | UnreadableImage]:
+        hint = pair
+        for path, name in zip(files, names, strict=True):
+            try:
+                item = translator.read(path, request.others)
+            except UnreadableImage as error:
+                if source.is_file():
+                    raise
+                yield error
+                continue
+            height, width = item.image.shape[-3:-1]
+            if hint and width * hint[1] == height * hint[0]:  # of one shape
+                tqdm.write(
+                    f"{path.name} is {width}x{height}, twice as wide as the run's pictures: if it is a pair side by "
+                    "side, datasets/unpair.py takes pairs apart; without --input infer.py takes the validation set"
+                )
+                hint = None
+            yield name, item
+
+    return len(files), jobs()
+
+
+def _input_files(translator: Translator, source: Path, output: Path) -> tuple[list[Path], Path]:
+    """The files to translate, and the folder that their names are relative to."""
     if source.is_file():
         files, folder = [source], source.parent
     elif source.is_dir():
         inside = output.resolve()  # what an earlier call wrote below the inputs is none of them
-        found = translator.dataset.inputs(translator.config.data, list_images(source))
-        files, folder = [path for path in found if inside not in path.resolve().parents], source
+        inputs = translator.dataset.inputs(translator.config.data, list_images(source))
+        files, folder = [path for path in inputs if inside not in path.resolve().parents], source
     else:
         raise ValueError(f"--input {source}: no such file or folder")
     if folder.resolve() == output.resolve():
         raise ValueError(f"--output {output} holds the inputs, which would be overwritten: choose another folder")
     if translator.dataset.ordered:
         files.sort(key=frame_order)
-    names = _output_names([path.relative_to(folder) for path in files])
-    pair = _pair_size(translator)
-
-    def jobs() -> Iterator[Job | UnreadableImage]:
-        tell = pair
-        for path, name in zip(files, names, strict=True):
-            try:
-                item = translator.read(path, others)
-            except UnreadableImage as error:
-                if source.is_file():
-                    raise
-                yield error
-                continue
-            if tell:
-                height, width = item.image.shape[-3:-1]
-                if width * tell[1] == height * tell[0]:  # of one shape
-                    tqdm.write(
-                        f"{path.name} is {width}x{height}, twice as wide as the run's pictures: if it is a pair side "
-                        "by side, datasets/unpair.py takes pairs apart; without --input infer.py takes the validation "
-                        "set"
-                    )
-                    tell = None
-            yield name, item
-
-    return len(files), jobs()
+    return files, folder
 
 
 def _pair_size(translator: Translator) -> tuple[int, int] | None:

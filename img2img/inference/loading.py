@@ -79,6 +79,7 @@ def choose_device(device: torch.device | str | None) -> torch.device:
 
 def load_translator(
     run: str | Path,
+    *,
     checkpoint: str = "latest",
     device: torch.device | str | None = None,
     norm_policy: NormPolicy = "running",
@@ -105,12 +106,20 @@ def load_translator(
             f"python tools/evaluate.py {run} --metrics fid measures them"
         )
     kind = SceneTranslator if "label" in config.data.channels else Translator
-    translator = kind(model, config, choose_device(device), norm_policy, dropout, training_size, direction)
+    translator = kind(
+        model,
+        config,
+        choose_device(device),
+        norm_policy=norm_policy,
+        dropout=dropout,
+        training_size=training_size,
+        direction=direction,
+    )
     translator.checkpoint = path
     return translator
 
 
-def load_sampler(run: str | Path, checkpoint: str = "latest", device: torch.device | str | None = None) -> Sampler:
+def load_sampler(run: str | Path, *, checkpoint: str = "latest", device: torch.device | str | None = None) -> Sampler:
     """The sampler of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
 
     Args:

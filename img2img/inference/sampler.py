@@ -148,6 +148,7 @@ def joined(batches: list[Batch]) -> Batch:
 def write_samples(
     sampler: Sampler,
     output: Path,
+    *,
     count: int | None = None,
     seed: int = 0,
     label: int | None = None,

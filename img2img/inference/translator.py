@@ -54,6 +54,7 @@ class Translator:
         model: Model,
         config: Config,
         device: torch.device | str = "cpu",
+        *,
         norm_policy: NormPolicy = "running",
         dropout: bool = False,
         training_size: bool = False,

@@ -39,15 +39,16 @@ class Validation:
     """
 
     def __init__(self, config: Config, dataset: Any, networks: Networks) -> None:
-        self.config, self.dataset, self.networks, self.direction = config, dataset, networks, config.data.direction
+        self.config, self.networks, self.direction = config, networks, config.data.direction
         self.every = f"train.evaluate_every {config.train.evaluate_every}"
         self.notes: list[str] = []
         self.metrics = choose_metrics(config.train.metrics, class_maps=False)
         self.pairs = any(metric.needs_target for metric in self.metrics)
+        self.dataset = dataset if self.pairs else dataset.without_targets()
         self.metric, self.better = self._best_by()
         self.image_set = self._drawn() if isinstance(networks.model, NoiseModel) else self._made()
         if any(metric.needs_real for metric in self.metrics):
-            images = dataset.images(self._target)
+            images = self.dataset.images(self._target)
             self.image_set.compare_with(real_set("validation images", images, self._spaced(len(images))))
         check(self.image_set, self.metrics)
         self.real: SetStatistics | None = None
@@ -56,6 +57,7 @@ class Validation:
                 self.metrics,
                 weights=config.train.metric_weights,
                 lpips_weights=config.train.lpips_weights,
+                options=("train.metric_weights", "train.lpips_weights"),
                 device=networks.accelerator.device,
             )
 

@@ -1,5 +1,6 @@
 """What a name on the command line stands for: a folder; a run of one direction or two, or one that draws from noise."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,15 @@ from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.data.images import UnreadableImage, read_image
 from img2img.data.paired import PairedDataset
-from img2img.evaluation.base import ImageSet
-from img2img.evaluation.image_sets import RunOptions, open_image_sets
+from img2img.evaluation.base import FeatureNetworks, ImageSet
+from img2img.evaluation.image_sets import open_image_sets
+from img2img.evaluation.options import RunOptions
 from img2img.evaluation.report import pixel_scores
 from img2img.inference.loading import load_sampler
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
-from tests.evaluation.test_metrics import measure
+from tests.evaluation.helpers import decoded_files, measure
+from tests.helpers import Colours
 
 
 def test_a_paired_run(tiny: Callable[..., Config]) -> None:
@@ -45,7 +48,7 @@ def test_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
     assert [record.target for record in own.images()] == [None] * 3  # nobody said that they are partners
     with pytest.raises(ValueError, match=r"l1: no target of the name of 0_B, 1_B, 2_B; leave l1 out"):
         measure(own, "l1")
-    paired = open_image_sets(str(run), options=RunOptions(paired=True))
+    paired = open_image_sets(str(run), pairs=True, options=RunOptions(paired=True))
     assert all(record.target is not None for made in paired for record in made.images())
     for i in range(4):
         write(Path("others") / f"{i}.png", drawn_pair(i)[0])
@@ -53,6 +56,17 @@ def test_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
     assert alone.real is not None
     assert (alone.real.count, alone.real.title, alone.output.name) == (4, "others", "BtoA")
     assert [np.array_equal(real.image, drawn_pair(i)[0]) for i, real in enumerate(alone.real.images())] == [True] * 4
+
+
+@pytest.mark.parametrize(("metrics", "decoded"), [("kid", 1), ("l1,kid", 2)])
+def test_metrics_of_sets_decode_no_partners(
+    tiny_cyclegan: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, metrics: str, decoded: int
+) -> None:
+    run = train(tiny_cyclegan(train={"max_steps": 1}, data={"val_paired": True}))
+    names = decoded_files(monkeypatch)
+    made = open_image_sets(str(run), pairs="l1" in metrics)[0]
+    measure(made, metrics, FeatureNetworks(Colours()))
+    assert names == Counter({f"{i}_{side}.png": decoded if side == "B" else 1 for side in "AB" for i in range(3)})
 
 
 def test_a_run_that_draws_from_noise(tiny_noise: Callable[..., Config]) -> None:

@@ -15,12 +15,12 @@ from img2img.data.images import read_image
 from img2img.evaluation import metrics as metrics_module
 from img2img.evaluation.base import FeatureNetworks, ImageBatch, ImageRecord, ImageSet, Metric
 from img2img.evaluation.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
-from img2img.evaluation.evaluate import Scores, evaluate
 from img2img.evaluation.image_sets import folder_set
 from img2img.evaluation.metrics import PSNR, SSIM, choose_metrics, load_networks
 from img2img.evaluation.report import report, write_report
 from img2img.runs import is_image_folder
 from tests.conftest import drawn_pair, write
+from tests.evaluation.helpers import folders, measure
 from tests.helpers import Colours
 
 PLAIN = "l1,psnr,ssim,lpips,fid,kid,is,pr"
@@ -38,22 +38,6 @@ class Brightness(nn.Module):
 @pytest.fixture
 def networks() -> FeatureNetworks:
     return FeatureNetworks(Colours(), Brightness(), title="colours")
-
-
-def folders(count: int = 24, noise: float = 20) -> tuple[Path, Path]:
-    """Pictures with noise on them, of two sizes, and without; names agree but for the suffix."""
-    random = np.random.default_rng(0)
-    for i in range(count):
-        picture = drawn_pair(i, 32, 32 + 8 * (i % 5 == 0))[1]
-        write(Path("real") / f"{i:02d}.bmp", picture)
-        noisy = picture + noise * (1 + i) / count * random.normal(size=picture.shape)
-        write(Path("made") / f"{i:02d}.png", noisy.clip(0, 255).astype(np.uint8))
-    return Path("made"), Path("real")
-
-
-def measure(image_set: ImageSet, metrics: str, networks: FeatureNetworks | None = None, batch_size: int = 16) -> Scores:
-    """Scores of metrics by their names."""
-    return evaluate(image_set, choose_metrics(metrics), networks, batch_size=batch_size)
 
 
 def value_of(metric: Metric, image: np.ndarray, target: np.ndarray) -> float:

@@ -18,8 +18,8 @@ from img2img.evaluation.evaluate import evaluate
 from img2img.evaluation.image_sets import folder_set, open_image_sets
 from img2img.evaluation.metrics import choose_metrics
 from img2img.training.trainer import Trainer, train
-from tests.evaluation.test_metrics import folders, measure
-from tests.tools.test_commands import call
+from tests.evaluation.helpers import folders, measure
+from tests.helpers import call
 
 
 @pytest.fixture(autouse=True)

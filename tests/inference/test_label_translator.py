@@ -14,7 +14,7 @@ from img2img.data.label_files import read_ids
 from img2img.data.labelled import LabelledDataset
 from img2img.data.toy.streets import draw_scene
 from img2img.evaluation.report import pixel_scores
-from img2img.inference.files import translate_files
+from img2img.inference.files import Request, translate_files
 from img2img.inference.label_translator import SceneTranslator
 from img2img.training.trainer import train
 from tests.conftest import write
@@ -94,19 +94,19 @@ def test_files_and_folders(run: Path, styled: Path, tmp_path: Path) -> None:
         write(tmp_path / "inst" / f"{name}_gtFine_instanceIds.png", instances)
         write(tmp_path / "photo.png", photo)
     translate = load_translator(run)
-    translate_files(translate, tmp_path / "label", tmp_path / "out", others={"instance": tmp_path / "inst"})
+    translate_files(translate, Request(tmp_path / "label", tmp_path / "out", others={"instance": tmp_path / "inst"}))
     assert read_image(tmp_path / "out" / "b_0_gtFine_labelIds.png", 3).shape == (32, 41, 3)
     one, ids = tmp_path / "label" / "a_0_gtFine_labelIds.png", tmp_path / "inst" / "a_0_gtFine_instanceIds.png"
     for name in ("gtFine_instanceIds", "gtFine_color"):  # as Cityscapes comes, in a folder of its city
         write(tmp_path / "city" / "a" / f"a_0_{name}.png", read_ids(ids).astype(np.uint16))
-    translate_files(translate, one, tmp_path / "in-city", others={"instance": tmp_path / "city"})
+    translate_files(translate, Request(one, tmp_path / "in-city", others={"instance": tmp_path / "city"}))
     same = [read_image(tmp_path / folder / one.name, 3) for folder in ("out", "in-city")]
     assert np.array_equal(*same)
-    translate_files(translate, one, tmp_path / "one", others={"instance": ids})
+    translate_files(translate, Request(one, tmp_path / "one", others={"instance": ids}))
     same = [read_image(tmp_path / folder / one.name, 3) for folder in ("out", "one")]
     assert np.array_equal(*same)
     style = f"encode:{tmp_path / 'photo.png'}"
-    translate_files(load_translator(styled), one, tmp_path / "styled", others={"instance": ids}, style=style)
+    translate_files(load_translator(styled), Request(one, tmp_path / "styled", others={"instance": ids}, style=style))
     assert read_image(tmp_path / "styled" / "grids" / "00001-00001.png", 3).shape == (14 + 40, 2 * 44 + 4, 3)
 
 
@@ -123,25 +123,25 @@ def test_cityscapes_own_folders_hold_more_than_labels(run: Path, tmp_path: Path)
     write(tmp_path / "inst" / "bonn" / "own.png", instances)
     translate, out = load_translator(run), tmp_path / "out"
     gt, names = tmp_path / "gtFine", ["aachen/a_0_gtFine_labelIds.png", "bonn/b_0_gtFine_labelIds.png"]
-    assert translate_files(translate, gt, out / "given", others={"instance": tmp_path / "inst"}) == 0
+    assert translate_files(translate, Request(gt, out / "given", others={"instance": tmp_path / "inst"})) == 0
     assert sorted(p.relative_to(out / "given").as_posix() for p in (out / "given").glob("*/*_*.png")) == names
     assert (out / "given" / "bonn" / "own.png").is_file()
     (gt / "bonn" / "own.png").unlink()
-    assert translate_files(translate, gt, out / "beside") == 0
-    assert translate_files(translate, gt, out / "same", others={"instance": gt}) == 0
-    assert translate_files(translate, gt / names[0], out / "one") == 0
+    assert translate_files(translate, Request(gt, out / "beside")) == 0
+    assert translate_files(translate, Request(gt, out / "same", others={"instance": gt})) == 0
+    assert translate_files(translate, Request(gt / names[0], out / "one")) == 0
     expected = [(out / "given" / name).read_bytes() for name in names]
     for folder in ("beside", "same"):
         assert sorted(p.relative_to(out / folder).as_posix() for p in (out / folder).glob("*/*_*.png")) == names
         assert [(out / folder / name).read_bytes() for name in names] == expected
     assert (out / "one" / Path(names[0]).name).read_bytes() == expected[0]
     with pytest.raises(ValueError, match="sees instance maps: give them by --instances"):
-        translate_files(translate, tmp_path / "alone", out / "none")
+        translate_files(translate, Request(tmp_path / "alone", out / "none"))
 
 
 def test_the_validation_set_and_its_scores(styled: Path, tmp_path: Path) -> None:
     translate = load_translator(styled)
-    translate_files(translate, None, tmp_path / "val")
+    translate_files(translate, Request(None, tmp_path / "val"))
     assert len(list((tmp_path / "val").glob("*.png"))) == 24
     assert read_image(tmp_path / "val" / "grids" / "00001-00008.png", 3).shape[1] == 3 * 68 + 4
     assert set(pixel_scores(translate)) == {"output", "mean training picture"}
@@ -163,13 +163,13 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "id 9 of a label map is neither in 0..8 nor 255": lambda: plain(label + 9, instances=instances),
         "give integer ids": lambda: plain(photo, instances=instances),
         "draws in a style: choose one": lambda: with_style(label, instances=instances),
-        "give them by --instances": lambda: translate_files(plain, one, Path("o")),
-        "empty: no picture in it": lambda: translate_files(plain, one, Path("o"), others={"instance": none}),
+        "give them by --instances": lambda: translate_files(plain, Request(one, Path("o"))),
+        "empty: no picture in it": lambda: translate_files(plain, Request(one, Path("o"), others={"instance": none})),
         "learnt AtoB only; leave it out$": lambda: load_translator(run, direction="BtoA"),
         r"^nowhere\.png: can't be read \(No such file or directory\)$": lambda: plain.read(Path("nowhere.png"), beside),
         "has no encoder": lambda: plain.styled("encode:x.png"),
         "--style wild": lambda: with_style.styled("wild"),
-        "goes with --input": lambda: translate_files(plain, None, Path("o"), others=beside),
+        "goes with --input": lambda: translate_files(plain, Request(None, Path("o"), others=beside)),
         r"--with instance=.*i\.png: the run has no use for it; it takes none": lambda: pictures.read(one, beside),
         r"--with mask=.*: the run has no use for it; there is instance": lambda: plain.read(one, {"mask": ids}),
     }

@@ -16,7 +16,7 @@ from img2img.config import Config
 from img2img.data.base import Item
 from img2img.data.images import TITLE, read_image
 from img2img.data.labelled import LabelledDataset
-from img2img.inference.files import translate_files
+from img2img.inference.files import Request, translate_files
 from img2img.inference.label_translator import SceneTranslator
 from img2img.inference.loading import load_translator
 from img2img.inference.styles import (
@@ -251,18 +251,18 @@ def test_relabelled_scenes_are_those_of_the_other_class(translator: SceneTransla
 
 
 def test_files_in_random_styles_have_titled_grids(translator: SceneTranslator) -> None:
-    translate_files(translator, None, Path("val"), samples=2, seed=4, style="random")
+    translate_files(translator, Request(None, Path("val"), samples=2, seed=4, style="random"))
     assert {p.name for p in Path("val").glob("*.png")} == {"0_1.png", "0_2.png", "1_1.png", "1_2.png"}
     sheet = read_image(Path("val/grids/00001-00002.png"), 3)
     assert sheet.shape == (2 * 24 + 4 + TITLE, 4 * 44 + 4, 3)  # input | style 1 | style 2 | target
     assert (sheet[4 : 4 + TITLE, 4:44] < 128).any()
-    translate_files(translator, None, Path("five"), samples=1, seed=5, style="random")
+    translate_files(translator, Request(None, Path("five"), samples=1, seed=5, style="random"))
     assert np.array_equal(read_image(Path("five/0_1.png"), 3), read_image(Path("val/0_2.png"), 3))
     maps, instances = (Path(str(translator.config.data.root)) / f"test_{kind}" for kind in ("label", "inst"))
     beside = {"instance": instances}
-    translate_files(translator, maps, Path("own"), others=beside, style="cluster:0=1", relabel="2:3,3:2")
+    translate_files(translator, Request(maps, Path("own"), others=beside, style="cluster:0=1", relabel="2:3,3:2"))
     assert read_image(Path("own/grids/00001-00002.png"), 3).shape == (2 * 24 + 4 + TITLE, 2 * 44 + 4, 3)
-    translate_files(translator, None, Path("plain"))  # in the styles of their own photos, as before
+    translate_files(translator, Request(None, Path("plain")))  # in the styles of their own photos, as before
     assert read_image(Path("plain/grids/00001-00002.png"), 3).shape == (2 * 24 + 4, 3 * 44 + 4, 3)
 
 
@@ -297,7 +297,7 @@ def test_what_is_no_style_is_refused(style: str, message: str, translator: Scene
 
 def test_one_answer_is_not_written_twice(translator: SceneTranslator) -> None:
     with pytest.raises(ValueError, match="--samples 2: --style cluster:1=1 has one answer; with random"):
-        translate_files(translator, None, Path("out"), samples=2, style="cluster:1=1")
+        translate_files(translator, Request(None, Path("out"), samples=2, style="cluster:1=1"))
 
 
 def test_arguments_of_the_encoding_are_checked(translator: SceneTranslator) -> None:
@@ -319,7 +319,7 @@ def test_a_run_without_encoder_says_so(labelled_root: Path, tiny: Callable[..., 
     pairs = load_translator(train(tiny("pairs")))
     for options, option in (({"style": "random"}, "--style random"), ({"relabel": "1:2"}, "--relabel 1:2")):
         with pytest.raises(ValueError, match=f"{option}: run pairs translates pictures, not label maps"):
-            translate_files(pairs, None, Path("out"), **options)
+            translate_files(pairs, Request(None, Path("out"), **options))
 
 
 def test_clusters_that_are_missing_or_damaged(translator: SceneTranslator) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from img2img import load_translator
 from img2img.config import Config
 from img2img.data.images import resize, to_array
-from img2img.inference.files import translate_files
+from img2img.inference.files import Request, translate_files
 from img2img.inference.translator import Translator
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
@@ -82,7 +82,7 @@ def test_it_computes_what_training_sampled(run: Path, tiny: Tiny) -> None:
 
 def test_checkpoints_are_chosen_and_averages_preferred(tiny: Tiny) -> None:
     run = train(tiny(train={"save_every": 2, "ema_decay": 0.9}, model={"init_gain": 0.3}))
-    last, first = load_translator(run), load_translator(run, "2")
+    last, first = load_translator(run), load_translator(run, checkpoint="2")
     assert (last.checkpoint or run).name == "step-000004"
     assert not np.array_equal(last(drawn_pair(0)[0]), first(drawn_pair(0)[0]))
     (run / "checkpoints" / "step-000004" / "manifest.json").unlink()
@@ -122,7 +122,7 @@ def test_dropout_gives_different_answers_by_seed(tiny: Tiny) -> None:
     with pytest.raises(ValueError, match="has no dropout"):
         load_translator(train(tiny("still")), dropout=True)  # too shallow for any
     with pytest.raises(ValueError, match="--samples -1"):
-        translate_files(noisy, None, Path("out"), samples=-1)
+        translate_files(noisy, Request(None, Path("out"), samples=-1))
     still = load_translator(run)
     assert np.array_equal(still(picture, seed=1), still(picture, seed=2))
 
@@ -166,10 +166,11 @@ def test_files_keep_name_size_and_depth(run: Path, tmp_path: Path) -> None:
     write(tmp_path / "in" / "twice.jpg", drawn_pair(2)[0])
     write(tmp_path / "in" / "twice.png", drawn_pair(3)[0])
     (tmp_path / "in" / "broken.png").write_text("no picture")
-    assert translate_files(load_translator(run), tmp_path / "in", tmp_path / "out") == 1
+    assert translate_files(load_translator(run), Request(tmp_path / "in", tmp_path / "out")) == 1
     names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
-    assert translate_files(load_translator(run), tmp_path / "in", tmp_path / "in" / "out") == 1  # not its own outputs
-    assert translate_files(load_translator(run), tmp_path / "in", tmp_path / "in" / "out") == 1
+    inside = Request(tmp_path / "in", tmp_path / "in" / "out")
+    assert translate_files(load_translator(run), inside) == 1
+    assert translate_files(load_translator(run), inside) == 1  # not its own outputs
     assert len(list((tmp_path / "in" / "out").rglob("*.*"))) == 5
     assert names == {"a.png", "sub/deep.tif", "twice.jpg.png", "twice.png", "grids/00001-00004.png"}
     from img2img.data.images import read_header
@@ -183,12 +184,12 @@ def test_what_was_written_and_left_out_is_told(run: Path, capsys: pytest.Capture
     for name in ("anim.gif", ".hidden", "sub/b.txt", "out/old.txt"):
         Path("in", name).parent.mkdir(exist_ok=True)
         Path("in", name).touch()
-    translate_files(load_translator(run), Path("in"), Path("in/out"))
+    translate_files(load_translator(run), Request(Path("in"), Path("in/out")))
     assert "written     1 picture; 2 left out: anim.gif, sub/b.txt\n" in capsys.readouterr().out
     Path("in/c.png").touch()
-    translate_files(load_translator(run), Path("in"), Path("in/out"))
+    translate_files(load_translator(run), Request(Path("in"), Path("in/out")))
     assert "written     1 picture; 1 unreadable; 2 left out" in capsys.readouterr().out
-    translate_files(load_translator(run), None, Path("val"))
+    translate_files(load_translator(run), Request(None, Path("val")))
     assert capsys.readouterr().out == "written     3 pictures\n"
 
 
@@ -197,26 +198,26 @@ def test_pairs_that_were_not_taken_apart_are_told_once(
 ) -> None:
     run = train(tiny())
     capsys.readouterr()
-    translate_files(load_translator(run), paired_root / "val", Path("out"))
+    translate_files(load_translator(run), Request(paired_root / "val", Path("out")))
     told = capsys.readouterr().out
     assert "0.png is 40x20, twice as wide as the run's pictures: if it is a pair side by side, datasets/unpair" in told
     assert told.count("twice as wide") == 1
     write(Path("half.png"), drawn_pair(0)[0])
-    translate_files(load_translator(run), Path("half.png"), Path("out"))
+    translate_files(load_translator(run), Request(Path("half.png"), Path("out")))
     paired_root.rename("elsewhere")
-    translate_files(load_translator(run), Path("elsewhere/val"), Path("out"))
+    translate_files(load_translator(run), Request(Path("elsewhere/val"), Path("out")))
     assert "twice as wide" not in capsys.readouterr().out
 
 
 def test_validation_set_and_samples(tiny: Tiny, tmp_path: Path) -> None:
     run = train(tiny(data={"load_size": 32, "crop_size": 32}, model={"num_downs": 5, "init_gain": 0.3}))
-    translate_files(load_translator(run), None, tmp_path / "val")
+    translate_files(load_translator(run), Request(None, tmp_path / "val"))
     assert {p.name for p in (tmp_path / "val").glob("*.png")} == {"0.png", "1.png", "2.png"}
     from img2img.data.images import read_image
 
     sheet = read_image(tmp_path / "val" / "grids" / "00001-00003.png", 3)
     assert sheet.shape == (3 * 36 + 4, 3 * 36 + 4, 3)  # input | output | target
-    translate_files(load_translator(run, dropout=True), None, tmp_path / "three", samples=3)
+    translate_files(load_translator(run, dropout=True), Request(None, tmp_path / "three", samples=3))
     found = [read_image(tmp_path / "three" / f"0_{i}.png", 3) for i in (1, 2, 3)]
     assert not np.array_equal(found[0], found[1])
     assert read_image(tmp_path / "three" / "grids" / "00001-00003.png", 3).shape[1] == 5 * 36 + 4
@@ -269,13 +270,13 @@ def test_cycle_grids_show_the_way_back(two_way: Path, tiny_cyclegan: Tiny, tmp_p
     translate = load_translator(two_way, direction="BtoA")
     picture = drawn_pair(3, 16, 16)[1]
     write(tmp_path / "in" / "x.png", picture)
-    translate_files(translate, tmp_path / "in", tmp_path / "out", cycle=True)
+    translate_files(translate, Request(tmp_path / "in", tmp_path / "out", cycle=True))
     sheet = read_image(tmp_path / "out" / "grids" / "00001-00001.png", 3)
     assert sheet.shape == (24, 3 * 20 + 4, 3)
     assert np.array_equal(sheet[4:20, 4:20], picture)
     assert np.array_equal(sheet[4:20, 24:40], read_image(tmp_path / "out" / "x.png", 3))
     assert np.array_equal(sheet[4:20, 44:60], translate.reversed()(sheet[4:20, 24:40]))
-    translate_files(translate, None, tmp_path / "val", cycle=True)  # without a partner no fourth column
+    translate_files(translate, Request(None, tmp_path / "val", cycle=True))  # without a partner no fourth column
     assert read_image(tmp_path / "val" / "grids" / "00001-00003.png", 3).shape[1] == 3 * 20 + 4
 
 
@@ -306,8 +307,8 @@ def test_the_validation_set_has_the_size_of_training_already(
     data |= {"load_size": 36} if kind == "tiny_cyclegan" else {}
     run = train(request.getfixturevalue(kind)(model={"init_gain": 0.3}, data=data, train={"max_steps": 1}))
     at_size = load_translator(run, training_size=True)
-    translate_files(load_translator(run), None, Path("plain"))
-    translate_files(at_size, None, Path("sized"))
+    translate_files(load_translator(run), Request(None, Path("plain")))
+    translate_files(at_size, Request(None, Path("sized")))
     assert at_size.training_size
     files = sorted(path.relative_to("plain") for path in Path("plain").rglob("*.png"))
     assert len(files) >= 3

@@ -11,8 +11,8 @@ from img2img.interop.export import export_run
 from img2img.interop.runs import import_run
 from img2img.training.trainer import train
 from tests.helpers import call
+from tests.interop.helpers import OFFICIAL, resnet
 from tests.interop.official import Chain, Scales, chain, randomised, saved
-from tests.interop.test_runs import OFFICIAL, resnet
 
 
 def test_files_are_not_written_over_unless_told(

@@ -18,8 +18,8 @@ from img2img.models import build_model
 from img2img.runs import hold_run
 from img2img.weights import read_weights
 from tests.helpers import call
+from tests.interop.helpers import OFFICIAL, patchgan, resnet, write_preset
 from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, randomised, saved
-from tests.interop.test_runs import OFFICIAL, patchgan, resnet, write_preset
 
 
 def generator(channels: int) -> Path:

@@ -17,18 +17,8 @@ from img2img.interop.runs import companions, import_run
 from img2img.training.trainer import train
 from tests.conftest import write
 from tests.helpers import call
-from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, patches, randomised, saved
-
-OFFICIAL = Path("checkpoints/official")
-
-
-def resnet(c_in: int = 3, c_out: int = 3, dropout: bool = False) -> nn.Module:
-    return randomised(Chain(chain(c_in, c_out, 4, 2, 1, "instance", dropout)))
-
-
-def patchgan(c_in: int, norm: str = "instance") -> nn.Module:
-    stages = patches(c_in, 4, 1, norm, norm == "instance")
-    return randomised(Chain([layer for stage in stages for layer in stage]))
+from tests.interop.helpers import OFFICIAL, patchgan, resnet, write_preset
+from tests.interop.official import Chain, Local, Nested, Pixels, Scales, chain, randomised, saved
 
 
 def picture(seed: int, side: int = 32, channels: int = 3) -> np.ndarray:
@@ -83,12 +73,6 @@ def test_a_pix2pix_run(paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsy
         assert list(written.keys() ^ network.state_dict().keys()) == []
         for key, value in network.state_dict().items():
             assert torch.equal(written[key], value), key
-
-
-def write_preset(model: str, *lines: str) -> Path:
-    path = Path("preset.yaml")
-    path.write_text("\n".join([f"model:\n  name: {model}", "data:", *(f"  {line}" for line in lines)]) + "\n")
-    return path
 
 
 def test_a_cyclegan_run_and_back(tiny_cyclegan: Callable[..., Config]) -> None:

@@ -13,7 +13,7 @@ from tests.helpers import TINY, Colours, call
 def test_the_report_of_a_run_and_of_its_pictures(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
     data = ("--model", "pix2pix", "--data.root", str(paired_root))
     assert call(monkeypatch, "train", *data, *TINY, "--name", "mine") == 0
     capsys.readouterr()
@@ -34,7 +34,7 @@ def test_the_report_of_a_run_and_of_its_pictures(
 
 
 def test_two_directions_have_two_reports(unpaired_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
     tiny = "--model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split() + TINY[8:]
     data = ("--model", "cyclegan", "--data.root", str(unpaired_root))
     assert call(monkeypatch, "train", *data, *tiny, "--name", "two") == 0
@@ -63,7 +63,7 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
             "pictures",
             "--weights",
             "a.pth",
-        ): "weights a.pth: not those of inception",
+        ): "error: --weights a.pth: not those of inception",
         (
             "pictures",
             "--metrics",
@@ -72,7 +72,16 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
             "pictures",
             "--weights",
             "a.pth",
-        ): "weights a.pth: none of the metrics l1 needs them",
+        ): "error: --weights a.pth: none of the metrics l1 needs them",
+        (
+            "pictures",
+            "--metrics",
+            "lpips",
+            "--reference",
+            "pictures",
+            "--lpips-weights",
+            "a.pth",
+        ): "error: --lpips-weights a.pth: not those of alexnet",
         (
             "pictures",
             "--metrics",
@@ -93,7 +102,7 @@ def test_options_of_other_runs_are_refused(
     toy = "--data.toy true --data.channels_b 1 --data.load_size 32 --data.crop_size 32".split()
     small = "--model.ngf 2 --model.ndf 2 --data.num_workers 0 --data.batch_size 4 --train.max_steps 1".split()
     assert call(monkeypatch, "train", "--model", "dcgan", *toy, *small, "--name", "digits") == 0
-    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
     assert call(monkeypatch, "evaluate", "digits", "--metrics", "fid,is,pr", "--count", "24", "--seed", "2") == 0
     summary = json.loads(Path("runs/digits/evaluation/step-000001/summary.json").read_text())
     assert (summary["count"], summary["reference_count"]) == (24, 224)

@@ -14,12 +14,14 @@ from img2img import load_translator
 from img2img.checkpoint import find_checkpoint, list_checkpoints, load_state
 from img2img.config import Config, TrainConfig
 from img2img.evaluation.base import FeatureNetworks
-from img2img.evaluation.image_sets import RunOptions, open_image_sets
+from img2img.evaluation.image_sets import open_image_sets
+from img2img.evaluation.options import RunOptions
 from img2img.evaluation.report import pixel_scores
 from img2img.training.best import Best
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, write
-from tests.evaluation.test_metrics import Colours, measure
+from tests.evaluation.helpers import measure
+from tests.helpers import Colours
 
 
 def measured(run: Path, names: tuple[str, ...] = ("l1", "psnr", "ssim")) -> dict[int, dict[str, float]]:
@@ -49,7 +51,9 @@ def test_scores_and_the_best_checkpoint(
     assert lines[-1].endswith("--checkpoint best takes it") == (best != 7)
     assert {p.name for p in list_checkpoints(run)} == {path.name, "step-000007"}  # neither of which was pruned
     assert load_state(find_checkpoint(run, "latest")[0])["best"]["values"]["val/l1"] == found[best]["l1"]
-    assert found[best] == pytest.approx(pixel_scores(load_translator(run, "best"))["output"].scores, rel=1e-3)
+    assert found[best] == pytest.approx(
+        pixel_scores(load_translator(run, checkpoint="best"))["output"].scores, rel=1e-3
+    )
 
 
 def test_measuring_changes_nothing(tiny: Callable[..., Config]) -> None:
@@ -99,7 +103,7 @@ def test_distances_of_sets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without true partners: FID as evaluate.py finds it, of all pictures, and the best checkpoint by it."""
-    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_: Colours())
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
     options = {"evaluate_every": 1, "evaluate_pictures": 0, "max_steps": 3, "metrics": "fid,kid", "keep_checkpoints": 0}
     for config in (tiny_cyclegan("unpaired", train=options), tiny_noise("noise", train=options)):
         run = train(config)

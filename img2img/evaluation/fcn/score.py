@@ -11,12 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from img2img.data.images import eight_bits, to_array
 from img2img.evaluation.base import FeatureNetworks, ImageBatch, ImageSet, Metric, SetStatistics
 from img2img.evaluation.fcn.confusion import Confusion
-from img2img.networks.labels import colour_labels
 
 TITLES = {"pixel_accuracy": "pixel accuracy", "class_accuracy": "class accuracy", "mean_iou": "mean IoU"}
 CLASSES = "classes.csv"
@@ -72,9 +69,16 @@ class FCNScore(Metric):
 
     def _see(self, image: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """The classes of an image, at the size of its class map."""
+        from img2img.data.images import eight_bits  # and with it torch, see ``base``
+
         return self.reader(eight_bits(image), (ids.shape[0], ids.shape[1]))
 
     def _colours(self, ids: np.ndarray) -> np.ndarray:
         """Class ids (H, W) as an image (H, W, 3) uint8; those that don't count are black."""
+        import torch
+
+        from img2img.data.images import to_array
+        from img2img.networks.labels import colour_labels
+
         known = np.where(np.isin(ids, self.made.ids), ids, -1)
         return to_array(colour_labels(torch.from_numpy(known)[None, None])[0], np.uint8)

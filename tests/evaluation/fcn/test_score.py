@@ -17,12 +17,13 @@ from img2img.evaluation.fcn.label_maps import LabelFolder, Palette, load_palette
 from img2img.evaluation.fcn.loading import FILE, choose_segmenter, load_class_maps
 from img2img.evaluation.fcn.segmenter import About, Segmenter, load_segmenter
 from img2img.evaluation.fcn.train_segmenter import train_segmenter
-from img2img.evaluation.image_sets import RunOptions, folder_set, open_image_sets
+from img2img.evaluation.image_sets import folder_set, open_image_sets
+from img2img.evaluation.options import RunOptions
 from img2img.evaluation.report import write_report
 from img2img.training.trainer import train
 from img2img.weights import UMASK
 from tests.conftest import drawn_scene, photo_of, write, write_scenes
-from tests.evaluation.test_metrics import measure
+from tests.evaluation.helpers import measure
 
 COLOURS = ((10, 20, 30), (200, 40, 90), (90, 220, 30), (40, 60, 240), (250, 250, 120))  # of drawn_scene's classes
 
