@@ -24,9 +24,7 @@ from img2img.training.monitor import ILLNESSES
 from img2img.training.networks import Networks
 from img2img.training.trainer import Trainer, train
 from tests.conftest import make_step, tiny_config
-from tests.training.test_balance import batches
-from tests.training.test_distributed import launch
-from tests.training.test_trainer import equal, logged, rows, weights
+from tests.helpers import batches, equal, launch, logged, rows, weights
 
 Tiny = Callable[..., Config]
 Make = Callable[..., Config]
