@@ -33,7 +33,7 @@ RESTORER = '''
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from img2img.models.base import Model, check_multiple
+from img2img.models.base import Model
 from img2img.networks.unet import UNet
 
 
@@ -66,9 +66,6 @@ class Restorer(Model):
 
     def generate(self, batch, direction="AtoB"):
         return self(batch)
-
-    def check_size(self, size):
-        check_multiple(self.generator, size)
 '''
 HEADED = '''
 from dataclasses import dataclass
