@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -21,12 +21,13 @@ from img2img.checkpoint import has_network, load_network, newest_checkpoint
 from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.data.options import DataConfig
 from img2img.data.transforms import keyed_seed
-from img2img.losses.image_pool import ImagePool
 from img2img.models import build_model
 from img2img.models.base import Model, Side
 from img2img.runs import find_run
 from img2img.training.ema import EMA
-from img2img.training.pools import gather_pools, restore_pools
+
+if TYPE_CHECKING:
+    from img2img.losses.image_pool import ImagePool
 
 
 class Networks:
@@ -127,7 +128,7 @@ class Networks:
     def state(self) -> dict[str, Any]:
         """What, beside the weights, the next step depends on. All processes call it; the first one's has all pools."""
         return {
-            "pools": gather_pools(self.accelerator, self.pools),
+            "pools": self._pools(),
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
             "frozen_first": list(self.model.frozen_first),
             "updates": {name: ema.updates for name, ema in self.emas.items()},
@@ -155,8 +156,11 @@ class Networks:
                     group["betas"] = self.config.optim.of("betas", side)
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        pools = state.get("pools", [])  # checkpoints of the first version may have none
-        restore_pools(self.accelerator, self.pools, pools, width=self.config.data.width)
+        if self.pools:
+            from img2img.training.pools import restore_pools  # as in _pools
+
+            pools = state.get("pools", [])  # checkpoints of the first version may have none
+            restore_pools(self.accelerator, self.pools, pools, width=self.config.data.width)
 
     def start_from(self, run: str) -> None:
         """Takes the networks' first weights from another run's newest checkpoint, and prints what is new.
@@ -204,6 +208,14 @@ class Networks:
                 "tensors): keep that run's model options, data.label_nc, data.instances, channels, "
                 "balance.spectral_norm and balance.minibatch_std"
             )
+
+    def _pools(self) -> list[dict[str, Any]]:
+        """The image pools of all processes, on the first one."""
+        if not self.pools:
+            return []
+        from img2img.training.pools import gather_pools  # few models have any
+
+        return gather_pools(self.accelerator, self.pools)
 
     def _groups(self, side: Side) -> dict[float, list[str]]:
         """The networks of a side by their share of its learning rate, in order: one parameter group for each share."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,10 +19,12 @@ from img2img.config import Config
 from img2img.data.transforms import keyed_seed
 from img2img.losses.gan import diversity_loss
 from img2img.models.base import Batch, Images, Side, Terms
-from img2img.networks.regularization import FeatureNoise
 from img2img.training.diagnostics import KEPT, Diagnostics
 from img2img.training.ema import keep_statistics
 from img2img.training.networks import Networks
+
+if TYPE_CHECKING:
+    from img2img.networks.regularization import FeatureNoise
 
 
 class GANStep:
@@ -36,7 +39,11 @@ class GANStep:
         self.networks, self.model, self.accelerator = networks, networks.model, networks.accelerator
         self.balance, self.optim = config.balance, config.optim
         self.model_name, self.seed, self.log_every = config.model.name, config.train.seed, config.train.log_every
-        self.noise_layers = [module for module in self.model.modules() if isinstance(module, FeatureNoise)]
+        self.noise_layers: list[FeatureNoise] = []
+        if self.balance.feature_noise:
+            from img2img.networks.regularization import FeatureNoise  # most runs do without
+
+            self.noise_layers = [module for module in self.model.modules() if isinstance(module, FeatureNoise)]
         self.diagnostics = Diagnostics(self.model, self.seed, self.accelerator)
 
     def run(
