@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from img2img.networks.blocks import Norm, Upsample
-from img2img.networks.resnet import ResNet
-from img2img.networks.unet import UNet
+
+if TYPE_CHECKING:
+    from img2img.networks.resnet import ResNet
+    from img2img.networks.unet import UNet
 
 
 class GeneratorOptions(Protocol):
@@ -41,6 +43,8 @@ def build_generator(
         dropout_innermost: where a U-Net's dropout begins, as ``UNet`` has it.
     """
     if options.generator == "unet":
+        from img2img.networks.unet import UNet  # here and below: a run has one of the two
+
         return UNet(
             in_channels=in_channels,
             out_channels=out_channels,
@@ -52,6 +56,8 @@ def build_generator(
             init_gain=options.init_gain,
             dropout_innermost=dropout_innermost,
         )
+    from img2img.networks.resnet import ResNet
+
     return ResNet(
         in_channels=in_channels,
         out_channels=out_channels,
