@@ -1,6 +1,7 @@
 """Counts what a reader of a training has to read: python docs/count_code.py [MODEL].
 
-A few steps of the model's embedded task run in this process, without reading processes. Printed are the files of the
+A few steps run in this process, without reading processes: of pix2pix on six pairs side by side, which are written for
+it; of another model on its embedded task. Printed are the files of the
 package of which a line inside a function ran, their lines, and all files that were loaded; and the files that are read
 to follow one step of pix2pix.
 """
@@ -14,6 +15,9 @@ from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+
+import cv2
+import numpy as np
 
 import img2img
 
@@ -29,6 +33,7 @@ STEP = (
     "networks/blocks.py",
 )
 SMALL = "--train.max_steps 4 --train.log_every 2 --data.num_workers 0"
+ON_PAIRS = "--data.root pairs --data.load_size 72 --data.crop_size 64 --model.num_downs 6"
 
 
 def main() -> None:
@@ -42,11 +47,14 @@ def main() -> None:
         return None  # calls suffice: a function that is called runs a line
 
     os.chdir(tempfile.mkdtemp())
+    if model == "pix2pix":
+        write_pairs()
+    argv = ["--model", model, "--name", "counted", *SMALL.split(), *(ON_PAIRS.split() if model == "pix2pix" else [])]
     sys.settrace(trace)
     from img2img.command_line import parse_train_arguments
 
     presets = PACKAGE.parent / "configs"
-    arguments = parse_train_arguments(["--model", model, "--name", "counted", *SMALL.split()], presets)
+    arguments = parse_train_arguments(argv, presets)
     from img2img.training.trainer import train
 
     train(arguments.config)
@@ -58,6 +66,14 @@ def main() -> None:
     print(f"a step      {len(step)} files, {lines(step)} lines (of pix2pix)")
     for file in sorted(ran, key=lambda file: file.as_posix()):
         print(f"  {lines({file}):5} {file.relative_to(PACKAGE)}")
+
+
+def write_pairs() -> None:
+    for i in range(6):
+        file = Path("pairs", "train" if i < 5 else "val", f"{i}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pair = np.random.default_rng(i).integers(0, 256, (64, 128, 3), np.uint8)  # (H, 2W, 3)
+        cv2.imwrite(str(file), pair)
 
 
 def inside_function(code: CodeType) -> bool:

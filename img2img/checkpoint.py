@@ -24,15 +24,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from img2img.config import CONFIG_FILE
 from img2img.files import flush, write_whole
-from img2img.weights import write_weights
 
 FOLDER = "checkpoints"
 FORMAT = 1
+UMASK = os.umask(0)  # there is no asking without setting it
+os.umask(UMASK)
 
 
 def save_checkpoint(
@@ -92,6 +93,17 @@ def save_checkpoint(
         shutil.rmtree(aside, ignore_errors=True)
         raise ValueError(f"{target}: the checkpoint can't be written ({str(error).splitlines()[0]})") from error
     return target
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes tensors as safetensors, which others may read as they may any file: the library's are its owner's alone.
+
+    Raises:
+        OSError, SafetensorError: the file can't be written.
+    """
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}  # it knows no channels_last
+    save_file(plain, path, metadata)
+    path.chmod(0o666 & ~UMASK)
 
 
 def checkpoint_of(run: Path, step: int) -> Path:

@@ -1,12 +1,10 @@
-"""State dicts in files.
+"""State dicts that others wrote, with torch.save or as safetensors.
 
-Those that others wrote, with torch.save or as safetensors, are plain, whole and finite tensors: anything else is
-refused with a reason, and no code of the file is run.
+They must be plain, whole and finite tensors: anything else is refused with a reason, and no code of the file is run.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
 import struct
 import zipfile
@@ -17,11 +15,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-UMASK = os.umask(0)  # there is no asking without setting it
-os.umask(UMASK)
 PREFIXES = ("module.", "_orig_mod.")  # those of DataParallel and of torch.compile
 
 
@@ -115,14 +111,3 @@ def _check_sums(path: Path) -> None:
         raise ValueError(f"no whole zip file: {error}") from error
     if damaged is not None:
         raise ValueError(f"{damaged} is not what its checksum says")
-
-
-def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes tensors as safetensors, which others may read as they may any file: the library's are its owner's alone.
-
-    Raises:
-        OSError, SafetensorError: the file can't be written.
-    """
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}  # it knows no channels_last
-    save_file(plain, path, metadata)
-    path.chmod(0o666 & ~UMASK)

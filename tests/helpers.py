@@ -1,13 +1,24 @@
-"""What tests of several rooms need: the tools, called in this process, and a network that judges by colours."""
+"""What tests of several packages need: the tools, called in this process; what a run wrote; runs of two processes."""
 
+import csv
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from img2img.checkpoint import newest_checkpoint
+from img2img.config import Config
+from img2img.data import dataset_class
+from img2img.data.loader import keyed_loader, to_device
+from img2img.models import model_class
+from tests.conftest import in_order
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -44,3 +55,49 @@ class Colours(nn.Module):
         assert pictures.dtype == torch.uint8
         x = pictures.double() / 255
         return torch.cat([x.mean((2, 3)), x.std((2, 3))], dim=1), 5 * x.mean((2, 3))
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """metrics.csv."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def logged(run: Path) -> dict[str, dict[str, str]]:
+    """metrics.csv by step, without what the clock says."""
+    return {
+        row["step"]: {k: v for k, v in row.items() if k not in ("time", "speed/images_per_second")} for row in rows(run)
+    }
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """All tensors of the newest checkpoint's networks, by NETWORK.KEY."""
+    path, _ = newest_checkpoint(run)
+    files = sorted(path.glob("*.safetensors"))
+    return {f"{file.stem}.{key}": value for file in files for key, value in load_file(file).items()}
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def batches(config: Config, count: int = 1) -> list[dict[str, torch.Tensor]]:
+    """The first batches of two of the training set, on the CPU."""
+    dataset = dataset_class(model_class(config.model.name).dataset)
+    loader = keyed_loader(dataset(config.data, "train"), in_order(2 * count, 2), 0)
+    return [to_device(batch, "cpu") for batch in loader]
+
+
+def launch(config: Config, processes: int, *options: str, fails: bool = False) -> str:
+    """Trains under ``accelerate launch``; its ``--cpu --num_processes 2`` would silently be one process.
+    Returns what it printed: as errors where it ``fails``, else as output.
+    """
+    Path(f"{config.name}.yaml").write_text(config.to_yaml())
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
+    command += ["--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_port", "0"]
+    command += [str(ROOT / "tests" / "training" / "distributed_script.py"), f"{config.name}.yaml", *options]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert bool(done.returncode) == fails, done.stderr[-3000:]
+    return done.stderr if fails else done.stdout

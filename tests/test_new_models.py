@@ -14,18 +14,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from img2img import load_translator
-from img2img.checkpoint import newest_checkpoint
 from img2img.command_line import parse_train_arguments
 from img2img.data.images import read_image
 from img2img.models import load_model_file, model_class
 from img2img.models.base import Batch, Images, Model
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
-from tests.helpers import Colours, call
-from tests.training.test_distributed import launch
+from tests.helpers import Colours, call, launch, weights
 
 OUTSIDE = Path(__file__).parent / "outside"
 SMALL = (
@@ -116,11 +113,6 @@ def fake_features(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_train(case: Case, run: str, steps: int) -> Path:
     return train(parse_train_arguments(case.arguments(Path("set"), run, steps), Path()).config)
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    path, _ = newest_checkpoint(run)
-    return {f"{f.stem}.{k}": v for f in sorted(path.glob("*.safetensors")) for k, v in load_file(f).items()}
 
 
 def test_outside_model_trains_evaluates_and_resumes_bit_for_bit(case: Case) -> None:

@@ -20,7 +20,7 @@ from img2img.data.folder import list_images
 from img2img.data.label_files import LabelFiles, read_ids, scene_name
 from img2img.data.options import Part, TwoDomainConfig, require_at_least
 from img2img.data.paired import set_folder
-from img2img.data.toy.shoes import toy_split
+from img2img.data.toy import toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
 LABELS, INSTANCES = "_labelIds", "_instanceIds"  # how the names of Cityscapes' files end

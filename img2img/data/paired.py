@@ -17,7 +17,6 @@ from img2img.data.base import ImageDataset, Item, Lazy, read_or_next, refuse_com
 from img2img.data.folder import FolderPairs, side_by_side
 from img2img.data.images import read_image
 from img2img.data.options import DataConfig, Part, TwoDomainConfig, domains
-from img2img.data.toy.shoes import draw_pair, toy_split
 from img2img.data.transforms import BATCH, Jitter, SizeCheck, jitter, keyed_seed
 
 
@@ -29,24 +28,6 @@ class PairSource(Protocol):
     def __len__(self) -> int: ...
     def name(self, index: int) -> str: ...
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
-
-
-class ToyPairs:
-    """The embedded task as a source of pairs: A is a shoe's outline, B the shoe, drawn at ``size`` when asked for."""
-
-    def __init__(self, splits: tuple[str, ...], size: int) -> None:
-        self.split, self.length = toy_split(splits)
-        self.size = size
-        self.notes: list[str] = []
-
-    def __len__(self) -> int:
-        return self.length
-
-    def name(self, index: int) -> str:
-        return f"shoe-{index:04d}"
-
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return draw_pair(index, self.split, self.size)
 
 
 @dataclass
@@ -141,6 +122,8 @@ def pair_source(config: TwoDomainConfig, part: Part, size: int, check: SizeCheck
     """The pairs that the options ask for; toy ones are drawn at ``size``. Raises ValueError as FolderPairs."""
     splits = config.splits(part)
     if config.toy:
+        from img2img.data.toy.shoes import ToyPairs  # drawing, which other sets don't need
+
         config.require_colour()
         check("the toy task's pair", size, size)
         return ToyPairs(splits, size)

@@ -20,7 +20,7 @@ from img2img.data.images import resize, to_channels
 from img2img.data.options import DataConfig, Part, check_channels
 from img2img.data.paired import set_folder
 from img2img.data.torchvision_sets import TorchvisionPictures, open_set
-from img2img.data.toy.shoes import toy_split
+from img2img.data.toy import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
 VAL_EVERY = 8  # of the digits, every eighth is a validation picture

@@ -21,7 +21,6 @@ from img2img.data.base import ImageDataset, Item, Lazy, read_or_next
 from img2img.data.folder import FolderImages, find_sides, no_split, some
 from img2img.data.options import Domain, Part, TwoDomainConfig, domains
 from img2img.data.paired import map_of_classes, read_input, set_folder
-from img2img.data.toy.shoes import draw_pair, draw_shoe, toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
 POOLS = "image pools keep one size a side: use a data.preprocess that crops"
@@ -33,31 +32,6 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
     def name(self, index: int) -> str: ...
     def read(self, index: int) -> np.ndarray: ...
-
-
-class ToyImages:
-    """The embedded task: A has outlines, B shoes. In training no outline is that of a shoe; elsewhere all are."""
-
-    def __init__(self, domain: Domain, splits: tuple[str, ...], size: int) -> None:
-        self.split, self.length = toy_split(splits)
-        self.domain, self.size, self.first = domain, size, 0
-        if self.split == "train":
-            self.length //= 2
-            self.first = self.length if domain == "b" else 0
-
-    def __len__(self) -> int:
-        return self.length
-
-    def name(self, index: int) -> str:
-        return f"shoe-{self.first + index:04d}"
-
-    def read(self, index: int) -> np.ndarray:
-        index += self.first
-        return (
-            draw_shoe(index, self.split, self.size)
-            if self.domain == "b"
-            else draw_pair(index, self.split, self.size)[0]
-        )
 
 
 @dataclass
@@ -115,6 +89,8 @@ class UnpairedDataset(ImageDataset):
         self.checks = checks = [SizeCheck(self.transform, one_size) for _ in "ab"]  # the sides' sizes may differ
         self.sources: dict[Domain, ImageSource]
         if config.toy:
+            from img2img.data.toy.shoes import ToyImages  # drawing, which other sets don't need
+
             config.require_colour()
             splits = config.splits(part)
             checks[0]("the toy task's picture", load_size, load_size)

@@ -11,13 +11,12 @@ before fake), D(real), D(fake), the labels of real and of fake images, the penal
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from img2img.losses.balance import BalanceConfig
-from img2img.losses.diff_augment import Augment
 from img2img.losses.gan import (
     GanLoss,
     between,
@@ -26,6 +25,9 @@ from img2img.losses.gan import (
     generator_gan_loss,
     gradient_penalty,
 )
+
+if TYPE_CHECKING:
+    from img2img.losses.diff_augment import Augment
 
 Terms = dict[str, Tensor]
 Answer = Tensor | list[Tensor] | list[list[Tensor]]
@@ -52,7 +54,11 @@ class GANLoss:
     def __init__(self, kind: GanLoss, options: BalanceConfig | None = None) -> None:
         self.kind, self.options = kind, options or BalanceConfig()
         self.noise_share = 1.0  # of balance.instance_noise, which fades; the training step sets it
-        self._augment = Augment(self.options.augment)
+        self._augment: Augment | None = None
+        if self.options.augment:
+            from img2img.losses.diff_augment import Augment  # for small sets; most runs do without
+
+            self._augment = Augment(self.options.augment)
 
     def inputs(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, *, alike: bool = False
@@ -148,30 +154,11 @@ class GANLoss:
         penalty = gradient_penalty(judge, image, norm=norm, of=self.options.penalty_of)
         return {"penalty": weight * self.options.lambda_gp * penalty}
 
-    def compare(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> tuple[Any, Any]:
-        """A discriminator's answers to a fake and to the real image that it should resemble, for feature matching.
-
-        The second has no graph. Dropout and noise inside D are the same for both, or they would be most of the
-        difference.
-
-        Args:
-            discriminator: called with both.
-            fake, real: as ``inputs`` returned them with ``alike``.
-        """
-        is_random = bool(self.options.dropout_d or self.options.feature_noise)
-        seed = int(torch.randint(2**31, ())) if is_random else 0  # of the CPU's generator, which the step has seeded
-        if is_random:
-            torch.manual_seed(seed)
-        fake_answer = discriminator(fake)
-        if is_random:
-            torch.manual_seed(seed)
-        with torch.no_grad():
-            return fake_answer, discriminator(real)
-
     def _prepare(self, images: Sequence[Tensor], condition: Tensor | None) -> list[Tensor]:
         """The discriminator's input of each image (B, C, H, W), all of one size; they share augmentation and noise."""
         inputs = [image if condition is None else torch.cat([condition, image], dim=1) for image in images]
-        inputs = self._augment(inputs, [image.shape[1] for image in images])
+        if self._augment:
+            inputs = self._augment(inputs, [image.shape[1] for image in images])
         sigma = self.options.instance_noise * self.noise_share
         if sigma:
             noise = sigma * torch.randn_like(images[0])

@@ -109,6 +109,11 @@ class BalanceConfig:
         return (1 - flip) * real + flip * fake, (1 - flip) * fake + flip * real
 
     @property
+    def changes_networks(self) -> bool:
+        """Whether something is built into the networks."""
+        return bool(self.dropout_d or self.feature_noise or self.minibatch_std or self.spectral_norm != "none")
+
+    @property
     def used(self) -> list[str]:
         """What differs from the defaults, as "key value"."""
         return [f"{name} {list(value) if isinstance(value, tuple) else value}" for name, value in self.changed.items()]

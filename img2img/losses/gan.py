@@ -136,19 +136,3 @@ def diversity_loss(first: Tensor, second: Tensor, bound: float = 1.0) -> Tensor:
     """
     distance = (first - second).abs().flatten(1).mean(1)  # (B,)
     return -distance.clamp(max=bound).mean()
-
-
-def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
-    """The L1 distance of the discriminators' features of a real image and of its fake.
-
-    Wang et al., arXiv 1711.11585, Sec. 3.2, Eq. 4: means over scales, sums over layers. A sum over the four layers of a
-    70x70 discriminator is the authors' weight; with another number of layers it stays as large (as their code has it).
-
-    Args:
-        real, fake: for each scale the outputs of its layers, the logits last, which are left out.
-    """
-    total = torch.zeros((), device=fake[0][0].device)
-    for real_layers, fake_layers in zip(real, fake, strict=True):
-        distances = [F.l1_loss(f, r.detach()) for r, f in zip(real_layers[:-1], fake_layers[:-1], strict=True)]
-        total = total + 4 / len(distances) * sum(distances) / len(real)
-    return total

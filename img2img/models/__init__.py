@@ -21,7 +21,6 @@ from img2img.errors import own_code
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.balance import BalanceConfig
 from img2img.models.base import Model
-from img2img.networks.regularization import fortify, spectral_norm
 
 _outside: dict[str, Path] = {}  # models from outside the package, by name, that were imported
 
@@ -110,6 +109,15 @@ def build_model(config: Any, channels: Mapping[str, int], balance: BalanceConfig
     model = model_class(config.name)(config, channels)
     if model.discriminators:
         model.gan = GANLoss(model.gan.kind, balance)
+    if balance.changes_networks:
+        _regularize(model, balance)
+    return model
+
+
+def _regularize(model: Model, balance: BalanceConfig) -> None:
+    """Builds what ``balance`` asks for into the model's networks."""
+    from img2img.networks.regularization import fortify, spectral_norm  # most runs do without
+
     for name in model.discriminators:
         fortify(
             getattr(model, name),
@@ -117,9 +125,10 @@ def build_model(config: Any, channels: Mapping[str, int], balance: BalanceConfig
             feature_noise=balance.feature_noise,
             minibatch_std=balance.minibatch_std,
         )
-    learning_with_g = (*model.generators, *model.auxiliary)
-    normed = {"none": (), "d": model.discriminators, "g": learning_with_g}
-    normed["both"] = (*learning_with_g, *model.discriminators)
-    for name in normed[balance.spectral_norm]:
+    normed: tuple[str, ...] = ()
+    if balance.spectral_norm in ("g", "both"):
+        normed += (*model.generators, *model.auxiliary)
+    if balance.spectral_norm in ("d", "both"):
+        normed += model.discriminators
+    for name in normed:
         spectral_norm(getattr(model, name))
-    return model

@@ -183,14 +183,6 @@ class Model(nn.Module):
         """Raises ValueError, naming the key to change, if it can't learn from this training set."""
 
 
-def check_multiple(generator: Any, size: int) -> None:
-    """Raises ValueError if the generator takes no size x size pictures."""
-    if size % generator.stride or size < generator.smallest_input:
-        raise ValueError(
-            f"data.crop_size {size}: must be a multiple of {generator.stride}, {generator.smallest_input} or more"
-        )
-
-
 def check_patches(discriminator: PatchGAN, size: int) -> None:
     """Raises ValueError if size x size pictures leave the discriminator no patch to judge."""
     if size < discriminator.smallest_input:

@@ -23,11 +23,10 @@ from torch import Tensor, nn
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import GanLoss
 from img2img.losses.image_pool import ImagePool
-from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
+from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
+from img2img.networks.generators import build_generator
 from img2img.networks.patchgan import PatchGAN
-from img2img.networks.resnet import ResNet
-from img2img.networks.unet import UNet
 
 
 class CycleGAN(Model):
@@ -115,7 +114,8 @@ class CycleGAN(Model):
                 f"{a} channels and B {b}; set it to 0, or data.channels_a and data.channels_b alike"
             )
         self.config, self.gan = config, GANLoss(config.gan_loss)
-        self.generator_ab, self.generator_ba = self._generator(a, b), self._generator(b, a)  # G and F
+        self.generator_ab = build_generator(config, a, b, dropout_innermost=False)  # G
+        self.generator_ba = build_generator(config, b, a, dropout_innermost=False)  # F
         self.discriminator_a, self.discriminator_b = (
             PatchGAN(
                 in_channels=channels_of_domain,
@@ -128,31 +128,6 @@ class CycleGAN(Model):
             for channels_of_domain in (a, b)
         )
         self.pool_a, self.pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
-
-    def _generator(self, in_channels: int, out_channels: int) -> ResNet | UNet:
-        config = self.config
-        if config.generator == "unet":
-            return UNet(
-                in_channels=in_channels,
-                out_channels=out_channels,
-                num_downs=config.num_downs,
-                ngf=config.ngf,
-                norm=config.norm,
-                dropout=config.dropout,
-                upsample_mode=config.upsample,
-                init_gain=config.init_gain,
-                dropout_innermost=False,
-            )
-        return ResNet(
-            in_channels=in_channels,
-            out_channels=out_channels,
-            ngf=config.ngf,
-            n_blocks=config.n_blocks or 9,
-            norm=config.norm,
-            dropout=config.dropout,
-            upsample_mode=config.upsample,
-            init_gain=config.init_gain,
-        )
 
     def forward(self, batch: Batch) -> Images:
         images = self.translate(batch)
@@ -227,5 +202,5 @@ class CycleGAN(Model):
         return images
 
     def check_size(self, size: int) -> None:
-        check_multiple(self.generator_ab, size)
+        super().check_size(size)
         check_patches(self.discriminator_a, size)

@@ -14,11 +14,10 @@ from typing import ClassVar, Literal
 
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import GanLoss
-from img2img.models.base import Batch, Images, Model, Terms, check_multiple, check_patches
+from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
+from img2img.networks.generators import build_generator
 from img2img.networks.patchgan import PatchGAN
-from img2img.networks.resnet import ResNet
-from img2img.networks.unet import UNet
 
 
 class Pix2Pix(Model):
@@ -80,7 +79,9 @@ class Pix2Pix(Model):
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
         self.config, self.gan = config, GANLoss(config.gan_loss)
-        self.generator = self._generator(channels["input"], channels["target"])
+        self.generator = build_generator(
+            config, channels["input"], channels["target"], dropout_innermost=config.dropout_innermost
+        )
         self.discriminator = PatchGAN(
             in_channels=channels["input"] + channels["target"],
             ndf=config.ndf,
@@ -88,31 +89,6 @@ class Pix2Pix(Model):
             norm=config.norm,
             init_gain=config.init_gain,
             last_bias=config.last_bias_d,
-        )
-
-    def _generator(self, in_channels: int, out_channels: int) -> UNet | ResNet:
-        config = self.config
-        if config.generator == "resnet":
-            return ResNet(
-                in_channels=in_channels,
-                out_channels=out_channels,
-                ngf=config.ngf,
-                n_blocks=config.n_blocks,
-                norm=config.norm,
-                dropout=config.dropout,
-                upsample_mode=config.upsample,
-                init_gain=config.init_gain,
-            )
-        return UNet(
-            in_channels=in_channels,
-            out_channels=out_channels,
-            num_downs=config.num_downs,
-            ngf=config.ngf,
-            norm=config.norm,
-            dropout=config.dropout,
-            upsample_mode=config.upsample,
-            init_gain=config.init_gain,
-            dropout_innermost=config.dropout_innermost,
         )
 
     def forward(self, batch: Batch) -> Images:
@@ -138,15 +114,11 @@ class Pix2Pix(Model):
         return {"output": self.generator(batch["input"])}
 
     def check_size(self, size: int) -> None:
-        stride = self.generator.stride
-        if self.config.generator == "resnet":
-            check_multiple(self.generator, size)
-        elif size % stride:
-            fitting = (size & -size).bit_length() - 1  # how often 2 divides it
+        fitting = (size & -size).bit_length() - 1  # how often 2 divides it
+        if self.config.generator == "unet" and 2 <= fitting < self.config.num_downs:
             raise ValueError(
-                f"data.crop_size {size} is no multiple of 2^model.num_downs = {stride}: "
+                f"data.crop_size {size} is no multiple of 2^model.num_downs = {self.generator.stride}: "
                 f"set model.num_downs {fitting} or another data.crop_size"
-                if fitting >= 2
-                else f"data.crop_size {size}: must be a multiple of 2^model.num_downs = {stride}"
             )
+        super().check_size(size)
         check_patches(self.discriminator, size)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import GanLoss, feature_matching_loss
+from img2img.losses.feature_matching import comparable_answers, feature_matching_loss
+from img2img.losses.gan import GanLoss
 from img2img.losses.perceptual import SMALLEST_INPUT, PerceptualLoss
 from img2img.models.base import Batch, Images, Model, Terms
 from img2img.networks.blocks import Norm, Upsample
@@ -224,7 +225,7 @@ class Pix2PixHD(Model):
         real, fake = self.gan.inputs(x, images["output"], condition=s, alike=True)
         terms: Terms = {}
         if self.config.lambda_feat:
-            fake_answer, real_answer = self.gan.compare(self.discriminator, fake, real)
+            real_answer, fake_answer = comparable_answers(self.discriminator, real, fake, self.gan.options)
             terms["gan"] = self.gan.generator_loss(fake_answer)
             terms["feat"] = self.config.lambda_feat * feature_matching_loss(real_answer, fake_answer)
         else:

@@ -13,12 +13,12 @@ from img2img.networks.blocks import Norm, downsample, init_weights, needs_bias, 
 
 
 class PatchGAN(nn.Module):
-    """(B, in_channels, H, W) -> (B, 1, h, w) logits, one a patch; ``receptive_field`` is the patch's side in pixels.
+    """(B, in_channels, H, W) -> (B, 1, h, w) logits, one a patch.
 
     Args:
         in_channels: channels of everything that it sees, concatenated.
         ndf: feature maps of the first layer; they double at each layer, up to 8 x ndf.
-        n_layers: strided layers: 0, 1, 3 and 5 are the paper's 1x1, 16x16, 70x70 and 286x286 discriminators.
+        n_layers: strided layers: 0, 1, 3 and 5 judge patches of 1, 16, 70 and 286 pixels, as the paper's.
         norm: normalisation of every layer but the first and the last.
         init_gain: standard deviation of the initial weights.
         padding: of every 4x4 convolution: 1 in pix2pix, 2 in pix2pixHD's code, which makes the verdicts reach farther
@@ -64,16 +64,6 @@ class PatchGAN(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.n_layers, self.padding = n_layers, padding
         init_weights(self, init_gain)
-
-    @property
-    def receptive_field(self) -> int:
-        """Side of the patch that one logit judges, in pixels: 1, 16, 34, 70, 142, 286 for 0 to 5 layers."""
-        if self.n_layers == 0:
-            return 1
-        side = 7  # the two 4x4 convolutions of stride 1
-        for _ in range(self.n_layers):
-            side = 2 * side + 2
-        return side
 
     @property
     def smallest_input(self) -> int:

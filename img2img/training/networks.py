@@ -1,4 +1,4 @@
-"""``Networks``: a model's networks in training, with EMAs and optimizers; saved, restored, begun from another run.
+"""``Networks``: a model's networks in training, with their EMAs and optimizers; saved and restored.
 
 It knows no model's name (``models.base`` is the contract). Accelerate brings devices, processes and precision. Each
 network is prepared by itself and set back on the model: as one module, wrapped for several processes, the model could
@@ -11,22 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from img2img.checkpoint import has_network, load_network, newest_checkpoint
-from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.checkpoint import load_network
+from img2img.config import Config
 from img2img.data.options import DataConfig
 from img2img.data.transforms import keyed_seed
-from img2img.losses.image_pool import ImagePool
 from img2img.models import build_model
 from img2img.models.base import Model, Side
-from img2img.runs import find_run
 from img2img.training.ema import EMA
-from img2img.training.pools import gather_pools, restore_pools
+
+if TYPE_CHECKING:
+    from img2img.losses.image_pool import ImagePool
 
 
 class Networks:
@@ -127,7 +127,7 @@ class Networks:
     def state(self) -> dict[str, Any]:
         """What, beside the weights, the next step depends on. All processes call it; the first one's has all pools."""
         return {
-            "pools": gather_pools(self.accelerator, self.pools),
+            "pools": self._pools(),
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
             "frozen_first": list(self.model.frozen_first),
             "updates": {name: ema.updates for name, ema in self.emas.items()},
@@ -155,55 +155,19 @@ class Networks:
                     group["betas"] = self.config.optim.of("betas", side)
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        pools = state.get("pools", [])  # checkpoints of the first version may have none
-        restore_pools(self.accelerator, self.pools, pools, width=self.config.data.width)
+        if self.pools:
+            from img2img.training.pools import restore_pools  # as in _pools
 
-    def start_from(self, run: str) -> None:
-        """Takes the networks' first weights from another run's newest checkpoint, and prints what is new.
+            pools = state.get("pools", [])  # checkpoints of the first version may have none
+            restore_pools(self.accelerator, self.pools, pools, width=self.config.data.width)
 
-        A network that the checkpoint lacks, as an imported one may, keeps its initial weights.
+    def _pools(self) -> list[dict[str, Any]]:
+        """The image pools of all processes, on the first one."""
+        if not self.pools:
+            return []
+        from img2img.training.pools import gather_pools  # few models have any
 
-        Raises:
-            ValueError: there is no such run, or it is of another model, or its networks are other ones.
-        """
-        path, notes = newest_checkpoint(find_run(run))
-        other = load_config(path / CONFIG_FILE).model
-        if other.name != self.config.model.name:
-            raise ValueError(f"train.init_from {run}: a run of {other.name}, not of {self.config.model.name}")
-        for name, network in self.bare.items():
-            if not has_network(path, name):
-                notes.append(f"{name}: new; {path} has none")
-                continue
-            own = network.state_dict()
-            try:
-                given = self.model.adopt(name, load_network(path, name), other)
-            except ValueError as error:
-                raise ValueError(f"train.init_from {run}: {error}") from error
-            self._refuse_others(run, name, own=own, given=given)
-            network.load_state_dict(given, strict=False)
-            if name in self.emas:
-                self.emas[name].module.load_state_dict(given, strict=False)
-            new = sorted({".".join(key.split(".")[:2]) for key in own.keys() - given.keys()})
-            notes.append(
-                f"{name}: {len(given)} of {len(own)} tensors of {path}" + (f"; new: {', '.join(new)}" if new else "")
-            )
-        for note in notes:
-            self.accelerator.print(note)
-
-    def _refuse_others(self, run: str, name: str, *, own: dict[str, Tensor], given: dict[str, Tensor]) -> None:
-        """Raises ValueError unless all given weights have a place of their shape, and all that will be frozen is given.
-
-        Other weights of our own may be missing: these are new.
-        """
-        wrong = sorted(key for key in given if key not in own or given[key].shape != own[key].shape)
-        frozen = tuple(f"{place}." for place in self.model.frozen_first)
-        wrong += sorted(key for key in own.keys() - given.keys() if f"{name}.{key}".startswith(frozen))
-        if wrong:
-            raise ValueError(
-                f"train.init_from {run}: {name}.{wrong[0]} is not the same there and here (of {len(wrong)} such "
-                "tensors): keep that run's model options, data.label_nc, data.instances, channels, "
-                "balance.spectral_norm and balance.minibatch_std"
-            )
+        return gather_pools(self.accelerator, self.pools)
 
     def _groups(self, side: Side) -> dict[float, list[str]]:
         """The networks of a side by their share of its learning rate, in order: one parameter group for each share."""

@@ -13,8 +13,6 @@ from img2img.losses.image_pool import ImagePool
 
 def gather_pools(accelerator: Accelerator, pools: Mapping[str, ImagePool]) -> list[dict[str, Any]]:
     """Every process's pools, on the first; one after the other, since pools are large and go by way of the GPU."""
-    if not pools:
-        return []
     own = {name: pool.state() for name, pool in pools.items()}
     if accelerator.process_index:
         torch.distributed.send_object_list([own], dst=0)

@@ -1,4 +1,4 @@
-"""What a training asks of its process: to save when it is told to stop, and to keep the memory that it uses."""
+"""The processes of a training: signals that stop it, what ends it in all of them, precision, memory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
+
+import torch
 
 from img2img.config import Precision
-from img2img.data.loader import STOP_SIGNALS
+from img2img.data.loader import STOP_SIGNALS, DeadReader
+from img2img.errors import TrainingStopped
 
 
 class StopRequest:
@@ -40,6 +43,43 @@ class StopRequest:
         if self.signal == signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
+
+
+class Agreement:
+    """Lets all processes end at the same step, for the same reason.
+
+    They agree on the CPU: waiting for GPUs after each step would slow them down.
+    """
+
+    def __init__(self, processes: int, *, on_gpus: bool) -> None:
+        self.processes = processes
+        needs_group = processes > 1 and on_gpus
+        self.group: Any = torch.distributed.new_group(backend="gloo") if needs_group else None
+
+    def reason_to_stop(
+        self, *, signal: int, unread: Exception | None, step: int | None = None
+    ) -> TrainingStopped | None:
+        """What ends the run here, the same in all processes: a signal, or a batch that can't be read.
+
+        Args:
+            signal: the number of the one that this process got, or 0.
+            unread: why this process has no batch for the next step.
+            step: the one that has just ended; None before the first.
+        """
+        data_is_wrong = isinstance(unread, ValueError) and not isinstance(unread, DeadReader)
+        code = 0 if unread is None else 2 if data_is_wrong else 1
+        messages = [str(unread or "")]
+        if self.processes > 1:
+            worst = torch.tensor([signal, code])
+            torch.distributed.all_reduce(worst, torch.distributed.ReduceOp.MAX, group=self.group)
+            signal, code = worst.tolist()
+        if code and self.processes > 1:
+            own_message, messages = messages[0], [""] * self.processes
+            torch.distributed.all_gather_object(messages, own_message, group=self.group)
+        if code:
+            message = next(message for message in messages if message).splitlines()[0]
+            return TrainingStopped(f"error: {message}" + ("" if step is None else f"; stopped at step {step}"), code)
+        return TrainingStopped(f"stopped at step {step}", 128 + signal) if signal else None
 
 
 def resolve_precision(own: Precision | Literal[False] | None) -> Precision:

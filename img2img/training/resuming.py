@@ -1,4 +1,4 @@
-"""What a run that is continued may change of its options, what it may not, and what it did change."""
+"""Where a run goes on: its newest checkpoint; what may have changed of its options since, what not, and what has."""
 
 from __future__ import annotations
 
@@ -6,10 +6,41 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from img2img.config import Config
+from accelerate import Accelerator
+
+from img2img.checkpoint import load_state, newest_checkpoint
+from img2img.config import CONFIG_FILE, Config, load_config
 from img2img.models.base import Side
 
 SECTIONS = ("model", "data", "optim", "train", "balance")
+
+
+def open_newest(
+    run: Path, config: Config, accelerator: Accelerator, *, learns_all: bool
+) -> tuple[Path, dict[str, Any], Config]:
+    """The newest checkpoint of a run that verifies: its folder, its state and its options. Says which do not.
+
+    Args:
+        run: the folder.
+        config: the options that training is to go on with.
+        accelerator: whose first process prints.
+        learns_all: whether the model learns every direction, whatever that of the options is.
+
+    Raises:
+        ValueError: there is none, or it can't be continued with these options.
+    """
+    path, notes = newest_checkpoint(run)
+    for note in notes:
+        accelerator.print(note)
+    before = load_config(path / CONFIG_FILE)
+    refuse_changes(before, config, path, learns_all=learns_all)
+    state = load_state(path)
+    if "imported" in state:
+        raise ValueError(
+            f"--resume: {path} holds imported weights, which no training wrote: begin a run of another --name "
+            f"with --train.init_from {config.name}"
+        )
+    return path, state, before
 
 
 def refuse_changes(before: Config, now: Config, path: Path, *, learns_all: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,10 +19,12 @@ from img2img.config import Config
 from img2img.data.transforms import keyed_seed
 from img2img.losses.gan import diversity_loss
 from img2img.models.base import Batch, Images, Side, Terms
-from img2img.networks.regularization import FeatureNoise
 from img2img.training.diagnostics import KEPT, Diagnostics
 from img2img.training.ema import keep_statistics
 from img2img.training.networks import Networks
+
+if TYPE_CHECKING:
+    from img2img.networks.regularization import FeatureNoise
 
 
 class GANStep:
@@ -36,7 +39,11 @@ class GANStep:
         self.networks, self.model, self.accelerator = networks, networks.model, networks.accelerator
         self.balance, self.optim = config.balance, config.optim
         self.model_name, self.seed, self.log_every = config.model.name, config.train.seed, config.train.log_every
-        self.noise_layers = [module for module in self.model.modules() if isinstance(module, FeatureNoise)]
+        self.noise_layers: list[FeatureNoise] = []
+        if self.balance.feature_noise:
+            from img2img.networks.regularization import FeatureNoise  # most runs do without
+
+            self.noise_layers = [module for module in self.model.modules() if isinstance(module, FeatureNoise)]
         self.diagnostics = Diagnostics(self.model, self.seed, self.accelerator)
 
     def run(
@@ -77,7 +84,21 @@ class GANStep:
             self.networks.update_emas()
         return logged
 
-    def count_generator_steps(self, first: int, end: int) -> int:
+    def is_last_before_log(self, step: int, total: int) -> bool:
+        """Whether this is the last G step before the next log, whose images and gradients are logged.
+
+        Args:
+            step: number of the step.
+            total: that of the run's last one, which is logged in any case.
+        """
+        end = min(self._next_log(step), total)
+        return self._count_generator_steps(step, end) == 1 and self._count_generator_steps(step + 1, end) == 0
+
+    def _next_log(self, step: int) -> int:
+        """How many steps are done at the next regular log."""
+        return (step // self.log_every + 1) * self.log_every
+
+    def _count_generator_steps(self, first: int, end: int) -> int:
         """How many G steps there are from step ``first`` on and before step ``end``; no more than KEPT."""
         return sum(1 for _ in islice(filter(self.balance.has_generator_step, range(first, end)), KEPT))
 
@@ -186,8 +207,7 @@ class GANStep:
     def _diagnose(self, batch: Batch, images: Images | None, step: int, *, measure: bool) -> dict[str, Tensor]:
         """Diagnostics of the last micro-batch's images; thumbnails are kept also where they are not wanted."""
         assert images is not None
-        next_log = (step // self.log_every + 1) * self.log_every
-        steps_to_log = self.count_generator_steps(step + 1, next_log)
+        steps_to_log = self._count_generator_steps(step + 1, self._next_log(step))
         return self.diagnostics.measure(batch, images, step, steps_to_log=steps_to_log, wanted=measure)
 
     def _drop_frozen_gradients(self) -> None:

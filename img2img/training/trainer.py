@@ -15,34 +15,31 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
-from torch import Tensor
 
-from img2img.checkpoint import checkpoint_of, load_state, newest_checkpoint, save_checkpoint
-from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.checkpoint import checkpoint_of, save_checkpoint
+from img2img.config import Config, Precision
 from img2img.data import dataset_class
-from img2img.data.loader import BatchReader, DeadReader, KeyedBatches, keyed_loader, to_device
+from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
 from img2img.models.base import Batch
 from img2img.runs import RUNS, begin_run, check_run, find_run, hold_run
 from img2img.training.best import Best, scores_line
 from img2img.training.logger import RunLogger
+from img2img.training.means import Means, mean_over_processes
 from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
 from img2img.training.networks import Networks
-from img2img.training.process import StopRequest, keep_memory, resolve_precision
-from img2img.training.resuming import changes, refuse_changes
+from img2img.training.process import Agreement, StopRequest, keep_memory, resolve_precision
 from img2img.training.samples import sample_grid
 from img2img.training.step import GANStep
 
 if TYPE_CHECKING:
     from img2img.training.validation import Validation
-
-MEASURED = ("gradient_norm/", "signs/")  # of one step, not means over many
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False, notes: Sequence[str] = ()) -> Path:
@@ -70,7 +67,9 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
         if resume:
             trainer.restore()
         elif config.train.init_from:
-            trainer.networks.start_from(config.train.init_from)
+            from img2img.training.starting import start_from  # most runs begin with random weights
+
+            start_from(trainer.networks, config.train.init_from)
         try:
             trainer.fit(resume=resume)
         except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
@@ -97,48 +96,35 @@ class Trainer:
         self.train_set = dataset(config.data, "train", augment=True, seed=config.train.seed)
         self.val_set = dataset(config.data, "val")
         self.ranges = dataset.ranges(config.data)
-        # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
-        ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         precision = resolve_precision(config.train.precision)
-        self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
-        self.config = config = replace(config, train=replace(config.train, precision=precision))
+        self.accelerator = make_accelerator(precision)
         self.device = self.accelerator.device
-        launched = int(os.environ.get("WORLD_SIZE", "1"))
-        if launched != self.accelerator.num_processes:  # each would train alone, all of them into one folder
-            raise ValueError(
-                f"{launched} processes were launched but don't find each other: on a CPU set ACCELERATE_USE_CPU=true"
-            )
-        if self.accelerator.gradient_accumulation_steps != 1:  # accelerate would divide the losses by it
-            raise ValueError("--gradient_accumulation_steps of accelerate: use --train.gradient_accumulation instead")
-        if self.device.type == "cpu":
-            if precision == "fp16":
-                raise ValueError("train.precision fp16: needs a GPU; on a CPU there is bf16")
-            keep_memory()
+        self.config = config = replace(config, train=replace(config.train, precision=precision))
         self.networks = Networks(config, self.accelerator)
         self.model = self.networks.model
         self.gan_step = GANStep(config, self.networks)
         self.monitor = Monitor(unfit_hints(config, self.model, precision))
-        for pictures in (self.train_set, self.val_set):
-            pictures.require_side(self.networks.smallest_side)
+        for part in (self.train_set, self.val_set):
+            part.require_side(self.networks.smallest_side)
         self.model.check_set(self.train_set)
-        self.validation = self._validation() if config.train.evaluate_every else None
+        self.validation: Validation | None = None
+        if config.train.evaluate_every:
+            from img2img.training.validation import Validation  # and with it the metrics' libraries, which take seconds
+
+            self.validation = Validation(config, self.val_set, self.networks)
         self.best = Best()
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0
-        self.position = 0  # pictures consumed, over all processes: the place in the endless stream of epochs
-        self.sums: dict[str, Tensor] = {}  # of losses and statistics since the last regular log; what is MEASURED, once
-        self.summed: dict[str, int] = {}  # steps in each of these sums: not every step is one of both sides
+        self.position = 0  # images consumed, over all processes: the place in the endless stream of epochs
+        self.means = Means(self.accelerator)
         self.timed = 0  # steps since the clock
         self.clock = time.perf_counter()  # when the interval began, later by all pauses
         self.skipped: set[str] = set()
         self.checkpoint: Path | None = None
         self.logger: RunLogger | None = None  # rank 0 alone has one
         self.whole = True  # False within a step and within a save
-        self.unread: Exception | None = None  # why this process has no batch for the next step
-        # Processes agree on the CPU after each step whether to go on; waiting for GPUs would slow them down
-        many_gpus = self.accelerator.num_processes > 1 and self.device.type != "cpu"
-        self.cpu_group: Any = torch.distributed.new_group(backend="gloo") if many_gpus else None
+        self.agreement = Agreement(self.accelerator.num_processes, on_gpus=self.device.type != "cpu")
 
     def fit(self, *, resume: bool = False) -> None:
         """Trains from the current position to the end, or until it is told to stop."""
@@ -157,8 +143,8 @@ class Trainer:
         with StopRequest() as stop, closing(self.batches(total)) as stream:
             # The first batch comes before the run's folder: a set that can't be read leaves what is there alone. When
             # the processes have agreed, all of them have looked at the folder, and the first one may change it.
-            batches = self._next(stream)
-            if reason := self._reason_to_stop(stop, before=True):
+            batches, unread = next_or_error(stream)
+            if reason := self.agreement.reason_to_stop(signal=0, unread=unread):  # a signal counts after a step
                 raise reason
             if self.accelerator.is_main_process:
                 begin_run(self.run, self.config, resume=resume)
@@ -192,9 +178,10 @@ class Trainer:
             if options.evaluate_every and (self.step % options.evaluate_every == 0 or last):
                 with self._pause():
                     best = self.evaluate()
-            if not (last or stop.signal):
-                batches = self._next(stream)
-            reason = None if last else self._reason_to_stop(stop)
+            reason = None
+            if not last:
+                batches, unread = ([], None) if stop.signal else next_or_error(stream)
+                reason = self.agreement.reason_to_stop(signal=stop.signal, unread=unread, step=self.step)
             if self.step % options.save_every == 0 or last or reason or best:
                 with self._pause():
                     self.save()
@@ -204,52 +191,18 @@ class Trainer:
                 return
 
     def _step(self, batches: list[Batch], total: int) -> None:
-        """One step, and its values in the sums of the log."""
+        """One step; what it returns is kept for the log."""
         self.whole = False
         frozen = self.epoch < self.config.train.freeze_global_epochs
-        measure = self._is_measured(total)
+        measure = self.gan_step.is_last_before_log(self.step, total)
         values = self.gan_step.run(batches, self.step, self.rate_factor, measure=measure, frozen=frozen)
-        for name, value in values.items():
-            is_added = name in self.sums and not name.startswith(MEASURED)
-            self.sums[name] = self.sums[name] + value if is_added else value
-            self.summed[name] = self.summed[name] + 1 if is_added else 1
+        self.means.add(values)
         self.step += 1
         self.position += self.step_size
         self.timed += 1
         self.whole = True
         if self.logger:
             self.logger.advance()
-
-    def _next(self, stream: Iterator[list[Batch]]) -> list[Batch]:
-        """The next step's batches; none, and ``unread`` says why, if they can't be read."""
-        try:
-            return next(stream)
-        except Exception as error:
-            if not isinstance(error, ValueError):
-                traceback.print_exception(error)  # a mistake of ours, or of a library
-            self.unread = error
-            return []
-
-    def _save_before(self, error: Exception) -> None:
-        """Saves the last finished step of a run that an error is about to end, where that can be done: not within a
-        step, whose half is no state to go on from; not by one process of several, for which the others don't wait.
-        """
-        at_rest = self.whole and self.accelerator.num_processes == 1 and not isinstance(error, TrainingStopped)
-        if at_rest and self.checkpoint != checkpoint_of(self.run, self.step):
-            with suppress(ValueError, RuntimeError, TrainingStopped):
-                self.save()
-                self.accelerator.print(f"saved       {self.checkpoint}; {self._again}")
-
-    @property
-    def _again(self) -> str:
-        return f"--name {self.config.name} --resume continues"
-
-    def _say_goodbye(self) -> None:
-        assert self.logger is not None
-        self.logger.say(f"done        {self.checkpoint}; python tools/infer.py {self.config.name}")
-        if self.best.step is not None:
-            taken = "" if self.best.step == self.step else "; infer.py --checkpoint best takes it"
-            self.logger.say(f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{taken}")
 
     def batches(self, total: int) -> Generator[list[Batch], None, None]:
         """The micro-batches of each step up to ``total``, on the device, from the current position on."""
@@ -271,6 +224,13 @@ class Trainer:
                     self._tell_skipped(batch["skipped"])
                 yield [to_device(batch, self.device, self.networks.memory_format, self.ranges) for batch in batches]
 
+    def _tell_skipped(self, messages: list[str]) -> None:
+        """Says once of each file that it can't be decoded; they are counted for the log."""
+        for message in messages:
+            if message not in self.skipped:
+                self.skipped.add(message)
+                (self.logger.say if self.logger else print)(f"skipped     {message}")
+
     @property
     def epoch(self) -> float:
         """Passes over the set so far, with a fraction."""
@@ -289,6 +249,105 @@ class Trainer:
         by_epochs = self.step + math.ceil((pictures - self.position) / self.step_size)
         return min(by_epochs, self.config.train.max_steps or by_epochs)
 
+    def log(self) -> None:
+        """Means since the last regular log, and what was measured. Reading them waits for the device."""
+        means = self.means.read()
+        self._stop_unless_finite(means)
+        means |= loss_ratio(means)
+        # The last step also logs. Off the log interval it keeps the sums, so that a resumed run logs the same means.
+        regular = self.step % self.config.train.log_every == 0
+        verdicts = [verdict.line for verdict in self.monitor.observe(self.step, means)] if regular else []
+        count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
+        skipped = mean_over_processes({"data/skipped": count}, self.accelerator)  # the mean of these is the sum
+        if self.logger:
+            speed = self.timed * self.step_size / (time.perf_counter() - self.clock)
+            values = {**means, **self.networks.current_rates(), "speed/images_per_second": speed, **skipped}
+            self.logger.scalars(self.step, self.epoch, values, verdicts)
+        self.timed, self.clock = 0, time.perf_counter()
+        if regular:
+            self.means.clear()
+
+    @contextmanager
+    def _pause(self) -> Iterator[None]:
+        """Takes what happens within out of the measured speed."""
+        began = time.perf_counter()
+        yield
+        self.clock += time.perf_counter() - began
+
+    def _stop_unless_finite(self, values: dict[str, float]) -> None:
+        """Raises TrainingStopped, naming them, if losses among the values are not finite."""
+        bad = [name for name, value in values.items() if name.startswith("loss/") and not math.isfinite(value)]
+        if bad:
+            bad = [name.replace("loss/weights", "a weight") for name in bad]
+            last = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
+            reason = f"{', '.join(bad)} became NaN or infinite before step {self.step}"
+            if self.logger:
+                self.logger.record(self.step, self.epoch, {}, [f"{NOT_FINITE.name}: {reason}; {NOT_FINITE.advice()}"])
+            raise TrainingStopped(f"error: {reason}; {last}; {NOT_FINITE.advice()}, or bf16 instead of fp16", 1)
+
+    def sample(self) -> None:
+        """A grid of images as in inference: the model's own sheet, or a row for each of a few validation inputs."""
+        assert self.logger is not None
+        self.logger.sample(self.step, sample_grid(self.networks, self.val_set, self.config))
+
+    def evaluate(self) -> bool:
+        """Measures validation images; whether their scores are the best so far, in all processes."""
+        best = torch.zeros((), device=self.device)
+        if self.logger and self.validation and (values := self.validation.measure(self.logger.say)):
+            self.logger.record(self.step, self.epoch, values)
+            beaten = self.best.beaten(self.step, values, self.validation.metric, self.validation.better)
+            mark = "; the best so far" if beaten else ""
+            self.logger.say(f"evaluation  step {self.step}: {scores_line(values)}{mark}")
+            best += beaten
+        return bool(self.accelerator.reduce(best, "sum").item())
+
+    def save(self) -> None:
+        """Writes a checkpoint of this step; a run whose losses or weights are not finite stops here instead."""
+        means = self.means.state()
+        # Losses are of the weights before the update; those after it may be worse. All processes hold the same ones.
+        values = {name: value.item() for name, value in means["sums"].items()}
+        values["loss/weights"] = 0.0 if self.networks.is_finite() else math.nan
+        self._stop_unless_finite(values)
+        self.whole = False
+        state = {**self.networks.state(), "position": self.position, "length": len(self.train_set)}
+        state |= {"signs": self.gan_step.diagnostics.state(), "monitor": self.monitor.state(), **means}
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                self.run,
+                self.step,
+                networks=self.networks.weights(),
+                state={**state, "best": self.best.state},
+                config=self.config.to_yaml(),
+                keep=self.config.train.keep_checkpoints,
+                best=self.best.step,
+            )
+        self.accelerator.wait_for_everyone()
+        self.checkpoint = checkpoint_of(self.run, self.step)
+        self.whole = True
+
+    def _save_before(self, error: Exception) -> None:
+        """Saves the last finished step of a run that an error is about to end, where that can be done: not within a
+        step, whose half is no state to go on from; not by one process of several, for which the others don't wait.
+        """
+        at_rest = self.whole and self.accelerator.num_processes == 1 and not isinstance(error, TrainingStopped)
+        if at_rest and self.checkpoint != checkpoint_of(self.run, self.step):
+            with suppress(ValueError, RuntimeError, TrainingStopped):
+                self.save()
+                self.accelerator.print(f"saved       {self.checkpoint}; {self._again}")
+
+    @property
+    def _again(self) -> str:
+        """How the run goes on, as the end of a line."""
+        return f"--name {self.config.name} --resume continues"
+
+    def _say_goodbye(self) -> None:
+        """Says what can be done with the run."""
+        assert self.logger is not None
+        self.logger.say(f"done        {self.checkpoint}; python tools/infer.py {self.config.name}")
+        if self.best.step is not None:
+            taken = "" if self.best.step == self.step else "; infer.py --checkpoint best takes it"
+            self.logger.say(f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{taken}")
+
     @property
     def summary(self) -> str:
         """What is about to happen, in a few lines."""
@@ -306,92 +365,19 @@ class Trainer:
             f"log         tensorboard --logdir {self.run}/tensorboard"
         )
 
-    def log(self) -> None:
-        """Means since the last regular log, and what was measured. Reading them waits for the device."""
-        means = self._read({name: value / self.summed[name] for name, value in self.sums.items()})
-        self._stop_unless_finite(means)
-        means |= loss_ratio(means)
-        # The last step also logs. Off the log interval it keeps the sums, so that a resumed run logs the same means.
-        regular = self.step % self.config.train.log_every == 0
-        verdicts = [verdict.line for verdict in self.monitor.observe(self.step, means)] if regular else []
-        count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
-        skipped = self._read({"data/skipped": count})  # their mean is the sum over the processes
-        if self.logger:
-            speed = self.timed * self.step_size / (time.perf_counter() - self.clock)
-            values = {**means, **self.networks.current_rates(), "speed/images_per_second": speed, **skipped}
-            self.logger.scalars(self.step, self.epoch, values, verdicts)
-        self.timed, self.clock = 0, time.perf_counter()
-        if regular:
-            self.sums, self.summed = {}, {}
-
-    def _is_measured(self, total: int) -> bool:
-        """Whether this is the last G step before the next log, whose images and gradients are logged."""
-        every = self.config.train.log_every
-        end = min((self.step // every + 1) * every, total)
-        count = self.gan_step.count_generator_steps
-        return count(self.step, end) == 1 and count(self.step + 1, end) == 0
-
-    def sample(self) -> None:
-        """A grid of pictures as in inference: the model's own sheet, or a row for each of a few validation inputs."""
-        assert self.logger is not None
-        self.logger.sample(self.step, sample_grid(self.networks, self.val_set, self.config))
-
-    def evaluate(self) -> bool:
-        """Measures validation pictures, and tells all processes whether they are the best so far."""
-        best = torch.zeros((), device=self.device)
-        if self.logger and self.validation and (values := self.validation.measure(self.logger.say)):
-            self.logger.record(self.step, self.epoch, values)
-            beaten = self.best.beaten(self.step, values, self.validation.metric, self.validation.better)
-            mark = "; the best so far" if beaten else ""
-            self.logger.say(f"evaluation  step {self.step}: {scores_line(values)}{mark}")
-            best += beaten
-        return bool(self.accelerator.reduce(best, "sum").item())
-
-    def save(self) -> None:
-        """Writes a checkpoint of this step; a run whose losses or weights are not finite stops here instead."""
-        sums = {name: self.accelerator.reduce(value.clone(), "mean").cpu() for name, value in self.sums.items()}
-        # Losses are of the weights before the update; those after it may be worse. All processes hold the same ones.
-        weights = 0.0 if self.networks.is_finite() else math.nan
-        self._stop_unless_finite({name: value.item() for name, value in sums.items()} | {"loss/weights": weights})
-        self.whole = False
-        state = {**self.networks.state(), "position": self.position, "length": len(self.train_set)}
-        state |= {"signs": self.gan_step.diagnostics.state(), "monitor": self.monitor.state()}
-        state |= {"sums": sums, "summed": self.summed}
-        if self.accelerator.is_main_process:
-            save_checkpoint(
-                self.run,
-                self.step,
-                networks=self.networks.weights(),
-                state={**state, "best": self.best.state},
-                config=self.config.to_yaml(),
-                keep=self.config.train.keep_checkpoints,
-                best=self.best.step,
-            )
-        self.accelerator.wait_for_everyone()
-        self.checkpoint = checkpoint_of(self.run, self.step)
-        self.whole = True
-
     def restore(self) -> None:
         """Puts everything back as the newest checkpoint that verifies has it.
 
         Raises:
             ValueError: there is none, or it is of another model or other networks than the options say.
         """
-        path, notes = newest_checkpoint(self.run)
-        for note in notes:
-            self.accelerator.print(note)
-        before = load_config(path / CONFIG_FILE)
-        refuse_changes(before, self.config, path, learns_all=self.model.learns_all)
-        state = load_state(path)
-        if "imported" in state:
-            raise ValueError(
-                f"--resume: {path} holds imported weights, which no training wrote: begin a run of another --name "
-                f"with --train.init_from {self.config.name}"
-            )
+        from img2img.training.resuming import changes, open_newest  # a new run resumes nothing
+
+        path, state, before = open_newest(self.run, self.config, self.accelerator, learns_all=self.model.learns_all)
         self.networks.restore(path, state)
         self.gan_step.diagnostics.restore(state.get("signs", {}))  # checkpoints of the first version may have none
-        self.step, self.position, self.summed = state["step"], state["position"], state["summed"]
-        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self.step, self.position = state["step"], state["position"]
+        self.means.restore(state)
         if "monitor" in state:  # nor this
             self.monitor.restore(state["monitor"])
         self.checkpoint = path
@@ -412,58 +398,35 @@ class Trainer:
         self.accelerator.free_memory()
         self.accelerator.end_training()
 
-    def _read(self, values: dict[str, Tensor]) -> dict[str, float]:
-        """The values' means over the processes, as numbers, in one transfer."""
-        stacked = torch.stack([value.float() for value in values.values()])
-        return dict(zip(values, self.accelerator.reduce(stacked, "mean").tolist(), strict=True))
 
-    def _stop_unless_finite(self, values: dict[str, float]) -> None:
-        bad = [name for name, value in values.items() if name.startswith("loss/") and not math.isfinite(value)]
-        if bad:
-            bad = [name.replace("loss/weights", "a weight") for name in bad]
-            last = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
-            found = f"{', '.join(bad)} became NaN or infinite before step {self.step}"
-            if self.logger:
-                self.logger.record(self.step, self.epoch, {}, [f"{NOT_FINITE.name}: {found}; {NOT_FINITE.advice()}"])
-            raise TrainingStopped(f"error: {found}; {last}; {NOT_FINITE.advice()}, or bf16 instead of fp16", 1)
+def make_accelerator(precision: Precision) -> Accelerator:
+    """Accelerate with the processes that were launched.
 
-    def _reason_to_stop(self, stop: StopRequest, *, before: bool = False) -> TrainingStopped | None:
-        """What ends the run after this step, the same in all processes: a signal, or a batch that can't be read.
+    Raises:
+        ValueError: options of the launch that don't fit this trainer, the device or each other.
+    """
+    # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
+    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:  # each would train alone, all of them into one folder
+        raise ValueError(
+            f"{launched} processes were launched but don't find each other: on a CPU set ACCELERATE_USE_CPU=true"
+        )
+    if accelerator.gradient_accumulation_steps != 1:  # accelerate would divide the losses by it
+        raise ValueError("--gradient_accumulation_steps of accelerate: use --train.gradient_accumulation instead")
+    if accelerator.device.type == "cpu":
+        if precision == "fp16":
+            raise ValueError("train.precision fp16: needs a GPU; on a CPU there is bf16")
+        keep_memory()
+    return accelerator
 
-        Args:
-            before: asked before the run's first step, when a signal is none yet.
-        """
-        signal = 0 if before else stop.signal
-        data_is_wrong = isinstance(self.unread, ValueError) and not isinstance(self.unread, DeadReader)
-        code = 0 if self.unread is None else 2 if data_is_wrong else 1
-        messages = [str(self.unread or "")]
-        processes = self.accelerator.num_processes
-        if processes > 1:
-            worst = torch.tensor([signal, code])
-            torch.distributed.all_reduce(worst, torch.distributed.ReduceOp.MAX, group=self.cpu_group)
-            signal, code = worst.tolist()
-        if code and processes > 1:
-            own_message, messages = messages[0], [""] * processes
-            torch.distributed.all_gather_object(messages, own_message, group=self.cpu_group)
-        if code:
-            message = next(message for message in messages if message).splitlines()[0]
-            return TrainingStopped(f"error: {message}" + ("" if before else f"; stopped at step {self.step}"), code)
-        return TrainingStopped(f"stopped at step {self.step}", 128 + signal) if signal else None
 
-    def _validation(self) -> Validation:
-        from img2img.training.validation import Validation  # and with it the metrics' libraries, which take seconds
-
-        return Validation(self.config, self.val_set, self.networks)
-
-    def _tell_skipped(self, messages: list[str]) -> None:
-        for message in messages:
-            if message not in self.skipped:
-                self.skipped.add(message)
-                (self.logger.say if self.logger else print)(f"skipped     {message}")
-
-    @contextmanager
-    def _pause(self) -> Iterator[None]:
-        """Takes what happens within out of the measured speed."""
-        began = time.perf_counter()
-        yield
-        self.clock += time.perf_counter() - began
+def next_or_error(stream: Iterator[list[Batch]]) -> tuple[list[Batch], Exception | None]:
+    """The next step's batches; or none, and why they can't be read."""
+    try:
+        return next(stream), None
+    except Exception as error:
+        if not isinstance(error, ValueError):
+            traceback.print_exception(error)  # a mistake of ours, or of a library
+        return [], error

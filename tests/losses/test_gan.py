@@ -12,7 +12,6 @@ from img2img.losses.gan import (
     discriminator_gan_loss,
     discriminator_statistics,
     diversity_loss,
-    feature_matching_loss,
     generator_gan_loss,
     gradient_penalty,
 )
@@ -170,23 +169,3 @@ def test_hinge_and_labels_beyond_the_two_leave_the_relative_loss_above_none() ->
     right, wrong = torch.tensor([9.0]), torch.tensor([-9.0])
     assert discriminator_statistics(right, wrong, "hinge", labels=(0.9, 0.1))["relative_loss"].item() == 0
     assert 0 <= discriminator_statistics(right, wrong, "vanilla", labels=(1.1, -0.1))["relative_loss"].item() < 1e-3
-
-
-@pytest.mark.parametrize("layers", [2, 4])
-def test_feature_matching_is_its_equation(layers: int) -> None:
-    """Eq. 4 of arXiv 1711.11585 by the authors' weights, in plain loops; the logits don't count."""
-    torch.manual_seed(0)
-    shapes = [(1, 2, 8 >> i, 8 >> i) for i in range(layers)] + [(1, 1, 2, 2)]
-    real, fake = ([[torch.rand(shape) for shape in shapes] for _ in range(3)] for _ in range(2))
-    expected = 0.0
-    for r, f in zip(real, fake, strict=True):
-        for j in range(layers):
-            expected += 4 / layers / 3 * (f[j] - r[j]).abs().sum().item() / r[j].numel()
-    assert feature_matching_loss(real, fake).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_feature_matching_teaches_the_fake_alone() -> None:
-    real, fake = torch.rand(1, 1, 4, 4, requires_grad=True), torch.rand(1, 1, 4, 4, requires_grad=True)
-    feature_matching_loss([[real, real]], [[fake, fake]]).backward()
-    assert real.grad is None
-    assert fake.grad is not None

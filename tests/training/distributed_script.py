@@ -9,6 +9,7 @@ import torch
 from img2img.config import load_config
 from img2img.data.images import UnreadableImage
 from img2img.errors import one_line_errors
+from img2img.training.starting import start_from
 from img2img.training.trainer import Trainer
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     if resume:
         trainer.restore()
     elif config.train.init_from:
-        trainer.networks.start_from(config.train.init_from)
+        start_from(trainer.networks, config.train.init_from)
     if "--unreadable" in sys.argv and trainer.accelerator.process_index == 1:
         broken = int(sys.argv[sys.argv.index("--unreadable") + 1])
         read = trainer.train_set.source.read

@@ -9,17 +9,14 @@ import torch
 from safetensors.torch import load_file
 
 from img2img.config import Config, load_config
-from img2img.data import dataset_class
-from img2img.data.loader import keyed_loader, to_device
 from img2img.inference.loading import load_sampler, load_translator
 from img2img.models import model_class
 from img2img.models.base import Side
 from img2img.models.base_noise import NoiseModel
 from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
-from tests.conftest import in_order, make_step
-from tests.training.test_distributed import launch
-from tests.training.test_trainer import equal, logged, rows, weights
+from tests.conftest import make_step
+from tests.helpers import batches, equal, launch, logged, rows, weights
 
 Tiny = Callable[..., Config]
 
@@ -31,12 +28,6 @@ BUILT = {"feature_noise": 0.1, "dropout_d": 0.2, "minibatch_std": True, "spectra
 @pytest.fixture(params=["tiny", "tiny_cyclegan", "tiny_hd", "tiny_dcgan", "tiny_infogan"])
 def any_model(request: pytest.FixtureRequest) -> Tiny:
     return request.getfixturevalue(request.param)
-
-
-def batches(config: Config, count: int = 1) -> list[dict[str, torch.Tensor]]:
-    pictures = dataset_class(model_class(config.model.name).dataset)
-    loader = keyed_loader(pictures(config.data, "train"), in_order(2 * count, 2), 0)
-    return [to_device(batch, "cpu") for batch in loader]
 
 
 def instance(make: Tiny) -> dict[str, str]:

@@ -24,9 +24,7 @@ from img2img.training.monitor import ILLNESSES
 from img2img.training.networks import Networks
 from img2img.training.trainer import Trainer, train
 from tests.conftest import make_step, tiny_config
-from tests.training.test_balance import batches
-from tests.training.test_distributed import launch
-from tests.training.test_trainer import equal, logged, rows, weights
+from tests.helpers import batches, equal, launch, logged, rows, weights
 
 Tiny = Callable[..., Config]
 Make = Callable[..., Config]
@@ -35,7 +33,7 @@ RESTORER = '''
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from img2img.models.base import Model, check_multiple
+from img2img.models.base import Model
 from img2img.networks.unet import UNet
 
 
@@ -68,9 +66,6 @@ class Restorer(Model):
 
     def generate(self, batch, direction="AtoB"):
         return self(batch)
-
-    def check_size(self, size):
-        check_multiple(self.generator, size)
 '''
 HEADED = '''
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from img2img.training.diagnostics import KEPT, NO_DISTANCE, SATURATED, SIDE, cor
 from img2img.training.step import GANStep
 from img2img.training.trainer import train
 from tests.conftest import make_step
-from tests.training.test_trainer import equal, logged, weights
+from tests.helpers import equal, logged, weights
 
 Tiny = Callable[..., Config]
 

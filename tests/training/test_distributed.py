@@ -1,9 +1,6 @@
 """Two processes on the CPU (gloo) are one process with their batches together."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,29 +11,9 @@ from safetensors.torch import load_file
 from img2img.checkpoint import list_checkpoints, load_state, newest_checkpoint
 from img2img.config import Config
 from img2img.training.trainer import train
-from tests.training.test_trainer import rows
+from tests.helpers import launch, rows
 
 COARSE = ("coarse.encoder.0.weight", "coarse.blocks.0.layers.0.weight")  # of a generator, taken from a global stage
-
-
-def launch(config: Config, processes: int, *options: str, fails: bool = False) -> str:
-    """Trains under ``accelerate launch``; its ``--cpu --num_processes 2`` would silently be one process.
-    Returns what it printed: as errors where it ``fails``, else as output.
-    """
-    Path(f"{config.name}.yaml").write_text(config.to_yaml())
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
-    command += ["--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += [
-        "--main_process_port",
-        "0",
-        str(Path(__file__).with_name("distributed_script.py")),
-        f"{config.name}.yaml",
-        *options,
-    ]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
-    assert bool(done.returncode) == fails, done.stderr[-3000:]
-    return done.stderr if fails else done.stdout
 
 
 @pytest.mark.parametrize(("norm", "accumulation"), [("instance", 1), ("none", 2)])

@@ -18,7 +18,7 @@ from img2img.runs import find_run
 from img2img.training.logger import RunLogger
 from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
-from tests.training.test_trainer import equal, logged, rows, weights
+from tests.helpers import equal, logged, rows, weights
 
 Tiny = Callable[..., Config]
 LONG = {"max_steps": 12, "log_every": 5}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from img2img.checkpoint import load_state, newest_checkpoint
 from img2img.config import Config
@@ -17,13 +16,9 @@ from img2img.models.cyclegan import CycleGAN
 from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, in_order, make_step, write
+from tests.helpers import weights
 
 Tiny = Callable[..., Config]
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    path, _ = newest_checkpoint(run)
-    return {f"{f.stem}.{key}": value for f in sorted(path.glob("*.safetensors")) for key, value in load_file(f).items()}
 
 
 def pools(run: Path) -> list[dict]:

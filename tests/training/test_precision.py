@@ -16,7 +16,7 @@ from img2img.training.process import resolve_precision
 from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
 from tests.conftest import make_step
-from tests.training.test_trainer import equal, logged, weights
+from tests.helpers import equal, logged, weights
 
 Tiny = Callable[..., Config]
 MODELS = ["tiny", "tiny_cyclegan", "tiny_hd", "tiny_dcgan", "tiny_infogan"]

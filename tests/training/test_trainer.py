@@ -1,6 +1,5 @@
 """The trainer's promises: exact resume, the right side moves, accumulation, averages, endings."""
 
-import csv
 import multiprocessing
 import os
 import signal
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from img2img.checkpoint import newest_checkpoint
@@ -24,30 +22,9 @@ from img2img.training import trainer as trainer_module
 from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_scene, in_order, make_step, write
+from tests.helpers import equal, logged, rows, weights
 
 Tiny = Callable[..., Config]
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    path, _ = newest_checkpoint(run)
-    files = sorted(path.glob("*.safetensors"))
-    return {f"{file.stem}.{key}": value for file in files for key, value in load_file(file).items()}
-
-
-def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def logged(run: Path) -> dict[str, dict[str, str]]:
-    """metrics.csv by step, without what the clock says."""
-    return {
-        row["step"]: {k: v for k, v in row.items() if k not in ("time", "speed/images_per_second")} for row in rows(run)
-    }
 
 
 @pytest.mark.parametrize("still", ["generator", "discriminator"])

@@ -1,7 +1,7 @@
 """The embedded toy task: side views of shoes and their outlines, drawn here, so that nothing is downloaded.
 
 It stands in for edges -> shoes of pix2pix (Image-to-Image Translation with Conditional Adversarial Networks, Isola et
-al., arXiv:1611.07004, Sec. 3.3). Three steps:
+al., arXiv:1611.07004, Sec. 4). Three steps:
 
     shape     everything is a polygon, in units of one foot: x from heel 0 to toe 1, y up from the ground 0. All shoes
               are built around the same foot; `_STYLES` holds what sets a pump apart from a boot.
@@ -15,11 +15,13 @@ with the split's name and the index: sample i is the same shoe at any size, and 
 
 import colorsys
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from img2img.data.toy import toy_split
 
 Colour = tuple[float, float, float]  # RGB, 0 to 255
 Part = tuple[np.ndarray, Colour]  # a polygon (N, 2), filled
@@ -361,9 +363,42 @@ def draw_pair(index: int, split: str = "train", size: int = 128) -> tuple[np.nda
     return draw_outline(picture), picture
 
 
-def toy_split(names: Sequence[str], lengths: Mapping[str, int] = LENGTHS) -> tuple[str, int]:
-    """The first of these splits that an embedded task has, and its number of samples. Raises ValueError for none."""
-    for name in names:
-        if name in lengths:
-            return name, lengths[name]
-    raise ValueError(f"data split '{names[0]}': the toy task has {', '.join(lengths)}")
+class ToyPairs:
+    """The embedded task as a source of pairs: A is a shoe's outline, B the shoe, drawn at ``size`` when asked for."""
+
+    def __init__(self, splits: tuple[str, ...], size: int) -> None:
+        self.split, self.length = toy_split(splits, LENGTHS)
+        self.size = size
+        self.notes: list[str] = []
+
+    def __len__(self) -> int:
+        return self.length
+
+    def name(self, index: int) -> str:
+        return f"shoe-{index:04d}"
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return draw_pair(index, self.split, self.size)
+
+
+class ToyImages:
+    """The embedded task: A has outlines, B shoes. In training no outline is that of a shoe; elsewhere all are."""
+
+    def __init__(self, domain: str, splits: tuple[str, ...], size: int) -> None:
+        self.split, self.length = toy_split(splits, LENGTHS)
+        self.domain, self.size, self.first = domain, size, 0
+        if self.split == "train":
+            self.length //= 2
+            self.first = self.length if domain == "b" else 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def name(self, index: int) -> str:
+        return f"shoe-{self.first + index:04d}"
+
+    def read(self, index: int) -> np.ndarray:
+        index += self.first
+        if self.domain == "b":
+            return draw_shoe(index, self.split, self.size)
+        return draw_pair(index, self.split, self.size)[0]

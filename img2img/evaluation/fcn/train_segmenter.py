@@ -19,13 +19,13 @@ from safetensors import SafetensorError
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from img2img.checkpoint import write_weights
 from img2img.data.label_files import resize_ids
 from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
 from img2img.data.transforms import keyed_seed
 from img2img.evaluation.fcn.class_maps import LabelledPhotos
 from img2img.evaluation.fcn.confusion import places
 from img2img.evaluation.fcn.segmenter import METADATA, STRIDE, About, Segmenter, own_network
-from img2img.weights import write_weights
 
 BATCH_SIZE = 8
 CROP = 256  # side in pixels, or the photos' own where that is less

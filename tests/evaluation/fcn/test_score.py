@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from img2img.checkpoint import UMASK
 from img2img.config import Config
 from img2img.evaluation.base import FeatureNetworks, ImageRecord, ImageSet
 from img2img.evaluation.evaluate import Scores
@@ -21,7 +22,6 @@ from img2img.evaluation.image_sets import folder_set, open_image_sets
 from img2img.evaluation.options import RunOptions
 from img2img.evaluation.report import write_report
 from img2img.training.trainer import train
-from img2img.weights import UMASK
 from tests.conftest import drawn_scene, photo_of, write, write_scenes
 from tests.evaluation.helpers import measure
 

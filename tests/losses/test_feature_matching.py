@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from img2img.losses.adversarial import GANLoss
+from img2img.losses.balance import BalanceConfig
+from img2img.losses.feature_matching import comparable_answers, feature_matching_loss
+from img2img.networks.pix2pixhd import MultiScaleDiscriminator
+from img2img.networks.regularization import fortify
+
+
+@pytest.mark.parametrize("layers", [2, 4])
+def test_feature_matching_is_its_equation(layers: int) -> None:
+    """Eq. 4 of arXiv 1711.11585 by the authors' weights, in plain loops; the logits don't count."""
+    torch.manual_seed(0)
+    shapes = [(1, 2, 8 >> i, 8 >> i) for i in range(layers)] + [(1, 1, 2, 2)]
+    real, fake = ([[torch.rand(shape) for shape in shapes] for _ in range(3)] for _ in range(2))
+    expected = 0.0
+    for r, f in zip(real, fake, strict=True):
+        for j in range(layers):
+            expected += 4 / layers / 3 * (f[j] - r[j]).abs().sum().item() / r[j].numel()
+    assert feature_matching_loss(real, fake).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_feature_matching_teaches_the_fake_alone() -> None:
+    real, fake = torch.rand(1, 1, 4, 4, requires_grad=True), torch.rand(1, 1, 4, 4, requires_grad=True)
+    feature_matching_loss([[real, real]], [[fake, fake]]).backward()
+    assert real.grad is None
+    assert fake.grad is not None
+
+
+@pytest.mark.parametrize(
+    "remedy", [{"dropout_d": 0.3}, {"feature_noise": 0.3}, {"instance_noise": 0.3}, {"augment": ("color", "cutout")}]
+)
+def test_a_perfect_picture_has_the_features_of_the_real_one_whatever_the_noise(remedy: dict) -> None:
+    torch.manual_seed(0)
+    real, condition = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 2, 16, 16)
+    network = MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2, norm="none")
+    options = BalanceConfig(**remedy)
+    fortify(network, options.dropout_d, options.feature_noise)
+    gan = GANLoss("lsgan", options)
+    seen_real, seen_fake = gan.inputs(real, real.clone(), condition, alike=True)
+    goal, fake = comparable_answers(network, seen_real, seen_fake, options)
+    for scale, other in zip(fake, goal, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(scale, other, strict=True))
+    again = gan.input(real, condition)
+    assert not torch.equal(network(again)[0][0], goal[0][0])  # another time it is another noise
