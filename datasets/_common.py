@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: errors of one line, lists of pictures, a task for many files at once, and
+"""What the scripts of this folder share: errors of one line, lists of images, a task for many files at once, and
 folders that appear whole or not at all. The scripts are run as `python datasets/NAME.py`, so this file is found beside
 them."""
 
@@ -45,8 +45,8 @@ def run(program: str, to: Path, task: Callable[[], None]) -> int:
     return 0
 
 
-def pictures(folder: Path) -> list[Path]:
-    """Every picture below `folder`, sorted; hidden files and folders (`._x.jpg` of macOS, thumbnails) are left out."""
+def images(folder: Path) -> list[Path]:
+    """Every image below `folder`, sorted; hidden files and folders (`._x.jpg` of macOS, thumbnails) are left out."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -57,17 +57,17 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def by_stem(option: str, folder: Path) -> dict[str, Path]:
-    """Every picture below `folder` by its relative path without the suffix."""
+    """Every image below `folder` by its relative path without the suffix."""
     found: dict[str, Path] = {}
     if not folder.is_dir():
         raise UserError(f"{option} {folder}: no such folder")
-    for path in pictures(folder):
+    for path in images(folder):
         stem = path.relative_to(folder).with_suffix("").as_posix()
         if stem in found:
             raise UserError(f"{found[stem]} and {path} differ by the suffix only: keep one of them")
         found[stem] = path
     if not found:
-        raise UserError(f"{option} {folder}: no pictures there")
+        raise UserError(f"{option} {folder}: no images there")
     return found
 
 

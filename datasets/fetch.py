@@ -6,7 +6,7 @@
 The pairs are those of Image-to-Image Translation with Conditional Adversarial Networks (Isola et al., arXiv
 1611.07004), Sec. 6.1. The unpaired sets are those of Unpaired Image-to-Image Translation using Cycle-Consistent
 Adversarial Networks (Zhu et al., arXiv 1703.10593), Sec. 7.1. datasets/README.md says more about each. The download
-continues where an interrupted one stopped, and a set gets its final name only when every picture has been counted.
+continues where an interrupted one stopped, and a set gets its final name only when every image has been counted.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from _common import Parser, UserError, pictures, run, whole_folder
+from _common import Parser, UserError, images, run, whole_folder
 from tqdm import tqdm
 
 BLOCK = 1 << 20  # bytes
@@ -59,7 +59,7 @@ CYCLEGAN = Home(
 
 @dataclass(frozen=True)
 class PublicSet:
-    """One set: the source that its pictures come from, what its two sides are, and its pictures per folder."""
+    """One set: the source that its images come from, what its two sides are, and its images per folder."""
 
     source: str
     a: str
@@ -70,13 +70,13 @@ class PublicSet:
 
 
 def unpaired(source: str, a: str, b: str, counts: tuple[int, int, int, int], task: str = "unpaired") -> PublicSet:
-    """A set of CycleGAN's, with the numbers of its pictures in trainA, trainB, testA and testB."""
+    """A set of CycleGAN's, with the numbers of its images in trainA, trainB, testA and testB."""
     return PublicSet(
         source, a, b, task, dict(zip(("trainA", "trainB", "testA", "testB"), counts, strict=True)), CYCLEGAN
     )
 
 
-# The pictures are the named source's. The unpaired counts are those of TensorFlow Datasets' catalogue, cycle_gan.
+# The images are the named source's. The unpaired counts are those of TensorFlow Datasets' catalogue, cycle_gan.
 SETS = {
     "edges2handbags": PublicSet(
         "iGAN, Zhu et al., arXiv 1609.03552", "edges", "photo", "edges -> photo: AtoB", {"train": 138567, "val": 200}
@@ -147,9 +147,9 @@ def archive_name(name: str) -> str:
 
 
 def wrong_count(folder: Path, counts: dict[str, int]) -> str:
-    """What is wrong with the numbers of pictures in the folders below `folder`, or nothing."""
-    found = {name: len(pictures(folder / name)) for name in counts}
-    wrong = [f"{name} has {found[name]} pictures, not {counts[name]}" for name in counts if found[name] != counts[name]]
+    """What is wrong with the numbers of images in the folders below `folder`, or nothing."""
+    found = {name: len(images(folder / name)) for name in counts}
+    wrong = [f"{name} has {found[name]} images, not {counts[name]}" for name in counts if found[name] != counts[name]]
     return "; ".join(wrong)
 
 
@@ -307,7 +307,7 @@ def fetch(name: str, to: Path, url: str | None, archive: Path | None) -> None:
     side_a, side_b = chosen.home.sides
     numbers = ", ".join(f"{count} {folder}" for folder, count in chosen.counts.items())
     print(f"{goal}: {numbers}; {side_a} = {chosen.a}, {side_b} = {chosen.b}; {chosen.task}")
-    print(f"{chosen.home.paper}; pictures: {chosen.source}")
+    print(f"{chosen.home.paper}; images: {chosen.source}")
 
 
 def main(arguments: list[str] | None = None) -> int:

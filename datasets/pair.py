@@ -1,8 +1,8 @@
-"""Make a training set from your own two folders of pictures.
+"""Make a training set from your own two folders of images.
 
     python datasets/pair.py --a photos --b drawings --to datasets/mine --val 0.1
 
-Two pictures are a pair when their paths below --a and --b agree up to the suffix: `x/1.jpg` goes with `x/1.png`. Pairs
+Two images are a pair when their paths below --a and --b agree up to the suffix: `x/1.jpg` goes with `x/1.png`. Pairs
 are drawn into the validation set by --seed, and the files are copied (or hard-linked by --link) into
 DIR/{trainA,trainB,valA,valB}.
 """
@@ -17,23 +17,23 @@ from _common import Parser, UserError, by_stem, run, some, whole_folder
 from PIL import Image
 from tqdm import tqdm
 
-Image.MAX_IMAGE_PIXELS = None  # only headers are read here, so a huge picture is no danger
-ORIENTATION = 0x0112  # EXIF; 5 to 8 turn the picture by a quarter
+Image.MAX_IMAGE_PIXELS = None  # only headers are read here, so a huge image is no danger
+ORIENTATION = 0x0112  # EXIF; 5 to 8 turn the image by a quarter
 
 
 def size(path: Path) -> tuple[int, int]:
-    """(width, height) as the picture is shown, from its header."""
+    """(width, height) as the image is shown, from its header."""
     try:
         with Image.open(path) as image:
             width, height = image.size
             turned = Image.Image.getexif(image).get(ORIENTATION, 1) >= 5  # PNG's own getexif decodes the whole file
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} is not a readable picture: save it again or remove it") from error
+        raise UserError(f"{path} is not a readable image: save it again or remove it") from error
     return (height, width) if turned else (width, height)
 
 
 def check(a: dict[str, Path], b: dict[str, Path]) -> None:
-    """Every picture has its partner, of the same size."""
+    """Every image has its partner, of the same size."""
     missing = {"--b": a.keys() - b.keys(), "--a": b.keys() - a.keys()}
     lonely = [f"{option} lacks the partners of {some(stems)}" for option, stems in missing.items() if stems]
     if lonely:
@@ -85,7 +85,7 @@ def pair(folders: dict[str, Path], to: Path, fraction: float, seed: int, link: b
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; returns the exit code."""
     parser = Parser(prog="pair.py", description="Make a training set from two folders.", allow_abbrev=False)
-    parser.add_argument("--a", type=Path, required=True, metavar="DIR", help="pictures of side A")
+    parser.add_argument("--a", type=Path, required=True, metavar="DIR", help="images of side A")
     parser.add_argument("--b", type=Path, required=True, metavar="DIR", help="their partners of side B")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to make")
     parser.add_argument("--val", type=float, default=0.1, metavar="X", help="fraction for validation (default: 0.1)")

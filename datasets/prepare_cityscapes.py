@@ -45,11 +45,11 @@ def find_pairs(left: Path, gt: Path, split: str) -> dict[str, tuple[Path, Path]]
 
 
 def read(path: Path) -> np.ndarray:
-    """A picture as (H, W, 3), BGR; the label's alpha channel is dropped."""
+    """An image as (H, W, 3), BGR; the label's alpha channel is dropped."""
     data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
-        raise UserError(f"{path} is not a readable picture: unpack its archive again")
+        raise UserError(f"{path} is not a readable image: unpack its archive again")
     return image
 
 

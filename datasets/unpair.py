@@ -2,11 +2,11 @@
 
     python datasets/unpair.py --a edges2shoes --a-half right --b edges2handbags --b-half right --to shoes2handbags
 
---a and --b are folders DIR/{train,val,test} whose files hold two pictures of equal width side by side. One half of each
+--a and --b are folders DIR/{train,val,test} whose files hold two images of equal width side by side. One half of each
 file goes to DIR/{trainA,valA,testA} or DIR/{trainB,valB,testB} of the new set, under the name that the pair had.
 
 When --a and --b are the same folder, its training pairs are dealt apart by --seed: half of them give their A, the
-others their B, so that no picture's partner is in the training set. `--both` keeps both halves of every training pair,
+others their B, so that no image's partner is in the training set. `--both` keeps both halves of every training pair,
 as CycleGAN (Zhu et al., arXiv 1703.10593) did for maps and Cityscapes. In val and test partners always stay together,
 under the same name, for the measures that compare them.
 """
@@ -36,7 +36,7 @@ WRITE = {
 
 @dataclass(frozen=True)
 class Side:
-    """Where the pictures of A or B come from."""
+    """Where the images of A or B come from."""
 
     option: str  # --a or --b
     folder: Path
@@ -49,14 +49,14 @@ def same(a: Side, b: Side) -> bool:
 
 
 def read(path: Path) -> np.ndarray:
-    """A picture as it is shown: (H, W) or (H, W, 3 or 4), BGR, of 8 or 16 bits; with alpha always of 8."""
+    """An image as it is shown: (H, W) or (H, W, 3 or 4), BGR, of 8 or 16 bits; with alpha always of 8."""
     data = path.read_bytes()
     # OpenCV 4 gives a truncated JPEG a gray rest without a word; a whole one ends its last scan (FF DA) with FF D9.
     whole = data[:2] != b"\xff\xd8" or data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
     image = None
     try:
         with Image.open(BytesIO(data)) as header:  # reads no pixels yet
-            if header.has_transparency_data:  # OpenCV either drops alpha or leaves the picture unturned
+            if header.has_transparency_data:  # OpenCV either drops alpha or leaves the image unturned
                 rgba = np.asarray(ImageOps.exif_transpose(header).convert("RGBA"))
                 return cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
         if whole:
@@ -64,7 +64,7 @@ def read(path: Path) -> np.ndarray:
     except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError):
         pass
     if image is None:
-        raise UserError(f"{path} is not a readable picture: save it again or remove it")
+        raise UserError(f"{path} is not a readable image: save it again or remove it")
     if image.dtype not in (np.uint8, np.uint16):
         raise UserError(f"{path} has {image.dtype} pixels: save it with 8 or 16 bits a channel")
     return image
@@ -75,7 +75,7 @@ def write_halves(source: Path, targets: list[tuple[str, Path]]) -> None:
     pair = read(source)
     width = pair.shape[1]
     if width % 2:
-        raise UserError(f"{source} is {width} pixels wide: two pictures side by side make an even width")
+        raise UserError(f"{source} is {width} pixels wide: two images side by side make an even width")
     halves = {"left": pair[:, : width // 2], "right": pair[:, width // 2 :]}
     for half, target in targets:
         image = halves[half]

@@ -36,8 +36,8 @@ def main() -> None:
     sampler = load_sampler(args.run)
 
     def seen(**chosen: object) -> np.ndarray:
-        pictures = sampler(args.count // 10, **chosen)  # type: ignore[arg-type]
-        small = [cv2.resize(picture, (8, 8), interpolation=cv2.INTER_AREA).ravel() for picture in pictures]
+        images = sampler(args.count // 10, **chosen)  # type: ignore[arg-type]
+        small = [cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA).ravel() for image in images]
         return classifier.predict(np.stack(small))
 
     if sampler.model.num_classes:

@@ -5,7 +5,7 @@
     photo = translate(drawing)                  # numpy HxWxC or PIL in, the same kind and size out
 
     from img2img import load_sampler
-    pictures = load_sampler("runs/dcgan-toy")(count=64, seed=1)         # out of noise: (64, H, W, C) uint8
+    images = load_sampler("runs/dcgan-toy")(count=64, seed=1)         # out of noise: (64, H, W, C) uint8
 
 docs/architecture.md follows a batch through the package's files.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 # albumentations asks the package index for its newest version at import, two seconds in every process when offline.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a damaged picture is named by us, once
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a damaged image is named by us, once
 
 if TYPE_CHECKING:
     from img2img.inference.loading import load_sampler, load_translator

@@ -107,13 +107,13 @@ class TrainConfig:
     max_steps: int = 0
     """Stop after this many steps, whatever the epochs; 0 for all. The rate's schedule stays that of the epochs."""
     seed: int = 0
-    """Of the weights, the order of the pictures, the augmentation and the dropout."""
+    """Of the weights, the order of the images, the augmentation and the dropout."""
     log_every: int = 100
     """Steps between two lines of the log."""
     sample_every: int = 500
     """Steps between two sample grids."""
     evaluate_every: int = 0
-    """Steps between two measurements of fixed validation pictures; 0 for none."""
+    """Steps between two measurements of fixed validation images; 0 for none."""
     evaluate_pictures: int = 32
     """How many, evenly spaced in their set, or drawn; 0 for all. fid and its like want thousands."""
     metrics: str = "l1,psnr,ssim"
@@ -146,7 +146,7 @@ class TrainConfig:
     compile: bool = False
     """torch.compile the networks: the first steps take minutes, the later ones less."""
     channels_last: bool = False
-    """Keep pictures and weights in channels-last memory order, which suits GPUs with tensor cores."""
+    """Keep images and weights in channels-last memory order, which suits GPUs with tensor cores."""
 
     def __post_init__(self) -> None:
         if self.precision is False:  # what YAML takes an unquoted no for
@@ -196,7 +196,7 @@ class Config:
         norm = "norm_d" if hasattr(self.model, "norm_d") else "norm"
         if self.balance.gradient_penalty == "wgan-gp" and getattr(self.model, norm, None) == "batch":
             raise ValueError(
-                "balance.gradient_penalty wgan-gp: is of each picture by itself, which batch norm mixes (arXiv "
+                "balance.gradient_penalty wgan-gp: is of each image by itself, which batch norm mixes (arXiv "
                 f"1704.00028, Sec. 4); set model.{norm} instance"
             )
         if self.balance.gradient_penalty != "none" and self.train.compile:

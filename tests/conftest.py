@@ -1,4 +1,4 @@
-"""Pictures drawn in the test and options small enough for a CPU; every test runs in a folder of its own."""
+"""Images drawn in the test and options small enough for a CPU; every test runs in a folder of its own."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def paired_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def unpaired_root(tmp_path: Path) -> Path:
-    """A set of 4 and 7 training pictures of different sizes, and 3 validation pictures a side, partners by name."""
+    """A set of 4 and 7 training images of different sizes, and 3 validation images a side, partners by name."""
     folder = tmp_path / "unpaired"
     for i in range(4):
         write(folder / "trainA" / f"a{i}.png", drawn_pair(i, 20, 20 + i)[0])

@@ -51,9 +51,9 @@ def call(monkeypatch: pytest.MonkeyPatch, name: str, *argv: str) -> int:
 class Colours(nn.Module):
     """(B, 3, H, W) uint8 -> means and deviations of the channels (B, 6), and the means as logits of three classes."""
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        assert pictures.dtype == torch.uint8
-        x = pictures.double() / 255
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        assert images.dtype == torch.uint8
+        x = images.double() / 255
         return torch.cat([x.mean((2, 3)), x.std((2, 3))], dim=1), 5 * x.mean((2, 3))
 
 

@@ -41,7 +41,9 @@ def test_help_imports_no_torch(tool: str) -> None:
 
 def test_a_training_imports_no_evaluation_unless_it_evaluates(tiny: Tiny) -> None:
     Path("x.yaml").write_text(tiny().to_yaml())
-    code = "from pathlib import Path; from img2img.config import load_config; from img2img.training.trainer import train; "
+    code = (
+        "from pathlib import Path; from img2img.config import load_config; from img2img.training.trainer import train; "
+    )
     code += "train(load_config(Path('x.yaml')))"
     found = {name for name in imported(code) if name.startswith(("img2img.evaluation", "torchvision.models"))}
     assert not found

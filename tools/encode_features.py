@@ -11,7 +11,7 @@ def main() -> None:
         "--min-share",
         type=float,
         default=1 / 64,
-        help="instances count that cover more than this part of their picture (default: 1/64 = 0.015625), and all of "
+        help="instances count that cover more than this part of their image (default: 1/64 = 0.015625), and all of "
         "a class that has none as large",
     )
     parser.add_argument("--checkpoint", default="latest", help="a step, best, or latest (default)")

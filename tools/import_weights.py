@@ -12,12 +12,12 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="preset of data and losses, such as configs/pix2pix/facades.yaml")
     parser.add_argument("--direction", choices=["AtoB", "BtoA"], help="of a lone generator (default: the preset's)")
     parser.add_argument("--model", choices=["pix2pix", "cyclegan", "pix2pixhd"], help="of a lone generator")
-    parser.add_argument("--label-nc", type=int, metavar="N", help="of pix2pixHD: classes of its input; 0: pictures")
+    parser.add_argument("--label-nc", type=int, metavar="N", help="of pix2pixHD: classes of its input; 0: images")
     parser.add_argument("--no-instances", action="store_true", help="of pix2pixHD: it sees no boundaries of instances")
     parser.add_argument(
         "--data-root", type=Path, metavar="DIR", help="the set that evaluate.py and trainings then take"
     )
-    parser.add_argument("--data-root-a", type=Path, metavar="DIR", help="of CycleGAN: a folder of A's pictures instead")
+    parser.add_argument("--data-root-a", type=Path, metavar="DIR", help="of CycleGAN: a folder of A's images instead")
     parser.add_argument("--data-root-b", type=Path, metavar="DIR", help="and one of B's")
     parser.add_argument("--only", metavar="ROLES", help="of the files beside each other take these alone: G, or G,E")
     parser.add_argument("--overwrite", action="store_true", help="replace the run of this name, if there is one")

@@ -1,4 +1,4 @@
-"""Translates pictures with a run, or draws them: python tools/infer.py NAME|RUN_DIR [--input FILE|DIR] [--help]."""
+"""Translates images with a run, or draws them: python tools/infer.py NAME|RUN_DIR [--input FILE|DIR] [--help]."""
 
 import argparse
 import sys
@@ -30,7 +30,7 @@ def translate(args: argparse.Namespace) -> int:
     names = ("samples", "seed", "cycle", "others", "style", "relabel")
     request = Request(args.input, output, **{name: getattr(args, name) for name in names})
     unreadable = translate_files(translator, request)
-    print(f"run         {translator.run}, {translator.direction}\npictures    {output}\ngrids       {output / 'grids'}")
+    print(f"run         {translator.run}, {translator.direction}\nimages    {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
 
 
@@ -42,7 +42,7 @@ def draw(args: argparse.Namespace) -> int:
     output = args.output or sampler.results(args.seed, args.label)
     names = ("count", "seed", "label", "interpolate", "traverse")
     write_samples(sampler, output, **{name: getattr(args, name) for name in names})
-    print(f"run         {sampler.run}\npictures    {output}\ngrids       {output / 'grids'}")
+    print(f"run         {sampler.run}\nimages    {output}\ngrids       {output / 'grids'}")
     return 0
 
 

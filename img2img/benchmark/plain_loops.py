@@ -23,8 +23,8 @@ def plain_pix2pix(model: Any, batch: dict[str, Tensor], autocast: Callable[[], A
     optimizer_g, optimizer_d = _adam(generator), _adam(discriminator)
     x, y = batch["input"], batch["target"]
 
-    def judge(picture: Tensor, real: bool) -> Tensor:
-        return _squared(discriminator(torch.cat([x, picture], 1)), real)
+    def judge(image: Tensor, real: bool) -> Tensor:
+        return _squared(discriminator(torch.cat([x, image], 1)), real)
 
     def step() -> None:
         with autocast():
@@ -41,14 +41,14 @@ def plain_pix2pix(model: Any, batch: dict[str, Tensor], autocast: Callable[[], A
 
 
 def plain_cyclegan(model: Any, batch: dict[str, Tensor], autocast: Callable[[], Any]) -> Step:
-    """The generators six times and the discriminators six times a step, one picture after the other (1703.10593)."""
+    """The generators six times and the discriminators six times a step, one image after the other (1703.10593)."""
     g, f, d_a, d_b = model.generator_ab, model.generator_ba, model.discriminator_a, model.discriminator_b
     optimizer_g, optimizer_d = _adam(g, f), _adam(d_a, d_b)
     pool_a, pool_b = ImagePool(50), ImagePool(50)
     a, b = batch["a"], batch["b"]
 
-    def distance(picture: Tensor, goal: Tensor) -> Tensor:
-        return (picture.float() - goal).abs().mean()
+    def distance(image: Tensor, goal: Tensor) -> Tensor:
+        return (image.float() - goal).abs().mean()
 
     def step() -> None:
         for discriminator in (d_a, d_b):
@@ -75,8 +75,8 @@ def plain_pix2pixhd(model: Any, batch: dict[str, Tensor], autocast: Callable[[],
     optimizer_g, optimizer_d = _adam(generator), _adam(discriminator)
     y = batch["target"]
 
-    def judge(x: Tensor, picture: Tensor) -> list[list[Tensor]]:
-        return discriminator(torch.cat([x, picture], 1))
+    def judge(x: Tensor, image: Tensor) -> list[list[Tensor]]:
+        return discriminator(torch.cat([x, image], 1))
 
     def gan(judged: list[list[Tensor]], real: bool) -> Tensor:
         return torch.stack([_squared(scale[-1], real) for scale in judged]).sum()

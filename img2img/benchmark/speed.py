@@ -38,9 +38,9 @@ from img2img.models import model_class
 from img2img.models.base import Batch, Model
 from img2img.training.trainer import Trainer
 
-PICTURES = 48  # of the set that the loader reads
+IMAGES = 48  # of the set that the loader reads
 MANY = 20_000  # of the set whose size must not matter
-SAMPLES = {"pix2pix": "pairs", "cyclegan": "pictures of each side", "pix2pixhd": "scenes"}
+SAMPLES = {"pix2pix": "pairs", "cyclegan": "images of each side", "pix2pixhd": "scenes"}
 CLASSES = 35  # of Cityscapes' label maps, which make the width of pix2pixHD's first layers; the drawn scenes have fewer
 SUFFIX = {"pix2pix": ".jpg", "cyclegan": ".jpg", "pix2pixhd": ".png"}  # of its files, as the public sets have them
 
@@ -52,9 +52,9 @@ class BenchmarkOptions:
     model: Literal["pix2pix", "cyclegan", "pix2pixhd"] = "pix2pix"
     """The model, with its paper's networks; pix2pixHD without VGG19."""
     size: int | str = 256
-    """Side of the pictures in pixels, a power of 2; of pix2pixhd multiples of 32, or WIDTHxHEIGHT such as 1024x512."""
+    """Side of the images in pixels, a power of 2; of pix2pixhd multiples of 32, or WIDTHxHEIGHT such as 1024x512."""
     batch_size: int = 1
-    """Pictures, or pictures of each side, of a step."""
+    """Images, or images of each side, of a step."""
     ngf: int = 64
     """Width of both networks; of the stage local half that of the others."""
     stage: Literal["global", "local"] = "global"
@@ -68,7 +68,7 @@ class BenchmarkOptions:
     compile: bool = False
     """torch.compile our networks."""
     channels_last: bool = False
-    """Keep our pictures and weights channels-last."""
+    """Keep our images and weights channels-last."""
     inference_only: bool = False
     """Leave training and its data out."""
 
@@ -108,16 +108,16 @@ def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
         memory, plain_memory = ours.ask("memory"), plain.ask("memory")
         ours.end()
         plain.end()
-        pictures = options.steps * options.batch_size
-        speed, plain_speed = (pictures / statistics.median(t[i] for t in turns) for i in (0, 1))
+        count = options.steps * options.batch_size
+        speed, plain_speed = (count / statistics.median(t[i] for t in turns) for i in (0, 1))
         ratio = statistics.median(b / a for a, b in turns)
-        with_data = pictures / statistics.median(whole)
+        with_data = count / statistics.median(whole)
         loaded = _loader_speed(options, root)
         return [
             ("training step, images/s", f"{speed:.2f}"),
             ("plain loop, images/s", f"{plain_speed:.2f}"),
             ("training step : plain loop, median of the turns", f"{ratio:.2f}"),
-            ("pictures through the generators for each of a step", f"{_generated(options, root):g}"),
+            ("images through the generators for each of a step", f"{_generated(options, root):g}"),
             ("training with data, images/s", f"{with_data:.2f}"),
             (f"loader, {SAMPLES[options.model]}/s for each worker", f"{loaded:.0f}"),
             ("loader, one worker : training step", f"{loaded / speed:.1f}"),
@@ -245,11 +245,11 @@ def _inference(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int]
     else:
         translate = partial(Translator(model, config, device), draw_pair(0, "val", options.width)[0])
 
-    def pictures(count: int) -> None:
+    def draw(count: int) -> None:
         for _ in range(count):
             translate()
 
-    return {"step": pictures}
+    return {"step": draw}
 
 
 def _model(config: Config) -> Model:
@@ -257,13 +257,13 @@ def _model(config: Config) -> Model:
 
 
 def _batch(options: BenchmarkOptions, root: str) -> Batch:
-    """The first pictures of the set."""
-    pictures = _dataset(options)(_config(options, root).data, "train")
-    return collate([pictures[0, i % len(pictures)] for i in range(options.batch_size)])
+    """The first images of the set."""
+    dataset = _dataset(options)(_config(options, root).data, "train")
+    return collate([dataset[0, i % len(dataset)] for i in range(options.batch_size)])
 
 
 def _generated(options: BenchmarkOptions, root: str) -> float:
-    """Pictures that a step's forward puts through generators, for each picture of the batch (of a side)."""
+    """Images that a step's forward puts through generators, for each image of the batch (of a side)."""
     model, seen = _model(_config(options, root)), [0]
     for name in model.generators:
         getattr(model, name).register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
@@ -274,10 +274,10 @@ def _generated(options: BenchmarkOptions, root: str) -> float:
 
 def _loader_speed(options: BenchmarkOptions, root: str) -> float:
     """Samples/s that one worker decodes, jitters and hands over."""
-    pictures = _dataset(options)(_config(options, root).data, "train", augment=True)
-    keys = KeyedBatches(len(pictures), 4, 0, 10**9)
-    with BatchReader(keyed_loader(pictures, keys, num_workers=1)) as reader:
-        for _ in range(len(pictures) // 4):
+    dataset = _dataset(options)(_config(options, root).data, "train", augment=True)
+    keys = KeyedBatches(len(dataset), 4, 0, 10**9)
+    with BatchReader(keyed_loader(dataset, keys, num_workers=1)) as reader:
+        for _ in range(len(dataset) // 4):
             next(reader)  # the worker starts and the disk's cache fills
         began, count = time.perf_counter(), 0
         while time.perf_counter() - began < 3:
@@ -297,14 +297,14 @@ def _growth_over_steps(root: str, options: BenchmarkOptions) -> str:
 
 
 def _growth_with_files(folder: Path, options: BenchmarkOptions) -> str:
-    for name, picture in _sample(options, 0, "train", 32, 32).items():
+    for name, image in _sample(options, 0, "train", 32, 32).items():
         first = folder / "many" / name / "0.png"
-        write_image(first, picture)
+        write_image(first, image)
         for i in range(1, MANY):
             os.link(first, first.with_name(f"{i}.png"))
     before, began = _resident(), time.perf_counter()
-    pictures = _dataset(options)(_config(options, str(folder / "many")).data, "train")
-    assert len(pictures) == MANY
+    dataset = _dataset(options)(_config(options, str(folder / "many")).data, "train")
+    assert len(dataset) == MANY
     return f"{(_resident() - before) / 2**20:.1f} MiB; {time.perf_counter() - began:.1f} s"
 
 
@@ -313,14 +313,14 @@ def _dataset(options: BenchmarkOptions) -> Any:
 
 
 def _draw_set(root: Path, options: BenchmarkOptions) -> None:
-    for split, count in (("train", PICTURES), ("val", 1)):
+    for split, count in (("train", IMAGES), ("val", 1)):
         for i in range(count):
-            for name, picture in _sample(options, i, split, options.height, options.width).items():
-                write_image(root / name / f"{i}{SUFFIX[options.model]}", picture)
+            for name, image in _sample(options, i, split, options.height, options.width).items():
+                write_image(root / name / f"{i}{SUFFIX[options.model]}", image)
 
 
 def _sample(options: BenchmarkOptions, index: int, split: str, height: int, width: int) -> dict[str, np.ndarray]:
-    """Pictures (H, W, C) of the embedded task by the folder that they belong in."""
+    """Images (H, W, C) of the embedded task by the folder that they belong in."""
     if options.model == "pix2pixhd":
         label, instance, photo = draw_scene(index, split, height, width)
         return {f"{split}_label": label[:, :, None], f"{split}_inst": instance[:, :, None], f"{split}_img": photo}

@@ -1,4 +1,4 @@
-"""Floor 0: from picture files to batches of tensors.
+"""Floor 0: from image files to batches of tensors.
 
 ``images`` reads and writes, ``folder`` finds the pairs of a set and ``label_files`` its label maps, ``toy/`` draws
 the embedded tasks, ``torchvision_sets`` reads public sets, ``transforms`` resizes, crops and flips. ``base`` is the

@@ -237,4 +237,4 @@ def read_or_next(source: Any, index: int) -> tuple[Any, str, list[str]]:
             return source.read(chosen), source.name(chosen), skipped
         except UnreadableImage as error:
             skipped.append(str(error))
-    raise ValueError(f"no picture of the set can be decoded: {skipped[0]}")
+    raise ValueError(f"no image of the set can be decoded: {skipped[0]}")

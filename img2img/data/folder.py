@@ -1,4 +1,4 @@
-"""Finds the pictures of a set on disk, in any of the layouts that people have.
+"""Finds the images of a set on disk, in any of the layouts that people have.
 
 root/trainA/x.png  root/trainB/x.jpg     pairs are matched by file stem, sub-folders included
 root/train_A/x.png root/train_B/x.jpg    the same
@@ -25,14 +25,14 @@ from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_header, 
 from img2img.data.transforms import SizeCheck
 
 PARTS = ("train", "val", "test")  # as most sets name them
-LONG = 2  # a half longer or higher than this times its other side is seldom a picture of a pair
+LONG = 2  # a half longer or higher than this times its other side is seldom an image of a pair
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Every picture file below ``folder``, sorted; hidden files (macOS's ._x.jpg) are passed over.
+    """Every image file below ``folder``, sorted; hidden files (macOS's ._x.jpg) are passed over.
 
     Raises:
-        ValueError: the folder is missing, or holds no picture.
+        ValueError: the folder is missing, or holds no image.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
@@ -42,7 +42,7 @@ def list_images(folder: Path) -> list[Path]:
         found += [Path(where, name) for name in names if not name.startswith(".")]
     images = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
     if not images:
-        raise ValueError(f"{folder}: no picture in it ({', '.join(sorted(SUFFIXES))})")
+        raise ValueError(f"{folder}: no image in it ({', '.join(sorted(SUFFIXES))})")
     return images
 
 
@@ -55,7 +55,7 @@ def frame_order(path: Path) -> tuple[str, list[tuple[int, str]]]:
 @dataclass(frozen=True)
 class Files:
     """The files of one split, as names below one or two folders: a set of a million pairs is a few hundred MB of paths
-    otherwise. Without ``folder_b`` each file of A holds both pictures side by side.
+    otherwise. Without ``folder_b`` each file of A holds both images side by side.
     """
 
     folder_a: Path
@@ -75,10 +75,10 @@ class FolderPairs:
         channels: of A and of B; what the files hold is converted.
         check: called with every pair (file, height, width), to refuse sizes that can't be used.
 
-    ``notes`` tells how files of two pictures are taken apart.
+    ``notes`` tells how files of two images are taken apart.
 
     Raises:
-        ValueError: no such folder or split, an empty one, pictures without a partner, or unreadable, or of different
+        ValueError: no such folder or split, an empty one, images without a partner, or unreadable, or of different
             sizes; the message names them.
     """
 
@@ -121,20 +121,20 @@ class FolderPairs:
 
 
 def as_dtype(image: np.ndarray, dtype: type) -> np.ndarray:
-    """An 8-bit picture at the 16 bits of its fellows."""
+    """An 8-bit image at the 16 bits of its fellows."""
     return image.astype(np.uint16) * 257 if dtype == np.uint16 and image.dtype == np.uint8 else image
 
 
 class FolderImages:
-    """The pictures of one folder: ``len()``, ``name(i)`` and ``read(i)``, an (H, W, C) array.
+    """The images of one folder: ``len()``, ``name(i)`` and ``read(i)``, an (H, W, C) array.
 
     Args:
         folder: searched with its sub-folders; every header is read at once.
         channels: what the files hold is converted to.
-        check: called with every picture (file, height, width), to refuse sizes that can't be used.
+        check: called with every image (file, height, width), to refuse sizes that can't be used.
 
     Raises:
-        ValueError: no such folder, an empty one, or unreadable pictures; the message names them.
+        ValueError: no such folder, an empty one, or unreadable images; the message names them.
     """
 
     def __init__(self, folder: Path, channels: int, check: SizeCheck | None = None) -> None:
@@ -152,11 +152,11 @@ class FolderImages:
         return len(self.names)
 
     def name(self, index: int) -> str:
-        """The picture's path below the folder, without a suffix."""
+        """The image's path below the folder, without a suffix."""
         return Path(self.names[index]).with_suffix("").as_posix()
 
     def read(self, index: int) -> np.ndarray:
-        """Decodes a picture. Raises UnreadableImage for a damaged file."""
+        """Decodes an image. Raises UnreadableImage for a damaged file."""
         return as_dtype(read_image(self.folder / self.names[index], self.channels), self.dtype)
 
 
@@ -245,7 +245,7 @@ def _match(folder_a: Path, folder_b: Path) -> Files:
 
 
 def by_key(folder: Path, key: Callable[[str], str] = str) -> dict[str, str]:
-    """The names of a folder's pictures by what ``key`` makes of their stems. Raises ValueError if two share one."""
+    """The names of a folder's images by what ``key`` makes of their stems. Raises ValueError if two share one."""
     names = _names(folder)
     stems = [key(Path(name).with_suffix("").as_posix()) for name in names]
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
@@ -255,7 +255,7 @@ def by_key(folder: Path, key: Callable[[str], str] = str) -> dict[str, str]:
 
 
 def refuse_lonely(mine: tuple[Path, dict[str, str]], other: tuple[Path, dict[str, str]]) -> None:
-    """Raises ValueError unless every picture of a folder has its partner in the other."""
+    """Raises ValueError unless every image of a folder has its partner in the other."""
     for (_, names), (folder, partners) in ((mine, other), (other, mine)):
         missing = sorted(names.keys() - partners.keys())
         if missing:
@@ -281,7 +281,7 @@ def _notes(sizes: dict[tuple[int, int], str]) -> list[str]:
     for (width, height), name in sizes.items():
         if not 1 / LONG <= width / 2 / height <= LONG:
             notes.append(
-                f"pairs       {name} would be two pictures of {width // 2}x{height}: if it is one, not two, the set "
+                f"pairs       {name} would be two images of {width // 2}x{height}: if it is one, not two, the set "
                 "has no pairs; cyclegan learns from trainA/ and trainB/"
             )
             break
@@ -346,7 +346,7 @@ def _check_size(path_a: Path, a: Header, path_b: Path, b: Header) -> None:
     if path_a == path_b and (a.width % 2 or a.width < 2):
         raise ValueError(
             f"{path_a}: {a.width} pixels wide, so it can't be A and B side by side; "
-            "two folders of pictures go into trainA/ and trainB/"
+            "two folders of images go into trainA/ and trainB/"
         )
     if (a.width, a.height) != (b.width, b.height):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Picture files and arrays: (H, W, C) uint8 or uint16, RGB order, C of 1, 3 or 4; and tensors: (C, H, W) in [-1, 1].
+"""Image files and arrays: (H, W, C) uint8 or uint16, RGB order, C of 1, 3 or 4; and tensors: (C, H, W) in [-1, 1].
 
 OpenCV decodes and encodes; Pillow reads headers, which OpenCV cannot, and so tells depth, alpha and size before any
 pixel is decoded.
@@ -24,7 +24,7 @@ MAX_PIXELS = 200_000_000  # a larger header is a mistake or an attack: a 3 MB PN
 ORIENTATION = 0x0112  # EXIF tag
 TITLE = 14  # height in pixels of the line of titles above a grid
 
-# EXIF orientation -> what makes the picture upright
+# EXIF orientation -> what makes the image upright
 UPRIGHT = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -37,7 +37,7 @@ UPRIGHT = {
 
 
 class UnreadableImage(ValueError):
-    """A file that is no picture, or a damaged one; the message begins with its path."""
+    """A file that is no image, or a damaged one; the message begins with its path."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message.encode("utf-8", "backslashreplace").decode())  # names may be of any bytes
@@ -45,7 +45,7 @@ class UnreadableImage(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its picture before decoding: upright size in pixels, bits a channel (8, 16), alpha or not."""
+    """What a file says of its image before decoding: upright size in pixels, bits a channel (8, 16), alpha or not."""
 
     width: int
     height: int
@@ -62,7 +62,7 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
 def why_unreadable(error: Exception) -> str:
     """What Pillow or the system says is wrong with a file, in a line without the file's name."""
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture"
+        return "not an image"
     return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
@@ -74,7 +74,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a picture file. Raises UnreadableImage when there is none that can be used."""
+    """The header of an image file. Raises UnreadableImage when there is none that can be used."""
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -93,20 +93,20 @@ def read_header(path: Path) -> Header:
 
 
 def read_image(path: Path, channels: int) -> np.ndarray:
-    """Decodes a picture: (H, W, channels) uint8 or uint16 in RGB(A) order, upright by its EXIF orientation.
+    """Decodes an image: (H, W, channels) uint8 or uint16 in RGB(A) order, upright by its EXIF orientation.
 
     Gray becomes colour by repetition and colour gray by luma (ITU-R 601); alpha goes onto white, unless ``channels``
-    is 4, which gives an opaque alpha to pictures that have none.
+    is 4, which gives an opaque alpha to images that have none.
 
     Raises:
-        UnreadableImage: the file is missing, empty, truncated or no picture.
+        UnreadableImage: the file is missing, empty, truncated or no image.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableImage(f"{path}: can't be read ({error.strerror})") from error
     jpeg = data[:2] == b"\xff\xd8"
-    # OpenCV decodes a truncated JPEG to a half-gray picture without a word. Within coded data FF is always followed by
+    # OpenCV decodes a truncated JPEG to a half-gray image without a word. Within coded data FF is always followed by
     # 00 or a restart marker, so a complete file has its end-of-image marker (FF D9) after its last scan (FF DA).
     if jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise UnreadableImage(f"{path}: truncated")
@@ -115,9 +115,9 @@ def read_image(path: Path, channels: int) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:  # a header that asks for more pixels than OpenCV takes
-        raise UnreadableImage(f"{path}: can't be decoded as a picture") from error
+        raise UnreadableImage(f"{path}: can't be decoded as an image") from error
     if image is None:
-        raise UnreadableImage(f"{path}: can't be decoded as a picture")
+        raise UnreadableImage(f"{path}: can't be decoded as an image")
     if image.dtype not in (np.uint8, np.uint16):
         raise UnreadableImage(f"{path}: {image.dtype} pixels; save it with 8 or 16 bits a channel")
     if alpha:  # IMREAD_UNCHANGED leaves the orientation alone
@@ -138,7 +138,7 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
-        raise ValueError(f"a picture of shape {image.shape}: give (H, W) or (H, W, C) with 1, 3 or 4 channels")
+        raise ValueError(f"an image of shape {image.shape}: give (H, W) or (H, W, C) with 1, 3 or 4 channels")
     top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1.0
     if image.shape[2] == 4 and channels != 4:
         alpha = image[:, :, 3:].astype(np.float32) / top
@@ -155,10 +155,10 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Writes (H, W, 1|3|4) uint8 or uint16 in RGB(A) order, aside first, so that no half picture is left.
+    """Writes (H, W, 1|3|4) uint8 or uint16 in RGB(A) order, aside first, so that no half image is left.
 
     Raises:
-        ValueError: the folder can't be written, or the suffix is no picture format.
+        ValueError: the folder can't be written, or the suffix is no image format.
     """
     bgr = image[:, :, (2, 1, 0, 3)] if image.shape[2] == 4 else image[:, :, ::-1]
     encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(bgr))
@@ -232,9 +232,9 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), gap: int = 4, most: int = 512) -> np.ndarray:
-    """Lays pictures (H, W, C) out as a table on white: (rows, columns) -> (H', W', 3) uint8.
+    """Lays images (H, W, C) out as a table on white: (rows, columns) -> (H', W', 3) uint8.
 
-    Every column is as wide as its widest picture, every row as high as its highest; pictures with a side of over
+    Every column is as wide as its widest image, every row as high as its highest; images with a side of over
     ``most`` pixels are shrunk. The columns' titles stand in a line above them, cut off where they are too long.
     """
     cells = [[cell(image, most) for image in row] for row in rows]
@@ -256,7 +256,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), gap: 
 
 
 def captioned(image: np.ndarray, text: str) -> np.ndarray:
-    """A picture (h, w, 3) uint8 with a line of text below it, cut off where it is too long."""
+    """An image (h, w, 3) uint8 with a line of text below it, cut off where it is too long."""
     return np.concatenate([image, _line(text, image.shape[1])])
 
 
@@ -274,7 +274,7 @@ def eight_bits(image: np.ndarray) -> np.ndarray:
 
 
 def cell(image: np.ndarray, most: int = 512) -> np.ndarray:
-    """A picture as a grid shows it: (H, W, C) uint8 or uint16 -> (h, w, 3) uint8, no side longer than ``most``."""
+    """An image as a grid shows it: (H, W, C) uint8 or uint16 -> (h, w, 3) uint8, no side longer than ``most``."""
     scale = most / max(image.shape[:2])
     if scale < 1:
         image = resize(image, max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))

@@ -206,7 +206,7 @@ def find_folders(root: Path, splits: Sequence[str], instances: bool, photos: boo
         first = splits[0]
         raise ValueError(
             f"data.root {root}: no split {' or '.join(splits)} ({first}_label/ + {first}_inst/ + {first}_img/; "
-            f"pictures as inputs take data.label_nc 0); {other_splits(root, splits, ('label', 'inst', 'img'))}"
+            f"images as inputs take data.label_nc 0); {other_splits(root, splits, ('label', 'inst', 'img'))}"
         )
     folders = {"label": root / f"{split}_label"}
     if instances:

@@ -100,9 +100,9 @@ class ToyScenes:
         return f"scene-{index:04d}"
 
     def read(self, index: int) -> dict[str, np.ndarray]:
-        label, instance, picture = self.scenes.draw_scene(index, self.split, self.height, self.width)
+        label, instance, image = self.scenes.draw_scene(index, self.split, self.height, self.width)
         maps = {"label": label, "instance": instance} if self.instances else {"label": label}
-        return {**{kind: ids.astype(np.int32) for kind, ids in maps.items()}, "target": picture}
+        return {**{kind: ids.astype(np.int32) for kind, ids in maps.items()}, "target": image}
 
 
 class LabelledDataset(ImageDataset):

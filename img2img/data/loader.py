@@ -1,7 +1,7 @@
-"""Keyed batches: which pictures come at which step is a function of (seed, position), so any run can resume anywhere.
+"""Keyed batches: which images come at which step is a function of (seed, position), so any run can resume anywhere.
 
 Training reads one endless stream, the permutations of all epochs one after the other. Its position, the number of
-pictures consumed so far, is the only state: the epoch and the place in it follow, for any batch size and any number of
+images consumed so far, is the only state: the epoch and the place in it follow, for any batch size and any number of
 processes. There is no remainder to drop: a batch may straddle two epochs.
 """
 
@@ -35,9 +35,9 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
     """Yields lists of (epoch, index): this process's part of every batch from position ``start`` up to ``stop``.
 
     Args:
-        length: pictures in the set.
-        batch_size: pictures a process takes at once.
-        start, stop: positions in the stream, in pictures over all processes.
+        length: images in the set.
+        batch_size: images a process takes at once.
+        start, stop: positions in the stream, in images over all processes.
         seed: of the permutations.
         rank, world: which process of how many; one global batch is split into consecutive parts.
     """

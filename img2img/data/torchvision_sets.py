@@ -1,4 +1,4 @@
-"""Public sets by name, as torchvision downloads and reads them: those whose samples are a picture and its class."""
+"""Public sets by name, as torchvision downloads and reads them: those whose samples are an image and its class."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def open_set(name: str, root: str | None, part: Part, splits: Sequence[str]) -> 
     raise ValueError(f"{label}: {' '.join(str(refused).split())}") from refused
 
 
-class TorchvisionPictures:
-    """Its pictures: ``len()``, ``name(i)``, ``read(i)`` -> (H, W, C) and the number of its class, and ``classes``.
+class TorchvisionImages:
+    """Its images: ``len()``, ``name(i)``, ``read(i)`` -> (H, W, C) and the number of its class, and ``classes``.
 
     Args:
         name: of the set.
@@ -70,16 +70,16 @@ class TorchvisionPictures:
         check: called with every image when it is read, to refuse sizes that can't be used.
 
     Raises:
-        ValueError: its samples are no picture and the number of its class.
+        ValueError: its samples are no image and the number of its class.
     """
 
     def __init__(self, name: str, found: Any, channels: int, check: SizeCheck) -> None:
         self.set, self.kind, self.channels, self.check = found, name, channels, check
-        picture, number = found[0]
-        if not isinstance(picture, Image.Image) or not isinstance(number, int):
-            kinds = f"{type(picture).__name__} and {type(number).__name__}"
+        image, number = found[0]
+        if not isinstance(image, Image.Image) or not isinstance(number, int):
+            kinds = f"{type(image).__name__} and {type(number).__name__}"
             raise ValueError(
-                f"data.torchvision {self.kind}: its samples are {kinds}, not a picture and the number of its class"
+                f"data.torchvision {self.kind}: its samples are {kinds}, not an image and the number of its class"
             )
         names = getattr(found, "classes", None)
         if names is None:  # some sets only have the numbers
@@ -96,10 +96,10 @@ class TorchvisionPictures:
 
     def read(self, index: int) -> tuple[np.ndarray, int | None]:
         try:
-            picture, number = self.set[index]
+            image, number = self.set[index]
         except (OSError, SyntaxError) as error:
             raise UnreadableImage(f"{self.name(index)}: can't be read ({error})") from error
-        if picture.mode not in ("L", "RGB", "RGBA"):
-            picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-        self.check(self.name(index), picture.height, picture.width)
-        return to_channels(np.asarray(picture), self.channels), number if self.classes else None
+        if image.mode not in ("L", "RGB", "RGBA"):
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        self.check(self.name(index), image.height, image.width)
+        return to_channels(np.asarray(image), self.channels), number if self.classes else None

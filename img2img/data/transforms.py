@@ -1,4 +1,4 @@
-"""Resize, random crop and random flip, the same for all pictures and maps that belong together.
+"""Resize, random crop and random flip, the same for all images and maps that belong together.
 
 Isola et al., arXiv 1611.07004, Appendix 6.2: random jitter is a resize to 286x286 and a random crop back to 256x256;
 mirroring is the flip. Enlarging is bicubic and shrinking averages areas; the reference code's PIL bicubic differs from
@@ -7,7 +7,7 @@ OpenCV's by under one gray level in the mean when it enlarges 256 to 286. The ot
 comes out that did not go in.
 
 albumentations would give every loader worker the same random stream, and the same one again in each epoch. Here the
-stream of a sample is keyed by (seed, epoch, index), so neither workers nor a resumed run can change a picture.
+stream of a sample is keyed by (seed, epoch, index), so neither workers nor a resumed run can change an image.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def keyed_seed(*key: int | str) -> int:
 
 
 class Jitter:
-    """Pictures (H, W, C) and maps of ids -> (h, w, C), of one geometry for all that are given together.
+    """Images (H, W, C) and maps of ids -> (h, w, C), of one geometry for all that are given together.
 
     Args:
-        load_size: side that a picture is resized to first, in pixels; its width, where ``preprocess`` scales that.
+        load_size: side that an image is resized to first, in pixels; its width, where ``preprocess`` scales that.
         crop_size: side of the crop, in pixels; with resize_and_crop, load_size == crop_size keeps all of it.
         flip: whether half of the calls mirror left to right.
         preprocess: resize_and_crop, scale_width, scale_width_and_crop, crop, none: see DataConfig.
@@ -108,7 +108,7 @@ class Jitter:
         return found
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of a picture before the crop."""
+        """(height, width) of an image before the crop."""
         if self.preprocess == "resize_and_crop":
             return self.load_size, self.load_size
         if self.preprocess == "scale_width":
@@ -118,7 +118,7 @@ class Jitter:
         return (height, width) if self.preprocess == "crop" else (self._multiple(height), self._multiple(width))
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of what comes of a picture. Raises ValueError if it is too small for the crop."""
+        """(height, width) of what comes of an image. Raises ValueError if it is too small for the crop."""
         resized = self.resized(height, width)
         if not self.crops:
             return resized
@@ -126,7 +126,7 @@ class Jitter:
             if self.preprocess == "crop":
                 raise ValueError(
                     f"{width}x{height} is too small for data.crop_size {self.crop_size}: "
-                    "lower it, or let data.preprocess scale_width_and_crop enlarge pictures"
+                    "lower it, or let data.preprocess scale_width_and_crop enlarge images"
                 )
             raise ValueError(
                 f"{width}x{height}, scaled to {resized[1]}x{resized[0]}, is too small for data.crop_size "
@@ -151,14 +151,14 @@ def jitter(config: DataConfig, augment: bool) -> Jitter:
 
 
 class SizeCheck:
-    """Called with each picture of a set, ``check(file, height, width)``, before any is decoded.
+    """Called with each image of a set, ``check(file, height, width)``, before any is decoded.
 
     Args:
-        transform: what is done to the pictures.
+        transform: what is done to the images.
         one_size: why they must all become one size; without a reason they need not.
 
     Raises:
-        ValueError: when called, a picture is too small for the crop, or becomes another size than the first where
+        ValueError: when called, an image is too small for the crop, or becomes another size than the first where
             ``one_size`` forbids it.
     """
 
@@ -182,9 +182,9 @@ class SizeCheck:
             self.smallest = path, size
 
     def require_side(self, least: int) -> None:
-        """Raises ValueError, naming the picture, if one of those seen becomes less than ``least`` pixels wide or high.
+        """Raises ValueError, naming the image, if one of those seen becomes less than ``least`` pixels wide or high.
 
-        Crops are checked by ``Model.check_size``, whatever the pictures are.
+        Crops are checked by ``Model.check_size``, whatever the images are.
         """
         if self.smallest and min(self.smallest[1]) < least:
             path, (height, width) = self.smallest

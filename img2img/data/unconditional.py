@@ -1,6 +1,6 @@
-"""The data set of models that draw from noise: pictures without inputs, of classes where the set has them.
+"""The data set of models that draw from noise: images without inputs, of classes where the set has them.
 
-They come from a folder (``FolderPictures``), from torchvision's public sets (``torchvision_sets``), or are the
+They come from a folder (``FolderImages``), from torchvision's public sets (``torchvision_sets``), or are the
 embedded task: the 1797 handwritten digits of scikit-learn (E. Alpaydin and C. Kaynak, "Optical Recognition of
 Handwritten Digits", UCI 1998), 8x8 pixels each (``Digits``).
 """
@@ -19,15 +19,15 @@ from img2img.data.folder import FolderImages, list_images, other_splits, require
 from img2img.data.images import resize, to_channels
 from img2img.data.options import DataConfig, Part, check_channels
 from img2img.data.paired import set_folder
-from img2img.data.torchvision_sets import TorchvisionPictures, open_set
+from img2img.data.torchvision_sets import TorchvisionImages, open_set
 from img2img.data.toy import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
-VAL_EVERY = 8  # of the digits, every eighth is a validation picture
+VAL_EVERY = 8  # of the digits, every eighth is a validation image
 
 
-class PictureSource(Protocol):
-    """Where pictures come from: ``read`` gives one (H, W, C) and its class, or None where the set has no classes."""
+class ImageSource(Protocol):
+    """Where images come from: ``read`` gives one (H, W, C) and its class, or None where the set has no classes."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
@@ -36,7 +36,7 @@ class PictureSource(Protocol):
     def read(self, index: int) -> tuple[np.ndarray, int | None]: ...
 
 
-class NoPictures:
+class NoImages:
     """The validation part of a set that has none."""
 
     classes: tuple[str, ...] = ()
@@ -76,21 +76,21 @@ class Digits:
 
     def read(self, index: int) -> tuple[np.ndarray, int | None]:
         place = self.places[index]
-        picture = resize(self.digits[place], self.size, self.size)
-        return to_channels(picture, self.channels), int(self.labels[place])
+        image = resize(self.digits[place], self.size, self.size)
+        return to_channels(image, self.channels), int(self.labels[place])
 
 
-class FolderPictures:
-    """Pictures of a folder; where all of them lie in sub-folders, the first sub-folder is the class.
+class ClassFolder:
+    """Images of a folder; where all of them lie in sub-folders, the first sub-folder is the class.
 
     Args:
         folder: of the wanted part.
         classes: folder whose sub-folders number the classes, in the order of their names: that of the training part.
         channels: what the files hold is converted to.
-        check: called with every picture (file, height, width), to refuse sizes that can't be used.
+        check: called with every image (file, height, width), to refuse sizes that can't be used.
 
     Raises:
-        ValueError: no such folder, an empty one, unreadable pictures, or a class that training has not.
+        ValueError: no such folder, an empty one, unreadable images, or a class that training has not.
     """
 
     def __init__(self, folder: Path, classes: Path, channels: int, check: SizeCheck) -> None:
@@ -173,7 +173,7 @@ class UnconditionalDataset(ImageDataset):
         super().__init__(config, part, augment=augment, seed=seed)
         self.transform = jitter(config, augment)
         self.check = SizeCheck(self.transform)
-        self.source = picture_source(config, part, config.resized(augment), self.check)
+        self.source = image_source(config, part, config.resized(augment), self.check)
         self.notes: list[str] = []
         named = [f"{number} {name}" for number, name in enumerate(self.classes) if str(number) != name]
         if part == "train" and named:
@@ -210,17 +210,15 @@ class UnconditionalDataset(ImageDataset):
         return {}
 
 
-def picture_source(config: UnconditionalConfig, part: Part, size: int, check: SizeCheck) -> PictureSource:
-    """The pictures that the options ask for; the toy's are enlarged to ``size``. Raises ValueError as the sources."""
+def image_source(config: UnconditionalConfig, part: Part, size: int, check: SizeCheck) -> ImageSource:
+    """The images that the options ask for; the toy's are enlarged to ``size``. Raises ValueError as the sources."""
     splits = config.splits(part)
     if config.toy:
-        check("the toy task's picture", size, size)
+        check("the toy task's image", size, size)
         return Digits(splits, config.channels_b, size)
     if config.torchvision:
         found = open_set(config.torchvision, config.root, part, config.splits(part))
-        return (
-            NoPictures() if found is None else TorchvisionPictures(config.torchvision, found, config.channels_b, check)
-        )
+        return NoImages() if found is None else TorchvisionImages(config.torchvision, found, config.channels_b, check)
     root = Path(set_folder(config, part))
     require_root(root)
     train = root / config.train_split
@@ -229,8 +227,8 @@ def picture_source(config: UnconditionalConfig, part: Part, size: int, check: Si
         raise ValueError(f"data.root {root}: no split {config.train_split}; {other_splits(root, splits, ())}")
     classes = train if parted else root
     if part == "train":
-        return FolderPictures(classes, classes, config.channels_b, check)
+        return ClassFolder(classes, classes, config.channels_b, check)
     folder = next((root / split for split in splits if (root / split).is_dir()), None)
     if folder is None and config.val_split:
         raise ValueError(f"data.root {root}: no split {config.val_split}; {other_splits(root, splits, ())}")
-    return FolderPictures(folder, classes, config.channels_b, check) if folder else NoPictures()
+    return ClassFolder(folder, classes, config.channels_b, check) if folder else NoImages()

@@ -1,10 +1,10 @@
-"""The data set of unpaired translation: a picture of A and one of B, which have nothing to do with each other.
+"""The data set of unpaired translation: an image of A and one of B, which have nothing to do with each other.
 
-Zhu et al., arXiv 1703.10593, Sec. 3. The pictures come from two folders (``folder.FolderImages``) or are drawn
-(``ToyImages``). An epoch visits every picture of the larger side once and goes on among those of the smaller one where
+Zhu et al., arXiv 1703.10593, Sec. 3. The images come from two folders (``folder.FolderImages``) or are drawn
+(``ToyImages``). An epoch visits every image of the larger side once and goes on among those of the smaller one where
 the last epoch stopped, so that in the long run all of them are seen equally often. Who meets whom is drawn anew in each
-epoch: by a permutation, not picture by picture, so that the parts of an epoch that several processes read are disjoint,
-but for the pictures of the smaller side that must come again.
+epoch: by a permutation, not image by image, so that the parts of an epoch that several processes read are disjoint,
+but for the images of the smaller side that must come again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POOLS = "image pools keep one size a side: use a data.preprocess that crops"
 
 
 class ImageSource(Protocol):
-    """Where the pictures of a domain come from."""
+    """Where the images of a domain come from."""
 
     def __len__(self) -> int: ...
     def name(self, index: int) -> str: ...
@@ -74,8 +74,8 @@ class UnpairedDataset(ImageDataset):
     who meets whom.
 
     Raises:
-        ValueError: a side is missing, empty, the same as or a part of the other, or has unreadable pictures; no
-            partners where ``config.val_paired`` promises them; when sampling, if no picture of a side can be decoded.
+        ValueError: a side is missing, empty, the same as or a part of the other, or has unreadable images; no
+            partners where ``config.val_paired`` promises them; when sampling, if no image of a side can be decoded.
     """
 
     Config = UnpairedConfig
@@ -93,7 +93,7 @@ class UnpairedDataset(ImageDataset):
 
             config.require_colour()
             splits = config.splits(part)
-            checks[0]("the toy task's picture", load_size, load_size)
+            checks[0]("the toy task's image", load_size, load_size)
             self.sources = {"a": ToyImages("a", splits, load_size), "b": ToyImages("b", splits, load_size)}
         else:
             a, b = _folders(config, part)
@@ -208,21 +208,21 @@ def _folders(config: UnpairedConfig, part: Part) -> tuple[Path, Path]:
         folders = found
     a, b = (folder.resolve() for folder in folders)
     if a == b:
-        raise ValueError(f"{folders[0]} is given as A and as B: two folders of different pictures are needed")
+        raise ValueError(f"{folders[0]} is given as A and as B: two folders of different images are needed")
     if a in b.parents or b in a.parents:
         raise ValueError(f"{folders[0]} and {folders[1]}: one lies within the other; separate them")
     return folders
 
 
 def _partners(sources: dict[Domain, ImageSource]) -> dict[int, int]:
-    """Index in A -> index in B of the pictures that share a name, x and x or x_A and x_B."""
+    """Index in A -> index in B of the images that share a name, x and x or x_A and x_B."""
     stems = {
         domain: {source.name(i).removesuffix(f"_{domain.upper()}"): i for i in range(len(source))}
         for domain, source in sources.items()
     }
     for domain, source in sources.items():
         if len(stems[domain]) < len(source):
-            raise ValueError(f"data.val_paired: several pictures of {domain.upper()} have one name; keep one of each")
+            raise ValueError(f"data.val_paired: several images of {domain.upper()} have one name; keep one of each")
     lonely = sorted(stems["a"].keys() ^ stems["b"].keys())
     if lonely:
         raise ValueError(f"data.val_paired: no partner of the same name for {some(lonely)}; set it to false")

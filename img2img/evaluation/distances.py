@@ -123,7 +123,7 @@ def squared_mmd(a: np.ndarray, b: np.ndarray) -> float:
 class InceptionScore:
     """exp E KL(p(y|x) || p(y)), mean and deviation over ``SPLITS`` parts of the images.
 
-    Picture i is of part i mod SPLITS, so that a folder sorted by class has no part of one class.
+    Image i is of part i mod SPLITS, so that a folder sorted by class has no part of one class.
     """
 
     def __init__(self) -> None:

@@ -167,7 +167,7 @@ def run_set(
     else:
         where = dataset.config.root or "the set"
         target = dataset.directions(dataset.config)[direction].target
-        made.compare_with(real_set(f"validation pictures of {where}", dataset.images(target)))
+        made.compare_with(real_set(f"validation images of {where}", dataset.images(target)))
     return made
 
 
@@ -196,10 +196,8 @@ def noise_set(sampler: Sampler, count: int | None = None, *, seed: int = 0, refe
     else:
         dataset = dataset_class(sampler.model.dataset, sampler.config.data)(sampler.config.data, "val")
         if not len(dataset):
-            raise ValueError(
-                f"run {sampler.config.name}: its set has no validation pictures; --reference names a folder"
-            )
-        real = made.compare_with(real_set("validation pictures of its set", dataset.images("b")))
+            raise ValueError(f"run {sampler.config.name}: its set has no validation images; --reference names a folder")
+        real = made.compare_with(real_set("validation images of its set", dataset.images("b")))
     made.count = count or real.count
     return made
 
@@ -208,7 +206,7 @@ def baseline_sets(translator: Translator, paired: bool = False) -> dict[str, Ima
     """What stands beside a run's output on its validation set, at the size that it was trained with; and the output.
 
     Where the set knows targets: "output"; "input", the image untouched, where it has the target's size; and "mean
-    training picture", where that has the target's size. What can't beat these two has learnt nothing. Where the run
+    training image", where that has the target's size. What can't beat these two has learnt nothing. Where the run
     learnt both directions: "cycle", the output translated back, beside the input.
 
     Raises:
@@ -222,12 +220,12 @@ def baseline_sets(translator: Translator, paired: bool = False) -> dict[str, Ima
     if places:
         answers["output"] = _translated(translator), places
         answers["input"] = partial(_untouched, channels=translator.channels[1]), places
-        answers["mean training picture"] = _mean_answer(translator, dataset), places
+        answers["mean training image"] = _mean_answer(translator, dataset), places
     if len(translator.directions) == 2:
         answers["cycle"] = _cycled(translator), range(len(items))
     if not answers:
         raise ValueError(
-            f"run {translator.config.name}: its validation part has no true pictures to compare with; "
+            f"run {translator.config.name}: its validation part has no true images to compare with; "
             "data.val_split names another part"
         )
     image_sets = {name: made_set(name, items, answer, places=at) for name, (answer, at) in answers.items()}
@@ -324,7 +322,7 @@ def _files(folder: Path, option: str) -> tuple[list[Path], int]:
         raise ValueError(f"{option} {folder}: no such folder")
     files = [path for path in list_images(folder) if path.relative_to(folder).parts[0] != "grids"]
     if not files:
-        raise ValueError(f"{option} {folder}: no picture in it but grids/")
+        raise ValueError(f"{option} {folder}: no image in it but grids/")
     return files, sum(path.is_file() and path.suffix.lower() not in SUFFIXES for path in folder.rglob("[!.]*"))
 
 

@@ -2,7 +2,7 @@
 
 Szegedy et al., arXiv 1512.00567; Heusel et al., arXiv 1706.08500 (FID); Salimans et al., arXiv 1606.03498 (IS). That
 graph is torchvision's network but for three things, and with any other FID is no FID: the averages of its pooling
-branches leave the padding out, the last block takes maxima instead, and pictures are enlarged as TensorFlow 1 did,
+branches leave the padding out, the last block takes maxima instead, and images are enlarged as TensorFlow 1 did,
 without half a pixel's shift and without smoothing. It tells 1008 classes apart.
 """
 
@@ -57,8 +57,8 @@ class FIDInception(Inception3):
         self.Mixed_7b, self.Mixed_7c = _E(1280), _MaxE(2048)
         self.requires_grad_(False).eval()
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        x = (resize_as_tensorflow(pictures.float(), SIDE) - 128) / 128  # (B, 3, 299, 299) in [-1, 1)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = (resize_as_tensorflow(images.float(), SIDE) - 128) / 128  # (B, 3, 299, 299) in [-1, 1)
         for name, layer in self.named_children():  # in the order in which they apply
             if name != "fc":
                 x = layer(x)

@@ -97,15 +97,15 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Scor
         except NoImages:  # no item has such a baseline
             continue
     if not rows:
-        raise ValueError(f"run {translator.config.name}: no validation picture can be read")
+        raise ValueError(f"run {translator.config.name}: no validation image can be read")
     return rows
 
 
 def markdown(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> str:
     """The scores as a table, with what they were measured on, and by what, in its head."""
-    lines = [f"| {_cell(image_set.title)}, {_pictures(scores.count)} | |", "| --- | --- |"]
+    lines = [f"| {_cell(image_set.title)}, {_images(scores.count)} | |", "| --- | --- |"]
     if scores.real_count and image_set.real is not None:
-        lines.append(f"| beside | {_cell(image_set.real.title)}, {_pictures(scores.real_count)} |")
+        lines.append(f"| beside | {_cell(image_set.real.title)}, {_images(scores.real_count)} |")
     left_out = [f"{len(image_set.skipped)} that can't be decoded"] if image_set.skipped else []
     left_out += [f"{image_set.other_files} of other kinds"] if image_set.other_files else []
     if left_out:
@@ -119,8 +119,8 @@ def markdown(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> 
     return printable("\n".join(lines) + "\n")
 
 
-def _pictures(count: int) -> str:
-    return f"{count} picture{'' if count == 1 else 's'}"
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def _cell(text: str) -> str:

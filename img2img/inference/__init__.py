@@ -1,4 +1,4 @@
-"""Floor 3: a run folder -> a translator of any picture (``translator``), and of files and folders (``files``).
+"""Floor 3: a run folder -> a translator of any image (``translator``), and of files and folders (``files``).
 
 Of label maps: ``scenes`` draws them, in ``styles`` found in the training set, with edits of their ``classes``.
 """

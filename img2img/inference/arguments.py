@@ -1,4 +1,4 @@
-"""The command line of tools/infer.py: options of runs that translate pictures, of those that draw some, of both."""
+"""The command line of tools/infer.py: options of runs that translate images, of those that draw some, of both."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def infer_parser(description: str | None) -> Parser:
     parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise; of --samples, that of the first answer")
 
-    translate = parser.add_argument_group("runs that translate pictures")
+    translate = parser.add_argument_group("runs that translate images")
     add = translate.add_argument
-    add("--input", type=Path, help="picture or folder of pictures; without it the run's validation set")
+    add("--input", type=Path, help="image or folder of images; without it the run's validation set")
     add("--direction", help="of a run that learnt several, such as BtoA (default: its own)")
     add("--cycle", action="store_true", help="grids show the translation back to the input, too")
     add(
         "--training-size",
         action="store_true",
-        help="resize each picture to the size of the run's training, and the answer back to the picture's own",
+        help="resize each image to the size of the run's training, and the answer back to the image's own",
     )
     add(
         "--with",
@@ -49,12 +49,12 @@ def infer_parser(description: str | None) -> Parser:
         "--norm-policy",
         choices=["running", "batch"],
         default="running",
-        help="batch norm by the statistics of training (default), or by the picture's own as in the pix2pix paper",
+        help="batch norm by the statistics of training (default), or by the image's own as in the pix2pix paper",
     )
 
-    draw = parser.add_argument_group("runs that draw pictures from noise")
+    draw = parser.add_argument_group("runs that draw images from noise")
     add = draw.add_argument
-    add("--count", type=int, help="pictures to draw (default: 64); rows of --interpolate and --traverse (default: 8)")
+    add("--count", type=int, help="images to draw (default: 64); rows of --interpolate and --traverse (default: 8)")
     add("--class", dest="label", type=int, help="of a conditional run: draw this class only")
     add("--interpolate", action="store_true", help="a sheet instead: each row goes from one noise to another")
     add(
@@ -84,11 +84,11 @@ def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = 
     from img2img.inference.loading import draws_from_noise  # and with it torch, which --help need not wait for
 
     args.draws = draws_from_noise(args.run)
-    useless = "runs that translate pictures" if args.draws else "runs that draw pictures from noise"
+    useless = "runs that translate images" if args.draws else "runs that draw images from noise"
     (group,) = (group for group in parser._action_groups if group.title == useless)
     for action in group._group_actions:
         if getattr(args, action.dest) != action.default:
-            kind = "draws pictures from noise" if args.draws else "translates pictures"
+            kind = "draws images from noise" if args.draws else "translates images"
             raise ValueError(f"{action.option_strings[0]}: is for {useless}, and {args.run} {kind}")
     args.others = dict(args.others) | ({} if args.instances is None else {"instance": args.instances})
     return args

@@ -164,7 +164,7 @@ def _write_answers(request: Request, name: str, answers: Sequence[np.ndarray]) -
 def _notes(request: Request, translated: int, unreadable: int) -> list[str]:
     """What is printed at the end."""
     count = translated * len(request.seeds)
-    notes = [f"written     {count} picture{'' if count == 1 else 's'}"]
+    notes = [f"written     {count} image{'' if count == 1 else 's'}"]
     notes += [f"{unreadable} unreadable"] if unreadable else []
     if left_out := _no_images(request.source, request.output) if request.source else []:
         notes.append(f"{len(left_out)} left out: {some(left_out, 3)}")
@@ -218,7 +218,7 @@ def _given(translator: Translator, request: Request, source: Path) -> tuple[int,
             height, width = item.image.shape[-3:-1]
             if hint and width * hint[1] == height * hint[0]:  # of one shape
                 tqdm.write(
-                    f"{path.name} is {width}x{height}, twice as wide as the run's pictures: if it is a pair side by "
+                    f"{path.name} is {width}x{height}, twice as wide as the run's images: if it is a pair side by "
                     "side, datasets/unpair.py takes pairs apart; without --input infer.py takes the validation set"
                 )
                 hint = None

@@ -1,4 +1,4 @@
-"""A trained run of label maps as a function from scene to picture (pix2pixHD, arXiv 1711.11585)."""
+"""A trained run of label maps as a function from scene to image (pix2pixHD, arXiv 1711.11585)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from img2img.networks.labels import colour_labels
 
 
 class SceneTranslator(Translator):
-    """``translate(label, instances=..., photo=...) -> picture``: class ids (H, W) in, (H, W, C) uint8 out, of any size.
+    """``translate(label, instances=..., photo=...) -> image``: class ids (H, W) in, (H, W, C) uint8 out, of any size.
 
     Args:
         As Translator. ``training_size`` scales ids to their nearest neighbours.
@@ -63,7 +63,7 @@ class SceneTranslator(Translator):
         instances: np.ndarray | Image.Image | None = None,
         photo: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Draws the picture of one scene.
+        """Draws the image of one scene.
 
         Args:
             label: class ids, (H, W) integers.

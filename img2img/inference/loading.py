@@ -62,7 +62,7 @@ def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Co
 
 
 def draws_from_noise(run: str | Path) -> bool:
-    """Whether a run draws pictures from noise instead of translating any. Raises ValueError if there is no such run."""
+    """Whether a run draws images from noise instead of translating any. Raises ValueError if there is no such run."""
     return issubclass(model_class(load_config(config_file(find_run(str(run)))).model.name), NoiseModel)
 
 
@@ -101,7 +101,7 @@ def load_translator(
     model, config, path = load_trained(run, checkpoint)
     if isinstance(model, NoiseModel):
         raise ValueError(
-            f"run {config.name} draws pictures from noise: there is none to translate or to compare with; "
+            f"run {config.name} draws images from noise: there is none to translate or to compare with; "
             f"python tools/infer.py {run} --count 64 draws some, "
             f"python tools/evaluate.py {run} --metrics fid measures them"
         )
@@ -132,7 +132,7 @@ def load_sampler(run: str | Path, *, checkpoint: str = "latest", device: torch.d
     """
     model, config, path = load_trained(run, checkpoint)
     if not isinstance(model, NoiseModel):
-        raise ValueError(f"run {config.name} translates pictures: load_translator is for it")
+        raise ValueError(f"run {config.name} translates images: load_translator is for it")
     sampler = Sampler(model, config, choose_device(device))
     sampler.checkpoint = path
     return sampler

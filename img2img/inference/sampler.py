@@ -1,4 +1,4 @@
-"""A run that draws from noise as a function from a seed to pictures, and the files and sheets of them."""
+"""A run that draws from noise as a function from a seed to images, and the files and sheets of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from img2img.data.images import grid, to_array, write_image
 from img2img.models.base import Batch
 from img2img.models.base_noise import NoiseModel
 
-TOGETHER = 16  # pictures that are drawn at once
-STEPS = 9  # pictures on the way from one noise to another
+TOGETHER = 16  # images that are drawn at once
+STEPS = 9  # images on the way from one noise to another
 SIDE = 8  # columns of a sheet, and rows at most; rows of a way or a traversal unless told
 
 
 class Sampler:
-    """``sample(count, seed) -> pictures``: picture i owes nothing to the others, so ``count`` does not change it.
+    """``sample(count, seed) -> images``: image i owes nothing to the others, so ``count`` does not change it.
 
     Args:
         model: with trained generators.
@@ -43,20 +43,20 @@ class Sampler:
         return self.checkpoint.parents[1]
 
     def results(self, seed: int = 0, label: int | None = None) -> Path:
-        """Where pictures go unless told: below the run, by step, seed and class."""
+        """Where images go unless told: below the run, by step, seed and class."""
         folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
         return folder / (f"seed-{seed}" if label is None else f"seed-{seed}_class-{label}")
 
     def __call__(
         self, count: int = 1, seed: int = 0, label: int | None = None, codes: Mapping[str, float] | None = None
     ) -> np.ndarray:
-        """Draws pictures: (count, H, W, C) uint8.
+        """Draws images: (count, H, W, C) uint8.
 
         Args:
             count: how many.
-            seed: of the noise; the same seed gives the same pictures.
-            label: the class of all of them, of a conditional run; unset, picture i is of class i, and so on in turn.
-            codes: values of codes by their name, the same in all pictures.
+            seed: of the noise; the same seed gives the same images.
+            label: the class of all of them, of a conditional run; unset, image i is of class i, and so on in turn.
+            codes: values of codes by their name, the same in all images.
 
         Raises:
             ValueError: what the run does not have, or numbers out of range.
@@ -66,7 +66,7 @@ class Sampler:
     def portions(
         self, count: int, seed: int = 0, label: int | None = None, codes: Mapping[str, float] | None = None
     ) -> Iterator[np.ndarray]:
-        """As a call, a few pictures at a time: any number of them fits into memory."""
+        """As a call, a few images at a time: any number of them fits into memory."""
         self.check(count, seed, label)
         for name, value in (codes or {}).items():
             values = self.values(name)
@@ -80,22 +80,22 @@ class Sampler:
             yield self.draw(batch)[: count - first]
 
     def noise(self, seed: int, index: int, label: int | None = None) -> Batch:
-        """What picture ``index`` is drawn from: a batch of one, keyed by (seed, index) and by nothing else."""
+        """What image ``index`` is drawn from: a batch of one, keyed by (seed, index) and by nothing else."""
         return keyed_noise(self.model, seed, index, label)
 
     def draw(self, batch: Batch) -> np.ndarray:
-        """The pictures of a batch of noise: (B, H, W, C) uint8."""
+        """The images of a batch of noise: (B, H, W, C) uint8."""
         with torch.inference_mode():
             there = {key: value.to(self.device) for key, value in batch.items()}
             return to_array(self.model.generate(there)["output"], np.uint8)
 
     def way(self, first: Batch, last: Batch) -> np.ndarray:
-        """Pictures on the way from one noise to another, both of one picture: z moves, all else is the first's."""
+        """Images on the way from one noise to another, both of one image: z moves, all else is the first's."""
         shares = [i / (STEPS - 1) for i in range(STEPS)]
         return self.draw(joined([{**first, "z": spherical(first["z"], last["z"], share)} for share in shares]))
 
     def traversal(self, batch: Batch, name: str) -> np.ndarray:
-        """Pictures of one noise with a code at each of its values. Raises ValueError if there is no such code."""
+        """Images of one noise with a code at each of its values. Raises ValueError if there is no such code."""
         self.values(name)
         return self.draw(self.model.traversal(batch, name))
 
@@ -160,18 +160,18 @@ def write_samples(
     Args:
         sampler: of the run.
         output: the folder to write to.
-        count: pictures, 64 unless told; or rows of what ``interpolate`` or ``traverse`` ask for, 8 unless told.
+        count: images, 64 unless told; or rows of what ``interpolate`` or ``traverse`` ask for, 8 unless told.
         seed, label: see Sampler.
-        interpolate: one sheet instead, ``grids/interpolation.png``: row i goes from the noise of picture 2i to that of
-            picture 2i+1; class and codes stay those of the first.
-        traverse: one sheet instead, ``grids/traverse-CODE.png``: row i is picture i with this code at each of its
+        interpolate: one sheet instead, ``grids/interpolation.png``: row i goes from the noise of image 2i to that of
+            image 2i+1; class and codes stay those of the first.
+        traverse: one sheet instead, ``grids/traverse-CODE.png``: row i is image i with this code at each of its
             values: those of a categorical one (d1, d2, ...), -2 to 2 of a continuous one (c1, c2, ...).
 
     Raises:
         ValueError: what the run does not have, numbers out of range, or ``output`` can't be written.
     """
     if not (interpolate or traverse):
-        _write_pictures(sampler, output, SIDE * SIDE if count is None else count, seed, label)
+        _write_images(sampler, output, SIDE * SIDE if count is None else count, seed, label)
         return
     if interpolate and traverse:
         raise ValueError(f"--interpolate and --traverse {traverse}: choose one of them")
@@ -191,13 +191,13 @@ def write_samples(
     )
 
 
-def _write_pictures(sampler: Sampler, output: Path, count: int, seed: int, label: int | None) -> None:
+def _write_images(sampler: Sampler, output: Path, count: int, seed: int, label: int | None) -> None:
     written, sheet = 0, []
     with tqdm(total=count, unit="picture", disable=None) as bar:
         for portion in sampler.portions(count, seed, label):
-            for picture in portion:
-                write_image(output / f"{written:05d}.png", picture)
-                sheet.append(picture)
+            for image in portion:
+                write_image(output / f"{written:05d}.png", image)
+                sheet.append(image)
                 written += 1
                 if len(sheet) == SIDE * SIDE or written == count:
                     name = f"{written - len(sheet):05d}-{written - 1:05d}.png"

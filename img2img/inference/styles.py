@@ -36,7 +36,7 @@ from img2img.inference.translator import Translator
 
 FOLDER = "styles"
 CLUSTERS = 10  # per class, as in the official code
-MIN_SHARE = 1 / 64  # of its picture that an instance must cover, as in the official code
+MIN_SHARE = 1 / 64  # of its image that an instance must cover, as in the official code
 USAGE = "random, cluster:CLASS=N,..., instance:ID=N,... or encode:PHOTO; several with ; between them"
 
 Clusters = Mapping[int, np.ndarray]
@@ -78,7 +78,7 @@ def instance_vectors(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of maps (H, W) and features (H, W, C) that are constant within instances: classes, shares (N,), vectors (N, C).
 
-    A share is the part of the picture that an instance covers.
+    A share is the part of the image that an instance covers.
     """
     _, classes, places = find_instances(label, instance)
     _, first, counts = np.unique(places, return_index=True, return_counts=True)
@@ -107,7 +107,7 @@ def encode_training_set(
     """Encodes a run's training set without augmentation and saves the clusters of each class.
 
     A vector is the mean of the features over one instance. Those count that cover more than ``min_share`` of their
-    picture; a class that has none as large gets its clusters from all its instances.
+    image; a class that has none as large gets its clusters from all its instances.
 
     Args:
         translator: of the run, at the checkpoint whose encoder is asked.
@@ -141,7 +141,7 @@ def encode_training_set(
         features = encode(translator, scene.target, instance)
         found.append(instance_vectors(label[:, :, 0], instance[:, :, 0], features))
     if not found:
-        raise ValueError(f"run {config.name}: no training picture can be read")
+        raise ValueError(f"run {config.name}: no training image can be read")
     classes, shares, vectors = (np.concatenate(parts) for parts in zip(*found, strict=True))
     rows, small = [], []
     for number in np.unique(classes).tolist():
@@ -153,9 +153,9 @@ def encode_training_set(
         rows.append((np.full(len(counts), number), counts, centres))
     names = ("class", "count", "centre")
     arrays = {name: np.concatenate(parts) for name, parts in zip(names, zip(*rows, strict=True), strict=True)}
-    notes = [f"{arrays['count'].sum()} of {len(classes)} instances in {len(rows)} classes, {len(found)} pictures"]
+    notes = [f"{arrays['count'].sum()} of {len(classes)} instances in {len(rows)} classes, {len(found)} images"]
     if small:
-        notes.append(f"none covers more than {min_share:.4g} of its picture, so all count: {', '.join(small)}")
+        notes.append(f"none covers more than {min_share:.4g} of its image, so all count: {', '.join(small)}")
     return save_clusters(translator, arrays), notes
 
 
@@ -302,7 +302,7 @@ class Style:
     def _check_cluster(self, number: int, chosen: int) -> None:
         name, count = self.classes.name(number), len(self.clusters.get(number, ()))
         if not count:
-            raise ValueError(f"{self.option}: {name} has no clusters, since no training picture shows it")
+            raise ValueError(f"{self.option}: {name} has no clusters, since no training image shows it")
         if chosen >= count:
             raise ValueError(f"{self.option}: {name} has no cluster {chosen}; it has 0..{count - 1}")
 

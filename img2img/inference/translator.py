@@ -23,7 +23,7 @@ from img2img.models.base import Batch, Model
 
 NormPolicy = Literal["running", "batch"]
 BEYOND = 1e-3  # what floats may be outside of [0, 1] by rounding
-Picture = TypeVar("Picture", np.ndarray, Image.Image)
+AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
 
 class Translator:
@@ -136,7 +136,7 @@ class Translator:
             raise ValueError(f"--cycle: run {self.config.name} learnt {self.direction} only, so there is no way back")
         return self.towards(back[0])
 
-    def __call__(self, image: Picture, seed: int = 0, **others: np.ndarray) -> Picture:
+    def __call__(self, image: AnyImage, seed: int = 0, **others: np.ndarray) -> AnyImage:
         """Translates one image.
 
         Args:
@@ -151,9 +151,9 @@ class Translator:
             upright = ImageOps.exif_transpose(image)
             return _array_to_pil(self(_pil_to_array(upright), seed, **others))
         if isinstance(image, (str, Path)):
-            raise ValueError(f"{image}: is a path, not a picture: open it with PIL.Image.open, say")
+            raise ValueError(f"{image}: is a path, not an image: open it with PIL.Image.open, say")
         if not isinstance(image, np.ndarray):
-            raise ValueError(f"a picture of type {type(image).__name__}: give a numpy array or a PIL picture")
+            raise ValueError(f"an image of type {type(image).__name__}: give a numpy array or a PIL image")
         _check_type(image)
         arrays = {"input": to_channels(image, self.channels[0])}
         arrays |= {key: value[:, :, None] if value.ndim == 2 else value for key, value in others.items()}
@@ -251,7 +251,7 @@ class Translator:
         """This translator with a style, and with edits of what it is given. ValueError: images have neither."""
         for option, value in (("--style", style), ("--relabel", relabel)):
             if value is not None:
-                raise ValueError(f"{option} {value}: run {self.config.name} translates pictures, not label maps")
+                raise ValueError(f"{option} {value}: run {self.config.name} translates images, not label maps")
         return self
 
     @property
@@ -271,7 +271,7 @@ def file_name(text: str) -> str:
 def _check_type(image: np.ndarray) -> None:
     """Raises ValueError for an array that is no image."""
     if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != "f":
-        raise ValueError(f"a picture of type {image.dtype}: give uint8, uint16, or floats in [0, 1]")
+        raise ValueError(f"an image of type {image.dtype}: give uint8, uint16, or floats in [0, 1]")
     if image.dtype.kind == "f":
         _check_range(image)
 
@@ -285,36 +285,36 @@ def _resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
     return resize_ids(array, height, width) if array.dtype == np.int32 else resize(array, height, width)
 
 
-def _check_range(picture: np.ndarray) -> None:
-    """Raises ValueError for floats that are no picture's."""
-    if not np.isfinite(picture).all():
-        raise ValueError("a picture with NaN or infinite values: mend them, with np.nan_to_num, say")
-    low, high = (float(value) for value in (picture.min(initial=0), picture.max(initial=0)))
+def _check_range(image: np.ndarray) -> None:
+    """Raises ValueError for floats that are no image's."""
+    if not np.isfinite(image).all():
+        raise ValueError("an image with NaN or infinite values: mend them, with np.nan_to_num, say")
+    low, high = (float(value) for value in (image.min(initial=0), image.max(initial=0)))
     if low < -BEYOND or high > 1 + BEYOND:
         raise ValueError(
-            f"a picture of floats from {low:.4g} to {high:.4g}: they lie in [0, 1]; divide 0..255 by 255, take "
+            f"an image of floats from {low:.4g} to {high:.4g}: they lie in [0, 1]; divide 0..255 by 255, take "
             "(x + 1) / 2 of [-1, 1], and np.clip what is a little beyond"
         )
 
 
-def _pil_to_array(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I"):
-        values = np.asarray(picture)
+def _pil_to_array(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"a PIL picture of mode {picture.mode} with values beyond 16 bits: scale it to 0..65535")
+            raise ValueError(f"a PIL image of mode {image.mode} with values beyond 16 bits: scale it to 0..65535")
         return values.astype(np.uint16)
-    if picture.mode == "F":
-        raise ValueError("a PIL picture of mode F: give its values as a numpy array of floats in [0, 1]")
-    if picture.mode == "P" or "transparency" in picture.info:
-        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-    if picture.mode not in ("L", "RGB", "RGBA"):
-        picture = picture.convert({"1": "L", "LA": "RGBA"}.get(picture.mode, "RGB"))
-    return np.asarray(picture)
+    if image.mode == "F":
+        raise ValueError("a PIL image of mode F: give its values as a numpy array of floats in [0, 1]")
+    if image.mode == "P" or "transparency" in image.info:
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode not in ("L", "RGB", "RGBA"):
+        image = image.convert({"1": "L", "LA": "RGBA"}.get(image.mode, "RGB"))
+    return np.asarray(image)
 
 
 def _array_to_pil(image: np.ndarray) -> Image.Image:
     if image.dtype == np.uint16 and image.ndim == 3 and image.shape[2] > 1:
-        image = (image >> 8).astype(np.uint8)  # PIL has 16 bits for gray pictures only
+        image = (image >> 8).astype(np.uint8)  # PIL has 16 bits for gray images only
     return Image.fromarray(_squeeze(image) if image.ndim == 3 else image)
 
 

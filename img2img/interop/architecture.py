@@ -116,7 +116,7 @@ def _multi_scale(weights: Weights) -> Found:
 def _chain(weights: Weights, family: Family | None) -> Found:
     """A ResNet of junyanz's, or pix2pixHD's global or local generator or encoder, which are of the same layers.
 
-    They differ in how often they halve the picture: twice, or else pix2pixHD's; in biases before batch norm, which
+    They differ in how often they halve the image: twice, or else pix2pixHD's; in biases before batch norm, which
     only pix2pixHD's keep; and an encoder has no blocks.
     """
     if unreflected := next((key for key in weights if key.endswith(".conv_block.0.weight")), None):

@@ -25,7 +25,7 @@ class Stated:
     """What no file tells and a user does."""
 
     label_nc: int | None = None
-    """Of pix2pixHD: classes that the generator sees; 0: pictures. Unset, it is guessed."""
+    """Of pix2pixHD: classes that the generator sees; 0: images. Unset, it is guessed."""
     no_instances: bool = False
     """Of pix2pixHD: that it sees no boundaries of instances, as trained with --no_instance."""
     root: Path | None = None
@@ -220,7 +220,7 @@ def _other_readings(seen: int, label_nc: int, *, without_d: bool, stated: Stated
 
 
 def _classes(seen: int, features: int, stated: Stated) -> tuple[int, bool]:
-    """(classes, whether the boundaries of instances are seen); 0 classes: pictures.
+    """(classes, whether the boundaries of instances are seen); 0 classes: images.
 
     Raises:
         ValueError: there is no such reading, or nothing tells which it is.
@@ -232,8 +232,8 @@ def _classes(seen: int, features: int, stated: Stated) -> tuple[int, bool]:
             return 0, False
         if stated.label_nc == 0:
             raise ValueError(
-                f"--label-nc 0 {without}".rstrip() + f": it sees {seen} channels; pictures have 1, 3, or 4 (RGBA, with "
-                "--no-instances), and boundaries beside a picture can't be fed to it here"
+                f"--label-nc 0 {without}".rstrip() + f": it sees {seen} channels; images have 1, 3, or 4 (RGBA, with "
+                "--no-instances), and boundaries beside an image can't be fed to it here"
             )
         if stated.label_nc < 0 or not (with_boundaries or seen == stated.label_nc):
             raise ValueError(
@@ -247,7 +247,7 @@ def _classes(seen: int, features: int, stated: Stated) -> tuple[int, bool]:
     if seen == 4:
         raise ValueError(
             "it sees 4 channels, and nothing tells which: --label-nc 3 (classes and their boundaries), --label-nc 4 "
-            "--no-instances (classes), --label-nc 0 --no-instances (RGBA); boundaries beside an RGB picture can't be "
+            "--no-instances (classes), --label-nc 0 --no-instances (RGBA); boundaries beside an RGB image can't be "
             "fed to it here"
         )
     if seen in (1, 3):

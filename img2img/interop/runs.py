@@ -1,6 +1,6 @@
 """Official files as a run that inference, evaluation and ``train.init_from`` take.
 
-The official tools write one file a network, ``latest_net_G.pth`` and others beside it. Their ``D_A`` judges pictures of
+The official tools write one file a network, ``latest_net_G.pth`` and others beside it. Their ``D_A`` judges images of
 B; ours are named after the domain that they judge.
 """
 
@@ -170,18 +170,18 @@ def _read(files: Mapping[str, Path], hd: bool) -> Networks:
 
 
 def _check_channels(model: str, given: Networks) -> None:
-    """Raises ValueError for pictures of other channels than there are. pix2pixHD's generator sees other things, too."""
+    """Raises ValueError for images of other channels than there are. pix2pixHD's generator sees other things, too."""
     for role, (_, found) in given.items():
         for key in ("in_channels", "out_channels"):
-            of_pictures = role.startswith("G") and (model != "pix2pixhd" or key == "out_channels")
-            if of_pictures and found.options[key] not in (1, 3, 4):
+            of_images = role.startswith("G") and (model != "pix2pixhd" or key == "out_channels")
+            if of_images and found.options[key] not in (1, 3, 4):
                 hint = (
                     "; if it is pix2pixHD's, --model pix2pixhd"
                     if found.kind == "resnet" and model != "pix2pixhd"
                     else ""
                 )
                 raise ValueError(
-                    f"the {key} of its {role} are {found.options[key]}: a run has pictures of 1, 3 "
+                    f"the {key} of its {role} are {found.options[key]}: a run has images of 1, 3 "
                     f"or 4; img2img.interop.import_official takes any{hint}"
                 )
 

@@ -78,12 +78,12 @@ class Model(nn.Module):
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Its paper's values of other options, by key, where they differ from everybody's."""
     columns: ClassVar[tuple[str, ...]] = ("input", "output", "target")
-    """Names of the pictures of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
+    """Names of the images of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
     that neither has are left out, as CycleGAN's identities between domains of different channels."""
 
     @classmethod
     def resolve(cls, config: Any, size: int) -> Any:
-        """``config`` with all that it leaves to the training pictures' size, size x size pixels, filled in."""
+        """``config`` with all that it leaves to the training images' size, size x size pixels, filled in."""
         return config
 
     @classmethod
@@ -145,12 +145,12 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def samples(self, batch: Batch) -> Images:
-        """The pictures of a sample grid that are not in the batch."""
+        """The images of a sample grid that are not in the batch."""
         return self.generate(batch)
 
     def sheet(self) -> list[Batch]:
         """Where the sample grid owes nothing to the validation set: one batch a row, whose ``samples`` have its
-        pictures as ``output``; the same at every step. Empty for all that translate: a row for each of a few
+        images as ``output``; the same at every step. Empty for all that translate: a row for each of a few
         validation inputs, with ``columns``.
         """
         return []
@@ -166,7 +166,7 @@ class Model(nn.Module):
 
     @property
     def smallest_side(self) -> int:
-        """The smallest side, in pixels, of pictures that it can be trained on: that which suits every network."""
+        """The smallest side, in pixels, of images that it can be trained on: that which suits every network."""
         networks = [getattr(self, name) for name in (*self.generators, *self.discriminators)]
         return max(getattr(network, "smallest_input", 1) for network in networks)
 
@@ -179,12 +179,12 @@ class Model(nn.Module):
                 f"{self.padded(1) * self.scale} or more"
             )
 
-    def check_set(self, pictures: Any) -> None:
+    def check_set(self, dataset: Any) -> None:
         """Raises ValueError, naming the key to change, if it can't learn from this training set."""
 
 
 def check_patches(discriminator: PatchGAN, size: int) -> None:
-    """Raises ValueError if size x size pictures leave the discriminator no patch to judge."""
+    """Raises ValueError if size x size images leave the discriminator no patch to judge."""
     if size < discriminator.smallest_input:
         raise ValueError(
             f"data.crop_size {size} is too small for model.n_layers_d {discriminator.n_layers}: "

@@ -13,9 +13,9 @@ from img2img.networks.dcgan import SIZES
 
 
 class NoiseModel(Model):
-    """Base of the models that draw pictures from noise instead of translating any.
+    """Base of the models that draw images from noise instead of translating any.
 
-    A batch holds ``target``, real pictures (B, C, size, size) in [-1, 1], and ``class`` (B,) int64 where the set has
+    A batch holds ``target``, real images (B, C, size, size) in [-1, 1], and ``class`` (B,) int64 where the set has
     classes; ``noise`` makes the rest. ``generate`` draws ``output`` from what ``noise`` returned, with ``class`` where
     the model is conditional. Its options have ``size``.
     """
@@ -37,7 +37,7 @@ class NoiseModel(Model):
     def noise(
         self, count: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
     ) -> Batch:
-        """What ``count`` pictures are drawn from, as training draws it: tensors (count, length) by their key."""
+        """What ``count`` images are drawn from, as training draws it: tensors (count, length) by their key."""
         raise NotImplementedError
 
     @property
@@ -46,18 +46,18 @@ class NoiseModel(Model):
         return {}
 
     def with_code(self, batch: Batch, name: str, value: float) -> Batch:
-        """The batch with one of ``codes`` set to a value in all pictures."""
+        """The batch with one of ``codes`` set to a value in all images."""
         raise NotImplementedError
 
     def traversal(self, batch: Batch, name: str) -> Batch:
-        """The batch of one picture with one of ``codes`` at each of its values in turn."""
+        """The batch of one image with one of ``codes`` at each of its values in turn."""
         steps = [self.with_code(batch, name, value) for value in self.codes[name]]
         return {key: torch.cat([step[key] for step in steps]) for key in batch}
 
     @classmethod
     def resolve(cls, config: Any, size: int) -> Any:
         if size not in SIZES and config.size is None:
-            raise ValueError(f"data.crop_size {size}: pictures are drawn at {', '.join(map(str, SIZES))} pixels")
+            raise ValueError(f"data.crop_size {size}: images are drawn at {', '.join(map(str, SIZES))} pixels")
         return replace(config, size=config.size or size)
 
     @property
@@ -69,12 +69,10 @@ class NoiseModel(Model):
         if size != own:
             raise ValueError(f"data.crop_size {size}: the networks are made for model.size {own}; set one of the two")
 
-    def check_set(self, pictures: Any) -> None:
-        there = len(pictures.classes)
+    def check_set(self, images: Any) -> None:
+        there = len(images.classes)
         if self.num_classes and there != self.num_classes:
-            remedy = (
-                f"set it to {there}" if there else "a class is a sub-folder that its pictures lie in; or set it to 0"
-            )
+            remedy = f"set it to {there}" if there else "a class is a sub-folder that its images lie in; or set it to 0"
             raise ValueError(f"model.num_classes {self.num_classes}: the training set has {there} classes; {remedy}")
 
 

@@ -40,7 +40,7 @@ class InstanceNorm(nn.GroupNorm):
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
     """The normalisation named ``norm`` for ``channels`` feature maps; "none" gives the identity.
 
-    "layer" normalises each picture over all of its feature maps, with a scale and a shift for each of them.
+    "layer" normalises each image over all of its feature maps, with a scale and a shift for each of them.
     """
     if norm == "batch":
         return nn.BatchNorm2d(channels)

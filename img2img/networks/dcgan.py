@@ -1,9 +1,9 @@
-"""The DCGAN: a picture out of a vector, and one verdict on a picture; no pooling, no dense layer.
+"""The DCGAN: an image out of a vector, and one verdict on an image; no pooling, no dense layer.
 
 Radford et al., "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks",
 arXiv 1511.06434, Sec. 3 and Fig. 1. Official code: Newmu/dcgan_code (Theano) and soumith/dcgan.torch, whose kernels of
-4x4 and whose discriminator, which the paper leaves open, are these. The paper's pictures are of 64x64; another size
-adds or takes away levels, none more than 8 times as wide as that nearest to the picture, as at 64x64.
+4x4 and whose discriminator, which the paper leaves open, are these. The paper's images are of 64x64; another size
+adds or takes away levels, none more than 8 times as wide as that nearest to the image, as at 64x64.
 
 ``CodeHead`` is what InfoGAN (arXiv 1606.03657) adds to the discriminator.
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from img2img.networks.blocks import Norm, Upsample, downsample, init_weights, needs_bias, norm_layer, upsample
 
-SIZES = (32, 64, 128, 256)  # of the pictures, in pixels
+SIZES = (32, 64, 128, 256)  # of the images, in pixels
 SMALLEST = 4  # side in pixels of the feature maps that the vector becomes, and that the verdict is made of
 
 
@@ -31,9 +31,9 @@ class Generator(nn.Module):
 
     Args:
         in_features: length of the vector: the noise, and what else a model tells its generator.
-        out_channels: of the picture.
-        size: of the picture, in pixels: one of ``SIZES``.
-        ngf: feature maps of the last level but the picture; 64 in the authors' code, 128 in the paper's Fig. 1.
+        out_channels: of the image.
+        size: of the image, in pixels: one of ``SIZES``.
+        ngf: feature maps of the last level but the image; 64 in the authors' code, 128 in the paper's Fig. 1.
         norm: normalisation of every layer but the last.
         upsample_mode: deconv (paper) or resize, as in ``blocks.upsample``; the first layer has nothing to resize.
         init_gain: standard deviation of the initial weights.
@@ -67,11 +67,11 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(B, in_channels, size, size) -> (B, 1, 1, 1) logits: one a picture.
+    """(B, in_channels, size, size) -> (B, 1, 1, 1) logits: one an image.
 
     Args:
         in_channels: channels of everything that it sees, concatenated.
-        size: of the picture, in pixels: one of ``SIZES``.
+        size: of the image, in pixels: one of ``SIZES``.
         ndf: feature maps of the first layer; they double at each layer, up to 8 x ndf.
         norm: normalisation of every layer but the first and the last.
         init_gain: standard deviation of the initial weights.
@@ -104,7 +104,7 @@ class CodeHead(nn.Module):
     A layer of ``width`` features and the guesses (arXiv 1606.03657, Appendix C.1: 128).
 
     Args:
-        size: of the pictures that the discriminator sees, in pixels.
+        size: of the images that the discriminator sees, in pixels.
         ndf: its feature maps, as ``Discriminator`` takes them.
         out_features: numbers that are guessed.
         norm: normalisation of the layer between.

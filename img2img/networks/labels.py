@@ -2,7 +2,7 @@
 
 Wang et al., arXiv 1711.11585, Sec. 3.3: "the instance boundary map": a pixel is 1 if its id differs from any of its
 four neighbours', else 0. Official code: NVIDIA/pix2pixHD, ``encode_input`` and ``get_edges``. They stay booleans, a
-quarter of the memory (at 2048x1024 Cityscapes' 36 channels take 72 MiB); ``torch.cat`` with a picture makes floats.
+quarter of the memory (at 2048x1024 Cityscapes' 36 channels take 72 MiB); ``torch.cat`` with an image makes floats.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def one_hot(label: Tensor, label_nc: int) -> Tensor:
 
 
 def colour_labels(label: Tensor) -> Tensor:
-    """Class ids (B, 1, H, W) -> a picture (B, 3, H, W) in [-1, 1] that tells them apart; ids of no class are black."""
+    """Class ids (B, 1, H, W) -> an image (B, 3, H, W) in [-1, 1] that tells them apart; ids of no class are black."""
     ids = label.float()
     hue = ids * 0.618034 % 1  # the golden section: near ids get distant hues
     value = torch.where(label % 2 == 0, 1.0, 0.65)

@@ -1,4 +1,4 @@
-"""PatchGAN discriminator: one verdict for each overlapping patch instead of one for the whole picture.
+"""PatchGAN discriminator: one verdict for each overlapping patch instead of one for the whole image.
 
 Isola et al., arXiv 1611.07004, Sec. 3.2.2 and Appendix 6.1.2. Official code: phillipi/pix2pix.
 """
@@ -67,7 +67,7 @@ class PatchGAN(nn.Module):
 
     @property
     def smallest_input(self) -> int:
-        """Side of the smallest picture, in pixels, that leaves a patch to judge, and two pixels to normalise over.
+        """Side of the smallest image, in pixels, that leaves a patch to judge, and two pixels to normalise over.
 
         A padding of 2 keeps 2 pixels at 2.
         """

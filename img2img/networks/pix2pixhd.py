@@ -70,7 +70,7 @@ class CoarseToFine(nn.Module):
     """(B, in_channels, H, W) -> (B, out_channels, H, W): the global generator G1 and its enhancers.
 
     Args:
-        in_channels, out_channels: of the input and of the picture.
+        in_channels, out_channels: of the input and of the image.
         ngf: feature maps of the finest resolution; G1 has ngf x 2^n_enhancers.
         n_enhancers: how many enhancers; 0 is G1 alone.
         n_blocks, n_blocks_local: residual blocks of G1, and of each enhancer.
@@ -116,7 +116,7 @@ class CoarseToFine(nn.Module):
             )
             for level in reversed(range(n_enhancers))
         )
-        if n_enhancers:  # nobody sees G1's own picture any more
+        if n_enhancers:  # nobody sees G1's own image any more
             self.coarse.head = nn.Sequential()
             self.head = nn.Sequential(same(ngf, out_channels, 7, bias=True), nn.Tanh())
             init_weights(self.head, init_gain)
@@ -175,12 +175,12 @@ class MultiScaleDiscriminator(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """E: a picture and its instances -> features that are constant within each instance (Sec. 3.4).
+    """E: an image and its instances -> features that are constant within each instance (Sec. 3.4).
 
     (B, in_channels, H, W), (B, 1, H, W) integers -> (B, n_features, H, W) in [-1, 1].
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         n_features: channels of the features, 3 in the paper.
         nef: feature maps of the first layer.
         n_downs: halvings.
@@ -223,8 +223,8 @@ def average_instances(features: Tensor, instances: Tensor) -> Tensor:
     """
     b, c, h, w = features.shape
     flat = features.permute(0, 2, 3, 1).reshape(-1, c)  # (B x H x W, C)
-    picture = torch.arange(b, device=features.device).view(b, 1, 1)
-    keys = (picture << 33) + instances[:, 0].long()  # (B, H, W): equal ids of two pictures differ
+    image = torch.arange(b, device=features.device).view(b, 1, 1)
+    keys = (image << 33) + instances[:, 0].long()  # (B, H, W): equal ids of two images differ
     found, places = torch.unique(keys.flatten(), return_inverse=True)
     sums = flat.new_zeros(len(found), c, dtype=torch.float32).index_add_(0, places, flat.float())
     counts = torch.bincount(places, minlength=len(found)).unsqueeze(1)  # (instances, 1)

@@ -31,7 +31,7 @@ class FeatureNoise(nn.Module):
 
 
 class MinibatchStd(nn.Module):
-    """Adds a channel that says how much the pictures of the batch differ: (B, C, H, W) -> (B, C + 1, H, W).
+    """Adds a channel that says how much the images of the batch differ: (B, C, H, W) -> (B, C + 1, H, W).
 
     Karras et al., "Progressive Growing of GANs", arXiv 1710.10196, Sec. 3: the standard deviation over the batch at
     each place of each feature map, averaged to one number. The batch is a process's own.

@@ -36,11 +36,11 @@ class ResNet(nn.Module):
     """(B, in_channels, H, W) in [-1, 1] -> (B, out_channels, H, W) in [-1, 1]; H and W are multiples of ``stride``.
 
     Args:
-        in_channels: channels of the input picture.
-        out_channels: channels of the output picture.
+        in_channels: channels of the input image.
+        out_channels: channels of the output image.
         ngf: feature maps of the first layer; they double at each halving.
-        n_blocks: residual blocks at the lowest resolution; the paper has 6 for 128x128 pictures, 9 from 256x256 on.
-        n_downs: how many times the picture is halved before them.
+        n_blocks: residual blocks at the lowest resolution; the paper has 6 for 128x128 images, 9 from 256x256 on.
+        n_downs: how many times the image is halved before them.
         norm: normalisation of every layer but the last.
         dropout: whether each block drops half of its inner features.
         upsample_mode: "deconv" (paper) or "resize".
@@ -89,7 +89,7 @@ class ResNet(nn.Module):
         return self.head(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """The last feature map before the picture: (B, in_channels, H, W) -> (B, ngf, H, W)."""
+        """The last feature map before the image: (B, in_channels, H, W) -> (B, ngf, H, W)."""
         sides = tuple(x.shape[-2:])
         if any(side % self.stride or side < self.smallest_input for side in sides):
             raise ValueError(

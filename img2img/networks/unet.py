@@ -22,9 +22,9 @@ class UNet(nn.Module):
     """(B, in_channels, H, W) in [-1, 1] -> (B, out_channels, H, W) in [-1, 1]; H and W are multiples of ``stride``.
 
     Args:
-        in_channels: channels of the input picture.
-        out_channels: channels of the output picture.
-        num_downs: how many times the picture is halved; 8 takes 256x256 down to 1x1.
+        in_channels: channels of the input image.
+        out_channels: channels of the output image.
+        num_downs: how many times the image is halved; 8 takes 256x256 down to 1x1.
         ngf: feature maps of the outermost level; they double at each level, up to 8 x ngf.
         norm: normalisation of every level but the outermost and the innermost.
         dropout: whether the inner decoder levels drop half of their features: the paper's noise z (Sec. 3.1).
@@ -54,7 +54,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if num_downs < 2:
-            raise ValueError(f"num_downs is {num_downs}: a U-Net halves the picture at least twice")
+            raise ValueError(f"num_downs is {num_downs}: a U-Net halves the image at least twice")
         self.stride = self.smallest_input = 2**num_downs
         bias = needs_bias(norm)
         widths = [ngf * min(2**level, 8) for level in range(num_downs)]

@@ -1,7 +1,7 @@
 """The monitor: it says which illness a training has, while it happens, and which two options help most often.
 
 Plain Python over the numbers of each log, for any model: what is looked at is found by the names of the values, where
-SIDE tells several discriminators apart (``_a``) and may be empty, and NAME is a picture of the model:
+SIDE tells several discriminators apart (``_a``) and may be empty, and NAME is an image of the model:
 
     loss/generator/TERM, loss/discriminator/TERM    means since the last log
     discriminator/accuracy_realSIDE, accuracy_fakeSIDE, gapSIDE, relative_lossSIDE    likewise (``losses``)
@@ -33,9 +33,9 @@ CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07
 FALLING = 0.1  # share of its mean in the window's first half by which G's gan loss falls when it is winning ground
 GUESSING = 0.55  # mean accuracy on both kinds that a discriminator exceeds within a few logs if it learns at all
 FLAT = 0.1  # spread of G's gan loss over the window as a share of its mean, or of 0.5, since hinge's is about 0
-ALIKE = 0.07  # of the real pictures' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after some twenty steps
-STIFF = 0.1  # share of unsaturated values, as a share of the real pictures', below which tanh passes no gradient
-FEW_TONES = 0.02  # unsaturated share of real pictures below which they are black and white by nature
+ALIKE = 0.07  # of the real images' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after some twenty steps
+STIFF = 0.1  # share of unsaturated values, as a share of the real images', below which tanh passes no gradient
+FEW_TONES = 0.02  # unsaturated share of real images below which they are black and white by nature
 INVERTED = -0.1  # correlation with the target; one that is not learned yet is about 0
 WILD = 10.0  # times an undecided discriminator's loss: logits of 2 for lsgan, of 14 for vanilla, all of them wrong
 EXPLODED = 10.0  # times the lowest value that a loss other than the GAN's has had, and above the one at first
@@ -55,7 +55,7 @@ class Verdict:
 class Illness:
     """What it is called, how it is seen, and the options that help most often.
 
-    ``signs`` takes the latest logs and returns, for each discriminator, picture or loss that has it, what shows it; at
+    ``signs`` takes the latest logs and returns, for each discriminator, image or loss that has it, what shows it; at
     a log of ``turn`` only. ``hints`` has the likeliest first, and two at least that every GAN can take.
     """
 
@@ -96,25 +96,25 @@ def blind(logs: Logs) -> dict[str, str]:
 
 
 def collapse(logs: Logs) -> dict[str, str]:
-    """G draws nearly the same picture whatever it is given, or one of each class whatever the noise.
+    """G draws nearly the same image whatever it is given, or one of each class whatever the noise.
 
-    It has drawn several before; or it does so still when WINDOW logs have passed, as untrained pictures may be alike.
+    It has drawn several before; or it does so still when WINDOW logs have passed, as untrained images may be alike.
     """
     now, found = logs[-1], {}
     for sign, what in (("noise_diversity", ", given other noise,"), ("diversity", "")):
-        for name, value in pictures(now, sign):
+        for name, value in images(now, sign):
             if value < ALIKE and (len(logs) > WINDOW - PATIENCE or now[f"{MOST}signs/{sign}_{name}"] > ALIKE):
-                found[f"G of {name}"] = f"{name}{what} is {value:.0%} as diverse as the real pictures"
+                found[f"G of {name}"] = f"{name}{what} is {value:.0%} as diverse as the real images"
     return found
 
 
 def saturation(logs: Logs) -> dict[str, str]:
-    """G's tanh is at its ends where the real pictures are not: no gradient comes through."""
+    """G's tanh is at its ends where the real images are not: no gradient comes through."""
     found = {}
-    for name, share in pictures(logs[-1], "saturation"):
+    for name, share in images(logs[-1], "saturation"):
         real = logs[-1].get(f"signs/saturation_real_{name}", 1.0)
         if 1 - real > FEW_TONES and 1 - share < STIFF * (1 - real):
-            found[f"G of {name}"] = f"{share:.1%} of {name} is at the ends of tanh, {real:.1%} of the real pictures"
+            found[f"G of {name}"] = f"{share:.1%} of {name} is at the ends of tanh, {real:.1%} of the real images"
     return found
 
 
@@ -122,7 +122,7 @@ def inversion(logs: Logs) -> dict[str, str]:
     """Dark is bright and bright is dark."""
     return {
         f"G of {name}": f"{name} has a correlation of {value:.2f} with the target"
-        for name, value in pictures(logs[-1], "correlation")
+        for name, value in images(logs[-1], "correlation")
         if value < INVERTED
     }
 
@@ -321,8 +321,8 @@ def runs_away(values: Sequence[float], calm: float) -> bool:
     return after > before and after > EXPLODED * calm
 
 
-def pictures(values: Values, sign: str) -> list[tuple[str, float]]:
-    """(name, value) of each picture's sign."""
+def images(values: Values, sign: str) -> list[tuple[str, float]]:
+    """(name, value) of each image's sign."""
     start = f"signs/{sign}_"
     found = [(name.removeprefix(start), value) for name, value in values.items() if name.startswith(start)]
     return [(name, value) for name, value in found if not name.startswith("real_")]

@@ -245,8 +245,8 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """The step at which the run ends."""
-        pictures = len(self.train_set) * (self.config.train.epochs + self.config.train.decay_epochs)
-        by_epochs = self.step + math.ceil((pictures - self.position) / self.step_size)
+        images = len(self.train_set) * (self.config.train.epochs + self.config.train.decay_epochs)
+        by_epochs = self.step + math.ceil((images - self.position) / self.step_size)
         return min(by_epochs, self.config.train.max_steps or by_epochs)
 
     def log(self) -> None:
@@ -359,7 +359,7 @@ class Trainer:
             f"run         {self.run} ({self.config.model.name})\n"
             f"networks    {', '.join(f'{name} {size:.3f} M parameters' for name, size in sizes.items())}\n"
             f"{balance}"
-            f"data        {self.train_set.size} training, {self.val_set.size} validation pictures\n"
+            f"data        {self.train_set.size} training, {self.val_set.size} validation images\n"
             f"training    {self.total_steps} steps of {self.step_size}; {processes} "
             f"process{'es' if processes > 1 else ''} on {self.device.type}, {precision}\n"
             f"log         tensorboard --logdir {self.run}/tensorboard"
@@ -386,8 +386,8 @@ class Trainer:
             self.accelerator.print(note)
         if state["length"] != len(self.train_set):
             self.accelerator.print(
-                f"the set has {len(self.train_set)} pictures, and had {state['length']} when {path} was written: "
-                f"{self.position} pictures seen are now {self.epoch:.1f} epochs"
+                f"the set has {len(self.train_set)} images, and had {state['length']} when {path} was written: "
+                f"{self.position} images seen are now {self.epoch:.1f} epochs"
             )
         for line in [f"resuming    {path}, epoch {self.epoch:.2f}", *changes(before, self.config)]:
             self.accelerator.print(line)

@@ -100,7 +100,7 @@ class Validation:
         if not places:
             partners = ", or data.val_paired true, if names make partners" if self.networks.model.learns_all else ""
             raise ValueError(
-                f"{self.every}: no validation picture has a true one to compare with; set it to 0, or train."
+                f"{self.every}: no validation image has a true one to compare with; set it to 0, or train."
                 f"metrics to fid{partners}"
             )
         items, ranges = self.dataset.items(self.direction), self.dataset.ranges(self.config.data)
@@ -135,11 +135,11 @@ class Validation:
         """What a model draws from noise."""
         if self.pairs:
             raise ValueError(
-                f"{self.every}: what is drawn from noise has no true picture to compare with; set train.metrics fid"
+                f"{self.every}: what is drawn from noise has no true image to compare with; set train.metrics fid"
             )
         count = self.config.train.evaluate_pictures or len(self.dataset)
         if not count or (not len(self.dataset) and any(metric.needs_real for metric in self.metrics)):
-            raise ValueError(f"{self.every}: the set has no validation pictures to compare with; set it to 0")
+            raise ValueError(f"{self.every}: the set has no validation images to compare with; set it to 0")
         return ImageSet("drawn", count, lambda: self._draw(count))
 
     def _draw(self, count: int) -> Iterator[ImageRecord]:

@@ -65,7 +65,7 @@ def test_what_is_wrong_is_named(paired_root: Path, tmp_path: Path) -> None:
     assert "no split train" in errors(paired_root)
     assert "there is learn, val: set data.train_split learn" in errors(paired_root)
     (tmp_path / "bare" / "train").mkdir(parents=True)
-    assert "no picture in it" in errors(tmp_path / "bare")
+    assert "no image in it" in errors(tmp_path / "bare")
     (tmp_path / "half" / "trainA").mkdir(parents=True)
     assert "trainB: no such folder" in errors(tmp_path / "half")
 
@@ -86,7 +86,7 @@ def test_pairs_side_by_side_tell_their_size(paired_root: Path, tmp_path: Path) -
     write(paired_root / "train" / "x.png", drawn_pair(9, 90, 40)[0])
     assert FolderPairs(str(paired_root), ["train"], RGB).notes == [
         "pairs       side by side, 40x20: A and B are 20x20; others differ in size",
-        "pairs       x.png would be two pictures of 20x90: if it is one, not two, the set has no pairs; cyclegan "
+        "pairs       x.png would be two images of 20x90: if it is one, not two, the set has no pairs; cyclegan "
         "learns from trainA/ and trainB/",
     ]
     for side in "AB":
@@ -124,7 +124,7 @@ def test_sizes_are_compared(tmp_path: Path) -> None:
 
 
 def test_unreadable_files_are_counted_at_start(paired_root: Path) -> None:
-    (paired_root / "train" / "0.png").write_text("no picture")
+    (paired_root / "train" / "0.png").write_text("no image")
     (paired_root / "train" / "3.png").write_bytes(b"")
     message = errors(paired_root)
     assert "0.png" in message

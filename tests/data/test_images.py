@@ -30,7 +30,7 @@ def picture(channels: int, dtype: type, height: int = 7, width: int = 9) -> np.n
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_picture_survives_the_disk(tmp_path: Path, channels: int, dtype: type, suffix: str) -> None:
+def test_a_image_survives_the_disk(tmp_path: Path, channels: int, dtype: type, suffix: str) -> None:
     image = picture(channels, dtype)
     write_image(tmp_path / f"x{suffix}", image)
     assert np.array_equal(read_image(tmp_path / f"x{suffix}", channels), image)
@@ -68,7 +68,7 @@ def test_palettes_with_and_without_transparency(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpg", "png", "clear.png"])
-def test_pictures_stand_upright(tmp_path: Path, orientation: int, kind: str) -> None:
+def test_images_stand_upright(tmp_path: Path, orientation: int, kind: str) -> None:
     """As Pillow's exif_transpose turns them, for every orientation that there is."""
     from PIL import ImageOps
 
@@ -83,7 +83,7 @@ def test_pictures_stand_upright(tmp_path: Path, orientation: int, kind: str) -> 
     read = read_image(path, 3)
     assert read.shape == expected.shape
     assert np.abs(read.astype(int) - expected).max() <= 2  # two JPEG decoders
-    if kind != "png":  # for a PNG without alpha the header would have to decode the picture
+    if kind != "png":  # for a PNG without alpha the header would have to decode the image
         header = read_header(path)
         assert (header.height, header.width) == expected.shape[:2]
 
@@ -105,7 +105,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) // 2])
     (tmp_path / "empty.png").touch()
-    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "._x.jpg").write_bytes(b"\x00\x05\x16\x07" * 20)
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
     for path in tmp_path.iterdir():

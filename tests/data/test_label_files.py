@@ -132,7 +132,7 @@ def test_what_holds_no_ids_is_named(tmp_path: Path) -> None:
     data = (tmp_path / "half.png").read_bytes()
     (tmp_path / "half.png").write_bytes(data[: len(data) // 2])
     (tmp_path / "empty.png").touch()
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     for path in [*tmp_path.iterdir(), tmp_path / "missing.png"]:
         with pytest.raises(UnreadableImage, match=path.name):
             read_ids(path)
@@ -144,9 +144,7 @@ def test_what_holds_no_ids_is_named(tmp_path: Path) -> None:
 def test_folders_that_are_missing_are_named(labelled_root: Path, tmp_path: Path) -> None:
     assert "no such folder (datasets/README.md" in error(tmp_path / "nowhere")
     message = error(labelled_root, "valid")
-    assert (
-        "no split valid (valid_label/ + valid_inst/ + valid_img/; pictures as inputs take data.label_nc 0)" in message
-    )
+    assert "no split valid (valid_label/ + valid_inst/ + valid_img/; images as inputs take data.label_nc 0)" in message
     assert "there is test, train, val: set data.train_split or data.val_split test" in message
 
 
@@ -172,7 +170,7 @@ def test_sizes_are_compared(labelled_root: Path, folder: str) -> None:
 def test_unreadable_files_are_counted_at_start(labelled_root: Path, folder: str) -> None:
     for name in ("1", "3"):
         (path,) = (labelled_root / f"train_{folder}").glob(f"{name}.*")
-        path.write_text("no picture")
+        path.write_text("no image")
     message = error(labelled_root)
     assert f"train_{folder}/1." in message
     assert "and 1 more such files: mend or remove it" in message

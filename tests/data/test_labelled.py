@@ -1,4 +1,4 @@
-"""Samples of label maps: parts, keys, layouts, toy scenes, pictures as inputs; and the batches made of them."""
+"""Samples of label maps: parts, keys, layouts, toy scenes, images as inputs; and the batches made of them."""
 
 import sys
 from pathlib import Path
@@ -133,7 +133,7 @@ def test_batches_of_two_sizes_are_one_line(labelled_root: Path) -> None:
     LabelledDataset(options(labelled_root, batch_size=2), "train", augment=True)  # crops are all of one size
 
 
-def test_pictures_too_small_are_named_at_start(labelled_root: Path) -> None:
+def test_images_too_small_are_named_at_start(labelled_root: Path) -> None:
     message = error(labelled_root, crop_size=24)
     assert "train_label/0.png: 40x20 is too small for data.crop_size 24: lower it, or let data.preprocess" in message
     message = error(labelled_root, crop_size=24, preprocess="scale_width_and_crop")
@@ -177,7 +177,7 @@ def test_channels_tell_a_model_of_its_maps() -> None:
 
 @pytest.mark.parametrize("layout", ["train_", "train", "train/"])
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_pictures_as_inputs_need_no_maps(tmp_path: Path, layout: str, direction: str) -> None:
+def test_images_as_inputs_need_no_maps(tmp_path: Path, layout: str, direction: str) -> None:
     for i in range(2):
         for side, picture in zip("AB", drawn_pair(i, 20, 40), strict=True):
             write(tmp_path / f"{layout}{side}" / f"{i}.png", picture)

@@ -86,7 +86,7 @@ def test_a_file_found_broken_later_is_skipped_and_named(tiny: Callable[..., Conf
     assert "2.png" in sample["skipped"][0]
     for path in (paired_root / "train").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="no picture of the set can be decoded"):
+    with pytest.raises(ValueError, match="no image of the set can be decoded"):
         pairs[0, 0]
 
 
@@ -119,7 +119,7 @@ def test_a_root_is_asked_for() -> None:
         PairedDataset(PairedConfig(), "train")
 
 
-def test_batches_visit_every_picture_once_an_epoch() -> None:
+def test_batches_visit_every_image_once_an_epoch() -> None:
     keys = [key for batch in KeyedBatches(7, 2, 0, 28, seed=5) for key in batch]
     for epoch in range(4):
         part = keys[7 * epoch : 7 * epoch + 7]

@@ -1,4 +1,4 @@
-"""The ways from a picture to what the networks see, with maps of ids beside it."""
+"""The ways from an image to what the networks see, with maps of ids beside it."""
 
 import pickle
 
@@ -30,7 +30,7 @@ def flat(label: np.ndarray, instances: np.ndarray, margin: int) -> np.ndarray:
 
 
 def test_the_papers_jitter_draws_as_it_always_did() -> None:
-    """A run resumed with a newer version sees the same pictures: this is the whole pipeline before it had modes."""
+    """A run resumed with a newer version sees the same images: this is the whole pipeline before it had modes."""
     resize = A.Resize(24, 24, interpolation=cv2.INTER_CUBIC, area_for_downscale="image")
     old = A.Compose([resize, A.RandomCrop(16, 16), A.HorizontalFlip(p=0.5)], additional_targets={"image1": "image"})
     new = Jitter(24, 16, flip=True)
@@ -137,7 +137,7 @@ def test_transforms_can_be_sent_to_another_process() -> None:
         ("scale_width_and_crop", 50, 99, r"99x50, scaled to 24x12, is too small for .* or raise data\.load_size"),
     ],
 )
-def test_a_picture_too_small_for_the_crop_is_named(preprocess: str, height: int, width: int, message: str) -> None:
+def test_a_image_too_small_for_the_crop_is_named(preprocess: str, height: int, width: int, message: str) -> None:
     check = SizeCheck(Jitter(24, 16, False, preprocess))
     check("y.png", 200, 200)
     with pytest.raises(ValueError, match=message):
@@ -158,9 +158,9 @@ def test_two_sizes_are_named_where_they_cannot_be() -> None:
 
 
 @pytest.mark.parametrize(("preprocess", "remedy"), [("scale_width", "raise data.load_size"), ("none", "let data.pre")])
-def test_the_smallest_picture_is_named(preprocess: str, remedy: str) -> None:
+def test_the_smallest_image_is_named(preprocess: str, remedy: str) -> None:
     check = SizeCheck(Jitter(48, 1, False, preprocess, stride=4))
-    check.require_side(100)  # of no picture
+    check.require_side(100)  # of no image
     for name, height, width in (("wide.png", 16, 48), ("flat.png", 8, 48), ("high.png", 96, 48)):
         check(name, height, width)
     check.require_side(8)

@@ -1,4 +1,4 @@
-"""Pictures without inputs: folders, classes, digits, torchvision's sets."""
+"""Images without inputs: folders, classes, digits, torchvision's sets."""
 
 import gzip
 from dataclasses import replace
@@ -95,7 +95,7 @@ def test_digits_are_dealt_once_and_look_like_themselves() -> None:
     assert "the toy task has train, val" in error(toy=True, train_split="nope")
 
 
-def test_a_batch_has_classes_and_pictures(tmp_path: Path) -> None:
+def test_a_batch_has_classes_and_images(tmp_path: Path) -> None:
     pictures = UnconditionalDataset(options(draw(tmp_path / "s", "x/1.png", "y/2.png")), "train")
     batch = to_device(collate([pictures[0, 0], pictures[0, 1]]), "cpu")
     assert batch["class"].tolist() == [0, 1]
@@ -134,13 +134,13 @@ def test_what_is_wrong_with_a_set_of_torchvision(tmp_path: Path) -> None:
     assert "has no such set; did you mean MNIST?" in error(tmp_path, torchvision="MINST")
     assert "set data.root to the folder" in error(torchvision="MNIST")
     assert "data.torchvision CocoDetection: " in error(tmp_path, torchvision="CocoDetection")
-    assert "not a picture and the number of its class" in error(write_kitti(tmp_path), torchvision="Kitti")
+    assert "not an image and the number of its class" in error(write_kitti(tmp_path), torchvision="Kitti")
     with pytest.raises(ValueError, match=r"data\.torchvision MNIST and data\.toy true: choose one"):
         options(torchvision="MNIST", toy=True)
 
 
 def write_kitti(root: Path) -> Path:
-    """A Kitti of one picture: its samples are a picture and a list of boxes."""
+    """A Kitti of one image: its samples are an image and a list of boxes."""
     box = "Car 0 0 0 1 1 2 2 1 1 1 1 1 1 1"
     folder = root / "Kitti" / "raw" / "training"
     write(folder / "image_2" / "0.png", drawn_pair(0)[0])

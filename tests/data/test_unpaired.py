@@ -34,8 +34,8 @@ def test_an_epoch_visits_the_larger_side_once_and_the_smaller_evenly(tiny_cycleg
     assert len({pair for epoch in meetings for pair in epoch}) == 4 * 7  # everybody meets everybody
 
 
-def test_in_the_long_run_all_pictures_are_seen_equally_often(tiny_cyclegan: Tiny) -> None:
-    """4 and 7 pictures: an epoch shows three of the four twice, and not always the same three."""
+def test_in_the_long_run_all_images_are_seen_equally_often(tiny_cyclegan: Tiny) -> None:
+    """4 and 7 images: an epoch shows three of the four twice, and not always the same three."""
     pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
     seen = Counter(name for epoch in range(28) for i in range(7) for name in pictures[epoch, i]["name"].split(" + "))
     assert [seen[f"a{i}"] for i in range(4)] == [28 * 7 // 4] * 4
@@ -62,11 +62,11 @@ def test_samples_are_keyed(tiny_cyclegan: Tiny) -> None:
     assert pictures[0, 0]["a"].shape == pictures[0, 0]["b"].shape == (16, 16, 3)
 
 
-def test_each_picture_is_jittered_for_itself(unpaired_root: Path) -> None:
+def test_each_image_is_jittered_for_itself(unpaired_root: Path) -> None:
     """Where the same file stands on both sides, crops and flips differ."""
-    picture = drawn_pair(0, 40, 40)[0]
+    image = drawn_pair(0, 40, 40)[0]
     for side in "AB":
-        write(unpaired_root / "same" / f"train{side}" / "0.png", picture)
+        write(unpaired_root / "same" / f"train{side}" / "0.png", image)
     pictures = UnpairedDataset(
         UnpairedConfig(str(unpaired_root / "same"), load_size=40, crop_size=24), "train", augment=True
     )
@@ -168,7 +168,7 @@ def test_a_file_found_broken_later_is_skipped_and_named(tiny_cyclegan: Tiny, unp
         pictures.item("BtoA", 2)
     for path in (unpaired_root / "trainA").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no picture of the set can be decoded: .*trainA"):
+    with pytest.raises(ValueError, match=r"no image of the set can be decoded: .*trainA"):
         pictures[0, 0]
 
 
@@ -207,12 +207,12 @@ def test_what_is_wrong_is_one_line_with_the_remedy(unpaired_root: Path, tmp_path
     assert "nowhere: no such folder" in error(root_a=a, root_b="nowhere")
     assert "no split valid" in error(root=str(unpaired_root), train_split="valid")
     (tmp_path / "empty").mkdir()
-    assert "empty: no picture in it" in error(root_a=a, root_b=str(tmp_path / "empty"))
+    assert "empty: no image in it" in error(root_a=a, root_b=str(tmp_path / "empty"))
     (tmp_path / "half" / "trainB").mkdir(parents=True)
     assert "trainA: no such folder, though its other side is there" in error(root=str(tmp_path / "half"))
     write(tmp_path / "pairs" / "train" / "0.png", drawn_pair(0)[0])
     assert "datasets/unpair.py makes them" in error(root=str(tmp_path / "pairs"))
-    (unpaired_root / "trainB" / "b1.jpg").write_text("no picture")
-    (unpaired_root / "trainB" / "b2.jpg").write_text("no picture")
+    (unpaired_root / "trainB" / "b1.jpg").write_text("no image")
+    (unpaired_root / "trainB" / "b2.jpg").write_text("no image")
     assert "b1.jpg" in error(root=str(unpaired_root))
     assert "and 1 more" in error(root=str(unpaired_root))

@@ -110,7 +110,7 @@ def fetch(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     sys.modules.pop("_common", None)
 
 
-def picture() -> bytes:
+def image() -> bytes:
     file = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
     Image.fromarray(noise).save(file, "JPEG")
@@ -119,7 +119,7 @@ def picture() -> bytes:
 
 def pack(counts: dict[str, int], top: str = "facades", extra: str = "") -> bytes:
     """A .tar.gz of `top`/SPLIT/N.jpg, and one more member named `extra`."""
-    file, content = io.BytesIO(), picture()
+    file, content = io.BytesIO(), image()
     names = [f"{top}/{split}/{index}.jpg" for split, count in counts.items() for index in range(count)]
     with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
         for name in [*names, *([extra] if extra else [])]:
@@ -135,9 +135,9 @@ def pack_zip(counts: dict[str, int], top: str = "horse2zebra", extra: str = "") 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{top}/", b"")
         for name in [f"{top}/{folder}/{index}.jpg" for folder, count in counts.items() for index in range(count)]:
-            archive.writestr(name, picture())
+            archive.writestr(name, image())
         if extra:
-            archive.writestr(extra, picture())
+            archive.writestr(extra, image())
     return file.getvalue()
 
 
@@ -161,7 +161,7 @@ def test_fetches_a_whole_set(fetch, server, tmp_path, capsys, manner):
     server.data = pack(COUNTS, extra="facades/train/._0.jpg")  # what macOS leaves is not counted
     assert fetch.main(["facades", "--to", str(tmp_path / "new"), "--url", server.url(manner)]) == 0
     assert names(tmp_path / "new") == ["facades"]  # no archive, no part, no temporary folder
-    assert (tmp_path / "new/facades/val/1.jpg").read_bytes() == picture()
+    assert (tmp_path / "new/facades/val/1.jpg").read_bytes() == image()
     assert (tmp_path / "new/facades").stat().st_mode & 0o777 == 0o777 & ~_umask()
     said = capsys.readouterr()
     assert said.err == ""
@@ -183,7 +183,7 @@ def test_a_complete_set_is_left_alone(fetch, server, tmp_path, capsys):
     assert "already there and complete" in capsys.readouterr().out
     assert server.ranges == [None]
     (tmp_path / "facades/val/0.jpg").unlink()
-    refused(fetch, capsys, command, "not complete", "val has 1 pictures, not 2", "move it away")
+    refused(fetch, capsys, command, "not complete", "val has 1 images, not 2", "move it away")
 
 
 def test_a_dropped_connection_keeps_the_part_and_is_continued(fetch, server, tmp_path, capsys):
@@ -292,7 +292,7 @@ def test_a_member_that_leaves_the_folder_is_refused(fetch, tmp_path, capsys, nam
 
 
 @pytest.mark.parametrize(("counts", "top"), [({"train": 3, "val": 1}, "facades"), (COUNTS, "maps")])
-def test_a_wrong_number_of_pictures(fetch, tmp_path, capsys, counts, top):
+def test_a_wrong_number_of_images(fetch, tmp_path, capsys, counts, top):
     archive = tmp_path / "mine.tar.gz"
     archive.write_bytes(pack(counts, top=top))
     refused(fetch, capsys, ["facades", "--to", tmp_path / "to", "--archive", archive], "not the set facades", "val has")
@@ -307,7 +307,7 @@ def test_an_unpaired_set_is_continued_and_unpacked(fetch, server, tmp_path, caps
     assert server.ranges == ["bytes=100-"]
     assert names(tmp_path) == ["horse2zebra"]
     assert names(tmp_path / "horse2zebra") == ["testA", "testB", "trainA", "trainB"]
-    assert (tmp_path / "horse2zebra/trainB/1.jpg").read_bytes() == picture()
+    assert (tmp_path / "horse2zebra/trainB/1.jpg").read_bytes() == image()
     said = capsys.readouterr()
     assert said.err == ""
     assert "3 trainA, 2 trainB, 1 testA, 1 testB; A = horse, B = zebra; unpaired" in said.out
@@ -315,7 +315,7 @@ def test_an_unpaired_set_is_continued_and_unpacked(fetch, server, tmp_path, caps
     assert fetch.main(["horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)]) == 0
     assert "already there and complete" in capsys.readouterr().out
     (tmp_path / "horse2zebra/testB/0.jpg").unlink()
-    refused(fetch, capsys, ["horse2zebra", "--to", tmp_path], "not complete", "testB has 0 pictures, not 1")
+    refused(fetch, capsys, ["horse2zebra", "--to", tmp_path], "not complete", "testB has 0 images, not 1")
 
 
 def test_a_set_that_shares_its_name_with_pairs(fetch, tmp_path, monkeypatch, capsys):
@@ -339,7 +339,7 @@ def test_a_set_that_shares_its_name_with_pairs(fetch, tmp_path, monkeypatch, cap
     assert "1_A and 1_B are partners" in capsys.readouterr().out
 
 
-def bad_picture(data: bytes) -> bytes:
+def bad_image(data: bytes) -> bytes:
     start = data.index(b"0.jpg") + 50
     return data[:start] + bytes([data[start] ^ 255]) + data[start + 1 :]
 
@@ -358,7 +358,7 @@ def encrypted(data: bytes) -> bytes:
     ("harm", "word"),
     [
         (cut, "damaged"),
-        (bad_picture, "damaged"),
+        (bad_image, "damaged"),
         (bad_offset, "damaged"),
         (web_page, "damaged"),
         (encrypted, "encrypted"),

@@ -1,4 +1,4 @@
-"""datasets/pair.py on folders of drawn pictures."""
+"""datasets/pair.py on folders of drawn images."""
 
 import importlib.util
 import os
@@ -139,15 +139,15 @@ def test_unequal_sizes(script, folders, capsys):
 
 
 def test_unusable_folders(script, folders, capsys):
-    (folders / "a/0.jpg").write_bytes(b"no picture")
-    refused(script, capsys, folders, str(folders / "a/0.jpg"), "not a readable picture")
+    (folders / "a/0.jpg").write_bytes(b"no image")
+    refused(script, capsys, folders, str(folders / "a/0.jpg"), "not a readable image")
     draw(folders / "a/0.png", 0)
     refused(script, capsys, folders, "0.jpg", "0.png", "differ by the suffix only")
     (folders / "b").rename(folders / "c")
     (folders / "a/0.png").unlink()
     refused(script, capsys, folders, f"--b {folders / 'b'}: no such folder")
     (folders / "b").mkdir()
-    refused(script, capsys, folders, f"--b {folders / 'b'}: no pictures there")
+    refused(script, capsys, folders, f"--b {folders / 'b'}: no images there")
 
 
 def test_an_existing_folder_is_left_alone(script, folders, capsys):

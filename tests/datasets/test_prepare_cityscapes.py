@@ -1,4 +1,4 @@
-"""datasets/prepare_cityscapes.py on a Cityscapes of a few drawn pictures."""
+"""datasets/prepare_cityscapes.py on a Cityscapes of a few drawn images."""
 
 import importlib.util
 import subprocess
@@ -118,15 +118,15 @@ def test_folders(script, official, tmp_path, capsys):
     refused(script, capsys, official, "val has no */*_leftImg8bit.png", "unpack")
 
 
-def test_unreadable_and_unequal_pictures_leave_nothing(script, official, capfd):
+def test_unreadable_and_unequal_images_leave_nothing(script, official, capfd):
     photo, label = paths(official, "train", "aachen_1")
     kept = label.read_bytes()
-    for content in (b"", b"no picture"):
+    for content in (b"", b"no image"):
         label.write_bytes(content)
-        refused(script, capfd, official, str(label), "not a readable picture", "unpack")
+        refused(script, capfd, official, str(label), "not a readable image", "unpack")
     label.write_bytes(kept[: len(kept) // 2])  # libpng prints a line of its own here, before ours
     assert script.main(arguments(official)) == 2
-    assert f"{label} is not a readable picture" in capfd.readouterr().err
+    assert f"{label} is not a readable image" in capfd.readouterr().err
     assert not list((official / "out").iterdir())
     label.write_bytes(kept)
     Image.new("RGB", (32, 64)).save(photo)

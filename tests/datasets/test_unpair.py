@@ -70,7 +70,7 @@ def stems(folder: Path) -> set[str]:
 
 
 def values(folder: Path) -> dict[str, int]:
-    """The one value of every picture, by its stem."""
+    """The one value of every image, by its stem."""
     found = {}
     for path in folder.rglob("*.*"):
         with Image.open(path) as image:
@@ -180,9 +180,9 @@ def test_unusable_files_leave_nothing(script, sets, capfd):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     whole = path.read_bytes()
-    for content in (b"", b"no picture", whole[: len(whole) // 2]):
+    for content in (b"", b"no image", whole[: len(whole) // 2]):
         path.write_bytes(content)
-        refused(script, capfd, command, f"{path} is not a readable picture", "save it again or remove it")
+        refused(script, capfd, command, f"{path} is not a readable image", "save it again or remove it")
     Image.fromarray(noise[..., 0].astype(np.float32)).save(path.with_suffix(".tif"))
     path.unlink()
     refused(script, capfd, command, "bad.tif has float32 pixels", "8 or 16 bits")
@@ -194,7 +194,7 @@ def test_unusable_folders(script, sets, capfd):
     refused(script, capfd, command, "0_AB.jpg", "0_AB.png", "differ by the suffix only")
     for path in (sets / "bags/val").rglob("*.*"):
         path.unlink()
-    refused(script, capfd, command, f"--b {sets / 'bags/val'}: no pictures there")
+    refused(script, capfd, command, f"--b {sets / 'bags/val'}: no images there")
     (sets / "shoes/train").rename(sets / "shoes/trainA")
     refused(script, capfd, command, f"--a {sets / 'shoes'}: it has no folder train")
     draw(sets / "one/train/0.png", 0)

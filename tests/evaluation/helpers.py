@@ -14,12 +14,12 @@ from tests.conftest import drawn_pair, write
 
 
 def folders(count: int = 24, noise: float = 20) -> tuple[Path, Path]:
-    """Pictures with noise on them, of two sizes, and without; names agree but for the suffix."""
+    """Images with noise on them, of two sizes, and without; names agree but for the suffix."""
     random = np.random.default_rng(0)
     for i in range(count):
-        picture = drawn_pair(i, 32, 32 + 8 * (i % 5 == 0))[1]
-        write(Path("real") / f"{i:02d}.bmp", picture)
-        noisy = picture + noise * (1 + i) / count * random.normal(size=picture.shape)
+        image = drawn_pair(i, 32, 32 + 8 * (i % 5 == 0))[1]
+        write(Path("real") / f"{i:02d}.bmp", image)
+        noisy = image + noise * (1 + i) / count * random.normal(size=image.shape)
         write(Path("made") / f"{i:02d}.png", noisy.clip(0, 255).astype(np.uint8))
     return Path("made"), Path("real")
 

@@ -20,15 +20,15 @@ def test_l1_and_psnr_are_their_definitions(tiny: Callable[..., Config]) -> None:
     config = tiny()
     translate = load_translator(train(config))
     scores = pixel_scores(translate)
-    assert set(scores) == {"output", "input", "mean training picture"}
+    assert set(scores) == {"output", "input", "mean training image"}
     pairs = [
         tuple(PairedDataset(config.data, split)[0, i][key] for key in ("input", "target"))
         for split, count in (("train", 6), ("val", 3))
         for i in range(count)
     ]
     mean = np.mean([target for _, target in pairs[:6]], axis=0)
-    for name, answer in {"output": translate, "input": lambda x: x, "mean training picture": lambda _: mean}.items():
-        errors = [answer(picture).astype(float) - target for picture, target in pairs[6:]]
+    for name, answer in {"output": translate, "input": lambda x: x, "mean training image": lambda _: mean}.items():
+        errors = [answer(image).astype(float) - target for image, target in pairs[6:]]
         tolerance = {"abs": 0.6} if name.startswith("mean") else {"rel": 1e-4}
         assert scores[name].scores["l1"] == pytest.approx(np.mean([np.abs(e).mean() for e in errors]), **tolerance)
         psnr = np.mean([10 * np.log10(255**2 / (e**2).mean()) for e in errors])
@@ -52,11 +52,11 @@ def test_a_two_way_run_is_measured_by_its_cycle(tiny_cyclegan: Callable[..., Con
     for domain, direction in (("a", "AtoB"), ("b", "BtoA")):
         translate = load_translator(run, direction=direction)
         scores = pixel_scores(translate)
-        assert set(scores) == {"cycle"}  # nobody said that the pictures are partners
+        assert set(scores) == {"cycle"}  # nobody said that the images are partners
         errors = []
         for i in range(3):
-            picture = val.images(domain)[i] / np.float32(255)
-            errors.append(np.abs(translate.reversed()(translate(picture)) - picture).mean() * 255)
+            image = val.images(domain)[i] / np.float32(255)
+            errors.append(np.abs(translate.reversed()(translate(image)) - image).mean() * 255)
         assert scores["cycle"].scores["l1"] == pytest.approx(np.mean(errors), rel=1e-3)
 
 
@@ -64,10 +64,10 @@ def test_partners_are_compared_where_the_set_knows_them(tiny_cyclegan: Callable[
     run = train(tiny_cyclegan(data={"val_paired": True}, model={"init_gain": 0.3}))
     translate = load_translator(run, direction="BtoA")
     scores = pixel_scores(translate)
-    assert set(scores) == {"output", "input", "mean training picture", "cycle"}
+    assert set(scores) == {"output", "input", "mean training image", "cycle"}
     pairs = [drawn_pair(100 + i) for i in range(3)]
     small = Jitter(16, 16, flip=False)
-    resized = [[picture.astype(float) for picture in small(0, {"a": a, "b": b}).values()] for a, b in pairs]
+    resized = [[image.astype(float) for image in small(0, {"a": a, "b": b}).values()] for a, b in pairs]
     assert scores["input"].scores["l1"] == pytest.approx(np.mean([np.abs(b - a).mean() for a, b in resized]), rel=1e-4)
     errors = [np.abs(translate(b.astype(np.uint8)).astype(float) - a).mean() for a, b in resized]
     assert scores["output"].scores["l1"] == pytest.approx(np.mean(errors), rel=1e-2)
@@ -75,7 +75,7 @@ def test_partners_are_compared_where_the_set_knows_them(tiny_cyclegan: Callable[
     assert set(pixel_scores(unsure, paired=True)) == set(scores)
 
 
-def test_pictures_of_several_sizes_have_no_mean(tiny: Callable[..., Config], paired_root: Path) -> None:
+def test_images_of_several_sizes_have_no_mean(tiny: Callable[..., Config], paired_root: Path) -> None:
     for i in range(2):
         a, b = drawn_pair(i, 40, 20)
         write(paired_root / "train" / f"tall{i}.png", np.concatenate([a, b], axis=1))

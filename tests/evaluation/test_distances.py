@@ -50,7 +50,7 @@ def test_fid_is_its_definition(seed: int) -> None:
     assert frechet_distance(gaussian(a), gaussian(b)) == pytest.approx(reference_fid(a, b), rel=1e-6)
 
 
-def test_fid_of_fewer_pictures_than_features() -> None:
+def test_fid_of_fewer_images_than_features() -> None:
     """Two sets in planes of the space: the distance is that of the same sets without the useless axes."""
     random = np.random.default_rng(0)
     axes = np.linalg.qr(random.normal(size=(60, 60)))[0][:5]
@@ -143,7 +143,7 @@ def test_a_reservoir_keeps_a_fair_draw() -> None:
         (lambda a: precision_recall(a, a[:3]), "precision and recall: needs 4 images in each set, and there are 3"),
     ],
 )
-def test_too_few_pictures_are_named(measure: object, message: str) -> None:
+def test_too_few_images_are_named(measure: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measure(features(0, 12))  # type: ignore[operator]
 

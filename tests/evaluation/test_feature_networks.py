@@ -12,7 +12,7 @@ from img2img.evaluation.feature_networks import load_features, load_lpips
 from img2img.evaluation.inception import FIDInception
 
 
-def pictures(count: int = 1, side: int = 40) -> torch.Tensor:
+def images(count: int = 1, side: int = 40) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
 
@@ -21,7 +21,7 @@ def test_inception_takes_its_file() -> None:
     network = FIDInception()
     torch.save({**network.state_dict(), "AuxLogits.fc.bias": torch.zeros(1)}, "inception.pth")
     loaded = load_features("inception", "inception.pth")
-    assert torch.equal(loaded(pictures())[0], network(pictures())[0])
+    assert torch.equal(loaded(images())[0], network(images())[0])
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
@@ -36,11 +36,11 @@ def test_vgg16_gives_its_second_layer() -> None:
         },
         "v.pth",
     )
-    features, logits = load_features("vgg16", "v.pth")(pictures(side=224))
+    features, logits = load_features("vgg16", "v.pth")(images(side=224))
     assert logits is None
     colour = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
     with torch.no_grad():
-        expected = network((pictures(side=224) / 255 - colour[0]) / colour[1])
+        expected = network((images(side=224) / 255 - colour[0]) / colour[1])
     torch.testing.assert_close(features, expected)
 
 
@@ -48,7 +48,7 @@ def test_lpips_is_that_of_the_package() -> None:
     torch.manual_seed(0)
     backbone = alexnet(weights=None)
     torch.save(backbone.state_dict(), "alexnet.pth")
-    a, b = (picture[None] / 127.5 - 1 for picture in pictures(2, 64))
+    a, b = (image[None] / 127.5 - 1 for image in images(2, 64))
     theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
     for part in (theirs.net.slice1, theirs.net.slice2, theirs.net.slice3, theirs.net.slice4, theirs.net.slice5):
         for number, layer in part.named_children():

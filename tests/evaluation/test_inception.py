@@ -6,7 +6,7 @@ import torch
 
 from img2img.evaluation.inception import _A, FIDInception, _MaxE, resize_as_tensorflow
 
-# Mean of the features, feature 2000, logits 3 and 1007 of the picture below
+# Mean of the features, feature 2000, logits 3 and 1007 of the image below
 RECORDED = [0.131680787, 0.547513306, -1.799569964, -2.231726646]
 
 
@@ -45,7 +45,7 @@ def test_averages_leave_the_padding_out() -> None:
             assert torch.allclose(_MaxE.pool(block, x)[:, :, i, j], near.amax((2, 3)))
 
 
-def test_pictures_are_enlarged_as_tensorflow_does() -> None:
+def test_images_are_enlarged_as_tensorflow_does() -> None:
     image = np.random.default_rng(0).random((3, 5))
     found = resize_as_tensorflow(torch.from_numpy(image)[None, None], 7)[0, 0].numpy()
     for i in range(7):

@@ -122,7 +122,7 @@ def test_ssim_and_psnr_are_their_definitions() -> None:
         weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
         for axis in (0, 1):
             image = scipy.ndimage.correlate1d(image, weights / weights.sum(), axis)
-        return image[5:-5, 5:-5]  # where the window lies within the picture
+        return image[5:-5, 5:-5]  # where the window lies within the image
 
     for i in range(2):
         maps = []
@@ -169,7 +169,7 @@ def test_the_report(networks: FeatureNetworks) -> None:
     assert before == []  # sets alone have no sheet
 
 
-def test_equal_pictures_make_a_valid_summary(networks: FeatureNetworks) -> None:
+def test_equal_images_make_a_valid_summary(networks: FeatureNetworks) -> None:
     real = folders()[1]
     image_set = folder_set(real, real, pairs=True)
     write_report(measure(image_set, "psnr", networks), image_set, networks, Path("report"))
@@ -214,7 +214,7 @@ def test_what_is_known_is_said_before_anything_is_looked_at(networks: FeatureNet
     assert folder_set(made, real).count == 4  # as a set they may
 
 
-def test_an_equal_picture_does_not_make_a_mean_infinite(networks: FeatureNetworks) -> None:
+def test_an_equal_image_does_not_make_a_mean_infinite(networks: FeatureNetworks) -> None:
     made, real = folders(4)
     others = measure(folder_set(made, real, pairs=True), "psnr", networks).per_image["psnr"]
     write(made / "02.png", read_image(real / "02.bmp", 3))
@@ -253,7 +253,7 @@ def test_names_of_files_may_be_any_bytes(networks: FeatureNetworks, capsys: pyte
     assert "report      report" in capsys.readouterr().out
 
 
-def test_grids_are_none_of_the_pictures() -> None:
+def test_grids_are_none_of_the_images() -> None:
     made, real = folders(3)
     write(made / "grids" / "sheet.png", drawn_pair(0)[0])
     assert folder_set(made, real).count == 3

@@ -1,4 +1,4 @@
-"""Scenes: class and instance ids in, a picture of any size out; files, styles of a photo, and what is wrong."""
+"""Scenes: class and instance ids in, an image of any size out; files, styles of a photo, and what is wrong."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_it_computes_what_training_sampled(run: Path, tiny_hd: Tiny) -> None:
     assert np.array_equal(item.target, sheet[18:50, 140:204])
 
 
-def test_maps_are_padded_by_reflection_and_the_picture_is_cut_back(run: Path) -> None:
+def test_maps_are_padded_by_reflection_and_the_image_is_cut_back(run: Path) -> None:
     translate = load_translator(run)
     label, instances, _ = scene(31, 64)  # to 32
     padded = [np.pad(ids, ((0, 1), (0, 0)), mode="reflect") for ids in (label, instances)]
@@ -144,7 +144,7 @@ def test_the_validation_set_and_its_scores(styled: Path, tmp_path: Path) -> None
     translate_files(translate, Request(None, tmp_path / "val"))
     assert len(list((tmp_path / "val").glob("*.png"))) == 24
     assert read_image(tmp_path / "val" / "grids" / "00001-00008.png", 3).shape[1] == 3 * 68 + 4
-    assert set(pixel_scores(translate)) == {"output", "mean training picture"}
+    assert set(pixel_scores(translate)) == {"output", "mean training image"}
 
 
 def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_what_is_wrong_is_one_line(run: Path, styled: Path, tiny: Tiny, tmp_path
         "give integer ids": lambda: plain(photo, instances=instances),
         "draws in a style: choose one": lambda: with_style(label, instances=instances),
         "give them by --instances": lambda: translate_files(plain, Request(one, Path("o"))),
-        "empty: no picture in it": lambda: translate_files(plain, Request(one, Path("o"), others={"instance": none})),
+        "empty: no image in it": lambda: translate_files(plain, Request(one, Path("o"), others={"instance": none})),
         "learnt AtoB only; leave it out$": lambda: load_translator(run, direction="BtoA"),
         r"^nowhere\.png: can't be read \(No such file or directory\)$": lambda: plain.read(Path("nowhere.png"), beside),
         "has no encoder": lambda: plain.styled("encode:x.png"),

@@ -20,17 +20,17 @@ Tiny = Callable[..., Config]
 
 @pytest.fixture
 def sampler(tiny_noise: Tiny) -> Sampler:
-    """Of weights large enough for pictures that differ."""
+    """Of weights large enough for images that differ."""
     config = tiny_noise(model={"init_gain": 0.3})
     torch.manual_seed(0)
     return Sampler(model_class(config.model.name)(config.model, config.data.channels), config)  # type: ignore[arg-type]
 
 
-def test_a_picture_owes_nothing_to_the_others(sampler: Sampler) -> None:
+def test_a_image_owes_nothing_to_the_others(sampler: Sampler) -> None:
     many = sampler(19, seed=4)
     assert many.shape == (19, 32, 32, 1)
     assert many.dtype == np.uint8
-    assert len({picture.tobytes() for picture in many}) == 19
+    assert len({image.tobytes() for image in many}) == 19
     for count in (1, 5, 17):
         assert np.array_equal(sampler(count, seed=4), many[:count])
     assert not np.array_equal(sampler(1, seed=5), many[:1])
@@ -42,7 +42,7 @@ def test_classes_in_turn_or_one(sampler: Sampler) -> None:
             sampler(1, label=3)
         return
     mixed, threes = sampler(14), sampler(14, label=3)
-    assert np.array_equal(mixed[3], threes[3])  # picture 3 is of class 3, and so is picture 13
+    assert np.array_equal(mixed[3], threes[3])  # image 3 is of class 3, and so is image 13
     assert np.array_equal(mixed[13], threes[13])
     assert not np.array_equal(mixed[4], threes[4])
     with pytest.raises(ValueError, match=r"^--class 10: run tiny knows 0 to 9$"):
@@ -67,7 +67,7 @@ def test_the_way_begins_and_ends_where_it_says(sampler: Sampler) -> None:
     first, last = (sampler.noise(0, index, None) for index in (0, 10))  # of one class
     way = sampler.way(first, last)
     assert np.array_equal(way[:1], sampler.way(first, first)[:1])
-    assert len({picture.tobytes() for picture in way}) == 9
+    assert len({image.tobytes() for image in way}) == 9
     end = sampler.draw({**first, "z": last["z"]})
     assert np.abs(way[-1].astype(int) - end[0]).max() <= 1
 
@@ -109,8 +109,8 @@ def test_a_run_is_loaded_by_the_function_of_its_kind(tiny_noise: Tiny, tiny: Tin
     sampler = img2img.load_sampler("draws", device="cpu")
     assert np.array_equal(sampler(2, seed=3), load_sampler(Path("runs/draws"))(2, seed=3))
     assert sampler.results(3, 1) == Path("runs/draws/results/step-000001/seed-3_class-1")
-    with pytest.raises(ValueError, match=r"^run draws draws pictures from noise: .*infer\.py draws --count 64"):
+    with pytest.raises(ValueError, match=r"^run draws draws images from noise: .*infer\.py draws --count 64"):
         load_translator("draws")
     train(tiny("translates", train={"max_steps": 1}))
-    with pytest.raises(ValueError, match=r"^run translates translates pictures: load_translator is for it$"):
+    with pytest.raises(ValueError, match=r"^run translates translates images: load_translator is for it$"):
         load_sampler("translates")

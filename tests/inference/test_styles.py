@@ -156,7 +156,7 @@ def test_large_instances_count_and_small_ones_where_there_are_no_others(translat
     assert found["centre"].shape == (len(found["class"]), 3)
     (small,) = set(every) - set(large)
     assert notes[1].endswith(f"so all count: class {small}")
-    assert notes[0] == f"{found['count'].sum()} of {len(slow)} instances in {len(every)} classes, 4 pictures"
+    assert notes[0] == f"{found['count'].sum()} of {len(slow)} instances in {len(every)} classes, 4 images"
     before = path.read_bytes()
     encode_training_set(translator, 3, share)
     assert path.read_bytes() == before
@@ -213,7 +213,7 @@ def test_a_photos_styles_can_be_overruled(translator: SceneTranslator) -> None:
     assert np.array_equal(found[~own], flat[~own])
 
 
-def test_pictures_follow_the_style(translator: SceneTranslator) -> None:
+def test_images_follow_the_style(translator: SceneTranslator) -> None:
     label, instances = SCENE
     photo = drawn_scene(3)[2]
     write(Path("photo.png"), photo)
@@ -282,7 +282,7 @@ def test_files_in_random_styles_have_titled_grids(translator: SceneTranslator) -
         ("cluster:1=x", "1=x is not CLASS=N"),
         ("cluster:1=-1", "1=-1 is not CLASS=N"),
         ("cluster:1=3", "class 1 has no cluster 3; it has 0..2"),
-        ("cluster:4=0", "class 4 has no clusters, since no training picture shows it"),
+        ("cluster:4=0", "class 4 has no clusters, since no training image shows it"),
         ("instance:x=1", "x is no id of an instance"),
         ("instance:3009=1", "--style instance:3009=1: the instance map has no 3009; it has 0, 1,"),
         ("instance:1=7", "class 1 has no cluster 7; it has 0..2"),
@@ -318,7 +318,7 @@ def test_a_run_without_encoder_says_so(labelled_root: Path, tiny: Callable[..., 
     assert plain.styled(relabel="1:0")(label, instances=instances).shape == (20, 40, 3)
     pairs = load_translator(train(tiny("pairs")))
     for options, option in (({"style": "random"}, "--style random"), ({"relabel": "1:2"}, "--relabel 1:2")):
-        with pytest.raises(ValueError, match=f"{option}: run pairs translates pictures, not label maps"):
+        with pytest.raises(ValueError, match=f"{option}: run pairs translates images, not label maps"):
             translate_files(pairs, Request(None, Path("out"), **options))
 
 

@@ -1,4 +1,4 @@
-"""A run translates any picture: sizes, kinds, depths, policies."""
+"""A run translates any image: sizes, kinds, depths, policies."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,29 +27,27 @@ def run(tiny: Tiny) -> Path:
 @pytest.mark.parametrize("size", [(16, 16), (257, 255), (1, 1), (3, 40), (100, 17)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_any_size_and_depth_comes_back(run: Path, size: tuple[int, int], dtype: type) -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
-    given = {np.uint8: picture, np.uint16: picture.astype(np.uint16) * 257, np.float32: picture / np.float32(255)}[
-        dtype
-    ]
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    given = {np.uint8: image, np.uint16: image.astype(np.uint16) * 257, np.float32: image / np.float32(255)}[dtype]
     out = load_translator(run)(given)
     assert (out.shape, out.dtype) == (given.shape, given.dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_training_size_resizes_there_and_back(run: Path, dtype: type) -> None:
-    at_size, picture = load_translator(run, training_size=True), drawn_pair(0, 33, 50)[0]
-    given = (picture / 255).astype(dtype) if np.dtype(dtype).kind == "f" else picture.astype(dtype)
+    at_size, image = load_translator(run, training_size=True), drawn_pair(0, 33, 50)[0]
+    given = (image / 255).astype(dtype) if np.dtype(dtype).kind == "f" else image.astype(dtype)
     out = at_size(given)
     assert (out.shape, out.dtype) == (given.shape, given.dtype)
     assert np.array_equal(out, resize(load_translator(run)(resize(given, 16, 16)), 33, 50))
     assert np.array_equal(at_size(given[:16, :16]), load_translator(run)(given[:16, :16]))
-    assert at_size(picture[:, :, 0]).shape == (33, 50, 3)
+    assert at_size(image[:, :, 0]).shape == (33, 50, 3)
 
 
 def test_depths_agree(run: Path) -> None:
-    translate, picture = load_translator(run), drawn_pair(3)[0]
-    low, high = translate(picture), translate(picture.astype(np.uint16) * 257)
-    exact = translate(picture / np.float32(255))
+    translate, image = load_translator(run), drawn_pair(3)[0]
+    low, high = translate(image), translate(image.astype(np.uint16) * 257)
+    exact = translate(image / np.float32(255))
     assert np.abs(low / 255 - exact).max() <= 0.5 / 255 + 1e-6
     assert np.abs(high / 65535 - exact).max() <= 0.5 / 65535 + 1e-6
 
@@ -57,27 +55,27 @@ def test_depths_agree(run: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA", "I;16"])
 def test_pil_in_pil_out(run: Path, mode: str) -> None:
     translate = load_translator(run)
-    picture = Image.new("I;16", (30, 20), 30000) if mode == "I;16" else Image.new("RGB", (30, 20), "red").convert(mode)
-    out = translate(picture)
+    image = Image.new("I;16", (30, 20), 30000) if mode == "I;16" else Image.new("RGB", (30, 20), "red").convert(mode)
+    out = translate(image)
     assert isinstance(out, Image.Image)
     assert out.size == (30, 20)
 
 
 def test_padding_is_reflection_and_is_cut_off_again(run: Path) -> None:
     translate = load_translator(run)
-    picture = np.random.default_rng(0).integers(0, 255, (20, 32, 3), np.uint8)
-    padded = np.pad(picture, ((6, 6), (0, 0), (0, 0)), mode="reflect")  # to 32x32
-    assert np.array_equal(translate(picture), translate(padded)[6:26])
+    image = np.random.default_rng(0).integers(0, 255, (20, 32, 3), np.uint8)
+    padded = np.pad(image, ((6, 6), (0, 0), (0, 0)), mode="reflect")  # to 32x32
+    assert np.array_equal(translate(image), translate(padded)[6:26])
 
 
 def test_it_computes_what_training_sampled(run: Path, tiny: Tiny) -> None:
-    """The translator, fed a validation picture, gives the middle column of the last sample grid."""
+    """The translator, fed a validation image, gives the middle column of the last sample grid."""
     from img2img.data.images import read_image
     from img2img.data.paired import PairedDataset
 
     sheet = read_image(run / "samples" / "step-000004.png", 3)
-    picture = PairedDataset(tiny().data, "val")[0, 0]["input"]
-    assert np.abs(load_translator(run)(picture).astype(int) - sheet[18:34, 24:40]).max() <= 1
+    image = PairedDataset(tiny().data, "val")[0, 0]["input"]
+    assert np.abs(load_translator(run)(image).astype(int) - sheet[18:34, 24:40]).max() <= 1
 
 
 def test_checkpoints_are_chosen_and_averages_preferred(tiny: Tiny) -> None:
@@ -95,36 +93,36 @@ def test_checkpoints_are_chosen_and_averages_preferred(tiny: Tiny) -> None:
     assert not torch.equal(weights, load_file(folder / "generator.safetensors")["head.0.weight"])
 
 
-def test_norm_policy_batch_uses_the_pictures_own_statistics(run: Path) -> None:
-    picture = drawn_pair(0, 32, 32)[0]
+def test_norm_policy_batch_uses_the_images_own_statistics(run: Path) -> None:
+    image = drawn_pair(0, 32, 32)[0]
     paper = load_translator(run, norm_policy="batch")
     network = paper.model.generator
     reference = load_translator(run).model.generator.train()
     for module in reference.modules():
         if isinstance(module, torch.nn.Dropout):
             module.eval()
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         torch.testing.assert_close(network(pixels), reference(pixels), rtol=1e-4, atol=1e-5)
-    assert not np.array_equal(paper(picture), load_translator(run)(picture))
+    assert not np.array_equal(paper(image), load_translator(run)(image))
 
 
 def test_dropout_gives_different_answers_by_seed(tiny: Tiny) -> None:
     run = train(tiny(data={"load_size": 32, "crop_size": 32}, model={"num_downs": 5, "init_gain": 0.3}))
-    noisy, picture = load_translator(run, dropout=True), drawn_pair(0, 32, 32)[0]
+    noisy, image = load_translator(run, dropout=True), drawn_pair(0, 32, 32)[0]
     torch.manual_seed(5)
-    noisy(picture, seed=1)
+    noisy(image, seed=1)
     drawn = torch.rand(1)
     torch.manual_seed(5)
     assert torch.equal(drawn, torch.rand(1))  # the caller's random numbers are left alone
-    assert np.array_equal(noisy(picture, seed=1), noisy(picture, seed=1))
-    assert not np.array_equal(noisy(picture, seed=1), noisy(picture, seed=2))
+    assert np.array_equal(noisy(image, seed=1), noisy(image, seed=1))
+    assert not np.array_equal(noisy(image, seed=1), noisy(image, seed=2))
     with pytest.raises(ValueError, match="has no dropout"):
         load_translator(train(tiny("still")), dropout=True)  # too shallow for any
     with pytest.raises(ValueError, match="--samples -1"):
         translate_files(noisy, Request(None, Path("out"), samples=-1))
     still = load_translator(run)
-    assert np.array_equal(still(picture, seed=1), still(picture, seed=2))
+    assert np.array_equal(still(image, seed=1), still(image, seed=2))
 
 
 def test_channels_follow_the_run(tiny: Tiny) -> None:
@@ -137,7 +135,7 @@ def test_channels_follow_the_run(tiny: Tiny) -> None:
     assert load_translator(gray_run)(Image.new("RGB", (9, 9))).mode == "L"
 
 
-def test_what_is_no_picture_is_refused(run: Path) -> None:
+def test_what_is_no_image_is_refused(run: Path) -> None:
     translate = load_translator(run)
     with pytest.raises(ValueError, match="int64"):
         translate(np.zeros((8, 8, 3), np.int64))
@@ -165,7 +163,7 @@ def test_files_keep_name_size_and_depth(run: Path, tmp_path: Path) -> None:
     write(tmp_path / "in" / "sub" / "deep.tif", drawn_pair(1)[0].astype(np.uint16) * 257)
     write(tmp_path / "in" / "twice.jpg", drawn_pair(2)[0])
     write(tmp_path / "in" / "twice.png", drawn_pair(3)[0])
-    (tmp_path / "in" / "broken.png").write_text("no picture")
+    (tmp_path / "in" / "broken.png").write_text("no image")
     assert translate_files(load_translator(run), Request(tmp_path / "in", tmp_path / "out")) == 1
     names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
     inside = Request(tmp_path / "in", tmp_path / "in" / "out")
@@ -185,12 +183,12 @@ def test_what_was_written_and_left_out_is_told(run: Path, capsys: pytest.Capture
         Path("in", name).parent.mkdir(exist_ok=True)
         Path("in", name).touch()
     translate_files(load_translator(run), Request(Path("in"), Path("in/out")))
-    assert "written     1 picture; 2 left out: anim.gif, sub/b.txt\n" in capsys.readouterr().out
+    assert "written     1 image; 2 left out: anim.gif, sub/b.txt\n" in capsys.readouterr().out
     Path("in/c.png").touch()
     translate_files(load_translator(run), Request(Path("in"), Path("in/out")))
-    assert "written     1 picture; 1 unreadable; 2 left out" in capsys.readouterr().out
+    assert "written     1 image; 1 unreadable; 2 left out" in capsys.readouterr().out
     translate_files(load_translator(run), Request(None, Path("val")))
-    assert capsys.readouterr().out == "written     3 pictures\n"
+    assert capsys.readouterr().out == "written     3 images\n"
 
 
 def test_pairs_that_were_not_taken_apart_are_told_once(
@@ -200,7 +198,7 @@ def test_pairs_that_were_not_taken_apart_are_told_once(
     capsys.readouterr()
     translate_files(load_translator(run), Request(paired_root / "val", Path("out")))
     told = capsys.readouterr().out
-    assert "0.png is 40x20, twice as wide as the run's pictures: if it is a pair side by side, datasets/unpair" in told
+    assert "0.png is 40x20, twice as wide as the run's images: if it is a pair side by side, datasets/unpair" in told
     assert told.count("twice as wide") == 1
     write(Path("half.png"), drawn_pair(0)[0])
     translate_files(load_translator(run), Request(Path("half.png"), Path("out")))
@@ -238,20 +236,20 @@ def two_way(tiny_cyclegan: Tiny) -> Path:
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 @pytest.mark.parametrize("size", [(16, 16), (257, 255), (1, 1), (3, 40)])
 def test_both_directions_keep_any_size(two_way: Path, direction: str, size: tuple[int, int]) -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
-    assert load_translator(two_way, direction=direction)(picture).shape == picture.shape
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    assert load_translator(two_way, direction=direction)(image).shape == image.shape
 
 
 def test_each_direction_asks_its_own_generator(two_way: Path) -> None:
     forth, back = load_translator(two_way), load_translator(two_way, direction="BtoA")
-    picture = drawn_pair(0, 16, 16)[0]
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+    image = drawn_pair(0, 16, 16)[0]
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
     for translator, network in ((forth, forth.model.generator_ab), (back, back.model.generator_ba)):
         with torch.no_grad():
             expected = to_array(network(pixels)[0], np.uint8)
-        assert np.abs(translator(picture).astype(int) - expected).max() <= 1
-    assert not np.array_equal(forth(picture), back(picture))
-    assert np.array_equal(forth.reversed()(picture), back(picture))
+        assert np.abs(translator(image).astype(int) - expected).max() <= 1
+    assert not np.array_equal(forth(image), back(image))
+    assert np.array_equal(forth.reversed()(image), back(image))
     assert (forth.directions, back.directions) == (("AtoB", "BtoA"), ("BtoA", "AtoB"))
 
 
@@ -268,12 +266,12 @@ def test_cycle_grids_show_the_way_back(two_way: Path, tiny_cyclegan: Tiny, tmp_p
     from img2img.data.images import read_image
 
     translate = load_translator(two_way, direction="BtoA")
-    picture = drawn_pair(3, 16, 16)[1]
-    write(tmp_path / "in" / "x.png", picture)
+    image = drawn_pair(3, 16, 16)[1]
+    write(tmp_path / "in" / "x.png", image)
     translate_files(translate, Request(tmp_path / "in", tmp_path / "out", cycle=True))
     sheet = read_image(tmp_path / "out" / "grids" / "00001-00001.png", 3)
     assert sheet.shape == (24, 3 * 20 + 4, 3)
-    assert np.array_equal(sheet[4:20, 4:20], picture)
+    assert np.array_equal(sheet[4:20, 4:20], image)
     assert np.array_equal(sheet[4:20, 24:40], read_image(tmp_path / "out" / "x.png", 3))
     assert np.array_equal(sheet[4:20, 44:60], translate.reversed()(sheet[4:20, 24:40]))
     translate_files(translate, Request(None, tmp_path / "val", cycle=True))  # without a partner no fourth column
@@ -291,9 +289,9 @@ def test_a_direction_that_was_never_learnt_is_refused(run: Path) -> None:
 def test_training_size_keeps_the_shape_where_training_did(tiny: Tiny) -> None:
     data = {"preprocess": "scale_width", "load_size": 32, "stride": 16}
     at_size = load_translator(train(tiny(data=data)), training_size=True)
-    picture = drawn_pair(0, 64, 130)[0]
+    image = drawn_pair(0, 64, 130)[0]
     plain = load_translator(Path("runs/tiny"))
-    assert np.array_equal(at_size(picture), resize(plain(resize(picture, 16, 32)), 64, 130))
+    assert np.array_equal(at_size(image), resize(plain(resize(image, 16, 32)), 64, 130))
 
 
 @pytest.mark.parametrize("kind", ["tiny", "tiny_cyclegan", "tiny_hd"])

@@ -57,11 +57,11 @@ READINGS = [  # channels, what is stated, (label_nc, instances, channels_a), the
         3,
         Stated(),
         (0, True, 3),
-        "3 channels: taken as pictures, a guess; --label-nc 3 --no-instances if .*--label-nc 2",
+        "3 channels: taken as images, a guess; --label-nc 3 --no-instances if .*--label-nc 2",
     ),
     (3, Stated(2), (2, True, 3), "taken as 2 classes and their boundaries$"),
-    (3, Stated(0, True), (0, True, 3), "taken as pictures$"),
-    (4, Stated(0, True), (0, True, 4), "taken as pictures$"),
+    (3, Stated(0, True), (0, True, 3), "taken as images$"),
+    (4, Stated(0, True), (0, True, 4), "taken as images$"),
     (4, Stated(3), (3, True, 3), "taken as 3 classes and their boundaries$"),
     (2, Stated(), (1, True, 3), "taken as 1 class and their boundaries, a guess"),
 ]
@@ -71,7 +71,7 @@ READINGS = [  # channels, what is stated, (label_nc, instances, channels_a), the
 def test_what_a_pix2pixhd_generator_sees_is_told_and_stated(
     channels: int, stated: Stated, expected: tuple[int, bool, int], words: str
 ) -> None:
-    """Boundaries of pictures without classes are an option that nothing asks for."""
+    """Boundaries of images without classes are an option that nothing asks for."""
     path = generator(channels)
     for judged in (False, True):
         if judged:
@@ -92,7 +92,7 @@ def test_channels_that_contradict_each_other_are_refused() -> None:
         stated=Stated(35),
     )
     refused("--label-nc 38 --no-instances: it sees 39", path, stated=Stated(38, True))
-    refused("--label-nc 0: it sees 39 channels; pictures have 1, 3", path, stated=Stated(0))
+    refused("--label-nc 0: it sees 39 channels; images have 1, 3", path, stated=Stated(0))
     _, told = imported(path)
     assert "--label-nc of fewer if some are features, with latest_net_E.pth beside it" in told
     beside("D", 36 + 3)
@@ -107,7 +107,7 @@ def test_channels_that_contradict_each_other_are_refused() -> None:
 
     path = generator(4)
     refused("it sees 4 channels, and nothing tells which: --label-nc 3 .*RGBA", path)
-    refused("--label-nc 0: it sees 4 channels; .*boundaries beside a picture can't be fed", path, stated=Stated(0))
+    refused("--label-nc 0: it sees 4 channels; .*boundaries beside an image can't be fed", path, stated=Stated(0))
     path = generator(35)
     preset = write_preset("pix2pixhd", "label_nc: 35", "toy: true")
     refused("it sees 35 channels, and --config says data.label_nc 35 and data.instances true: 36", path, preset=preset)

@@ -86,7 +86,7 @@ def test_a_cyclegan_run_and_back(tiny_cyclegan: Callable[..., Config]) -> None:
     image = picture(3)
     expected = official_answer(networks["G_B"], image)
     np.testing.assert_allclose(back(image.astype(np.float32) / 255), expected, atol=1e-5)
-    # the official D_A judges pictures of B
+    # the official D_A judges images of B
     kept = load_network(newest_checkpoint(run)[0], "discriminator_b")["stages.0.0.weight"]
     assert torch.equal(kept, networks["D_A"].state_dict()["model.0.weight"])
     for file in export_run("two", "junyanz"):
@@ -203,14 +203,14 @@ def test_a_pix2pixhd_run_and_back(
             assert lines[0].startswith("generator: coarse_to_fine")
 
 
-def test_a_pix2pixhd_run_of_pictures() -> None:
+def test_a_pix2pixhd_run_of_images() -> None:
     official = randomised(Chain(chain(3, 3, 2, 3, 1, "batch")))
     saved(official, OFFICIAL / "latest_net_G.pth")
     saved(randomised(Scales(6, 4, 1, 2, "batch", False)), OFFICIAL / "latest_net_D.pth")
     run, lines = import_run(OFFICIAL / "latest_net_G.pth")
     assert [line.partition(":")[0] for line in lines[:2]] == ["generator", "discriminator"]
     assert "model.lambda_feat 0: D is laid out as without feature matching" in lines[2]
-    assert lines[3].startswith("3 channels: taken as pictures, a guess; --label-nc 3 --no-instances if")
+    assert lines[3].startswith("3 channels: taken as images, a guess; --label-nc 3 --no-instances if")
     config = load_translator(run, device="cpu").config
     assert (config.data.label_nc, config.model.lambda_feat) == (0, 0.0)
     assert_translates(run, official)

@@ -11,14 +11,14 @@ from img2img.networks.patchgan import PatchGAN
 from img2img.networks.pix2pixhd import MultiScaleDiscriminator
 
 
-def pictures(count: int = 2, size: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def images(count: int = 2, size: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     real, fake = torch.rand(2, count, 3, size, size) * 2 - 1
     return real, fake, torch.rand(count, 2, size, size)
 
 
 class Mean(nn.Module):
-    """A discriminator whose logit is the mean of the picture's channels, times a weight."""
+    """A discriminator whose logit is the mean of the image's channels, times a weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class Mean(nn.Module):
     "network", [PatchGAN(5, 4, n_layers=1, norm="none"), MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2)]
 )
 def test_without_options_it_is_the_loss_of_every_scale(network: nn.Module) -> None:
-    x, y, condition = pictures()
+    x, y, condition = images()
     gan = GANLoss("lsgan")
     real, fake = gan.inputs(x, y, condition)
     terms, _ = gan.discriminator_loss(network(real), network(fake), weight=0.5)
-    for name, picture, label in (("real", x, 1.0), ("fake", y, 0.0)):
-        logits = logits_of(network(torch.cat([condition, picture], 1)))
+    for name, image, label in (("real", x, 1.0), ("fake", y, 0.0)):
+        logits = logits_of(network(torch.cat([condition, image], 1)))
         expected = 0.5 * sum(discriminator_gan_loss(x, label, "lsgan") for x in logits)
         assert terms[name].item() == pytest.approx(expected.item(), rel=1e-6)
     loss = gan.generator_loss(network(gan.input(y, condition)))
@@ -47,7 +47,7 @@ def test_without_options_it_is_the_loss_of_every_scale(network: nn.Module) -> No
 
 def test_real_before_fake_is_drawn_for_the_inputs() -> None:
     """Golden traces and resumed runs depend on it; for wgan-gp and features that are compared, one draw is for both."""
-    x, y, _ = pictures()
+    x, y, _ = images()
     for alike, penalty, drawn in ((False, "none", 2), (True, "none", 1), (False, "wgan-gp", 1), (False, "r1", 2)):
         gan = GANLoss("lsgan", BalanceConfig(instance_noise=0.5, gradient_penalty=penalty))
         torch.manual_seed(3)
@@ -97,7 +97,7 @@ def test_labels_lie_in_their_range_and_flip_with_their_probability() -> None:
 
 
 def test_smoothing_is_one_sided_if_asked() -> None:
-    real, fake, _ = pictures()
+    real, fake, _ = images()
     options = BalanceConfig(label_real=(0.9, 0.9))
     terms, _ = GANLoss("lsgan", options).discriminator_loss(Mean()(real), Mean()(fake))
     assert terms["real"].item() == pytest.approx(((Mean()(real) - 0.9) ** 2).mean().item(), rel=1e-5)
@@ -114,7 +114,7 @@ def test_mean_labels_are_those_that_are_drawn() -> None:
     ]
     assert options.mean_labels == pytest.approx(drawn, abs=0.01)
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1))
-    pair = pictures()[:2]
+    pair = images()[:2]
     _, found = gan.discriminator_loss(*map(network, pair))
     expected = sum(((network(x) - label) ** 2).mean() for x, label in zip(pair, options.mean_labels, strict=True)) / 0.5
     assert found["relative_loss"].item() == pytest.approx(expected.item(), rel=1e-5)
@@ -126,8 +126,8 @@ def test_generators_never_see_smoothed_or_flipped_labels() -> None:
     assert GANLoss("vanilla", options).generator_loss(answer) == GANLoss("vanilla").generator_loss(answer)
 
 
-def test_noise_is_on_the_picture_alone_and_fades() -> None:
-    real, _, condition = pictures(size=64)
+def test_noise_is_on_the_image_alone_and_fades() -> None:
+    real, _, condition = images(size=64)
     gan = GANLoss("lsgan", BalanceConfig(instance_noise=0.2, noise_steps=100))
     for step, left in ((0, 0.2), (50, 0.1), (100, 0.0), (150, 0.0)):
         gan.noise_share = gan.options.noise_share(step)
@@ -137,9 +137,9 @@ def test_noise_is_on_the_picture_alone_and_fades() -> None:
     assert BalanceConfig(instance_noise=0.2, noise_steps=0).noise_share(10**6) == 1.0
 
 
-def test_the_penalty_pulls_the_slope_along_the_picture_to_one() -> None:
+def test_the_penalty_pulls_the_slope_along_the_image_to_one() -> None:
     """D = w x mean of 3 x 16 x 16 values: its slope has the length w / sqrt(768), whatever the condition."""
-    real, fake, condition = pictures()
+    real, fake, condition = images()
     length = 2 / 768**0.5
     for kind, expected in (("wgan-gp", (length - 1) ** 2), ("r1", length**2 / 2)):
         options = BalanceConfig(gradient_penalty=kind, lambda_gp=10.0)
@@ -154,7 +154,7 @@ def test_the_penalty_pulls_the_slope_along_the_picture_to_one() -> None:
 @pytest.mark.parametrize("kind", ["lsgan", "vanilla", "minimax", "hinge", "wasserstein"])
 @pytest.mark.parametrize("penalty", ["wgan-gp", "r1"])
 def test_every_loss_takes_a_penalty_whose_gradient_reaches_all_weights(kind: str, penalty: str) -> None:
-    real, fake, condition = pictures(size=32)
+    real, fake, condition = images(size=32)
     network = MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2)
     gan = GANLoss(kind, BalanceConfig(gradient_penalty=penalty))
     gan.penalty(network, *gan.inputs(real, fake, condition), condition=condition, weight=0.5)["penalty"].backward()
@@ -162,15 +162,15 @@ def test_every_loss_takes_a_penalty_whose_gradient_reaches_all_weights(kind: str
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights)
 
 
-def test_pictures_of_two_sizes_have_nothing_between_them() -> None:
-    real, _, _ = pictures()
+def test_images_of_two_sizes_have_nothing_between_them() -> None:
+    real, _, _ = images()
     gan = GANLoss("wasserstein", BalanceConfig(gradient_penalty="wgan-gp"))
     with pytest.raises(ValueError, match="set it to r1"):
         gan.penalty(Mean(), *gan.inputs(real, torch.rand(2, 3, 8, 8)))
 
 
 def test_the_penalty_takes_the_logits_out_of_an_answer_that_holds_more() -> None:
-    real, fake, condition = pictures()
+    real, fake, condition = images()
     network = PatchGAN(5, 4, n_layers=1, norm="none")
     gan = GANLoss("wasserstein", BalanceConfig(gradient_penalty="r1"))
     inputs = gan.inputs(real, fake, condition)

@@ -6,35 +6,35 @@ import torch
 from img2img.losses.diff_augment import Augment, recolor, translate
 
 
-def pictures(channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+def images(channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     return torch.rand(2, 2, 32, 32), torch.rand(2, channels, 32, 32) * 2 - 1
 
 
 @pytest.mark.parametrize("policies", [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_gradients_reach_the_picture(policies: tuple[str, ...], channels: int) -> None:
-    condition, picture = pictures(channels)
-    picture.requires_grad_(True)
-    (seen,) = Augment(policies)([torch.cat([condition, picture], 1)], [channels])
+def test_gradients_reach_the_image(policies: tuple[str, ...], channels: int) -> None:
+    condition, image = images(channels)
+    image.requires_grad_(True)
+    (seen,) = Augment(policies)([torch.cat([condition, image], 1)], [channels])
     assert seen.shape == (2, 2 + channels, 32, 32)
-    assert not torch.equal(seen[:, 2:], picture)
+    assert not torch.equal(seen[:, 2:], image)
     seen.sum().backward()
-    assert picture.grad is not None
-    assert (picture.grad.abs() > 0).float().mean() > 0.5
+    assert image.grad is not None
+    assert (image.grad.abs() > 0).float().mean() > 0.5
 
 
 def test_colours_leave_the_condition_and_opacity_alone() -> None:
-    condition, picture = pictures(4)
-    (seen,) = Augment(("color",))([torch.cat([condition, picture], 1)], [4])
+    condition, image = images(4)
+    (seen,) = Augment(("color",))([torch.cat([condition, image], 1)], [4])
     assert torch.equal(seen[:, :2], condition)
-    assert torch.equal(seen[:, 5:], picture[:, 3:])
+    assert torch.equal(seen[:, 5:], image[:, 3:])
 
 
 @pytest.mark.parametrize("policies", [("color",), ("color", "translation", "cutout")])
-def test_pictures_that_are_compared_are_augmented_alike(policies: tuple[str, ...]) -> None:
-    condition, picture = pictures()
-    seen = torch.cat([condition, picture], 1)
+def test_images_that_are_compared_are_augmented_alike(policies: tuple[str, ...]) -> None:
+    condition, image = images()
+    seen = torch.cat([condition, image], 1)
     first, second = Augment(policies)([seen, seen.clone()], [3, 3])
     assert torch.allclose(first, second)
     assert not torch.allclose(first, Augment(policies)([seen], [3])[0])
@@ -61,7 +61,7 @@ def test_translate_moves_whole_pixels() -> None:
     assert len(shifts) == 5 * 7
 
 
-def test_a_picture_moves_with_its_condition() -> None:
+def test_a_image_moves_with_its_condition() -> None:
     ramp = torch.linspace(-1, 1, 32).view(1, 1, 1, 32).expand(2, 1, 32, 32)
     (seen,) = Augment(("translation",))([torch.cat([ramp, ramp.expand(-1, 3, -1, -1)], 1)], [3])
     assert torch.allclose(seen[:, :1], seen[:, 1:2])
@@ -85,7 +85,7 @@ def test_strengths_are_the_papers() -> None:
 
 
 def test_colours_are_what_their_equations_say() -> None:
-    """One pixel red, one green: saturation is around each pixel's gray, contrast around the picture's mean."""
+    """One pixel red, one green: saturation is around each pixel's gray, contrast around the image's mean."""
     x = torch.tensor([[0.9, 0.0], [0.0, 0.6], [0.0, 0.0]]).view(1, 3, 1, 2)
     half = torch.full((1, 1, 1, 1), 0.5)
     assert torch.allclose(recolor(x, half, half, half), x)
@@ -96,9 +96,9 @@ def test_colours_are_what_their_equations_say() -> None:
 
 
 def test_it_is_keyed_by_torchs_seed() -> None:
-    condition, picture = pictures()
+    condition, image = images()
     found = []
     for _ in range(2):
         torch.manual_seed(7)
-        found.append(Augment(("color", "translation", "cutout"))([torch.cat([condition, picture], 1)], [3])[0])
+        found.append(Augment(("color", "translation", "cutout"))([torch.cat([condition, image], 1)], [3])[0])
     assert torch.equal(*found)

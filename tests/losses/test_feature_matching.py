@@ -31,7 +31,7 @@ def test_feature_matching_teaches_the_fake_alone() -> None:
 @pytest.mark.parametrize(
     "remedy", [{"dropout_d": 0.3}, {"feature_noise": 0.3}, {"instance_noise": 0.3}, {"augment": ("color", "cutout")}]
 )
-def test_a_perfect_picture_has_the_features_of_the_real_one_whatever_the_noise(remedy: dict) -> None:
+def test_a_perfect_image_has_the_features_of_the_real_one_whatever_the_noise(remedy: dict) -> None:
     torch.manual_seed(0)
     real, condition = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 2, 16, 16)
     network = MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2, norm="none")

@@ -44,8 +44,8 @@ def test_discriminator_loss_is_its_equation(kind: str, real: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["vanilla", "minimax", "lsgan", "hinge", "wasserstein"])
-def test_every_picture_pays_by_its_own_label(kind: str) -> None:
-    """Labels 1 and 0 in one batch of two pictures, each of two patches."""
+def test_every_image_pays_by_its_own_label(kind: str) -> None:
+    """Labels 1 and 0 in one batch of two images, each of two patches."""
     logits = torch.tensor([LOGITS[:2], LOGITS[2:]])
     expected = sum(EQUATIONS[kind, True](x) for x in LOGITS[:2]) + sum(EQUATIONS[kind, False](x) for x in LOGITS[2:])
     found = discriminator_gan_loss(logits, torch.tensor([1.0, 0.0]), kind)
@@ -102,7 +102,7 @@ def test_points_between_lie_on_the_line_of_each_pair() -> None:
     real, fake = torch.zeros(64, 1, 2, 2), torch.ones(64, 1, 2, 2)
     found = between(real, fake)
     assert ((found >= 0) & (found <= 1)).all()
-    assert (found == found[:, :, :1, :1]).all()  # one share for all of a picture
+    assert (found == found[:, :, :1, :1]).all()  # one share for all of an image
     assert found[:, 0, 0, 0].std() > 0.2
 
 
@@ -113,7 +113,7 @@ def test_diversity_is_bounded_and_grows_with_the_distance() -> None:
 
 
 @pytest.mark.parametrize("kind", ["vanilla", "lsgan", "hinge", "wasserstein"])
-def test_generator_wants_its_pictures_called_real(kind: str) -> None:
+def test_generator_wants_its_images_called_real(kind: str) -> None:
     expected = -sum(LOGITS) / 4 if kind == "hinge" else sum(EQUATIONS[kind, True](x) for x in LOGITS) / 4
     assert generator_gan_loss(torch.tensor(LOGITS), kind).item() == pytest.approx(expected, rel=1e-6)
     logits = torch.zeros(3, requires_grad=True)

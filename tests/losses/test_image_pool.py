@@ -6,13 +6,13 @@ from img2img.losses.image_pool import ImagePool
 
 
 def numbered(*numbers: float) -> torch.Tensor:
-    """Pictures (B, 1, 2, 2) that are told apart by their value."""
+    """Images (B, 1, 2, 2) that are told apart by their value."""
     return torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).clone()
 
 
-def values(pictures: torch.Tensor) -> list[float]:
-    assert all(picture.unique().numel() == 1 for picture in pictures)
-    return pictures[:, 0, 0, 0].tolist()
+def values(images: torch.Tensor) -> list[float]:
+    assert all(image.unique().numel() == 1 for image in images)
+    return images[:, 0, 0, 0].tolist()
 
 
 def test_while_it_fills_it_shows_what_comes() -> None:
@@ -22,7 +22,7 @@ def test_while_it_fills_it_shows_what_comes() -> None:
     assert values(pool.state()["pictures"]) == [0, 1, 2, 3]
 
 
-def test_full_it_shows_and_keeps_each_picture_half_of_the_time() -> None:
+def test_full_it_shows_and_keeps_each_image_half_of_the_time() -> None:
     torch.manual_seed(0)
     pool = ImagePool(50)
     pool(numbered(*range(50)))

@@ -56,9 +56,9 @@ def test_without_file_and_network_it_stops(tmp_path: Path, monkeypatch: pytest.M
         PerceptualLoss().load(None)
 
 
-def test_the_smallest_picture_leaves_a_pixel_of_the_deepest_features() -> None:
+def test_the_smallest_image_leaves_a_pixel_of_the_deepest_features() -> None:
     loss = PerceptualLoss()
-    picture = torch.zeros(1, 3, SMALLEST_INPUT, SMALLEST_INPUT)
-    assert loss(picture, picture + 1).isfinite()
+    image = torch.zeros(1, 3, SMALLEST_INPUT, SMALLEST_INPUT)
+    assert loss(image, image + 1).isfinite()
     with pytest.raises(RuntimeError, match="too small"):
-        loss(picture[..., 1:], picture[..., 1:])
+        loss(image[..., 1:], image[..., 1:])

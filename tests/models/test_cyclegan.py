@@ -1,4 +1,4 @@
-"""CycleGAN against its paper, written out picture by picture."""
+"""CycleGAN against its paper, written out image by image."""
 
 import pytest
 import torch
@@ -86,7 +86,7 @@ def test_each_domain_may_have_its_own_weight_of_the_cycle() -> None:
 
 
 @pytest.mark.parametrize(("share", "pictures"), [(0.5, 6), (0.0, 4)])
-def test_no_picture_is_made_that_the_maths_does_not_need(share: float, pictures: int) -> None:
+def test_no_image_is_made_that_the_maths_does_not_need(share: float, pictures: int) -> None:
     model, data = make(lambda_identity=share), batch()
     seen = {"generator": 0, "discriminator": 0}
     for side, names in (("generator", model.generators), ("discriminator", model.discriminators)):
@@ -96,7 +96,7 @@ def test_no_picture_is_made_that_the_maths_does_not_need(share: float, pictures:
             )
     images = model(data)
     model.generator_loss(data, images)
-    assert seen == {"generator": pictures * 2, "discriminator": 2 * 2}  # pictures of each of the two in the batch
+    assert seen == {"generator": pictures * 2, "discriminator": 2 * 2}  # images of each of the two in the batch
     model.discriminator_loss(data, images)
     assert seen == {"generator": pictures * 2, "discriminator": 6 * 2}
 

@@ -42,7 +42,7 @@ def test_the_noise_follows_the_generator_of_random_numbers() -> None:
 
 
 def test_both_sides_are_told_the_class() -> None:
-    """D sees maps of ones at the class before the picture; another class makes another picture and another verdict."""
+    """D sees maps of ones at the class before the image; another class makes another image and another verdict."""
     model, data = make(num_classes=5, init_gain=0.2).eval(), batch()
     seen = []
     model.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -74,26 +74,26 @@ def test_options_out_of_range_are_named(options: dict) -> None:
         DCGAN.Config(**options)
 
 
-def test_the_size_follows_the_pictures() -> None:
+def test_the_size_follows_the_images() -> None:
     def config(crop: int, **model: int) -> Config:
         data = UnconditionalConfig("x", load_size=crop, crop_size=crop)
         return Config("n", DCGAN.Config(**model), data, OptimConfig(), TrainConfig())
 
     assert config(128).model.size == 128
-    with pytest.raises(ValueError, match=r"^data\.crop_size 100: pictures are drawn at 32, 64, 128, 256 pixels$"):
+    with pytest.raises(ValueError, match=r"^data\.crop_size 100: images are drawn at 32, 64, 128, 256 pixels$"):
         config(100)
     with pytest.raises(ValueError, match=r"^data\.crop_size 64: .* model\.size 32"):
         make().check_size(config(64, size=32).data.crop_size)
 
 
 def test_classes_must_be_those_of_the_set() -> None:
-    class Pictures:
+    class Images:
         classes: tuple[str, ...] = ("cat", "dog")
 
-    make(num_classes=2).check_set(Pictures)
-    make().check_set(Pictures)  # it need not be told them
+    make(num_classes=2).check_set(Images)
+    make().check_set(Images)  # it need not be told them
     with pytest.raises(ValueError, match=r"^model\.num_classes 3: the training set has 2 classes; set it to 2$"):
-        make(num_classes=3).check_set(Pictures)
-    Pictures.classes = ()
+        make(num_classes=3).check_set(Images)
+    Images.classes = ()
     with pytest.raises(ValueError, match=r"^model\.num_classes 3: the training set has 0 classes; a class is a sub-"):
-        make(num_classes=3).check_set(Pictures)
+        make(num_classes=3).check_set(Images)

@@ -40,8 +40,8 @@ def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
     images = model(data)
     torch.testing.assert_close(images["output"], output)
 
-    def layers(picture: torch.Tensor) -> list[list[torch.Tensor]]:
-        x = torch.cat([condition, picture], 1)
+    def layers(image: torch.Tensor) -> list[list[torch.Tensor]]:
+        x = torch.cat([condition, image], 1)
         fine, coarse = model.discriminator.scales
         return [fine(x, return_features=True), coarse(halve(x), return_features=True)]
 
@@ -108,7 +108,7 @@ def test_the_perceptual_term_is_weighted() -> None:
     assert terms["vgg"].item() == pytest.approx(3 * F.l1_loss(images["output"], data["target"]).item(), rel=1e-5)
 
 
-def test_pictures_as_inputs_need_no_maps() -> None:
+def test_images_as_inputs_need_no_maps() -> None:
     model = make({"input": 3, "target": 3})
     data = {"input": torch.rand(1, 3, 32, 32), "target": torch.rand(1, 3, 32, 32)}
     assert model.condition(data) is data["input"]

@@ -20,7 +20,7 @@ def test_the_papers_generator_by_hand() -> None:
     kernels = sum(wide * narrow * 16 for wide, narrow in itertools.pairwise(maps)) + 128 * 3 * 16
     with torch.device("meta"):
         generator = Generator(100, 3, size=64, ngf=128)
-    assert count(generator) == kernels + 2 * sum(maps[1:]) + 3  # scales and shifts; the picture's bias
+    assert count(generator) == kernels + 2 * sum(maps[1:]) + 3  # scales and shifts; the image's bias
     assert not any(isinstance(m, (nn.Linear, nn.MaxPool2d, nn.AvgPool2d)) for m in generator.modules())
 
 
@@ -32,16 +32,16 @@ def test_the_authors_discriminator_by_hand() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes_and_features(size: int) -> None:
-    picture = Generator(7, 2, size=size, ngf=2)(torch.randn(2, 7))
-    assert picture.shape == (2, 2, size, size)
-    assert picture.abs().max() <= 1
+    image = Generator(7, 2, size=size, ngf=2)(torch.randn(2, 7))
+    assert image.shape == (2, 2, size, size)
+    assert image.abs().max() <= 1
     discriminator = Discriminator(2, size, ndf=2)
-    *features, logits = discriminator(picture, return_features=True)
+    *features, logits = discriminator(image, return_features=True)
     assert [f.shape[-1] for f in features] == [size // 2**i for i in range(1, len(features) + 1)]
     assert features[-1].shape[1:] == (2 * min(8, size // 8), 4, 4)
     assert logits.shape == (2, 1, 1, 1)
     discriminator.eval()
-    assert torch.equal(discriminator(picture), discriminator(picture, return_features=True)[-1])
+    assert torch.equal(discriminator(image), discriminator(image, return_features=True)[-1])
     assert CodeHead(size, 2, out_features=5, width=3)(features[-1]).shape == (2, 5)
 
 
@@ -51,12 +51,12 @@ def test_resizing_instead_of_transposed_convolutions() -> None:
     assert generator(torch.randn(1, 5)).shape == (1, 1, 32, 32)
 
 
-def test_layer_norm_judges_each_picture_alone() -> None:
-    """Against torch's own; and a verdict that owes nothing to the other pictures of the batch, unlike batch norm's."""
+def test_layer_norm_judges_each_image_alone() -> None:
+    """Against torch's own; and a verdict that owes nothing to the other images of the batch, unlike batch norm's."""
     x = torch.randn(3, 4, 5, 5) * 3 + 1
     assert torch.allclose(norm_layer("layer", 4)(x), nn.functional.layer_norm(x, x.shape[1:]), atol=1e-5)
     assert not needs_bias("layer")
-    pictures = torch.randn(3, 1, 32, 32)
+    images = torch.randn(3, 1, 32, 32)
     for norm, alone in (("layer", True), ("instance", True), ("none", True), ("batch", False)):
         judge = Discriminator(1, 32, ndf=4, norm=norm, init_gain=0.2)  # type: ignore[arg-type]
-        assert torch.allclose(judge(pictures)[:2], judge(pictures[:2]), atol=1e-5) == alone, norm
+        assert torch.allclose(judge(images)[:2], judge(images[:2]), atol=1e-5) == alone, norm

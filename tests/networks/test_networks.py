@@ -36,7 +36,7 @@ def test_unet_keeps_the_size_and_learns(num_downs: int, norm: str, mode: str) ->
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
 
 
-def test_unet_trains_on_one_picture_of_its_stride() -> None:
+def test_unet_trains_on_one_image_of_its_stride() -> None:
     for norm in ("batch", "instance"):
         UNet(num_downs=4, ngf=4, norm=norm)(torch.zeros(1, 3, 16, 16))  # 1x1 at the bottom
 

@@ -41,7 +41,7 @@ def test_feature_noise_has_its_deviation_and_can_fade() -> None:
 
 
 def test_the_verdict_sees_how_much_a_batch_differs() -> None:
-    """Against numpy's own deviation; a batch of one picture repeated has none."""
+    """Against numpy's own deviation; a batch of one image repeated has none."""
     x = torch.rand(4, 3, 5, 5)
     seen = MinibatchStd()(x)
     assert torch.equal(seen[:, :3], x)

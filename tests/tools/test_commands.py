@@ -15,7 +15,7 @@ from tests.conftest import drawn_scene, write
 from tests.helpers import ROOT, TINY, call
 
 
-def test_from_training_to_a_translated_picture(
+def test_from_training_to_a_translated_image(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ("--model", "pix2pix", "--data.root", str(paired_root))
@@ -49,7 +49,7 @@ def test_both_directions_of_one_run(
     tiny = "--model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split() + TINY[8:]
     data = ("--model", "cyclegan", "--data.root", str(unpaired_root), "--data.direction", "BtoA")
     assert call(monkeypatch, "train", *data, *tiny, "--name", "two") == 0
-    assert "4 + 7 training, 3 + 3 validation pictures" in capsys.readouterr().out
+    assert "4 + 7 training, 3 + 3 validation images" in capsys.readouterr().out
     assert call(monkeypatch, "infer", "two") == 0  # the run's own direction
     assert call(monkeypatch, "infer", "two", "--direction", "AtoB", "--cycle") == 0
     results = Path("runs/two/results/step-000004")
@@ -61,7 +61,7 @@ def test_both_directions_of_one_run(
     printed = capsys.readouterr().out
     assert printed.index("| BtoA |") < printed.index("| output |") < printed.index("| AtoB |")
     found = json.loads(Path("runs/two/evaluation/step-000004/pixels.json").read_text())
-    assert set(found["AtoB"]) == set(found["BtoA"]) == {"output", "input", "mean training picture", "cycle"}
+    assert set(found["AtoB"]) == set(found["BtoA"]) == {"output", "input", "mean training image", "cycle"}
 
 
 def test_a_run_of_one_direction_says_so(
@@ -99,7 +99,7 @@ def test_from_training_to_styles(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert call(monkeypatch, "encode_features", "toy", "--clusters", "4") == 0
     printed = capsys.readouterr().out
     assert "runs/toy/styles/step-000003.npz" in printed
-    assert "instances in 9 classes, 80 pictures" in printed
+    assert "instances in 9 classes, 80 images" in printed
     assert "so all count: class " in printed
     assert call(monkeypatch, "infer", "toy", "--style", "random;cluster:road=1", "--samples", "2", "--output", "o") == 0
     assert len(list(Path("o").glob("*.png"))) == 2 * 4
@@ -245,7 +245,7 @@ def test_sigterm_to_the_launcher_saves_a_checkpoint(paired_root: Path) -> None:
     assert Path("runs/mine/checkpoints/latest").exists()
 
 
-def test_from_training_to_pictures_out_of_noise(
+def test_from_training_to_images_out_of_noise(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Classes, ways, codes; and options that are of no use to a run."""
@@ -266,15 +266,15 @@ def test_from_training_to_pictures_out_of_noise(
     assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
     capsys.readouterr()
     for command, message in {
-        ("infer", "classes", "--input", "x.png"): "--input: is for runs that translate pictures, and classes draws",
-        ("infer", "classes", "--samples", "2"): "--samples: is for runs that translate pictures",
+        ("infer", "classes", "--input", "x.png"): "--input: is for runs that translate images, and classes draws",
+        ("infer", "classes", "--samples", "2"): "--samples: is for runs that translate images",
         ("infer", "classes", "--class", "10"): "--class 10: run classes knows 0 to 9",
         ("infer", "classes", "--traverse", "c1"): "code c1: run classes has no such code",
         ("infer", "codes", "--class", "1"): "--class 1: run codes knows no classes",
-        ("infer", "p", "--count", "3"): "--count: is for runs that draw pictures from noise, and p translates",
-        ("infer", "p", "--class", "0"): "--class: is for runs that draw pictures from noise",
+        ("infer", "p", "--count", "3"): "--count: is for runs that draw images from noise, and p translates",
+        ("infer", "p", "--class", "0"): "--class: is for runs that draw images from noise",
         ("evaluate", "classes"): "python tools/evaluate.py classes --metrics fid measures them",
-        ("encode_features", "codes"): "run codes draws pictures from noise",
+        ("encode_features", "codes"): "run codes draws images from noise",
         (
             "train",
             "--model",

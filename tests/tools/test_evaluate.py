@@ -10,7 +10,7 @@ from tests.conftest import drawn_pair, write
 from tests.helpers import TINY, Colours, call
 
 
-def test_the_report_of_a_run_and_of_its_pictures(
+def test_the_report_of_a_run_and_of_its_images(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
@@ -47,9 +47,9 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         write(Path("pictures") / f"{i}.png", drawn_pair(i)[0])
     torch.save({"a": torch.zeros(1)}, "a.pth")
     for argv, message in {
-        ("pictures",): "pictures is a folder of images: --metrics says what to measure",
+        ("pictures",): "images is a folder of images: --metrics says what to measure",
         ("pictures", "--metrics", "fdi"): "fdi is none; there are l1,psnr",
-        ("pictures", "--metrics", "l1", "--checkpoint", "4"): "--checkpoint: is for runs, and pictures is a folder",
+        ("pictures", "--metrics", "l1", "--checkpoint", "4"): "--checkpoint: is for runs, and images is a folder",
         ("nothing", "--reference", "pictures"): "--reference: goes with --metrics",
         ("nothing", "--metrics", "fid"): "nothing: no such run",
         ("pictures", "--metrics", "l1"): "l1: no target of the name of 0.png, 1.png, 2.png",
@@ -86,7 +86,7 @@ def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
             "pictures",
             "--metrics",
             "fcn",
-        ): "--metrics fcn: of a folder of pictures it takes --labels DIR",
+        ): "--metrics fcn: of a folder of images it takes --labels DIR",
         ("pictures", "--metrics", "l1", "--palette", "cityscapes"): "--palette: goes with --metrics fcn",
         ("pictures", "--metrics", "fcn", "--segmenter-steps", "3"): "--segmenter-steps: goes with --train-segmenter",
     }.items():

@@ -167,7 +167,7 @@ def test_losses_are_averaged_over_the_steps_that_had_them(tiny: Tiny) -> None:
     for key in ("loss/discriminator/real", "loss/generator/gan"):
         values = [float(row[key]) for row in halves]
         assert float(mean[key]) == pytest.approx(sum(values) / 2, rel=1e-5)
-    told = make_step(tiny()).run(batches(tiny()), 1, 1.0)  # one step's, of about the same pictures
+    told = make_step(tiny()).run(batches(tiny()), 1, 1.0)  # one step's, of about the same images
     assert float(halves[0]["loss/generator/gan"]) == pytest.approx(told["loss/generator/gan"].item(), rel=0.2)
 
 
@@ -257,7 +257,7 @@ def test_discriminators_alone_learn_while_they_warm_up(any_model: Tiny, options:
 
 
 def test_a_generator_that_would_never_learn_is_refused(tiny: Tiny) -> None:
-    for end in ({"max_steps": 4}, {"max_steps": 0, "epochs": 1, "decay_epochs": 0}):  # six pictures in twos
+    for end in ({"max_steps": 4}, {"max_steps": 0, "epochs": 1, "decay_epochs": 0}):  # six images in twos
         with pytest.raises(ValueError, match=r"balance.warmup_d 4: the run ends at step [34], so its generators would"):
             train(tiny(train=end, balance={"warmup_d": 4}))
         assert not Path("runs").exists()

@@ -1,4 +1,4 @@
-"""Signs of pictures against slow references; that measuring changes nothing; what a resumed run remembers."""
+"""Signs of images against slow references; that measuring changes nothing; what a resumed run remembers."""
 
 import itertools
 from collections.abc import Callable
@@ -20,9 +20,9 @@ Tiny = Callable[..., Config]
 
 
 def test_spread_is_the_mean_over_all_pairs() -> None:
-    pictures = torch.rand(5, 3, 4, 4) * 2 - 1
-    pairs = [(a - b).abs().mean().item() for a, b in itertools.combinations(pictures, 2)]
-    assert spread(pictures).item() == pytest.approx(sum(pairs) / len(pairs), rel=1e-5)
+    images = torch.rand(5, 3, 4, 4) * 2 - 1
+    pairs = [(a - b).abs().mean().item() for a, b in itertools.combinations(images, 2)]
+    assert spread(images).item() == pytest.approx(sum(pairs) / len(pairs), rel=1e-5)
 
 
 def test_correlation_is_pearsons_and_tells_a_negative() -> None:
@@ -40,12 +40,12 @@ def test_saturation_counts_both_ends() -> None:
 @pytest.mark.parametrize(("height", "width"), [(64, 32), (50, 37), (16, 16), (8, 20)])
 def test_a_thumbnail_of_any_size_has_the_mean_of_its_parts(height: int, width: int) -> None:
     """Exactly so where the sides are multiples of its own."""
-    picture = torch.rand(2, 3, height, width)
-    small = thumbnail(picture)
+    image = torch.rand(2, 3, height, width)
+    small = thumbnail(image)
     assert small.shape == (2, 3, SIDE, SIDE)
-    assert (small.mean((2, 3)) - picture.mean((2, 3))).abs().max() < 0.06
+    assert (small.mean((2, 3)) - image.mean((2, 3))).abs().max() < 0.06
     if height % SIDE == width % SIDE == 0:
-        cells = picture.reshape(2, 3, SIDE, height // SIDE, SIDE, width // SIDE).mean((3, 5))
+        cells = image.reshape(2, 3, SIDE, height // SIDE, SIDE, width // SIDE).mean((3, 5))
         torch.testing.assert_close(small, cells)
 
 
@@ -60,7 +60,7 @@ def played(config: Config, steps: list[int]) -> tuple[GANStep, list[dict[str, to
     return gan_step, told
 
 
-def test_the_latest_pictures_before_a_regular_log_are_kept(tiny: Tiny) -> None:
+def test_the_latest_images_before_a_regular_log_are_kept(tiny: Tiny) -> None:
     """Two of each step: of the last eight, whether they are measured or not; a run's last step may be any."""
     gan_step, told = played(tiny(train={"log_every": 100}), [50, 91, 92, 93, 99])
     assert "signs/diversity_output" not in told[0]  # one pair says little
@@ -81,8 +81,8 @@ def test_the_latest_pictures_before_a_regular_log_are_kept(tiny: Tiny) -> None:
     )
 
 
-def test_pictures_are_of_the_latest_turns_of_the_generators(tiny: Tiny) -> None:
-    """Of two steps in three the discriminators' alone; eight turns before the log have the sixteen pictures."""
+def test_images_are_of_the_latest_turns_of_the_generators(tiny: Tiny) -> None:
+    """Of two steps in three the discriminators' alone; eight turns before the log have the sixteen images."""
     config = tiny(train={"log_every": 100}, balance={"discriminator_steps": 3})
     gan_step, _ = played(config, list(range(100)))
     _, real = gan_step.diagnostics.kept["output"].chunk(2, dim=1)
@@ -157,7 +157,7 @@ def test_measuring_leaves_the_pools_coins_alone(tiny_cyclegan: Tiny) -> None:
     assert equal(weights(Path("runs/often")), weights(Path("runs/seldom")))
 
 
-def test_a_resumed_run_remembers_its_pictures_and_its_sickness(tiny: Tiny) -> None:
+def test_a_resumed_run_remembers_its_images_and_its_sickness(tiny: Tiny) -> None:
     options = {"max_steps": 8, "log_every": 1}
     whole = train(tiny("whole", train=options))
     train(tiny("parts", train={**options, "max_steps": 5}))

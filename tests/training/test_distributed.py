@@ -29,7 +29,7 @@ def test_two_processes_equal_one(tiny: Callable[..., Config], norm: str, accumul
             if norm == "none" or key.endswith("weight"):
                 assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
     ours, theirs = (rows(Path("runs") / name)[-1] for name in ("one", "two"))
-    for name in (name for name in ours if name.startswith("signs/")):  # of the pictures of both
+    for name in (name for name in ours if name.startswith("signs/")):  # of the images of both
         assert float(theirs[name]) == pytest.approx(float(ours[name]), rel=1e-3, abs=1e-3), name
 
 

@@ -55,7 +55,7 @@ def learn(optimizer: torch.optim.Adam, loss: Tensor) -> None:
     optimizer.step()
 
 
-def pictures(*channels: int) -> list[tuple[Tensor, ...]]:
+def images(*channels: int) -> list[tuple[Tensor, ...]]:
     torch.manual_seed(3)
     return [tuple(torch.rand(2, c, 32, 32).double() * 2 - 1 for c in channels) for _ in range(4)]
 
@@ -77,7 +77,7 @@ def test_pix2pix(tiny: Tiny) -> None:
         return -(logits.sigmoid() if real else 1 - logits.sigmoid()).log().mean()
 
     for step in range(STEPS):
-        x, y = pictures(3, 3)[step % 4]
+        x, y = images(3, 3)[step % 4]
         fake = g(x)
         pairs = torch.cat([x, y], 1), torch.cat([x, fake.detach()], 1)
         loss_d = [0.5 * log_loss(d(pair), real) for pair, real in zip(pairs, (True, False), strict=True)]
@@ -105,7 +105,7 @@ def test_cyclegan(tiny_cyclegan: Tiny) -> None:
         return (p - q).abs().mean()
 
     for step in range(STEPS):
-        a, b = pictures(3, 3)[step % 4]
+        a, b = images(3, 3)[step % 4]
         for network in (d_a, d_b):
             network.requires_grad_(False)
         fake_b, fake_a = g(a), f(b)
@@ -140,7 +140,7 @@ def test_pix2pixhd(tiny_hd: Tiny) -> None:
     gan_step.model.generator.register_forward_pre_hook(lambda _, given: (given[0].double(),))
     adam_g, adam_d = adam(g), adam(d)
     scenes = []
-    for (y,) in pictures(3):
+    for (y,) in images(3):
         label = torch.randint(0, 9, (2, 1, 8, 8)).repeat_interleave(4, 2).repeat_interleave(4, 3)
         instance = label * 1000 + torch.randint(0, 2, (2, 1, 4, 4)).repeat_interleave(8, 2).repeat_interleave(8, 3)
         scenes.append((y, label.int(), instance.int()))
@@ -169,8 +169,8 @@ def test_pix2pixhd(tiny_hd: Tiny) -> None:
         learn(adam_g, gan + feat)
         d.requires_grad_(True)
         loss_d = [
-            0.5 * torch.stack([((scale[-1] - goal) ** 2).mean() for scale in d(torch.cat([x, picture], 1))]).sum()
-            for picture, goal in ((y, 1.0), (fake.detach(), 0.0))
+            0.5 * torch.stack([((scale[-1] - goal) ** 2).mean() for scale in d(torch.cat([x, image], 1))]).sum()
+            for image, goal in ((y, 1.0), (fake.detach(), 0.0))
         ]
         learn(adam_d, loss_d[0] + loss_d[1])
 

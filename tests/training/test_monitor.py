@@ -141,8 +141,8 @@ def test_a_log_without_a_turn_of_the_generators_is_neither_well_nor_ill() -> Non
     assert [(verdict.illness, verdict.step // 100 - 1) for verdict in told(course, 60)] == [("collapse", 18)]
 
 
-def test_one_picture_of_each_class_is_a_collapse() -> None:
-    """The classes make the pictures differ; noise does not."""
+def test_one_image_of_each_class_is_a_collapse() -> None:
+    """The classes make the images differ; noise does not."""
 
     def course(i: int) -> dict[str, float]:
         return {**healthy(i), "signs/diversity_output": 0.8, "signs/noise_diversity_output": 0.5 if i < 5 else 0.01}
@@ -153,7 +153,7 @@ def test_one_picture_of_each_class_is_a_collapse() -> None:
 
 
 def test_a_slow_start_is_no_collapse() -> None:
-    """Untrained pictures may be alike; ten logs later it counts."""
+    """Untrained images may be alike; ten logs later it counts."""
     assert told(lambda i: {**healthy(i), "signs/diversity_output": 0.03 if i < WINDOW - 1 else 0.5}, 40) == []
     (verdict,) = told(lambda i: {**healthy(i), "signs/diversity_output": 0.03}, 40)
     assert (verdict.illness, verdict.step // 100) == ("collapse", WINDOW)

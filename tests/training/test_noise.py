@@ -21,8 +21,8 @@ Tiny = Callable[..., Config]
 def test_a_turn_moves_its_own_side_only(tiny_noise: Tiny) -> None:
     config = tiny_noise()
     gan_step = make_step(config)
-    pictures = UnconditionalDataset(config.data, "train")
-    batch = to_device(collate([pictures[0, 0], pictures[0, 1]]), "cpu")
+    images = UnconditionalDataset(config.data, "train")
+    batch = to_device(collate([images[0, 0], images[0, 1]]), "cpu")
 
     def parameters() -> dict[str, list[torch.Tensor]]:
         return {name: [p.detach().clone() for p in net.parameters()] for name, net in gan_step.networks.bare.items()}

@@ -62,7 +62,7 @@ def test_the_generators_play_first(tiny_cyclegan: Tiny) -> None:
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_resume_with_pools_equals_an_uninterrupted_run_bit_for_bit(tiny_cyclegan: Tiny, accumulation: int) -> None:
-    """The pools (6 pictures) are half full at the first stop and full at the second."""
+    """The pools (6 images) are half full at the first stop and full at the second."""
     options = {"max_steps": 9, "ema_decay": 0.9, "epochs": 2, "decay_epochs": 9, "gradient_accumulation": accumulation}
     data = {"batch_size": 1}
     train(tiny_cyclegan("whole", train=options, data=data))
@@ -150,7 +150,7 @@ def test_sides_of_different_shapes_train(tiny_cyclegan: Tiny) -> None:
             write(path.parent / f"{i}.png", drawn_pair(i, 20 if side == "A" else 40, 40)[side == "B"])
     run = train(tiny_cyclegan(data={"preprocess": "scale_width", "load_size": 32, "stride": 8}))
     found = pools(run)[0]
-    # what was made of B is a picture of A, and has B's shape
+    # what was made of B is an image of A, and has B's shape
     assert (found["pool_a"]["pictures"].shape[2:], found["pool_b"]["pictures"].shape[2:]) == ((32, 32), (16, 32))
 
 

@@ -67,7 +67,7 @@ def test_a_generator_that_ignores_its_input_has_collapsed(tiny: Tiny, monkeypatc
 
 
 def test_a_generator_that_ignores_its_noise_has_collapsed(tiny_noise: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The classes that dcgan is told leave its pictures as different as they were; infogan is told none."""
+    """The classes that dcgan is told leave its images as different as they were; infogan is told none."""
     config = tiny_noise(
         data={"batch_size": 8}, model={"ngf": 8, "init_gain": 0.2}, train={"max_steps": 36, "log_every": 2}
     )
@@ -87,7 +87,7 @@ def test_a_generator_that_ignores_its_noise_has_collapsed(tiny_noise: Tiny, monk
 
 
 def test_a_drift_is_no_diversity(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One picture for all inputs, which drifts: sixteen steps change it little, sixteen logs altogether."""
+    """One image for all inputs, which drifts: sixteen steps change it little, sixteen logs altogether."""
     steps = itertools.count()
 
     def drifting(self: Pix2Pix, batch: Batch) -> Images:
@@ -116,7 +116,7 @@ def test_the_hints_of_a_collapse_can_be_taken(tiny: Tiny, tiny_cyclegan: Tiny, t
 
 
 def test_a_generator_at_the_ends_of_tanh_is_saturated(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gain of 1e4 before it; the pictures of the set are mostly white, and that is no saturation."""
+    """A gain of 1e4 before it; the images of the set are mostly white, and that is no saturation."""
     real = Pix2Pix.forward
 
     def shrill(self: Pix2Pix, batch: Batch) -> Images:

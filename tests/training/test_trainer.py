@@ -138,9 +138,9 @@ def test_the_average_follows_its_equation(tiny: Tiny) -> None:
         torch.testing.assert_close(gan_step.networks.weights()["generator_ema"][key], value)
 
 
-def test_rates_decay_linearly_by_the_pictures_seen(tiny: Tiny) -> None:
+def test_rates_decay_linearly_by_the_images_seen(tiny: Tiny) -> None:
     trainer = Trainer(tiny(train={"epochs": 2, "decay_epochs": 2, "max_steps": 0}), Path("runs/tiny"))
-    assert trainer.total_steps == 12  # 6 pictures, 4 epochs, steps of 2
+    assert trainer.total_steps == 12  # 6 images, 4 epochs, steps of 2
     seen = []
     for trainer.step in range(12):
         trainer.position = 2 * trainer.step
@@ -159,7 +159,7 @@ def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
     assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step-00000{i}.png" for i in (0, 2, 4)]
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["latest", "step-000004"]
     sheet = read_image(run / "samples" / "step-000004.png", 3)
-    assert sheet.shape == (14 + 3 * 20 + 4, 3 * 20 + 4, 3)  # titles; input, output, target of three pictures
+    assert sheet.shape == (14 + 3 * 20 + 4, 3 * 20 + 4, 3)  # titles; input, output, target of three images
     drawn = PairedDataset(tiny().data, "val")[0, 0]
     assert np.array_equal(sheet[18:34, 4:20], drawn["input"])
     assert np.array_equal(sheet[18:34, 44:60], drawn["target"])
@@ -306,7 +306,7 @@ def test_strides_that_the_networks_do_not_take_are_refused(tiny: Tiny) -> None:
     train(tiny(data={**data, "stride": 16}))
 
 
-def test_pictures_too_small_for_the_networks_are_named_before_training(
+def test_images_too_small_for_the_networks_are_named_before_training(
     tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny, labelled_root: Path
 ) -> None:
     scaled = {"preprocess": "scale_width", "stride": 4}

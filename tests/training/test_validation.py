@@ -102,7 +102,7 @@ def test_distances_of_sets(
     tiny_noise: Callable[..., Config],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without true partners: FID as evaluate.py finds it, of all pictures, and the best checkpoint by it."""
+    """Without true partners: FID as evaluate.py finds it, of all images, and the best checkpoint by it."""
     monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
     options = {"evaluate_every": 1, "evaluate_pictures": 0, "max_steps": 3, "metrics": "fid,kid", "keep_checkpoints": 0}
     for config in (tiny_cyclegan("unpaired", train=options), tiny_noise("noise", train=options)):
@@ -129,7 +129,7 @@ def test_lpips_needs_its_weights(tiny: Callable[..., Config]) -> None:
     assert load_state(find_checkpoint(run, "best")[0])["best"]["step"] == 1
 
 
-def test_a_picture_that_can_not_be_decoded_is_left_out(
+def test_a_image_that_can_not_be_decoded_is_left_out(
     tiny_cyclegan: Callable[..., Config], unpaired_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = unpaired_root / "testB" / "1_B.png"
@@ -170,7 +170,7 @@ def test_label_maps_are_measured(tiny_hd: Callable[..., Config], monkeypatch: py
 
 
 def test_what_can_not_be_measured_is_named(tiny: Callable[..., Config], tiny_dcgan: Callable[..., Config]) -> None:
-    with pytest.raises(ValueError, match=r"train\.evaluate_every 5: what is drawn from noise has no true picture"):
+    with pytest.raises(ValueError, match=r"train\.evaluate_every 5: what is drawn from noise has no true image"):
         Trainer(tiny_dcgan(train={"evaluate_every": 5}), Path("nowhere"))
     with pytest.raises(ValueError, match=r"metrics l1,fdi: fdi is none; there are l1,psnr,ssim,lpips,fid,kid,is,pr"):
         Trainer(tiny(train={"evaluate_every": 5, "metrics": "l1,fdi"}), Path("nowhere"))

@@ -5,8 +5,8 @@ al., arXiv:1611.07004, Sec. 4). Three steps:
 
     shape     everything is a polygon, in units of one foot: x from heel 0 to toe 1, y up from the ground 0. All shoes
               are built around the same foot; `_STYLES` holds what sets a pump apart from a boot.
-    picture   the polygons are filled on a canvas of at least twice the size, lit from above on the left, and shrunk.
-    outline   Canny edges of the picture, as wide as one pixel of 128.
+    image   the polygons are filled on a canvas of at least twice the size, lit from above on the left, and shrunk.
+    outline   Canny edges of the image, as wide as one pixel of 128.
 
 The colour follows from the kind (sneakers are blue, pumps are red), and the kind shows in the outline: a small pix2pix
 learns to colour and shade within minutes. Random numbers never depend on the size, and come from a generator seeded
@@ -284,9 +284,9 @@ def _put_on_sole(shoe: _Shoe, colour: Colour, heel: float) -> None:
 
 
 def _shade(
-    picture: np.ndarray, air: np.ndarray, upper: np.ndarray, spots: np.ndarray, radii: np.ndarray, gloss: float
+    image: np.ndarray, air: np.ndarray, upper: np.ndarray, spots: np.ndarray, radii: np.ndarray, gloss: float
 ) -> np.ndarray:
-    """Light a flat picture (S, S, 3) and put highlights on its upper, at spots (K, 2) of radii (K, 2), in sides.
+    """Light a flat image (S, S, 3) and put highlights on its upper, at spots (K, 2) of radii (K, 2), in sides.
 
     `air` and `upper` (S, S) are in [0, 255]: how much of a pixel is background, and upper. The light is made on a
     64 × 64 grid, too coarse for Canny to see: bright where the blurred shape rises towards the lower right, dark where
@@ -298,9 +298,9 @@ def _shade(
     grid = (np.arange(64) + 0.5) / 64
     x, y = np.exp(-(((grid - spots[:, :, None]) / radii[:, :, None]) ** 2)).transpose(1, 0, 2)  # (K, 64) each
     maps = np.stack([light, gloss * y.T @ x], axis=2).astype(np.float32)
-    maps = np.asarray(cv2.resize(maps, picture.shape[:2], interpolation=cv2.INTER_CUBIC))
+    maps = np.asarray(cv2.resize(maps, image.shape[:2], interpolation=cv2.INTER_CUBIC))
     light, shine, background = maps[..., :1], maps[..., 1:], air[..., None].astype(np.float32)
-    lit = picture * light + background * (1 - light) + shine * (255 - np.float32(picture)) * upper[..., None] / 255**2
+    lit = image * light + background * (1 - light) + shine * (255 - np.float32(image)) * upper[..., None] / 255**2
     brightest = np.array((240, 232, 222), np.float32)  # still stands out from the background
     return np.rint(np.clip(lit, 0, brightest + background * (1 - brightest / 255))).astype(np.uint8)
 
@@ -332,35 +332,35 @@ def draw_shoe(index: int, split: str = "train", size: int = 128) -> np.ndarray:
             pixels = np.round((place(polygon) * side - 0.5) * 16).astype(np.int32)
             cv2.fillPoly(canvas, [pixels], colour, shift=4)
 
-    picture, upper = np.full((side, side, 3), 255, np.uint8), np.zeros((side, side), np.uint8)
-    fill(picture, shoe.behind)
-    skin = picture.copy()
+    image, upper = np.full((side, side, 3), 255, np.uint8), np.zeros((side, side), np.uint8)
+    fill(image, shoe.behind)
+    skin = image.copy()
     fill(skin, shoe.details)
     fill(upper, [(shoe.upper, _WHITE)])
-    cv2.copyTo(skin, upper, picture)
-    fill(picture, shoe.front)
+    cv2.copyTo(skin, upper, image)
+    fill(image, shoe.front)
     tall = shoe.collar[8, 1] - shoe.bed(shoe.collar[8, 0])
     spots = place(np.array([(0.84, shoe.bed(0.84) + 0.1), shoe.collar[8] - (0.06, 0.45 * tall)]))
     radii = scale * np.array([(0.09, 0.04), (0.06, 0.3 * tall)])  # on the toe, and below the collar
-    layers = picture, cv2.inRange(picture, _WHITE, _WHITE), upper
+    layers = image, cv2.inRange(image, _WHITE, _WHITE), upper
     flat, air, leather = (cv2.resize(x, (size, size), interpolation=cv2.INTER_AREA) for x in layers)
     return _shade(flat, air, leather, spots, radii, 190 * style.gloss)
 
 
-def draw_outline(picture: np.ndarray) -> np.ndarray:
-    """Canny edges of a picture (S, S, 3) uint8 RGB: black on white, the same shape; lines as wide as 1 pixel of 128."""
-    side = len(picture)
-    if side < 256:  # a small picture is looked at enlarged: whole pixels are too coarse for laces
-        picture = cv2.resize(picture, (2 * side, 2 * side), interpolation=cv2.INTER_CUBIC)
+def draw_outline(image: np.ndarray) -> np.ndarray:
+    """Canny edges of an image (S, S, 3) uint8 RGB: black on white, the same shape; lines as wide as 1 pixel of 128."""
+    side = len(image)
+    if side < 256:  # a small image is looked at enlarged: whole pixels are too coarse for laces
+        image = cv2.resize(image, (2 * side, 2 * side), interpolation=cv2.INTER_CUBIC)
     pen = max(2, round(side / 128))
-    edges = cv2.dilate(cv2.Canny(picture, 60, 160, L2gradient=True), np.ones((pen, pen), np.uint8))
+    edges = cv2.dilate(cv2.Canny(image, 60, 160, L2gradient=True), np.ones((pen, pen), np.uint8))
     return cv2.cvtColor(255 - cv2.resize(edges, (side, side), interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
 
 
 def draw_pair(index: int, split: str = "train", size: int = 128) -> tuple[np.ndarray, np.ndarray]:
-    """(outline, picture) of sample `index`: the input and the target, each (size, size, 3) uint8 RGB."""
-    picture = draw_shoe(index, split, size)
-    return draw_outline(picture), picture
+    """(outline, image) of sample `index`: the input and the target, each (size, size, 3) uint8 RGB."""
+    image = draw_shoe(index, split, size)
+    return draw_outline(image), image
 
 
 class ToyPairs:

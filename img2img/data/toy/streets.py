@@ -3,7 +3,7 @@
 It stands in for Cityscapes (High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs, Wang et
 al., arXiv:1711.11585, Sec. 4). Two steps:
 
-    scene     a list of polygons from back to front, in heights of the picture: x from 0 to 2, y down from 0 to 1. Each
+    scene     a list of polygons from back to front, in heights of the image: x from 0 to 2, y down from 0 to 1. Each
               is a part of one instance and has one colour. Other shapes than 2:1 stretch it.
     maps      the parts' numbers are filled on one canvas of three times the size. Its look-ups give all three maps: the
               instance at the middle of each pixel (labels follow from it), and the mean colour of its nine fine pixels.
@@ -285,7 +285,7 @@ def _make(rng: np.random.Generator) -> _Scene:
 def draw_scene(
     index: int, split: str = "train", height: int = 64, width: int = 128
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sample `index` of a split: its labels (H, W) uint8, instances (H, W) uint16 and picture (H, W, 3) uint8 RGB.
+    """Sample `index` of a split: its labels (H, W) uint8, instances (H, W) uint16 and image (H, W, 3) uint8 RGB.
 
     Labels are places in `CLASSES`. Instances are numbered as in Cityscapes: 1000 * label + 0, 1, ... for `THINGS`, the
     label itself for all else. Height and width are 32 or more, best 1:2. Any name makes a split.
@@ -311,5 +311,5 @@ def draw_scene(
     )  # four bytes a colour: looked up as one number, three times as fast
     palette[:, :3] = np.rint(np.clip(scene.colours, 0, 255))
     fine = np.take(palette.view(np.uint32)[:, 0], canvas).view(np.uint8).reshape(rows, columns, 4)
-    picture = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)[..., :3]
-    return labels, instances, np.ascontiguousarray(picture)
+    image = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)[..., :3]
+    return labels, instances, np.ascontiguousarray(image)

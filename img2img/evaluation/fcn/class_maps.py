@@ -1,4 +1,4 @@
-"""The class maps of a run's set (its label maps, painted pictures, or a folder beside it), and its labelled photos."""
+"""The class maps of a run's set (its label maps, painted images, or a folder beside it), and its labelled photos."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from img2img.models.base_noise import NoiseModel
 
 
 class ClassMaps:
-    """Which class each pixel of a set's pictures is of.
+    """Which class each pixel of a set's images is of.
 
     Where the inputs are label maps (``data.label_nc``) these are their ids. Else one of the two domains is painted in a
-    palette's colours, ``painted``: the one whose pictures are nearer to them. ``folder`` replaces the maps of either.
+    palette's colours, ``painted``: the one whose images are nearer to them. ``folder`` replaces the maps of either.
 
     Args:
         config: the run's options.
-        palette: of a set of pictures.
-        folder: maps by the names of the pictures.
+        palette: of a set of images.
+        folder: maps by the names of the images.
         scored: the classes that count; unset, Cityscapes' 19 of its 34, of other sets all.
 
     Raises:
@@ -56,7 +56,7 @@ class ClassMaps:
             self.painted: Domain = "a"
         elif palette is None:
             raise ValueError(
-                f"--metrics fcn: run {config.name} has its label maps as pictures; --palette tells what colours mean"
+                f"--metrics fcn: run {config.name} has its label maps as images; --palette tells what colours mean"
             )
         else:
             self.count, self.names = len(palette.colours), palette.names
@@ -76,52 +76,52 @@ class ClassMaps:
             == self.painted
         )
 
-    def of(self, pictures: ImageDataset, direction: str, index: int) -> np.ndarray:
+    def of(self, dataset: ImageDataset, direction: str, index: int) -> np.ndarray:
         """The class map (H, W) of an item of a data set, which ``knows`` it. Raises UnreadableImage."""
         if self.folder is not None:
-            return self.folder.read(self._names(pictures, direction, index)[0])
+            return self.folder.read(self._names(dataset, direction, index)[0])
         read = eight_bits if self.palette is None else self.palette.ids
-        return pictures.class_map(direction, index, "target" if self.paints(direction) else "input", read)
+        return dataset.class_map(direction, index, "target" if self.paints(direction) else "input", read)
 
-    def knows(self, pictures: ImageDataset, direction: str) -> bool:
+    def knows(self, dataset: ImageDataset, direction: str) -> bool:
         """Whether all items of a direction have class maps."""
         return all(
-            self._names(pictures, direction, index)
+            self._names(dataset, direction, index)
             if self.folder is not None
-            else not self.paints(direction) or pictures.has_target(direction, index)
-            for index in range(pictures.count(direction))
+            else not self.paints(direction) or dataset.has_target(direction, index)
+            for index in range(dataset.count(direction))
         )
 
-    def require(self, pictures: ImageDataset, ways: Sequence[str]) -> list[str]:
+    def require(self, dataset: ImageDataset, ways: Sequence[str]) -> list[str]:
         """The directions whose items have class maps. Raises ValueError if there is none, or a map can't be read."""
-        known = [way for way in ways if self.knows(pictures, way)]
+        known = [way for way in ways if self.knows(dataset, way)]
         first = ways[0]
         if self.folder is None:
             if not known:
                 raise ValueError(
-                    "--metrics fcn: no picture has a class map; --labels names some, --paired finds partners"
+                    "--metrics fcn: no image has a class map; --labels names some, --paired finds partners"
                 )
         elif not known:
-            self.folder.require(pictures.item_name(first, index) for index in range(pictures.count(first)))
+            self.folder.require(dataset.item_name(first, index) for index in range(dataset.count(first)))
         else:
             for way in known:
-                names = (self._names(pictures, way, index)[0] for index in range(pictures.count(way)))
+                names = (self._names(dataset, way, index)[0] for index in range(dataset.count(way)))
                 self.folder.require(names)
         return known
 
-    def _names(self, pictures: ImageDataset, direction: str, index: int) -> list[str]:
+    def _names(self, dataset: ImageDataset, direction: str, index: int) -> list[str]:
         """The names by which an item's map lies in the folder: its own, or its target's."""
-        names = [pictures.item_name(direction, index), pictures.target_name(direction, index)]
+        names = [dataset.item_name(direction, index), dataset.target_name(direction, index)]
         return [name for name in names if name is not None and self.folder is not None and name in self.folder]
 
     def set(self, part: Part) -> ImageDataset:
-        """The data set of a part; in training, too, pictures of one name are partners here, where that is asked for.
+        """The data set of a part; in training, too, images of one name are partners here, where that is asked for.
 
         Raises:
             ValueError: its files can't be found.
         """
         data = self.config.data
-        if part == "train" and self.kind.learns_all:  # unpaired pictures have partners as validation ones only
+        if part == "train" and self.kind.learns_all:  # unpaired images have partners as validation ones only
             part, data = "val", replace(data, val_split=data.train_split)
             data = data.with_partners() if self.folder is None else data
         return dataset_class(self.kind.dataset, data)(data, part)
@@ -130,12 +130,12 @@ class ClassMaps:
         found = dataset_class(self.kind.dataset, self.config.data)(self.config.data, "val")
         images: dict[Domain, Sequence[np.ndarray]] = {"a": found.images("a"), "b": found.images("b")}
         if not all(images.values()):
-            raise ValueError(f"--metrics fcn: run {self.config.name} has no validation pictures")
+            raise ValueError(f"--metrics fcn: run {self.config.name} has no validation images")
         distance = {domain: palette.strangeness(eight_bits(own[0])) for domain, own in images.items()}
         near, far = sorted(distance, key=lambda domain: distance[domain])
         if distance[near] > 12 or 2 * distance[near] > distance[far]:  # a JPEG's colours are off by some levels
             raise ValueError(
-                f"--palette {palette.name}: its colours are {distance['a']:.0f} levels away from A's first picture "
+                f"--palette {palette.name}: its colours are {distance['a']:.0f} levels away from A's first image "
                 f"and {distance['b']:.0f} from that of B; one of them must be painted in it"
             )
         return near
@@ -146,13 +146,13 @@ class LabelledPhotos(Dataset[dict]):
     ``label`` (H, W) of an index.
 
     Raises:
-        ValueError: as ``ClassMaps.set``; when sampling, if no picture can be read.
+        ValueError: as ``ClassMaps.set``; when sampling, if no image can be read.
     """
 
     def __init__(self, maps: ClassMaps) -> None:
         self.maps = maps
         try:
-            self.pictures = maps.set("train")
+            self.dataset = maps.set("train")
             if maps.folder is not None:
                 maps.folder.require(self._name(index) for index in range(len(self)))
         except ValueError as error:
@@ -166,18 +166,18 @@ class LabelledPhotos(Dataset[dict]):
     @property
     def direction(self) -> str:
         """The one whose items' inputs are the photos; of label maps the one whose targets are."""
-        known = self.pictures.directions(self.maps.config.data)
+        known = self.dataset.directions(self.maps.config.data)
         return next((name for name, way in known.items() if way.source == self.maps.photos), next(iter(known)))
 
     @property
     def photo_is_target(self) -> bool:
-        return self.pictures.directions(self.maps.config.data)[self.direction].target == self.maps.photos
+        return self.dataset.directions(self.maps.config.data)[self.direction].target == self.maps.photos
 
     def _name(self, index: int) -> str:
-        return self.pictures.item_name(self.direction, index)
+        return self.dataset.item_name(self.direction, index)
 
     def __len__(self) -> int:
-        return self.pictures.count(self.direction)
+        return self.dataset.count(self.direction)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         for attempt in range(len(self)):
@@ -191,9 +191,9 @@ class LabelledPhotos(Dataset[dict]):
         raise ValueError(f"--train-segmenter: no photo of the set can be decoded: {unreadable}")
 
     def _read(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        maps, item = self.maps, self.pictures.item(self.direction, place)
+        maps, item = self.maps, self.dataset.item(self.direction, place)
         photo = item.target if self.photo_is_target else item.inputs["input"]
         assert photo is not None, "the training part has photos"
         if "label" in maps.config.data.channels and maps.folder is None:  # one scene has both
             return photo, item.inputs["label"][:, :, 0]
-        return photo, maps.of(self.pictures, self.direction, place)
+        return photo, maps.of(self.dataset, self.direction, place)

@@ -29,7 +29,7 @@ CITYSCAPES_COLOURS = (
 
 
 HEX = re.compile(r"^\s*#([0-9a-fA-F]{6})\b")
-BLOCK = 1 << 16  # colours of a picture that are compared with a palette's at once
+BLOCK = 1 << 16  # colours of an image that are compared with a palette's at once
 
 
 class Palette:
@@ -52,17 +52,17 @@ class Palette:
         first = np.unique(self.colours, axis=0, return_index=True)[1]
         return tuple(sorted(first.tolist()))
 
-    def ids(self, picture: np.ndarray) -> np.ndarray:
+    def ids(self, image: np.ndarray) -> np.ndarray:
         """(H, W, C) uint8 -> (H, W) int32: the class of the nearest colour, in Euclidean distance."""
-        return self._nearest(picture)[0]
+        return self._nearest(image)[0]
 
-    def strangeness(self, picture: np.ndarray) -> float:
-        """How far, in levels of 0..255, a pixel of a picture (H, W, C) uint8 is from the palette at the median."""
-        return float(np.median(self._nearest(picture)[1]))
+    def strangeness(self, image: np.ndarray) -> float:
+        """How far, in levels of 0..255, a pixel of an image (H, W, C) uint8 is from the palette at the median."""
+        return float(np.median(self._nearest(image)[1]))
 
-    def _nearest(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Class and distance of each pixel, both (H, W)."""
-        red, green, blue = np.moveaxis(eight_bits(picture).astype(np.int32), 2, 0)
+        red, green, blue = np.moveaxis(eight_bits(image).astype(np.int32), 2, 0)
         codes, back = np.unique(red << 16 | green << 8 | blue, return_inverse=True)  # (K,): each colour once
         colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.float32)  # (K, 3)
         classes, distances = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
@@ -155,7 +155,7 @@ def scored_classes(chosen: Sequence[int] | None, known: Sequence[int], names: Ma
 
 
 class LabelFolder:
-    """Class maps in a folder, by the names of the pictures that they belong to, sub-folders aside.
+    """Class maps in a folder, by the names of the images that they belong to, sub-folders aside.
 
     A file of one channel holds ids, any other one colours. Of Cityscapes' own folders the files ``_labelIds`` count,
     and names agree up to ``_gtFine`` and ``_leftImg8bit``.
@@ -163,7 +163,7 @@ class LabelFolder:
     Args:
         folder: of the maps.
         palette: how they are painted, if they are.
-        painted: classes that count of pictures that are painted maps, too; None: the pictures are photos.
+        painted: classes that count of images that are painted maps, too; None: the images are photos.
 
     Raises:
         ValueError: there is no such folder, no map in it, or two of one name.
@@ -185,7 +185,7 @@ class LabelFolder:
         return _key(Path(name)) in self.files
 
     def require(self, names: Iterable[str]) -> None:
-        """Raises ValueError if one of these pictures has no map, or one that can't be read."""
+        """Raises ValueError if one of these images has no map, or one that can't be read."""
         wanted = list(dict.fromkeys(names))
         lonely = [name for name in wanted if name not in self]
         if lonely:
@@ -196,7 +196,7 @@ class LabelFolder:
             raise ValueError(f"--labels {wrong[0]}")
 
     def read(self, name: str) -> np.ndarray:
-        """The map of a picture, (H, W) int32. Raises UnreadableImage."""
+        """The map of an image, (H, W) int32. Raises UnreadableImage."""
         path = self.files[_key(Path(name))]
         try:
             read_id_header(path)
@@ -217,6 +217,6 @@ class LabelFolder:
 
 
 def _key(path: Path) -> str:
-    """What a picture's name and its map's have in common; of a data set's names, too, which have no suffix."""
+    """What an image's name and its map's have in common; of a data set's names, too, which have no suffix."""
     stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
     return scene_name(stem)

@@ -45,7 +45,7 @@ def load_class_maps(
     ids = None if classes is None else parse_classes(classes)
     if is_image_folder(run):
         if labels is None:
-            raise ValueError("--metrics fcn: of a folder of pictures it takes --labels DIR")
+            raise ValueError("--metrics fcn: of a folder of images it takes --labels DIR")
         painted = None if photos or colours is None else scored_classes(ids, colours.meant, colours.names)
         return LabelFolder(labels, colours, painted)
     folder = None if labels is None else LabelFolder(labels, colours)
@@ -87,7 +87,7 @@ def choose_segmenter(
         return None
     if isinstance(maps, LabelFolder):
         if train_steps is not None:
-            raise ValueError(f"{option}: takes the photos of a run's set, and {run} is a folder of pictures")
+            raise ValueError(f"{option}: takes the photos of a run's set, and {run} is a folder of images")
         if segmenter is None:
             raise ValueError(
                 "--metrics fcn: of a folder of photos it takes --segmenter FILE, of one of painted maps --palette"

@@ -22,13 +22,13 @@ from img2img.networks.unet import UNet
 from img2img.weights import read_weights
 
 METADATA = "segmenter"  # of a file of our own: its key in the header
-NUM_DOWNS = 5  # of our own network: how often it halves pictures
+NUM_DOWNS = 5  # of our own network: how often it halves images
 STRIDE = 2**NUM_DOWNS
 TORCHVISION = tuple(torchvision.models.list_models(torchvision.models.segmentation))
 
 
 class Segmenter:
-    """A network that tells the class of each pixel: ``segmenter(picture, sides) -> ids``.
+    """A network that tells the class of each pixel: ``segmenter(image, sides) -> ids``.
 
     Args:
         network: (B, 3, H, W) -> logits (B, K, H, W), or a dictionary of torchvision with those as "out".
@@ -56,26 +56,26 @@ class Segmenter:
         """The classes that it can tell."""
         return tuple(int(number) for number in self.ids if number >= 0)
 
-    def __call__(self, picture: np.ndarray, sides: tuple[int, int] | None = None) -> np.ndarray:
+    def __call__(self, image: np.ndarray, sides: tuple[int, int] | None = None) -> np.ndarray:
         """(H, W, 3) uint8 -> class ids of these sides, or (H, W); -1 where an output that is no class is highest.
 
-        A network of torchvision sees the picture at these sides, as those of the papers do, and one of our own at the
+        A network of torchvision sees the image at these sides, as those of the papers do, and one of our own at the
         size that it has learnt from.
         """
-        sides = sides or picture.shape[:2]
-        size = sides if self.about is None else self.about.size or picture.shape[:2]
-        if picture.shape[:2] != size:
-            picture = resize(picture, *size)
-        x = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).permute(2, 0, 1)[None]
+        sides = sides or image.shape[:2]
+        size = sides if self.about is None else self.about.size or image.shape[:2]
+        if image.shape[:2] != size:
+            image = resize(image, *size)
+        x = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None]
         with torch.inference_mode():
             logits = F.interpolate(self.logits(x), sides, mode="bilinear")
             return self.ids[logits.argmax(dim=1)[0].cpu().numpy()]
 
-    def logits(self, pictures: Tensor) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> (B, K, H, W)."""
-        height, width = pictures.shape[-2:]
+        height, width = images.shape[-2:]
         stride = 1 if self.about is None else STRIDE
-        x = (pictures / 255 - self.mean) / self.deviation
+        x = (images / 255 - self.mean) / self.deviation
         x = F.pad(x, (0, -width % stride, 0, -height % stride), mode="replicate")
         found = self.network(x)
         return (found["out"] if isinstance(found, Mapping) else found)[..., :height, :width]

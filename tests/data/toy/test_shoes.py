@@ -34,13 +34,13 @@ def test_every_process_draws_the_same() -> None:
     np.testing.assert_allclose(means, [222.3, 201.9, 231.1], atol=0.5)
 
 
-def test_index_and_split_choose_the_picture() -> None:
+def test_index_and_split_choose_the_image() -> None:
     shoe = draw_shoe(7, "train", 64)
     for other in (draw_shoe(8, "train", 64), draw_shoe(7 + len(KINDS), "train", 64), draw_shoe(7, "val", 64)):
         assert np.abs(shoe.astype(int) - other).mean() > 1
 
 
-def test_splits_share_no_picture() -> None:
+def test_splits_share_no_image() -> None:
     drawn = [draw_shoe(index, split, 32).tobytes() for split in ("train", "val", "test") for index in range(70)]
     assert len(set(drawn)) == len(drawn)
 
@@ -78,7 +78,7 @@ def test_an_outline_is_black_lines_on_white_along_the_edges(size: int) -> None:
         lines = outline[..., 0] < 128
         assert 0.02 < lines.mean() < 0.25
         steps = cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)).max(axis=2)
-        assert (steps[lines] > 25).mean() > 0.97  # lines only where the picture changes,
+        assert (steps[lines] > 25).mean() > 0.97  # lines only where the image changes,
         assert outline[steps == 0].min() == 255  # none where it is flat,
         shoe = (picture.min(axis=2) < 235).astype(np.uint8)
         rim = cv2.morphologyEx(shoe, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0

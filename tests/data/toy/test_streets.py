@@ -12,17 +12,17 @@ TRAIN = [draw_scene(index) for index in range(60)]
 
 
 def zenith(scene: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """The colour of the sky at the picture's upper edge."""
-    labels, _, picture = scene
-    return picture[0][labels[0] == ID["sky"]].mean(axis=0)
+    """The colour of the sky at the image's upper edge."""
+    labels, _, image = scene
+    return image[0][labels[0] == ID["sky"]].mean(axis=0)
 
 
 def commonest(name: str, pixels: int) -> list[tuple[np.ndarray, float]]:
     """By daylight: each instance's commonest colour and its share, of instances of a class with so many pixels."""
     found = []
-    for labels, instances, picture in (scene for scene in TRAIN if zenith(scene)[2] > 200):
+    for labels, instances, image in (scene for scene in TRAIN if zenith(scene)[2] > 200):
         for instance in np.unique(instances[labels == ID[name]]):
-            colours = picture[instances == instance].astype(float)
+            colours = image[instances == instance].astype(float)
             if len(colours) >= pixels:
                 colours = colours[:: len(colours) // 200 + 1]
                 near = np.abs(colours[:, None] - colours).max(axis=2) < 25
@@ -43,10 +43,10 @@ def distinct(colours: list[np.ndarray], apart: float) -> int:
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 128), (75, 100), (96, 64), (256, 512)])
 def test_shape_and_type(height: int, width: int) -> None:
-    labels, instances, picture = draw_scene(3, "val", height, width)
+    labels, instances, image = draw_scene(3, "val", height, width)
     assert (labels.shape, labels.dtype) == ((height, width), np.uint8)
     assert (instances.shape, instances.dtype) == ((height, width), np.uint16)
-    assert (picture.shape, picture.dtype) == ((height, width, 3), np.uint8)
+    assert (image.shape, image.dtype) == ((height, width, 3), np.uint8)
 
 
 def test_drawing_again_gives_the_same_scene() -> None:
@@ -79,13 +79,13 @@ def test_splits_share_no_scene() -> None:
 def test_the_same_scene_at_every_size(height: int, width: int, times: int, agreement: float, error: float) -> None:
     """Odd multiples: the middle of a small pixel is the middle of a large one."""
     for index in INDICES:
-        labels, instances, picture = draw_scene(index, "train", height, width)
+        labels, instances, image = draw_scene(index, "train", height, width)
         large = draw_scene(index, "train", times * height, times * width)
         middle = slice(times // 2, None, times)
         assert (labels == large[0][middle, middle]).mean() > agreement
         assert (instances == large[1][middle, middle]).mean() > agreement
         shrunk = cv2.resize(large[2], (width, height), interpolation=cv2.INTER_AREA)
-        assert np.abs(picture.astype(int) - shrunk).mean() < error
+        assert np.abs(image.astype(int) - shrunk).mean() < error
 
 
 def test_doubling_keeps_the_labels() -> None:
@@ -141,30 +141,30 @@ def test_an_instance_has_one_colour_above_all(name: str) -> None:
 def test_paint_is_free() -> None:
     """Cars of one scene differ among themselves: nothing but its own features tells a car's paint."""
     means = []
-    for labels, instances, picture in TRAIN:
+    for labels, instances, image in TRAIN:
         cars = [car for car in np.unique(instances[labels == ID["car"]]) if (instances == car).sum() > 100]
-        means.append(distinct([np.median(picture[instances == car], axis=0) for car in cars], apart=60))
+        means.append(distinct([np.median(image[instances == car], axis=0) for car in cars], apart=60))
     assert np.mean(np.array(means) >= 2) > 0.7
 
 
 def test_a_class_has_its_own_look() -> None:
-    for labels, _, picture in TRAIN:
-        road, sidewalk, tree = (picture[labels == ID[name]].mean(axis=0) for name in ("road", "sidewalk", "tree"))
+    for labels, _, image in TRAIN:
+        road, sidewalk, tree = (image[labels == ID[name]].mean(axis=0) for name in ("road", "sidewalk", "tree"))
         assert np.ptp(road) < 25  # grey,
         assert road.mean() < 130  # dark,
         assert sidewalk.mean() > road.mean() + 15  # and its pavement lighter
         assert tree[1] == tree.max()  # green
-        top = zenith((labels, labels, picture))
+        top = zenith((labels, labels, image))
         assert top[2] == top.max()  # blue at the zenith, at dusk as well
 
 
-def test_the_picture_lies_on_its_maps() -> None:
-    """Means of instances explain the picture best where they are: a shift by a single pixel is worse, any way."""
+def test_the_image_lies_on_its_maps() -> None:
+    """Means of instances explain the image best where they are: a shift by a single pixel is worse, any way."""
 
     def error(shift: tuple[int, int]) -> float:
         total = 0.0
-        for _, instances, picture in TRAIN:
-            inner = picture[2:-2, 2:-2].reshape(-1, 3).astype(float)
+        for _, instances, image in TRAIN:
+            inner = image[2:-2, 2:-2].reshape(-1, 3).astype(float)
             _, keys = np.unique(np.roll(instances, shift, (0, 1))[2:-2, 2:-2], return_inverse=True)
             sums = np.stack([np.bincount(keys.ravel(), inner[:, c]) for c in range(3)], axis=1)
             means = sums / np.bincount(keys.ravel())[:, None]

@@ -81,7 +81,7 @@ def test_lists_of_classes() -> None:
             parse_classes(text)
 
 
-def test_maps_are_found_by_the_names_of_pictures() -> None:
+def test_maps_are_found_by_the_names_of_images() -> None:
     ids = np.arange(12, dtype=np.uint8).reshape(3, 4)
     for kind, image in {"labelIds": ids, "instanceIds": ids + 1, "color": ids + 2}.items():
         write(Path("gt") / "ulm" / f"ulm_000001_000019_gtFine_{kind}.png", image)

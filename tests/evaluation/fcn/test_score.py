@@ -1,4 +1,4 @@
-"""The FCN-score from end to end: label maps, painted pictures both ways, folders; by a segmenter trained on the set."""
+"""The FCN-score from end to end: label maps, painted images both ways, folders; by a segmenter trained on the set."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -189,7 +189,7 @@ def test_a_run_of_painted_maps(tiny: Callable[..., Config], direction: str) -> N
     assert ("real_mean_iou" in found.scores) == (direction == "BtoA")  # painted maps have nothing real about them
     if direction == "AtoB":
         assert load(str(run), palette="palette.txt")[1] is None  # nothing is to be recognised
-    with pytest.raises(ValueError, match="run tiny has its label maps as pictures; --palette tells what colours mean"):
+    with pytest.raises(ValueError, match="run tiny has its label maps as images; --palette tells what colours mean"):
         load(str(run), 1)
     with pytest.raises(ValueError, match=r"--palette cityscapes: its colours are .* one of them must be painted in it"):
         load(str(run), 1, palette="cityscapes")
@@ -201,7 +201,7 @@ def test_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
     run = str(train(tiny_cyclegan(train={"max_steps": 1}, data=data)))
     (only,) = scores_of(run, by_red(), palette="palette.txt")  # nobody said that names make partners
     assert only.names == ["0", "1", "2", "3"]
-    maps, segmenter = load(run, 1, palette="palette.txt", paired=True)  # training pictures have names, too
+    maps, segmenter = load(run, 1, palette="palette.txt", paired=True)  # training images have names, too
     assert isinstance(maps, ClassMaps)
     ways = open_image_sets(run, maps=maps, options=RunOptions(paired=True))
     assert [way.output.name for way in ways] == ["AtoB", "BtoA"]
@@ -214,7 +214,7 @@ def test_a_run_of_two_directions(tiny_cyclegan: Callable[..., Config]) -> None:
         load(run, 1, palette="palette.txt")
 
 
-def test_a_folder_of_pictures(labelled_root: Path) -> None:
+def test_a_folder_of_images(labelled_root: Path) -> None:
     scenes = write_scenes(Path("more"))
     torch.manual_seed(0)
     maps = LabelFolder(scenes / "val_label")
@@ -230,7 +230,7 @@ def test_a_folder_of_pictures(labelled_root: Path) -> None:
         ValueError, match="of a folder of photos it takes --segmenter FILE, of one of painted maps --pal"
     ):
         load("more/val_img", **where)
-    with pytest.raises(ValueError, match="of a folder of pictures it takes --labels DIR"):
+    with pytest.raises(ValueError, match="of a folder of images it takes --labels DIR"):
         load("more/val_img", 3)
 
 

@@ -44,7 +44,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
     assert confusion.ious()[3] == 0
 
 
-def test_a_picture_without_scored_pixels_has_no_score() -> None:
+def test_a_image_without_scored_pixels_has_no_score() -> None:
     confusion = Confusion([1, 2])
     assert np.isnan(confusion.add(np.zeros((4, 4), int), np.ones((4, 4), int)))
     with pytest.raises(ValueError, match=r"fcn: no pixel .* \(\[1, 2\]\)"):
@@ -58,13 +58,13 @@ def test_torchvision_networks_are_recognised(name: str, prefix: str) -> None:
     network = torchvision_network(name, 4).eval()
     torch.save({prefix + key: value for key, value in network.state_dict().items()}, "weights.pth")
     segmenter = load_segmenter("weights.pth", (7, -1, 0, 3))
-    picture = drawn_pair(0, 64, 96)[1]
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+    image = drawn_pair(0, 64, 96)[1]
+    x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.inference_mode():
         logits = network((x - mean.view(3, 1, 1)) / deviation.view(3, 1, 1))["out"]
     expected = np.array([7, -1, 0, 3])[logits[0].argmax(0).numpy()]
-    assert (segmenter(picture) == expected).mean() > 0.999  # some logits are all but equal
+    assert (segmenter(image) == expected).mean() > 0.999  # some logits are all but equal
     assert segmenter.title == f"{name}, weights weights.pth"
     assert segmenter.scored == (7, 0, 3)
 
@@ -96,13 +96,13 @@ def own_file(path: str = "own.safetensors", width: int = 64) -> torch.nn.Module:
 def test_our_own_file_knows_its_classes_and_its_scale() -> None:
     network = own_file()
     segmenter = load_segmenter("own.safetensors", None, 35)
-    picture = drawn_pair(0, 33, 64)[1]  # 33 is padded to 64
-    found = segmenter(picture)
-    padded = np.pad(picture, ((0, 31), (0, 0), (0, 0)), mode="edge")
+    image = drawn_pair(0, 33, 64)[1]  # 33 is padded to 64
+    found = segmenter(image)
+    padded = np.pad(image, ((0, 31), (0, 0), (0, 0)), mode="edge")
     with torch.inference_mode():
         logits = network(torch.from_numpy(padded).permute(2, 0, 1)[None] / 127.5 - 1)[0, :, :33]
     assert (found == np.array([2, 5, 6])[logits.argmax(0).numpy()]).mean() > 0.999
-    large = np.kron(picture, np.ones((3, 3, 1), np.uint8))  # three times the scale that it learnt from
+    large = np.kron(image, np.ones((3, 3, 1), np.uint8))  # three times the scale that it learnt from
     assert (segmenter(large)[1::3, 1::3] == found).mean() > 0.97
 
 
@@ -133,7 +133,7 @@ def test_what_a_file_says_of_itself_may_be_damaged(told: str) -> None:
         load_segmenter("own.safetensors")
 
 
-def test_a_network_of_our_own_sees_pictures_at_the_size_that_it_learnt_from() -> None:
+def test_a_network_of_our_own_sees_images_at_the_size_that_it_learnt_from() -> None:
     """And those of torchvision at that of the label maps, whatever the shape."""
     seen: list[tuple[int, ...]] = []
 
@@ -142,9 +142,9 @@ def test_a_network_of_our_own_sees_pictures_at_the_size_that_it_learnt_from() ->
             seen.append(tuple(x.shape[-2:]))
             return x
 
-    picture = drawn_pair(0, 30, 40)[1]
+    image = drawn_pair(0, 30, 40)[1]
     for about in (About((0, 1, 2), (64, 32), 3, {}), About((0, 1, 2), None, 3, {}), None):
-        assert Segmenter(Looks(), (0, 1, 2), "looks", about)(picture, (20, 80)).shape == (20, 80)
+        assert Segmenter(Looks(), (0, 1, 2), "looks", about)(image, (20, 80)).shape == (20, 80)
     assert seen == [(64, 32), (32, 64), (20, 80)]  # the second padded from 30x40
 
 
