@@ -174,6 +174,12 @@ class ImageDataset(Dataset[dict]):
         return True
 
     @classmethod
+    def resolve(cls, config: Any) -> Any:
+        """The options of a new training with what the set on disk fills in, such as the names of its domains; they
+        stand in config.yaml from then on. Raises ValueError if it can't be found."""
+        return config
+
+    @classmethod
     def directions(cls, config: Any) -> Mapping[str, Direction]:
         """The directions that such a set has, by name. From options alone: inference has no set on disk. None where
         images are drawn from noise."""

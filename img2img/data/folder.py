@@ -26,6 +26,8 @@ from img2img.data.transforms import SizeCheck
 
 PARTS = ("train", "val", "test")  # as most sets name them
 LONG = 2  # a half longer or higher than this times its other side is seldom an image of a pair
+Check = Callable[[Path, int, int], None]
+"""Called with a file, its height and its width; raises ValueError for a size that can't be used."""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -132,14 +134,17 @@ class FolderImages:
         folder: searched with its sub-folders; every header is read at once.
         channels: what the files hold is converted to.
         check: called with every image (file, height, width), to refuse sizes that can't be used.
+        names: paths below the folder of the images to take; unset, all.
 
     Raises:
         ValueError: no such folder, an empty one, or unreadable images; the message names them.
     """
 
-    def __init__(self, folder: Path, channels: int, check: SizeCheck | None = None) -> None:
+    def __init__(
+        self, folder: Path, channels: int, check: Check | None = None, names: Sequence[str] | None = None
+    ) -> None:
         self.folder, self.channels = folder, channels
-        self.names = _names(folder)
+        self.names = _names(folder) if names is None else list(names)
         headers = list(read_headers(folder / name for name in self.names))
         refuse_unreadable([header for header in headers if isinstance(header, str)])
         for name, header in zip(self.names, headers, strict=True):

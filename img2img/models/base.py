@@ -77,7 +77,7 @@ class Model(nn.Module):
     """Whether a fake and the real image of the same index show one scene, so that they can be compared."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Its paper's values of other options, by key, where they differ from everybody's."""
-    columns: ClassVar[tuple[str, ...]] = ("input", "output", "target")
+    columns: tuple[str, ...] = ("input", "output", "target")
     """Names of the images of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
     that neither has are left out, as CycleGAN's identities between domains of different channels."""
 

@@ -93,6 +93,7 @@ class Trainer:
     def __init__(self, config: Config, run: Path) -> None:
         self.config, self.run = config, run
         dataset = dataset_class(model_class(config.model.name).dataset, config.data)
+        self.config = config = replace(config, data=dataset.resolve(config.data))
         self.train_set = dataset(config.data, "train", augment=True, seed=config.train.seed)
         self.val_set = dataset(config.data, "val")
         self.ranges = dataset.ranges(config.data)

@@ -235,9 +235,18 @@ _STYLES = {
 KINDS: tuple[str, ...] = tuple(_STYLES)
 
 
-def _make(style: _Style, rng: np.random.Generator) -> _Shoe:
-    """A shoe of that style: the upper around the foot, what is sewn on it, the sole."""
-    hue, saturation, value = np.clip(style.hsv + rng.uniform(-1, 1, 3) * (0.012, 0.06, 0.06), 0, 1)
+COLOURS: dict[str, Colour] = {  # hue, saturation, value in [0, 1]
+    "blue": (0.6, 0.8, 0.75),
+    "brown": (0.07, 0.7, 0.5),
+    "green": (0.38, 0.75, 0.55),
+    "pink": (0.9, 0.5, 0.9),
+    "yellow": (0.14, 0.85, 0.9),
+}
+
+
+def _make(style: _Style, rng: np.random.Generator, colour: Colour | None = None) -> _Shoe:
+    """A shoe of that style, in its colour or another: the upper around the foot, what is sewn on it, the sole."""
+    hue, saturation, value = np.clip((colour or style.hsv) + rng.uniform(-1, 1, 3) * (0.012, 0.06, 0.06), 0, 1)
     red, green, blue = (255 * c for c in colorsys.hsv_to_rgb(hue, saturation, value))
     lift, sole, heel, back, x, height, toe, point = rng.uniform(style.low, style.high)
     spring, girth, bulge = rng.uniform((0.01, 0.94, 0), (0.04, 1.06, 0.02))
@@ -305,16 +314,17 @@ def _shade(
     return np.rint(np.clip(lit, 0, brightest + background * (1 - brightest / 255))).astype(np.uint8)
 
 
-def draw_shoe(index: int, split: str = "train", size: int = 128) -> np.ndarray:
+def draw_shoe(index: int, split: str = "train", size: int = 128, colour: str | None = None) -> np.ndarray:
     """Sample `index` of a split: a shoe on white, (size, size, 3) uint8 RGB in [0, 255], size 16 or more.
 
-    The kinds take turns: it is of KINDS[index % len(KINDS)]. Any name makes a split.
+    The kinds take turns: it is of KINDS[index % len(KINDS)]. Any name makes a split. Its colour is its kind's, or the
+    one of COLOURS that is named.
     """
     if size < 16:
         raise ValueError(f"size is {size}: a shoe takes 16 pixels or more")
     rng = np.random.default_rng((zlib.crc32(split.encode()), index))
     style = _STYLES[KINDS[index % len(KINDS)]]
-    shoe = _make(style, rng)
+    shoe = _make(style, rng, None if colour is None else COLOURS[colour])
 
     # Feet to pixels: mirrored or not, turned by 3 degrees at most, fitted into the square.
     mirror, (turn, grow, *offset) = rng.choice((-1, 1)), rng.uniform((-0.05, 0.9, 0.48, 0.48), (0.05, 1, 0.52, 0.52))
@@ -402,3 +412,26 @@ class ToyImages:
         if self.domain == "b":
             return draw_shoe(index, self.split, self.size)
         return draw_pair(index, self.split, self.size)[0]
+
+
+class ToyColours:
+    """The embedded task of many domains: shoes of every kind in a colour of COLOURS, each shoe in one colour only."""
+
+    names = tuple(COLOURS)
+
+    def __init__(self, splits: tuple[str, ...], size: int) -> None:
+        self.split, self.length = toy_split(splits, LENGTHS)
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.length
+
+    def domain(self, index: int) -> int:
+        """Colours take turns within each kind of shoe."""
+        return index // len(KINDS) % len(self.names)
+
+    def name(self, index: int) -> str:
+        return f"{self.names[self.domain(index)]}/shoe-{index:04d}"
+
+    def read(self, index: int) -> np.ndarray:
+        return draw_shoe(index, self.split, self.size, self.names[self.domain(index)])

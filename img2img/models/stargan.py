@@ -1,0 +1,262 @@
+"""StarGAN: "Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation", Choi et al.,
+arXiv 1711.09020.
+
+Official code: yunjey/stargan. Where we differ on purpose:
+- the rate falls linearly to 0 over ``train.decay_epochs``, as in the paper (Sec. 5.1); the released code subtracts a
+  thousandth of what it should, and so hardly lowers it.
+- D sees the real and the fake images as one batch, and G makes its images once for both sides.
+
+Padding is with zeros. With reflection, the planes of the target domain stay constant, and instance norm removes what is
+constant: G would not see its target at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from img2img.losses.adversarial import GANLoss
+from img2img.losses.gan import GanLoss
+from img2img.models.base import Batch, Images, Model, Terms
+
+
+class StarGAN(Model):
+    """One generator translates to any domain; the discriminator also classifies the domain of an image."""
+
+    @dataclass
+    class Config:
+        """Networks and losses of StarGAN."""
+
+        everyday: ClassVar = "ngf ndf n_blocks n_layers_d gan_loss lambda_class lambda_cycle".split()
+
+        name: Literal["stargan"] = "stargan"
+        """The model, as --model names it."""
+        ngf: int = 64
+        """Feature maps of the generator's first layer."""
+        n_blocks: int = 6
+        """Residual blocks of the generator."""
+        ndf: int = 64
+        """Feature maps of the discriminator's first layer."""
+        n_layers_d: int = 6
+        """Layers of the discriminator, each of which halves the image: 2 to this power is its least data.crop_size."""
+        size: int | None = None
+        """Side in pixels of the images that the discriminator sees; unset, data.crop_size."""
+        gan_loss: GanLoss = "wasserstein"
+        """Adversarial loss (Sec. 3.3); wasserstein needs balance.gradient_penalty or optim.clip_d."""
+        lambda_class: float = 1.0
+        """Weight of the domain classification loss (Eq. 2 and 3)."""
+        lambda_cycle: float = 10.0
+        """Weight of the reconstruction loss, the L1 distance of an image to its way there and back (Eq. 4)."""
+
+        def __post_init__(self) -> None:
+            at_least = {"ngf": 1, "n_blocks": 1, "ndf": 1, "n_layers_d": 1, "lambda_class": 0, "lambda_cycle": 0}
+            for key, least in at_least.items():
+                if getattr(self, key) < least:
+                    raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
+
+    dataset = "domains"
+    learns_all = True
+    generators = ("generator",)
+    discriminators = ("discriminator",)
+    fakes: ClassVar = {"output": "target"}
+    defaults: ClassVar = {  # Sec. 5.1, and Eq. 8 on the sum of D's map as in the official code
+        "optim.lr": 1e-4,
+        "data.batch_size": 16,
+        "data.load_size": 128,
+        "data.crop_size": 128,
+        "balance.gradient_penalty": "wgan-gp",
+        "balance.penalty_of": "sum",
+        "balance.discriminator_steps": 5,
+    }
+
+    @classmethod
+    def resolve(cls, config: Any, size: int) -> Any:
+        return replace(config, size=config.size or size)
+
+    def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
+        super().__init__()
+        self.config, self.gan = config, GANLoss(config.gan_loss)
+        self.domains = channels["domain"]
+        self.columns = ("input", *(f"domain_{i}" for i in range(self.domains)))
+        self.generator = Generator(
+            in_channels=channels["input"],
+            domains=self.domains,
+            ngf=config.ngf,
+            n_blocks=config.n_blocks,
+        )
+        self.discriminator = Discriminator(
+            in_channels=channels["input"],
+            domains=self.domains,
+            ndf=config.ndf,
+            n_layers=config.n_layers_d,
+            size=config.size or 128,
+        )
+
+    def forward(self, batch: Batch) -> Images:
+        images = self.discriminator_images(batch)
+        return {**images, "cycle": self.generator(images["output"], batch["labels"])}  # G(G(x, c), c')
+
+    def discriminator_images(self, batch: Batch) -> Images:
+        """G(x, c) without the way back, which D's loss doesn't need: G draws nothing and keeps no statistics."""
+        order = torch.randperm(len(batch["labels"]))  # targets: the batch's own labels in another order (official code)
+        wanted = batch["labels"][order.to(batch["labels"].device)]  # (B, n)
+        return {"output": self.generator(batch["input"], wanted), "wanted": wanted}
+
+    def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        """Eq. 5: L_D = -L_adv + lambda_cls L_cls^r, with L_adv of Eq. 8 and its gradient penalty."""
+        real, fake = self.gan.inputs(batch["input"], images["output"])
+        (real_logits, real_classes), (fake_logits, _) = self._classify(real, fake)
+        terms, statistics = self.gan.discriminator_loss(real_logits, fake_logits)
+        terms |= self.gan.penalty(self.discriminator, real, fake, logits=lambda answer: answer[0])
+        labels = batch["labels"]
+        terms["class"] = self.config.lambda_class * self.classification_loss(real_classes, labels, batch)
+        return terms, statistics | {"class_accuracy": self.class_accuracy(real_classes, labels, batch)}
+
+    def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
+        """Eq. 6: L_G = L_adv + lambda_cls L_cls^f + lambda_rec L_rec."""
+        logits, classes = self.discriminator(self.gan.input(images["output"]))
+        wanted = images["wanted"]
+        return {
+            "gan": self.gan.generator_loss(logits),
+            "class": self.config.lambda_class * self.classification_loss(classes, wanted, batch),
+            "cycle": self.config.lambda_cycle * (images["cycle"] - batch["input"]).abs().mean(),
+        }, {"class_accuracy": self.class_accuracy(classes, wanted, batch)}
+
+    def classification_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """L_cls, Eq. 2 and 3, of logits (B, n) for labels (B, n): the cross-entropy of domains that exclude each other;
+        else the binary cross-entropy, summed over attributes (official code).
+        """
+        if "class" in batch:  # each image is of one domain
+            return F.cross_entropy(logits.float(), labels.argmax(1))
+        return F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="sum") / len(logits)
+
+    def class_accuracy(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """Share of the domains, or of the attributes, that D's class head recognises."""
+        if "class" in batch:
+            return (logits.argmax(1) == labels.argmax(1)).float().mean()
+        return ((logits > 0) == (labels > 0)).float().mean()
+
+    def _classify(self, real: Tensor, fake: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """D's answers to real and to fake images: of one batch, unless D sees a statistic of the batch."""
+        if self.gan.options.minibatch_std or real.shape != fake.shape:
+            return self.discriminator(real), self.discriminator(fake)
+        logits, classes = self.discriminator(torch.cat([real, fake]))
+        count = len(real)
+        return (logits[:count], classes[:count]), (logits[count:], classes[count:])
+
+    def generate(self, batch: Batch, direction: str = "") -> Images:
+        return {"output": self.generator(batch["input"], batch["domain"])}
+
+    def samples(self, batch: Batch) -> Images:
+        """The image in every domain; of attributes, with each of them switched."""
+        x = batch["input"]
+        shown = {}
+        for i in range(self.domains):
+            wanted = torch.zeros_like(batch["labels"]) if "class" in batch else batch["labels"].clone()
+            wanted[:, i] = 1 - wanted[:, i]
+            shown[f"domain_{i}"] = self.generator(x, wanted)
+        return shown
+
+    def check_size(self, size: int) -> None:
+        super().check_size(size)
+        if size != self.config.size or size < self.discriminator.smallest_input:
+            raise ValueError(
+                f"data.crop_size {size}: the discriminator of model.size {self.config.size} and model.n_layers_d "
+                f"{self.config.n_layers_d} takes images of that size, {self.discriminator.smallest_input} or more; "
+                "leave model.size out, and lower model.n_layers_d for small images"
+            )
+
+
+class Generator(nn.Module):
+    """(B, C, H, W) and target domains (B, n) -> (B, C, H, W) in [-1, 1]. Modules lie as in the official code.
+
+    Choi et al., Appendix 7.2, Table 4: two halvings, residual blocks, two doublings; affine instance norm; no biases.
+
+    Args:
+        in_channels: C.
+        domains: n.
+        ngf: feature maps of the first layer.
+        n_blocks: residual blocks.
+    """
+
+    stride = 4
+    smallest_input = 8
+
+    def __init__(self, in_channels: int, domains: int, *, ngf: int = 64, n_blocks: int = 6) -> None:
+        super().__init__()
+        layers = convolution(in_channels + domains, ngf, kernel=7, stride=1, padding=3)
+        for width in (ngf, 2 * ngf):
+            layers += convolution(width, 2 * width, kernel=4, stride=2, padding=1)
+        layers += [Residual(4 * ngf) for _ in range(n_blocks)]
+        for width in (4 * ngf, 2 * ngf):
+            layers += [
+                nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+                norm(width // 2),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.Conv2d(ngf, in_channels, 7, 1, 3, bias=False), nn.Tanh()]
+        self.main = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, domain: Tensor) -> Tensor:
+        planes = domain.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])  # (B, n, H, W)
+        return self.main(torch.cat([x, planes], dim=1))  # (B, C + n, H, W) -> (B, C, H, W)
+
+
+class Residual(nn.Module):
+    """x + F(x), (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.main = nn.Sequential(
+            *convolution(channels, channels, kernel=3, stride=1, padding=1), second, norm(channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.main(x)
+
+
+class Discriminator(nn.Module):
+    """(B, C, S, S) -> logits of patches (B, 1, h, w) and of domains (B, n). Modules lie as in the official code.
+
+    Choi et al., Appendix 7.2, Table 5: halvings with leaky ReLU 0.01 and without norm; two heads.
+
+    Args:
+        in_channels: C.
+        domains: n.
+        ndf: feature maps of the first layer, which double in each of the next.
+        n_layers: how many layers halve the image.
+        size: S.
+    """
+
+    def __init__(self, in_channels: int, domains: int, *, ndf: int = 64, n_layers: int = 6, size: int = 128) -> None:
+        super().__init__()
+        self.smallest_input = 2**n_layers
+        layers: list[nn.Module] = []
+        width = in_channels
+        for i in range(n_layers):
+            layers += [nn.Conv2d(width, ndf * 2**i, 4, 2, 1), nn.LeakyReLU(0.01)]
+            width = ndf * 2**i
+        self.main = nn.Sequential(*layers)
+        self.conv1 = nn.Conv2d(width, 1, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, domains, max(1, size >> n_layers), bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.main(x)  # (B, 2^(n - 1) ndf, S / 2^n, S / 2^n)
+        return self.conv1(features), self.conv2(features).flatten(1)  # (B, 1, h, w), (B, n)
+
+
+def convolution(in_channels: int, out_channels: int, *, kernel: int, stride: int, padding: int) -> list[nn.Module]:
+    """A convolution without bias, its norm and ReLU."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
+    return [conv, norm(out_channels), nn.ReLU(inplace=True)]
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    """Instance norm with a scale and a shift, as group norm with one channel a group: see ``networks.blocks``."""
+    return nn.GroupNorm(channels, channels)

@@ -1,0 +1,230 @@
+"""Images of many domains: folders, tables of attributes, targets, and what a user gets wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from img2img.data import dataset_class
+from img2img.data.domains import DomainsConfig, DomainsDataset, _celeba_val, target_vector
+from tests.conftest import drawn_pair, write
+
+SIZES: dict[str, Any] = {"load_size": 18, "crop_size": 16}
+HAIR = ["Black_Hair", "Blond_Hair", "Male"]
+
+
+def options(root: Path | None = None, **changes: Any) -> DomainsConfig:
+    return DomainsConfig(root and str(root), **{**SIZES, **changes})
+
+
+def draw(root: Path, *names: str) -> Path:
+    for i, name in enumerate(names):
+        write(root / name, drawn_pair(i)[1])
+    return root
+
+
+def error(part: str = "train", root: Path | None = None, **changes: Any) -> str:
+    with pytest.raises(ValueError, match=r".") as raised:
+        DomainsDataset(options(root, **changes), part)  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """Six training images and three validation images of three domains, one of them a folder deeper."""
+    train = ("train/wet/1.png", "train/wet/2.png", "train/wet/3.png", "train/dry/a/1.png", "train/icy/1.png")
+    return draw(tmp_path / "set", *train, "train/icy/2.png", "val/wet/4.png", "val/dry/4.png", "val/icy/4.png")
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Ten images and their table."""
+    root = draw(tmp_path / "faces", *(f"{i}.png" for i in range(10)))
+    lines = ["file,Black_Hair,Blond_Hair,Male"]
+    lines += [f"{i}.png,{int(i % 3 == 0)},{int(i % 3 == 1)},{1 if i % 2 else -1}" for i in range(10)]
+    (root / "attributes.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_folders_are_domains_in_the_order_of_the_alphabet(three: Path) -> None:
+    assert dataset_class("domains") is DomainsDataset
+    dataset = DomainsDataset(options(three), "train")
+    assert dataset.names == ["dry", "icy", "wet"]
+    samples = [dataset[0, i] for i in range(len(dataset))]
+    assert [sample["class"] for sample in samples] == [0, 1, 1, 2, 2, 2]
+    assert samples[0]["name"] == "dry/a/1"
+    assert samples[0]["labels"].tolist() == [1, 0, 0]
+    assert samples[0]["input"] is samples[0]["target"]
+    assert samples[0]["input"].shape == (16, 16, 3)
+
+
+def test_items_of_a_direction_are_the_images_of_all_other_domains(three: Path) -> None:
+    dataset = DomainsDataset(options(three), "val")
+    directions = dataset.directions(dataset.config)
+    assert {name: tuple(way) for name, way in directions.items()} == {n: (None, n) for n in ("dry", "icy", "wet")}
+    items = dataset.items("icy")
+    assert [item.name for item in items] == [dataset.item_name("icy", i) for i in range(2)] == ["dry/4", "wet/4"]
+    assert all(item.inputs["domain"].tolist() == [0, 1, 0] and item.target is None for item in items)
+    assert next(iter(items[0].inputs)) == "input"
+    assert len(dataset.images("icy")) == 1
+
+
+def test_resolve_writes_the_names_and_the_direction_into_the_options(three: Path) -> None:
+    config = DomainsDataset.resolve(options(three))
+    assert (config.names, config.direction) == (["dry", "icy", "wet"], "dry")
+    assert DomainsDataset.resolve(config) is config
+    (three / "train" / "icy").rename(three / "train" / "ice")
+    with pytest.raises(ValueError, match=r"train: ice is none of the domains dry, icy, wet"):
+        DomainsDataset(config, "train")
+
+
+def test_mapping_of_folders_keeps_its_order_and_shares_by_name(tmp_path: Path) -> None:
+    root = draw(tmp_path, *(f"{folder}/{i}.png" for folder in "ab" for i in range(20)))
+    config = options(domains={"young": str(root / "b"), "old": str(root / "a")}, val_share=0.25)
+    train, val = (DomainsDataset(config, part) for part in ("train", "val"))
+    assert train.names == ["young", "old"]
+    names = [[part.source.name(i) for i in range(len(part))] for part in (train, val)]
+    assert sorted(names[0] + names[1]) == sorted(f"{d}/{i}" for d in ("young", "old") for i in range(20))
+    assert 2 <= len(val) <= 18
+    assert not train.notes
+    assert any("data.val_share" in note for note in DomainsDataset(options(domains=config.domains), "train").notes)
+
+
+def test_attributes_come_from_the_table(faces: Path) -> None:
+    dataset = DomainsDataset(options(faces, attributes="Black_Hair, Blond_Hair Male", val_share=0.0), "train")
+    assert dataset.names == HAIR
+    assert [dataset[0, i]["labels"].tolist() for i in range(3)] == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    assert "class" not in dataset[0, 0]
+    assert {n: tuple(d) for n, d in dataset.directions(dataset.config).items()} == {
+        "Black_Hair": (None, "Black_Hair"),
+        "Blond_Hair": (None, "Blond_Hair"),
+        "Male": ("no_Male", "Male"),
+        "no_Male": ("Male", "no_Male"),
+    }
+    assert [item.name for item in dataset.items("no_Male")] == ["1", "3", "5", "7", "9"]
+    assert dataset.item("Black_Hair", 0).inputs["domain"].tolist() == [1, 0, 1]  # of 1.png, blond and male
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"),
+    [("Blond_Hair", [0, 1, 1]), ("Black_Hair", [1, 0, 1]), ("no_Male", [1, 0, 0]), ("Male", [1, 0, 1])],
+)
+def test_target_switches_an_attribute_and_those_that_it_excludes(direction: str, expected: list[int]) -> None:
+    config = options(Path("x"), attributes=HAIR, names=HAIR)
+    assert target_vector(config, direction, np.array([1, 0, 1], np.float32)).tolist() == expected
+
+
+def test_split_column_of_the_table_makes_the_parts(faces: Path) -> None:
+    table = faces / "attributes.csv"
+    head, *rows = table.read_text().splitlines()
+    table.write_text(
+        "\n".join([f"{head},split", *(f"{row},{'val' if i > 7 else 'train'}" for i, row in enumerate(rows))])
+    )
+    parts = [DomainsDataset(options(faces, attributes=HAIR), part) for part in ("train", "val")]  # type: ignore[arg-type]
+    assert [len(part) for part in parts] == [8, 2]
+
+
+def test_celeba_is_split_as_the_official_code_does() -> None:
+    """Python's generator, seed 1234, shuffles the 202599 rows; the first 1999 are for tests."""
+    rows: list[tuple[str, list[str]]] = [(f"{i:06d}.jpg", []) for i in range(1, 202600)]
+    val = _celeba_val(rows)
+    assert len(val) == 1999
+    assert {28136 - 1, 25600 - 1, 120849 - 1, 63578 - 1, 83306 - 1} <= val
+
+
+def test_celebas_own_table_is_read(tmp_path: Path) -> None:
+    root = draw(tmp_path / "img", *(f"{i:06d}.png" for i in range(1, 7)))
+    rows = [f"{i:06d}.jpg  {1 if i % 2 else -1}   {-1 if i % 2 else 1}" for i in range(1, 7)]
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["6", "Male Young", *rows]))
+    message = error(root=root, attributes=["Male", "Young"])
+    assert "6 rows have no image" in message  # of another suffix
+    assert "000001.jpg" in message
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["6", "Male Young", *rows]).replace(".jpg", ".png"))
+    assert "data.val_share" in error(root=root, attributes=["Male", "Young"])  # all six are for tests
+    dataset = DomainsDataset(options(root, attributes=["Male", "Young"], val_share=0.01), "train")
+    assert dataset.source.labels[0].tolist() == [1, 0]
+
+
+def test_even_domains_are_drawn_equally_often(tmp_path: Path) -> None:
+    root = draw(tmp_path, *(f"train/many/{i}.png" for i in range(30)), "train/few/1.png", "train/few/2.png")
+    dataset = DomainsDataset(options(root, even_domains=True), "train", augment=True)
+    classes = [dataset[epoch, i]["class"] for epoch in range(2) for i in range(len(dataset))]
+    assert classes.count(0) == classes.count(1)
+    assert any("data.even_domains" in note for note in dataset.notes)
+    assert np.array_equal(dataset[1, 3]["input"], DomainsDataset(dataset.config, "train", augment=True)[1, 3]["input"])
+
+
+def test_center_crop_cuts_before_it_resizes(tmp_path: Path) -> None:
+    image = np.zeros((40, 30, 3), np.uint8)
+    image[15:25, 10:20] = 200
+    write(tmp_path / "train" / "a" / "1.png", image)
+    write(tmp_path / "train" / "b" / "1.png", image)
+    config = options(tmp_path, center_crop=10, load_size=16, crop_size=16, flip=False)
+    assert (DomainsDataset(config, "train")[0, 0]["input"] == 200).all()
+
+
+def test_user_file_gets_the_vector_of_the_direction_alone(faces: Path) -> None:
+    config = options(faces, attributes=HAIR, names=HAIR)
+    item = DomainsDataset.read(config, "Blond_Hair", faces / "0.png", {})
+    assert item.inputs["domain"].tolist() == [0, 1, 0]
+    given = {"input": item.image, "domain": np.array([1, 0, 1], np.float32)}
+    assert DomainsDataset.complete(config, "Male", given)["domain"].tolist() == [1, 0, 1]
+
+
+def test_mistakes_of_folders_are_one_line(three: Path, tmp_path: Path) -> None:
+    assert "data.root is not set" in error()
+    assert "no such folder" in error(root=tmp_path / "none")
+    assert f"data.root {three}" in error(root=tmp_path)  # given one level too high
+    assert f"data.root {three}" in error(root=three / "train")  # the split itself
+    draw(tmp_path / "high", "train/train/a/1.png", "train/test/a/1.png")
+    assert "give data.root" in error(root=tmp_path / "high")
+    draw(tmp_path / "one", "train/only/1.png")
+    assert "only alone: two domains" in error(root=tmp_path / "one")
+    (tmp_path / "one" / "train" / "empty").mkdir()
+    assert "empty: no image" in error(root=tmp_path / "one")
+
+
+def test_mistakes_of_tables_are_one_line(faces: Path, tmp_path: Path) -> None:
+    assert "did you mean Black_Hair" in error(root=faces, attributes=["Black_Hiar", "Male"])
+    assert "data.table" in error(root=faces, attributes=HAIR, table=str(tmp_path / "none.csv"))
+    assert "Male alone" in error(root=faces, attributes=["Male"])
+    write(faces / "new.png", drawn_pair(0)[0])
+    assert "1 images of" in error(root=faces, attributes=HAIR)
+    (faces / "new.png").unlink()
+    (faces / "3.png").unlink()
+    assert "1 rows have no image" in error(root=faces, attributes=HAIR)
+    (faces / "attributes.csv").write_text("file,Male,Young\n0.png,1\n")
+    assert "row 1 (0.png) has 1 values for 2 columns" in error(root=faces, attributes=["Male", "Young"])
+    (faces / "attributes.csv").unlink()
+    assert "attributes.csv" in error(root=faces, attributes=HAIR)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"domains": {"a": "x"}, "root": "y"}, "data.domains"),
+        ({"attributes": ["A"], "toy": True}, "data.attributes"),
+        ({"attributes": ["A", "B"], "exclusive": ["C"]}, "data.exclusive C"),
+        ({"attributes": ["A", "A"]}, "data.attributes"),
+        ({"val_share": 1.0}, "data.val_share 1.0"),
+        ({"image_channels": 2}, "data.image_channels 2"),
+    ],
+)
+def test_options_that_exclude_each_other_are_named(changes: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValueError, match=key.replace(".", r"\.")):
+        DomainsConfig(**changes)
+
+
+def test_an_attribute_of_all_images_is_refused(faces: Path) -> None:
+    table = faces / "attributes.csv"
+    table.write_text("\n".join(["file,Male,Young", *(f"{i}.png,{i % 2},1" for i in range(10))]))
+    assert "every training image is Young" in error(root=faces, attributes=["Male", "Young"])
+
+
+def test_toy_task_has_shoes_of_five_colours() -> None:
+    dataset = DomainsDataset(DomainsConfig(toy=True, load_size=32, crop_size=32), "val")
+    assert len(dataset.names) == 5
+    assert dataset.source.labels.sum(0).min() >= 6
+    assert dataset[0, 0]["input"].shape == (32, 32, 3)
