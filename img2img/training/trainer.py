@@ -32,7 +32,7 @@ from img2img.runs import RUNS, begin_run, check_run, find_run, hold_run
 from img2img.training.best import Best, scores_line
 from img2img.training.logger import RunLogger
 from img2img.training.means import Means, mean_over_processes
-from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
+from img2img.training.monitor import NOT_FINITE, Monitor, excluded_hints, loss_ratio
 from img2img.training.networks import Networks
 from img2img.training.process import Agreement, StopRequest, keep_memory, resolve_precision
 from img2img.training.samples import sample_grid
@@ -103,7 +103,7 @@ class Trainer:
         self.networks = Networks(config, self.accelerator)
         self.model = self.networks.model
         self.gan_step = GANStep(config, self.networks)
-        self.monitor = Monitor(unfit_hints(config, self.model, precision))
+        self.monitor = Monitor(excluded_hints(config, self.model, precision))
         for part in (self.train_set, self.val_set):
             part.require_side(self.networks.smallest_side)
         self.model.check_set(self.train_set)

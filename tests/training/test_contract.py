@@ -20,7 +20,7 @@ from img2img.config import Config
 from img2img.errors import own_code
 from img2img.models import load_model_file, model_class
 from img2img.models.cyclegan import CycleGAN
-from img2img.training.monitor import ILLNESSES
+from img2img.training.monitor import PROBLEMS
 from img2img.training.networks import Networks
 from img2img.training.trainer import Trainer, train
 from tests.conftest import make_step, tiny_config
@@ -206,9 +206,9 @@ def test_options_of_the_generator_are_taken_without_a_discriminator(outside: Cal
 def test_hints_can_be_taken_without_a_discriminator(outside: Callable) -> None:
     make = outside("restorer", RESTORER)
     monitor = Trainer(make(), Path("runs/none")).monitor
-    for illness in ILLNESSES:
-        if illness.turn == "generator":
-            advice = illness.advice(monitor.unfit)
+    for problem in PROBLEMS:
+        if problem.side == "generator":
+            advice = problem.advice(monitor.excluded_hints)
             assert "optim.lr lower" in advice or "train.seed another" in advice
             assert not any(key in advice for key in ("lr_d", "minibatch", "penalty", "spectral"))
 
