@@ -213,7 +213,7 @@ def test_a_closed_terminal_costs_no_line_of_the_log(tmp_path: Path, monkeypatch:
 
     logger = RunLogger(tmp_path, 0, 10, "")
     monkeypatch.setattr(sys, "stdout", Gone())
-    logger.scalars(1, 0.1, {"loss/x": 1.0})
+    logger.log(1, 0.1, {"loss/x": 1.0})
     logger.close()
     assert [row["step"] for row in rows(tmp_path)] == ["1"]
 

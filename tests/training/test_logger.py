@@ -21,9 +21,9 @@ def table(run: Path) -> list[dict[str, str]]:
 
 def test_values_that_come_late_get_a_column(tmp_path: Path) -> None:
     with closing(RunLogger(tmp_path, 0, 10, "")) as logger:
-        logger.scalars(1, 0.1, {"loss/a": 1.0})
-        logger.scalars(2, 0.2, {"loss/a": 2.0, "signs/late": 5.0}, ["one, with a comma", "two"])
-        logger.scalars(3, 0.3, {"loss/a": 3.0})
+        logger.log(1, 0.1, {"loss/a": 1.0})
+        logger.log(2, 0.2, {"loss/a": 2.0, "signs/late": 5.0}, ["one, with a comma", "two"])
+        logger.log(3, 0.3, {"loss/a": 3.0})
     rows = table(tmp_path)
     assert [row["loss/a"] for row in rows] == ["1.0", "2.0", "3.0"]
     assert [row["signs/late"] for row in rows] == ["", "5.0", ""]
@@ -33,7 +33,7 @@ def test_values_that_come_late_get_a_column(tmp_path: Path) -> None:
 def test_a_file_of_a_version_without_verdicts_goes_on(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,epoch,time,loss/a\n1,0.1,7,1.0\n2,0.2,8,2.0\n3,0.3,9,3.0\n")
     with closing(RunLogger(tmp_path, 2, 10, "")) as logger:
-        logger.scalars(3, 0.3, {"loss/b": 4.0}, ["ill"])
+        logger.log(3, 0.3, {"loss/b": 4.0}, ["ill"])
     rows = table(tmp_path)
     assert [(row["step"], row["loss/a"], row["loss/b"], row["verdict"]) for row in rows] == [
         ("1", "1.0", "", ""),
