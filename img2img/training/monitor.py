@@ -30,13 +30,13 @@ WINDOW = 10  # logs that are kept: trends are measured over them
 PATIENCE = 5  # logs in a row: a condition that ends within 500 steps (at train.log_every 100) is no problem
 
 SURE_ACCURACY = 0.95  # on real and on fake images: from here on D makes next to no mistakes
-SURE_LOSS = 0.02  # of an undecided D's loss: lsgan's logits are then 0.07 off the labels, vanilla's 4.3 from 0
+SURE_LOSS = 0.02  # times an undecided D's loss: lsgan's logits are then 0.07 off the labels, vanilla's 4.3 from 0
 FALLING = 0.1  # G's GAN loss catches up if it falls by this share of its mean in the window's first half
 GUESSING_ACCURACY = 0.55  # mean over real and fake images: a D that learns at all exceeds it within a few logs
 FLAT = 0.1  # range of G's GAN loss over the window, as a share of its mean, or of 0.5, since hinge's mean is about 0
-SAME_DIVERSITY = 0.07  # of the real images': untrained U-Nets have 0.1, healthy ones 0.2 after some twenty steps
-STUCK_SHARE = 0.1  # unsaturated values, as a share of the real images': below it, tanh passes no gradient
-FEW_TONES = 0.02  # unsaturated share of the real images below which they are black and white anyway
+SAME_DIVERSITY = 0.07  # of the real images' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after 20 steps
+STUCK_SHARE = 0.1  # of the real images' share of unsaturated values: with fewer, tanh passes no gradient
+FEW_TONES = 0.02  # real images with a smaller share of unsaturated values are black and white by nature
 INVERTED = -0.1  # correlation with the target; that of untrained networks is about 0
 WRONG_LOSS = 10.0  # times an undecided D's loss: logits of 2 for lsgan, of 14 for vanilla, all on the wrong side
 EXPLODED_LOSS = 10.0  # times the lowest value so far, and above the first one; not for GAN losses
@@ -103,7 +103,7 @@ def find_overpowering(logs: Logs) -> dict[str, str]:
 
 
 def find_blind(logs: Logs) -> dict[str, str]:
-    """D has been guessing since the beginning, and G's GAN loss is flat: neither learns from the other."""
+    """D has only guessed since the beginning, and G's GAN loss is flat: neither learns from the other."""
     evidence = {}
     for side in discriminators(logs[-1]):
         gan_losses = series(logs, f"loss/generator/gan{side}")
@@ -257,19 +257,18 @@ class Monitor:
         self.absent |= dict.fromkeys(started, 0)
         return [Report(key.partition(": ")[0], evidence[key], step) for key in started]
 
-    def _count(self, found: Collection[str], checked: Collection[str]) -> None:
-        """Updates the counts of logs with and without each problem; problems that were not checked keep theirs.
+    def _count(self, keys: Collection[str], checked: Collection[str]) -> None:
+        """Updates ``present`` and ``absent``; problems that were not checked keep their counts.
 
         Args:
-            found: keys of the problems of this log.
+            keys: of the problems that this log has.
             checked: names of the problems that were checked at this log.
         """
         unchecked = {key for key in (*self.present, *self.absent) if key.partition(": ")[0] not in checked}
         kept = {key: count for key, count in self.present.items() if key in unchecked}
-        self.present = {key: min(self.present.get(key, 0) + 1, PATIENCE) for key in found} | kept
-        absent = {
-            key: 0 if key in found else count if key in unchecked else count + 1 for key, count in self.absent.items()
-        }
+        self.present = {key: min(self.present.get(key, 0) + 1, PATIENCE) for key in keys} | kept
+        absent = {key: count if key in unchecked else count + 1 for key, count in self.absent.items()}
+        absent |= {key: 0 for key in keys if key in absent}
         self.absent = {key: count for key, count in absent.items() if count < PATIENCE}
 
     def state(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class GANStep:
             losses = self._backward(side, batches, images, step=step)
             if measure:
                 logged |= self._gradient_norms(side)
-            if side == "generator":  # before the update, which would change the images
+            if side == "generator":  # before the update: a second output must be of the same weights
                 logged |= self._diagnose(batches[-1], images[-1], step, measure=measure)
             if frozen:
                 self._drop_frozen_gradients()

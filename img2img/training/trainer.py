@@ -53,7 +53,8 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
 
     Raises:
         ValueError: wrong options or data, or a run that exists already.
-        TrainingStopped: a signal ended the run, after a checkpoint; or a loss or a weight is not finite.
+        TrainingStopped: a signal or data that can't be read ended the run, after a checkpoint; or a loss or a weight is
+            not finite.
     """
     run = RUNS / config.name
     with hold_run(run):
@@ -136,7 +137,7 @@ class Trainer:
         """Trains from the current step to the last one, or until a signal.
 
         Raises:
-            ValueError: a run too short for its warm-up, or data that can't be read.
+            ValueError: the run is too short for ``balance.warmup_d``.
             TrainingStopped: see ``train``.
         """
         total = self.total_steps
