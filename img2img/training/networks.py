@@ -55,6 +55,7 @@ class Networks:
         self.model.load_pretrained()
         self.model.to(device=accelerator.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
+        # Names of the networks that a side's optimizer updates
         self.names: dict[Side, tuple[str, ...]] = {"generator": (*self.model.generators, *self.model.auxiliary)}
         if self.model.discriminators:
             self.names = {"discriminator": self.model.discriminators, **self.names}
@@ -65,6 +66,7 @@ class Networks:
         averaged = self.model.generators if config.train.ema_decay else ()
         self.emas = {name: EMA(self.bare[name], config.train.ema_decay) for name in averaged}
 
+        # Parameter groups: a side's networks by their share of its learning rate, and the full rate of each group
         self.groups: dict[Side, dict[float, list[str]]] = {side: self._groups(side) for side in self.names}
         self.rates: dict[Side, list[float]] = {
             side: [config.optim.of("lr", side) * share for share in groups] for side, groups in self.groups.items()

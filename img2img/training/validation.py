@@ -40,7 +40,7 @@ class Validation:
 
     def __init__(self, config: Config, dataset: Any, networks: Networks) -> None:
         self.config, self.networks, self.direction = config, networks, config.data.direction
-        self.every = f"train.evaluate_every {config.train.evaluate_every}"
+        self.every = f"train.evaluate_every {config.train.evaluate_every}"  # the beginning of messages
         self.notes: list[str] = []
         self.metrics = choose_metrics(config.train.metrics, class_maps=False)
         self.pairs = any(metric.needs_target for metric in self.metrics)
