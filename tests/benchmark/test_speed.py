@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from img2img.benchmark.plain_loops import PLAIN
-from img2img.benchmark.speed import BenchmarkOptions, _batch, _draw_set, _generated, _Side, benchmark
+from img2img.benchmark.speed import BenchmarkOptions, _batch, _draw_set, _generator_passes, _Worker, benchmark
 from img2img.config import Config
 from tests.conftest import make_step
 
@@ -47,7 +47,7 @@ def test_the_table_counts_what_passes_through_the_generators(name: str, size: in
     _draw_set(Path("set"), options)
     shapes = {value.shape[:3] for value in _batch(options, "set").values() if isinstance(value, torch.Tensor)}
     assert shapes == {(3, options.height, options.width)}
-    assert _generated(options, "set") == count
+    assert _generator_passes(options, "set") == count
 
 
 def test_inference_is_measured_alone() -> None:
@@ -59,7 +59,7 @@ def test_inference_is_measured_alone() -> None:
 
 def test_a_measuring_process_that_dies_is_not_waited_for() -> None:
     with pytest.raises(RuntimeError, match="a measuring process died"):
-        _Side(_dies, BenchmarkOptions(), "unused")
+        _Worker(_dies, BenchmarkOptions(), "unused")
 
 
 def _dies(options: BenchmarkOptions, root: str) -> dict:

@@ -48,10 +48,10 @@ def test_without_options_it_is_the_loss_of_every_scale(network: nn.Module) -> No
 def test_real_before_fake_is_drawn_for_the_inputs() -> None:
     """Golden traces and resumed runs depend on it; for wgan-gp and features that are compared, one draw is for both."""
     x, y, _ = images()
-    for alike, penalty, drawn in ((False, "none", 2), (True, "none", 1), (False, "wgan-gp", 1), (False, "r1", 2)):
+    for shared, penalty, drawn in ((False, "none", 2), (True, "none", 1), (False, "wgan-gp", 1), (False, "r1", 2)):
         gan = GANLoss("lsgan", BalanceConfig(instance_noise=0.5, gradient_penalty=penalty))
         torch.manual_seed(3)
-        real, fake = gan.inputs(x, y, alike=alike)
+        real, fake = gan.inputs(x, y, shared_draws=shared)
         torch.manual_seed(3)
         noises = [torch.randn_like(x) for _ in range(drawn)]
         assert torch.equal(real, x + 0.5 * noises[0])

@@ -3,9 +3,9 @@ import torch
 
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.balance import BalanceConfig
-from img2img.losses.feature_matching import comparable_answers, feature_matching_loss
+from img2img.losses.feature_matching import comparable_outputs, feature_matching_loss
 from img2img.networks.pix2pixhd import MultiScaleDiscriminator
-from img2img.networks.regularization import fortify
+from img2img.networks.regularization import regularize_discriminator
 
 
 @pytest.mark.parametrize("layers", [2, 4])
@@ -36,10 +36,10 @@ def test_a_perfect_image_has_the_features_of_the_real_one_whatever_the_noise(rem
     real, condition = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 2, 16, 16)
     network = MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2, norm="none")
     options = BalanceConfig(**remedy)
-    fortify(network, options.dropout_d, options.feature_noise)
+    regularize_discriminator(network, options.dropout_d, options.feature_noise)
     gan = GANLoss("lsgan", options)
-    seen_real, seen_fake = gan.inputs(real, real.clone(), condition, alike=True)
-    goal, fake = comparable_answers(network, seen_real, seen_fake, options)
+    seen_real, seen_fake = gan.inputs(real, real.clone(), condition, shared_draws=True)
+    goal, fake = comparable_outputs(network, seen_real, seen_fake, options)
     for scale, other in zip(fake, goal, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(scale, other, strict=True))
     again = gan.input(real, condition)

@@ -8,12 +8,12 @@ import torch
 
 from img2img.losses.gan import (
     PenaltyOf,
-    between,
     discriminator_gan_loss,
     discriminator_statistics,
     diversity_loss,
     generator_gan_loss,
     gradient_penalty,
+    interpolate,
 )
 
 LOGITS = [-1.5, 0.2, 0.7, 3.0]
@@ -100,7 +100,7 @@ def test_gradient_penalty_is_of_the_slope_of_an_images_logits(
 
 def test_points_between_lie_on_the_line_of_each_pair() -> None:
     real, fake = torch.zeros(64, 1, 2, 2), torch.ones(64, 1, 2, 2)
-    found = between(real, fake)
+    found = interpolate(real, fake)
     assert ((found >= 0) & (found <= 1)).all()
     assert (found == found[:, :, :1, :1]).all()  # one share for all of an image
     assert found[:, 0, 0, 0].std() > 0.2

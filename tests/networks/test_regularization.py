@@ -6,7 +6,7 @@ from torch import nn
 
 from img2img.networks.patchgan import PatchGAN
 from img2img.networks.pix2pixhd import MultiScaleDiscriminator
-from img2img.networks.regularization import FeatureNoise, MinibatchStd, fortify, spectral_norm
+from img2img.networks.regularization import FeatureNoise, MinibatchStd, regularize_discriminator, spectral_norm
 from img2img.networks.unet import UNet
 
 
@@ -21,7 +21,7 @@ def test_dropout_and_noise_are_there_in_training_alone_and_keep_the_weights_name
     torch.manual_seed(0)
     plain = make()
     network = make()
-    fortify(network, dropout=0.5, feature_noise=0.1)
+    regularize_discriminator(network, dropout=0.5, feature_noise=0.1)
     network.load_state_dict(plain.state_dict())
     x = torch.rand(2, 3, 16, 16)
 
@@ -53,7 +53,7 @@ def test_minibatch_std_keeps_the_verdict_of_the_weights_that_were_there() -> Non
     torch.manual_seed(0)
     network = MultiScaleDiscriminator(3, 4, n_layers=1, n_scales=2, norm="none")
     before = [scale.stages[-1].weight.clone() for scale in network.scales]
-    fortify(network, minibatch_std=True)
+    regularize_discriminator(network, minibatch_std=True)
     for weight, scale in zip(before, network.scales, strict=True):
         wide = scale.stages[-1][1]
         assert torch.equal(wide.weight[:, :-1], weight)
