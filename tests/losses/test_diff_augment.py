@@ -16,28 +16,28 @@ def images(channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
 def test_augment_passes_gradients_to_the_image(policies: tuple[str, ...], channels: int) -> None:
     condition, image = images(channels)
     image.requires_grad_(True)
-    (seen,) = Augment(policies)([torch.cat([condition, image], 1)], [channels])
-    assert seen.shape == (2, 2 + channels, 32, 32)
-    assert not torch.equal(seen[:, 2:], image)
-    seen.sum().backward()
+    (out,) = Augment(policies)([torch.cat([condition, image], 1)], [channels])
+    assert out.shape == (2, 2 + channels, 32, 32)
+    assert not torch.equal(out[:, 2:], image)
+    out.sum().backward()
     assert image.grad is not None
     assert (image.grad.abs() > 0).float().mean() > 0.5
 
 
 def test_augment_color_changes_neither_condition_nor_alpha() -> None:
     condition, image = images(4)
-    (seen,) = Augment(("color",))([torch.cat([condition, image], 1)], [4])
-    assert torch.equal(seen[:, :2], condition)
-    assert torch.equal(seen[:, 5:], image[:, 3:])
+    (out,) = Augment(("color",))([torch.cat([condition, image], 1)], [4])
+    assert torch.equal(out[:, :2], condition)
+    assert torch.equal(out[:, 5:], image[:, 3:])
 
 
 @pytest.mark.parametrize("policies", [("color",), ("color", "translation", "cutout")])
 def test_augment_is_the_same_for_all_inputs_of_a_call(policies: tuple[str, ...]) -> None:
     condition, image = images()
-    seen = torch.cat([condition, image], 1)
-    first, second = Augment(policies)([seen, seen.clone()], [3, 3])
+    out = torch.cat([condition, image], 1)
+    first, second = Augment(policies)([out, out.clone()], [3, 3])
     assert torch.allclose(first, second)
-    assert not torch.allclose(first, Augment(policies)([seen], [3])[0])
+    assert not torch.allclose(first, Augment(policies)([out], [3])[0])
 
 
 def test_translate_moves_by_whole_pixels() -> None:
@@ -63,9 +63,9 @@ def test_translate_moves_by_whole_pixels() -> None:
 
 def test_augment_moves_image_and_condition_together() -> None:
     ramp = torch.linspace(-1, 1, 32).view(1, 1, 1, 32).expand(2, 1, 32, 32)
-    (seen,) = Augment(("translation",))([torch.cat([ramp, ramp.expand(-1, 3, -1, -1)], 1)], [3])
-    assert torch.allclose(seen[:, :1], seen[:, 1:2])
-    assert not torch.allclose(seen[:, :1], ramp)
+    (out,) = Augment(("translation",))([torch.cat([ramp, ramp.expand(-1, 3, -1, -1)], 1)], [3])
+    assert torch.allclose(out[:, :1], out[:, 1:2])
+    assert not torch.allclose(out[:, :1], ramp)
 
 
 def test_augment_strengths_equal_the_papers() -> None:
@@ -79,9 +79,9 @@ def test_augment_strengths_equal_the_papers() -> None:
     (moved,) = Augment(("translation",))([ones], [3])
     empty = (moved[:, 0] < 0.5).float()
     assert 0 < empty.mean((1, 2)).max() <= 1 - (28 / 32) ** 2 + 0.02
-    (seen,) = Augment(("color",))([torch.full((256, 3, 8, 8), 0.2)], [3])
-    assert 0.65 < seen.amax() <= 0.7  # a uniform gray image changes in brightness only, by up to 0.5
-    assert -0.3 <= seen.amin() < -0.25
+    (out,) = Augment(("color",))([torch.full((256, 3, 8, 8), 0.2)], [3])
+    assert 0.65 < out.amax() <= 0.7  # a uniform gray image changes in brightness only, by up to 0.5
+    assert -0.3 <= out.amin() < -0.25
 
 
 def test_recolor_equals_its_equations() -> None:
