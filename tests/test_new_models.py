@@ -1,7 +1,7 @@
-"""Models from outside the package, of kinds that it has none of: each trains, resumes, infers and is measured.
+"""Models from outside the package, of kinds that it doesn't have: each trains, resumes, infers and is evaluated.
 
-They are what the contracts of ``models.base`` and ``data.base`` are for; nothing in the package knows them. Each is one
-file in tests/outside.
+They use the interfaces of ``models.base`` and ``data.base``; the package doesn't know them. Each is one file in
+tests/outside.
 """
 
 import csv
@@ -157,9 +157,7 @@ def test_outside_model_trains_in_two_processes(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("direction", "source"), [("AtoB", "a"), ("BtoA", "b")])
-def test_one_way_model_learns_the_direction_that_it_is_told(
-    direction: str, source: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_way_model_learns_the_given_direction(direction: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And translates and measures the same one."""
     case, seen = BY_NAME["patch_features"], []
     argv = [*case.arguments(Path("set"), "x", 2), "--data.direction", direction]
@@ -190,7 +188,7 @@ def test_auxiliary_head_learns_and_has_no_ema() -> None:
     assert {key.partition(".")[0] for key in after} == {"generator", "generator_ema", "discriminator", "head"}
 
 
-def test_double_size_shows_all_of_its_input() -> None:
+def test_double_size_output_shows_the_whole_input() -> None:
     """Not the top left quarter: shrunk again, the output is near the input."""
     case = BY_NAME["double_size"]
     argv = [*case.arguments(Path("set"), "x", 150), "--optim.lr", "0.01", "--train.evaluate_every", "0"]
@@ -204,7 +202,7 @@ def test_double_size_shows_all_of_its_input() -> None:
     assert near < 25 < far
 
 
-def test_domains_are_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domains_define_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_features(monkeypatch)
     run = run_train(BY_NAME["three_domains"], "x", 2)
     to_circles = load_translator(run)
@@ -218,7 +216,7 @@ def test_domains_are_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, "infer", "x", "--direction", "dots") == 2
 
 
-def test_frames_are_translated_in_order_each_with_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_are_translated_in_order_with_the_previous_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """By their numbers, 2 before 10; another folder begins anew."""
     run_train(BY_NAME["short_clips"], "x", 2)
     folder = Path("set/valA")
@@ -234,7 +232,7 @@ def test_frames_are_translated_in_order_each_with_the_one_before(monkeypatch: py
             assert np.array_equal(alone, answer) == (number == FILM[0])
 
 
-def test_mask_keeps_what_it_does_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mask_keeps_pixels_outside_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_train(BY_NAME["fill_holes"], "x", 2)
     image, mask = drawn_pair(9, 18, 20)[1], np.zeros((18, 20), np.uint8)
     mask[4:9, 5:12] = 255
@@ -250,7 +248,7 @@ def test_mask_keeps_what_it_does_not_cover(monkeypatch: pytest.MonkeyPatch) -> N
     assert call(monkeypatch, "infer", "x", *argv, "--with", "depth=masks") == 2
 
 
-def test_random_model_answers_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_model_output_depends_on_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     run_train(BY_NAME["flow_matching"], "x", 2)
     translator, image = load_translator("x"), drawn_pair(2)[0]
     assert translator.draws
@@ -262,7 +260,7 @@ def test_random_model_answers_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> No
     assert not np.array_equal(first, second)
 
 
-def test_files_of_outside_models_are_short() -> None:
+def test_outside_model_files_are_short() -> None:
     """The model's own class; a data set may stand above it."""
     for case in CASES:
         load_model_file(OUTSIDE / f"{case.name}.py")
@@ -271,7 +269,7 @@ def test_files_of_outside_models_are_short() -> None:
         assert len(lines) - begins[0] <= 60, case.name
 
 
-def test_examples_of_the_docs_are_these_files() -> None:
+def test_docs_examples_equal_the_files() -> None:
     page = (OUTSIDE.parents[1] / "docs" / "extending.md").read_text()
     whole = (OUTSIDE / "l1_regression.py").read_text().rstrip()
     halved = (OUTSIDE / "double_size.py").read_text()
