@@ -102,7 +102,7 @@ BY_NAME = {case.name: case for case in CASES}
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
-    """With a feature network of the test's, where distances between sets are measured."""
+    """With a small feature network instead of Inception."""
     fake_features(monkeypatch)
     return request.param
 
@@ -149,7 +149,7 @@ TWO = [case if case.name == "patch_features" else pytest.param(case, marks=pytes
 
 @pytest.mark.parametrize("case", TWO, ids=lambda case: case.name)
 def test_outside_model_trains_in_two_processes(case: Case) -> None:
-    """As one file beside its options. Both must hold the same weights at the end: the script compares them."""
+    """The model's file is beside the configuration. The script compares the weights of both processes at the end."""
     argv = [*case.arguments(Path("set"), "two", 3), "--train.evaluate_every", "0"]
     config = parse_train_arguments(argv, Path()).config
     shutil.copy(OUTSIDE / f"{case.name}.py", ".")
@@ -158,7 +158,7 @@ def test_outside_model_trains_in_two_processes(case: Case) -> None:
 
 @pytest.mark.parametrize(("direction", "source"), [("AtoB", "a"), ("BtoA", "b")])
 def test_one_way_model_learns_the_given_direction(direction: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And translates and measures the same one."""
+    """Inference and evaluation use the same direction."""
     case, seen = BY_NAME["patch_features"], []
     argv = [*case.arguments(Path("set"), "x", 2), "--data.direction", direction]
     config = parse_train_arguments(argv, Path()).config
@@ -174,8 +174,8 @@ def test_one_way_model_learns_the_given_direction(direction: str, source: str, m
     assert seen
     assert all(seen)
     assert call(monkeypatch, "infer", "x") == 0
-    found = {path.name for path in Path("runs/x/results/step-000002").glob("*.png")}
-    assert found == {f"{i}_{source.upper()}.png" for i in range(2)}
+    names = {path.name for path in Path("runs/x/results/step-000002").glob("*.png")}
+    assert names == {f"{i}_{source.upper()}.png" for i in range(2)}
     other = {"AtoB": "BtoA", "BtoA": "AtoB"}[direction]
     assert call(monkeypatch, "infer", "x", "--direction", other) == 2
 
@@ -194,12 +194,12 @@ def test_double_size_output_shows_the_whole_input() -> None:
     argv = [*case.arguments(Path("set"), "x", 150), "--optim.lr", "0.01", "--train.evaluate_every", "0"]
     translator = load_translator(train(parse_train_arguments(argv, Path()).config))
     image = drawn_pair(3, 24, 18)[1]
-    answer = translator(image)
-    assert answer.shape == (48, 36, 3)
-    back = cv2.resize(answer, (18, 24), interpolation=cv2.INTER_AREA)
-    near = np.abs(back.astype(int) - image).mean()
-    far = np.abs(cv2.resize(answer[:24, :18], (18, 24)).astype(int) - image).mean()
-    assert near < 25 < far
+    output = translator(image)
+    assert output.shape == (48, 36, 3)
+    back = cv2.resize(output, (18, 24), interpolation=cv2.INTER_AREA)
+    error = np.abs(back.astype(int) - image).mean()
+    error_of_quarter = np.abs(cv2.resize(output[:24, :18], (18, 24)).astype(int) - image).mean()
+    assert error < 25 < error_of_quarter
 
 
 def test_domains_define_directions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,16 +208,16 @@ def test_domains_define_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     to_circles = load_translator(run)
     assert to_circles.directions == ("circles", "squares", "stripes")
     image = drawn_pair(5)[1]
-    answers = [load_translator(run, direction=name)(image) for name in to_circles.directions]
-    assert not np.array_equal(answers[0], answers[1])
-    assert not np.array_equal(answers[1], answers[2])
+    outputs = [load_translator(run, direction=name)(image) for name in to_circles.directions]
+    assert not np.array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[1], outputs[2])
     assert call(monkeypatch, "infer", "x", "--direction", "stripes") == 0
     assert {p.name for p in Path("runs/x/results/step-000002/stripes").iterdir()} == {"circles", "squares", "grids"}
     assert call(monkeypatch, "infer", "x", "--direction", "dots") == 2
 
 
 def test_frames_are_translated_in_order_with_the_previous_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their numbers, 2 before 10; another folder begins anew."""
+    """In the order of their numbers, 2 before 10; each folder is a separate video."""
     run_train(BY_NAME["short_clips"], "x", 2)
     folder = Path("set/valA")
     assert call(monkeypatch, "infer", "x", "--input", str(folder), "--output", "all") == 0
@@ -226,25 +226,25 @@ def test_frames_are_translated_in_order_with_the_previous_output(monkeypatch: py
     for film in ("one", "two"):
         for number in FILM:
             item = translator.read(folder / film / f"{number}.png")
-            answer = stream(item)
-            assert np.array_equal(read_image(Path("all") / film / f"{number}.png", 3), answer)
+            output = stream(item)
+            assert np.array_equal(read_image(Path("all") / film / f"{number}.png", 3), output)
             alone = translator.translate(item)
-            assert np.array_equal(alone, answer) == (number == FILM[0])
+            assert np.array_equal(alone, output) == (number == FILM[0])
 
 
 def test_mask_keeps_pixels_outside_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_train(BY_NAME["fill_holes"], "x", 2)
     image, mask = drawn_pair(9, 18, 20)[1], np.zeros((18, 20), np.uint8)
     mask[4:9, 5:12] = 255
-    answer = load_translator(run)(image, mask=mask)
+    output = load_translator(run)(image, mask=mask)
     outside = mask == 0
-    assert np.abs(answer[outside].astype(int) - image[outside]).max() <= 1
-    assert np.abs(answer[~outside].astype(int) - image[~outside]).max() > 5
+    assert np.abs(output[outside].astype(int) - image[outside]).max() <= 1
+    assert np.abs(output[~outside].astype(int) - image[~outside]).max() > 5
     files = [write(Path("in/1.png"), image), write(Path("masks/1.png"), mask)]
     assert call(monkeypatch, "infer", "x", "--input", str(files[0].parent), "--output", "o") == 2
     argv = ["--input", str(files[0].parent), "--with", f"mask={files[1].parent}", "--output", "o"]
     assert call(monkeypatch, "infer", "x", *argv) == 0
-    assert np.array_equal(read_image(Path("o/1.png"), 3), answer)
+    assert np.array_equal(read_image(Path("o/1.png"), 3), output)
     assert call(monkeypatch, "infer", "x", *argv, "--with", "depth=masks") == 2
 
 

@@ -203,7 +203,7 @@ def _folders(config: UnpairedConfig, part: Part) -> tuple[Path, Path]:
         folders = Path(config.root_a), Path(config.root_b)
     else:
         root, splits = Path(set_folder(config, part)), config.splits(part)
-        sides = next((folders for split in splits if (folders := find_sides(root, split))), None)
+        sides = next((pair for split in splits if (pair := find_sides(root, split))), None)
         if sides is None:
             if any((root / split).is_dir() for split in splits):
                 raise ValueError(

@@ -22,7 +22,7 @@ from img2img.data.images import (
 )
 
 
-def picture(channels: int, dtype: type, height: int = 7, width: int = 9) -> np.ndarray:
+def random_image(channels: int, dtype: type, height: int = 7, width: int = 9) -> np.ndarray:
     top = np.iinfo(dtype).max
     return np.random.default_rng(0).integers(0, top, (height, width, channels), dtype, endpoint=True)
 
@@ -31,7 +31,7 @@ def picture(channels: int, dtype: type, height: int = 7, width: int = 9) -> np.n
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_write_image_round_trips(tmp_path: Path, channels: int, dtype: type, suffix: str) -> None:
-    image = picture(channels, dtype)
+    image = random_image(channels, dtype)
     write_image(tmp_path / f"x{suffix}", image)
     assert np.array_equal(read_image(tmp_path / f"x{suffix}", channels), image)
     header = read_header(tmp_path / f"x{suffix}")
@@ -72,7 +72,7 @@ def test_read_image_applies_exif_orientation(tmp_path: Path, orientation: int, k
     """As Pillow's exif_transpose turns them, for every orientation that there is."""
     from PIL import ImageOps
 
-    image = Image.fromarray(cv2.resize(picture(3, np.uint8, 3, 4), (40, 24), interpolation=cv2.INTER_NEAREST))
+    image = Image.fromarray(cv2.resize(random_image(3, np.uint8, 3, 4), (40, 24), interpolation=cv2.INTER_NEAREST))
     if kind == "clear.png":
         image.putalpha(Image.new("L", image.size, 255))
     exif = Image.Exif()
@@ -89,17 +89,17 @@ def test_read_image_applies_exif_orientation(tmp_path: Path, orientation: int, k
 
 
 def test_to_channels_refuses_other_shapes() -> None:
-    gray = picture(1, np.uint8)
+    gray = random_image(1, np.uint8)
     assert to_channels(gray[:, :, 0], 3).shape == (7, 9, 3)
     assert np.array_equal(to_channels(to_channels(gray, 3), 1), gray)
     assert (to_channels(gray, 4)[..., 3] == 255).all()
-    assert (to_channels(picture(3, np.uint16), 4)[..., 3] == 65535).all()
+    assert (to_channels(random_image(3, np.uint16), 4)[..., 3] == 65535).all()
     with pytest.raises(ValueError, match=r"\(H, W, C\) with 1, 3 or 4"):
         to_channels(np.zeros((4, 4, 2), np.uint8), 3)
 
 
 def test_read_image_names_damaged_files(tmp_path: Path) -> None:
-    good = picture(3, np.uint8, 64, 64)
+    good = random_image(3, np.uint8, 64, 64)
     for name in ("half.jpg", "half.png"):
         Image.fromarray(good).save(tmp_path / name)
         data = (tmp_path / name).read_bytes()
@@ -121,8 +121,8 @@ def test_read_image_refuses_truncated_jpeg_with_thumbnail(tmp_path: Path) -> Non
     import io
 
     thumbnail = io.BytesIO()
-    Image.fromarray(picture(3, np.uint8)).save(thumbnail, "JPEG")
-    Image.fromarray(picture(3, np.uint8, 64, 64)).save(tmp_path / "x.jpg", comment=thumbnail.getvalue())
+    Image.fromarray(random_image(3, np.uint8)).save(thumbnail, "JPEG")
+    Image.fromarray(random_image(3, np.uint8, 64, 64)).save(tmp_path / "x.jpg", comment=thumbnail.getvalue())
     data = (tmp_path / "x.jpg").read_bytes()
     read_image(tmp_path / "x.jpg", 3)
     (tmp_path / "x.jpg").write_bytes(data[:-100])
@@ -165,8 +165,8 @@ def test_grid_arranges_rows_and_columns() -> None:
 def test_write_image_leaves_no_partial_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="can't be written"):
-        write_image(tmp_path / "file" / "x.png", picture(3, np.uint8))
-    write_image(tmp_path / "x.png", picture(3, np.uint8))
+        write_image(tmp_path / "file" / "x.png", random_image(3, np.uint8))
+    write_image(tmp_path / "x.png", random_image(3, np.uint8))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "x.png"]
 
 

@@ -166,18 +166,18 @@ def test_labelled_config_ignores_unused_sizes(preprocess: str) -> None:
 
 
 def test_labelled_config_channels_include_maps() -> None:
-    pictures = {"a": 3, "b": 3, "input": 3, "target": 3}
-    assert LabelledConfig().channels == pictures
-    assert options(None).channels == {**pictures, "label": 5, "instance": 1}
-    assert options(None, instances=False).channels == {**pictures, "label": 5}
+    channels = {"a": 3, "b": 3, "input": 3, "target": 3}
+    assert LabelledConfig().channels == channels
+    assert options(None).channels == {**channels, "label": 5, "instance": 1}
+    assert options(None, instances=False).channels == {**channels, "label": 5}
 
 
 @pytest.mark.parametrize("layout", ["train_", "train", "train/"])
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_labelled_config_without_label_nc_reads_pairs(tmp_path: Path, layout: str, direction: str) -> None:
     for i in range(2):
-        for side, picture in zip("AB", drawn_pair(i, 20, 40), strict=True):
-            write(tmp_path / f"{layout}{side}" / f"{i}.png", picture)
+        for side, image in zip("AB", drawn_pair(i, 20, 40), strict=True):
+            write(tmp_path / f"{layout}{side}" / f"{i}.png", image)
     data = options(tmp_path, label_nc=0, preprocess="none", direction=direction)
     pairs = dataset_class(Pix2PixHD.dataset, data)(data, "train")
     sample = pairs[0, 1]
@@ -207,16 +207,16 @@ def test_dataset_class_follows_the_options() -> None:
 @pytest.mark.parametrize("preprocess", ["scale_width", "scale_width_and_crop", "crop", "none"])
 def test_paired_and_unpaired_support_every_preprocess(tmp_path: Path, preprocess: str) -> None:
     for i in range(2):
-        for side, picture in zip("AB", drawn_pair(i, 20, 40), strict=True):
-            write(tmp_path / f"train{side}" / f"{i}.png", picture)
+        for side, image in zip("AB", drawn_pair(i, 20, 40), strict=True):
+            write(tmp_path / f"train{side}" / f"{i}.png", image)
     sizes: dict[str, Any] = {"load_size": 40, "stride": 4}
     data = options(tmp_path, label_nc=0, preprocess=preprocess)
     unpaired = UnpairedConfig(str(tmp_path), preprocess=preprocess, crop_size=16, **sizes)
     for dataset in (PairedDataset, UnpairedDataset):
-        pictures = dataset(data if dataset is PairedDataset else unpaired, "train", augment=True)
-        assert pictures.images("a")[0].shape == pictures.item("AtoB", 0).inputs["input"].shape
-        assert pictures.images("a")[0].shape == ((16, 16, 3) if "crop" in preprocess else (20, 40, 3))
-        assert pictures[0, 0][{PairedDataset: "input", UnpairedDataset: "b"}[dataset]].shape[1] in (16, 40)
+        images = dataset(data if dataset is PairedDataset else unpaired, "train", augment=True)
+        assert images.images("a")[0].shape == images.item("AtoB", 0).inputs["input"].shape
+        assert images.images("a")[0].shape == ((16, 16, 3) if "crop" in preprocess else (20, 40, 3))
+        assert images[0, 0][{PairedDataset: "input", UnpairedDataset: "b"}[dataset]].shape[1] in (16, 40)
     small = options(tmp_path, label_nc=0, preprocess="crop", crop_size=21)
     small_sides = UnpairedConfig(str(tmp_path), preprocess="crop", crop_size=21, **sizes)
     write(tmp_path / "trainB" / "1.png", drawn_pair(1, 24, 40)[0])

@@ -33,12 +33,12 @@ def draw(folder: Path, *names: str) -> Path:
 
 def test_unconditional_classes_are_sub_folders_of_training(tmp_path: Path) -> None:
     root = draw(tmp_path / "s", "train/dog/1.png", "train/cat/deep/2.png", "train/cat/3.jpg", "test/dog/4.png")
-    pictures = UnconditionalDataset(options(root), "train")
-    assert pictures.classes == ("cat", "dog")
-    assert pictures.notes == ["classes     0 cat, 1 dog"]
-    assert [pictures[0, i]["class"] for i in range(3)] == [0, 0, 1]
-    assert [pictures[0, i]["name"] for i in range(len(pictures.images("b")))] == ["cat/3", "cat/deep/2", "dog/1"]
-    assert pictures.images("b")[0].shape == pictures[0, 0]["target"].shape == (16, 16, 3)
+    dataset = UnconditionalDataset(options(root), "train")
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.notes == ["classes     0 cat, 1 dog"]
+    assert [dataset[0, i]["class"] for i in range(3)] == [0, 0, 1]
+    assert [dataset[0, i]["name"] for i in range(len(dataset.images("b")))] == ["cat/3", "cat/deep/2", "dog/1"]
+    assert dataset.images("b")[0].shape == dataset[0, 0]["target"].shape == (16, 16, 3)
     # As in training, although it is the only class of this split
     assert UnconditionalDataset(options(root), "val")[0, 0]["class"] == 1
     draw(root, "test/cow/5.png")
@@ -47,9 +47,9 @@ def test_unconditional_classes_are_sub_folders_of_training(tmp_path: Path) -> No
 
 def test_unconditional_root_without_splits_is_training(tmp_path: Path) -> None:
     root = draw(tmp_path / "s", "1.png", "2.png")
-    pictures = UnconditionalDataset(options(root), "train")
-    assert (len(pictures), pictures.classes, pictures.notes) == (2, (), [])
-    assert "class" not in pictures[0, 0]
+    dataset = UnconditionalDataset(options(root), "train")
+    assert (len(dataset), dataset.classes, dataset.notes) == (2, (), [])
+    assert "class" not in dataset[0, 0]
     assert len(UnconditionalDataset(options(root), "val")) == 0
     draw(root, "more/3.png")  # some in a sub-folder, some not: sub-folders are not classes
     assert UnconditionalDataset(options(root), "train").classes == ()
@@ -82,7 +82,7 @@ def test_digits_are_split_once_and_keep_their_pixels() -> None:
     data = options(toy=True, load_size=32, crop_size=32, channels_b=1, flip=False)
     train, val = UnconditionalDataset(data, "train"), UnconditionalDataset(data, "val")
     assert (len(train), len(val)) == (1573, 224)
-    names = [pictures[0, i]["name"] for pictures in (train, val) for i in range(len(pictures))]
+    names = [dataset[0, i]["name"] for dataset in (train, val) for i in range(len(dataset))]
     assert len(set(names)) == 1797
     assert train.classes == tuple("0123456789")
     digits = load_digits()
@@ -95,8 +95,8 @@ def test_digits_are_split_once_and_keep_their_pixels() -> None:
 
 
 def test_unconditional_batch_has_classes_and_images(tmp_path: Path) -> None:
-    pictures = UnconditionalDataset(options(draw(tmp_path / "s", "x/1.png", "y/2.png")), "train")
-    batch = to_device(collate([pictures[0, 0], pictures[0, 1]]), "cpu")
+    dataset = UnconditionalDataset(options(draw(tmp_path / "s", "x/1.png", "y/2.png")), "train")
+    batch = to_device(collate([dataset[0, 0], dataset[0, 1]]), "cpu")
     assert batch["class"].tolist() == [0, 1]
     assert batch["class"].dtype == torch.int64
     assert batch["target"].shape == (2, 3, 16, 16)

@@ -22,11 +22,11 @@ def same(a: dict, b: dict) -> bool:
 
 
 def test_unpaired_visits_every_image_once_an_epoch(tiny_cyclegan: Tiny) -> None:
-    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
-    assert (len(pictures), pictures.count("AtoB"), pictures.count("BtoA"), pictures.size) == (7, 4, 7, "4 + 7")
+    dataset = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    assert (len(dataset), dataset.count("AtoB"), dataset.count("BtoA"), dataset.size) == (7, 4, 7, "4 + 7")
     epochs = []
     for epoch in range(30):
-        names = [pictures[epoch, i]["name"].split(" + ") for i in range(7)]
+        names = [dataset[epoch, i]["name"].split(" + ") for i in range(7)]
         assert Counter(b for _, b in names) == {f"b{i}": 1 for i in range(7)}
         assert sorted(Counter(a for a, _ in names).values()) == [1, 2, 2, 2]
         epochs.append(tuple(map(tuple, names)))
@@ -36,30 +36,30 @@ def test_unpaired_visits_every_image_once_an_epoch(tiny_cyclegan: Tiny) -> None:
 
 def test_unpaired_visits_images_of_the_smaller_side_equally_often(tiny_cyclegan: Tiny) -> None:
     """4 and 7 images: an epoch shows three of the four twice, and not always the same three."""
-    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
-    seen = Counter(name for epoch in range(28) for i in range(7) for name in pictures[epoch, i]["name"].split(" + "))
+    dataset = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    seen = Counter(name for epoch in range(28) for i in range(7) for name in dataset[epoch, i]["name"].split(" + "))
     assert [seen[f"a{i}"] for i in range(4)] == [28 * 7 // 4] * 4
     assert [seen[f"b{i}"] for i in range(7)] == [28] * 7
 
 
 def test_unpaired_augmentation_changes_with_the_epoch(tiny_cyclegan: Tiny) -> None:
-    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    dataset = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
     crops: dict[str, set[bytes]] = {}
     for epoch in range(6):
         for i in range(7):
-            sample = pictures[epoch, i]
+            sample = dataset[epoch, i]
             crops.setdefault(sample["name"].split(" + ")[1], set()).add(sample["b"].tobytes())
     assert min(len(different) for different in crops.values()) >= 3
 
 
 def test_unpaired_samples_are_keyed(tiny_cyclegan: Tiny) -> None:
     data = tiny_cyclegan().data
-    pictures = UnpairedDataset(data, "train", augment=True, seed=1)
+    dataset = UnpairedDataset(data, "train", augment=True, seed=1)
     backwards = [UnpairedDataset(data, "train", augment=True, seed=1)[1, i] for i in reversed(range(7))][::-1]
-    assert all(same(pictures[1, i], backwards[i]) for i in range(7))
+    assert all(same(dataset[1, i], backwards[i]) for i in range(7))
     other = UnpairedDataset(data, "train", augment=True, seed=2)
-    assert not all(same(pictures[1, i], other[1, i]) for i in range(7))
-    assert pictures[0, 0]["a"].shape == pictures[0, 0]["b"].shape == (16, 16, 3)
+    assert not all(same(dataset[1, i], other[1, i]) for i in range(7))
+    assert dataset[0, 0]["a"].shape == dataset[0, 0]["b"].shape == (16, 16, 3)
 
 
 def test_unpaired_sides_are_augmented_independently(unpaired_root: Path) -> None:
@@ -67,18 +67,18 @@ def test_unpaired_sides_are_augmented_independently(unpaired_root: Path) -> None
     image = drawn_pair(0, 40, 40)[0]
     for side in "AB":
         write(unpaired_root / "same" / f"train{side}" / "0.png", image)
-    pictures = UnpairedDataset(
+    dataset = UnpairedDataset(
         UnpairedConfig(str(unpaired_root / "same"), load_size=40, crop_size=24), "train", augment=True
     )
-    assert sum(np.array_equal(pictures[e, 0]["a"], pictures[e, 0]["b"]) for e in range(20)) < 3
+    assert sum(np.array_equal(dataset[e, 0]["a"], dataset[e, 0]["b"]) for e in range(20)) < 3
 
 
 def test_unpaired_processes_read_disjoint_parts(tiny_cyclegan: Tiny, unpaired_root: Path) -> None:
     def parts(domain: int, length: int) -> list[set[str]]:
-        pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
-        assert len(pictures) == length
+        dataset = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+        assert len(dataset) == length
         keys = [[k for part in KeyedBatches(length, 1, 0, 6, rank=rank, world=2) for k in part] for rank in (0, 1)]
-        return [{pictures[key]["name"].split(" + ")[domain] for key in part} for part in keys]
+        return [{dataset[key]["name"].split(" + ")[domain] for key in part} for part in keys]
 
     seen = parts(1, 7)  # of the larger side
     assert len(seen[0]) == len(seen[1]) == 3
@@ -93,10 +93,10 @@ def test_unpaired_processes_read_disjoint_parts(tiny_cyclegan: Tiny, unpaired_ro
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_unpaired_batches_do_not_depend_on_workers(tiny_cyclegan: Tiny, workers: int) -> None:
-    pictures = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
-    keys = KeyedBatches(len(pictures), 2, 0, 28)
-    alone = list(keyed_loader(pictures, keys, 0))
-    for a, b in zip(alone, keyed_loader(pictures, keys, workers), strict=True):
+    dataset = UnpairedDataset(tiny_cyclegan().data, "train", augment=True)
+    keys = KeyedBatches(len(dataset), 2, 0, 28)
+    alone = list(keyed_loader(dataset, keys, 0))
+    for a, b in zip(alone, keyed_loader(dataset, keys, workers), strict=True):
         assert same(a, b)
         assert a["name"] == b["name"]
 
@@ -132,18 +132,18 @@ def test_unpaired_partners_have_the_same_name(tiny_cyclegan: Tiny, unpaired_root
     assert plain.item("AtoB", 0).target is None
     write(unpaired_root / "testB" / "1.png", drawn_pair(101)[1])
     (unpaired_root / "testB" / "1_B.png").unlink()  # sorted otherwise than its partner now
-    pictures = UnpairedDataset(tiny_cyclegan(data={"val_paired": True}).data, "val")
+    dataset = UnpairedDataset(tiny_cyclegan(data={"val_paired": True}).data, "val")
     other = {"AtoB": "BtoA", "BtoA": "AtoB"}
     for direction, back in other.items():
         for i in range(3):
-            assert pictures.has_target(direction, i)
-            partner = pictures.target_name(direction, i)
+            assert dataset.has_target(direction, i)
+            partner = dataset.target_name(direction, i)
             assert partner is not None
-            assert pictures.item_name(direction, i)[0] == partner[0]
-            (place,) = [j for j in range(3) if pictures.item_name(back, j) == partner]
-            item = pictures.item(direction, i)
+            assert dataset.item_name(direction, i)[0] == partner[0]
+            (place,) = [j for j in range(3) if dataset.item_name(back, j) == partner]
+            item = dataset.item(direction, i)
             assert item.target is not None
-            assert np.array_equal(item.target, pictures.item(back, place).inputs["input"])
+            assert np.array_equal(item.target, dataset.item(back, place).inputs["input"])
     (unpaired_root / "testB" / "1.png").unlink()
     with pytest.raises(ValueError, match=r"^data\.val_paired true: .* 1; .*false"):
         UnpairedDataset(tiny_cyclegan(data={"val_paired": True}).data, "val")
@@ -159,19 +159,19 @@ def test_unpaired_sides_have_their_own_channels_and_depth(unpaired_root: Path) -
 
 
 def test_unpaired_skips_and_names_a_broken_file(tiny_cyclegan: Tiny, unpaired_root: Path) -> None:
-    pictures = UnpairedDataset(tiny_cyclegan().data, "train")
+    dataset = UnpairedDataset(tiny_cyclegan().data, "train")
     (unpaired_root / "trainB" / "b2.jpg").write_bytes(b"")
-    sample = pictures[0, 2]
+    sample = dataset[0, 2]
     assert sample["name"] == "a2 + b3"
     assert "b2.jpg" in sample["skipped"][0]
     with pytest.raises(UnreadableImage):
-        pictures.images("b")[2]
+        dataset.images("b")[2]
     with pytest.raises(UnreadableImage):
-        pictures.item("BtoA", 2)
+        dataset.item("BtoA", 2)
     for path in (unpaired_root / "trainA").iterdir():
         path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"none of the 4 .*trainA"):
-        pictures[0, 0]
+        dataset[0, 0]
 
 
 def test_unpaired_toy_has_no_pairs_in_training() -> None:

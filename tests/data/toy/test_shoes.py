@@ -9,9 +9,9 @@ from img2img.data.toy.shoes import KINDS, draw_outline, draw_pair, draw_shoe
 INDICES = range(0, 24, 5)  # each of another kind
 
 
-def hue(picture: np.ndarray) -> int:
+def hue(image: np.ndarray) -> int:
     """The commonest hue of the saturated pixels, 0 to 179."""
-    hue, saturation, _ = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
+    hue, saturation, _ = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
     return int(np.bincount(hue[saturation > 120], minlength=180).argmax())
 
 
@@ -72,15 +72,15 @@ def test_draw_shoe_kinds_have_different_colours() -> None:
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_draw_outline_follows_the_edges(size: int) -> None:
     for index in INDICES:
-        outline, picture = draw_pair(index, size=size)
-        np.testing.assert_array_equal(outline, draw_outline(picture))
+        outline, image = draw_pair(index, size=size)
+        np.testing.assert_array_equal(outline, draw_outline(image))
         assert (outline == outline[..., :1]).all()
         lines = outline[..., 0] < 128
         assert 0.02 < lines.mean() < 0.25
-        steps = cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)).max(axis=2)
+        steps = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)).max(axis=2)
         assert (steps[lines] > 25).mean() > 0.97  # lines only where the image changes,
         assert outline[steps == 0].min() == 255  # none where it is flat,
-        shoe = (picture.min(axis=2) < 235).astype(np.uint8)
+        shoe = (image.min(axis=2) < 235).astype(np.uint8)
         rim = cv2.morphologyEx(shoe, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
         near = cv2.dilate((outline[..., 0] < 255).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         assert near[rim].mean() > 0.95  # and all around the shoe
@@ -89,9 +89,9 @@ def test_draw_outline_follows_the_edges(size: int) -> None:
 def test_draw_outline_ignores_shading() -> None:
     """A wellington's leg is one smooth piece: its lines are on the silhouette and on seams, where the colour jumps."""
     for index in range(KINDS.index("wellington"), 60, len(KINDS)):
-        outline, picture = draw_pair(index, size=128)
-        inside = cv2.erode((picture.min(axis=2) < 250).astype(np.uint8), np.ones((9, 9), np.uint8))
-        smooth = cv2.morphologyEx(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.MORPH_GRADIENT, np.ones((3, 3))) < 12
+        outline, image = draw_pair(index, size=128)
+        inside = cv2.erode((image.min(axis=2) < 250).astype(np.uint8), np.ones((9, 9), np.uint8))
+        smooth = cv2.morphologyEx(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.MORPH_GRADIENT, np.ones((3, 3))) < 12
         assert ((outline[..., 0] < 128) & smooth & (inside > 0)).sum() < 10
 
 

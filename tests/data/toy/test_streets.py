@@ -1,4 +1,4 @@
-"""The embedded toy of labelled scenes: three maps that agree, the same at every size, and styles that no map shows."""
+"""The toy task of street scenes: arrays that agree, the same at every size, and styles that the maps don't show."""
 
 import cv2
 import numpy as np
