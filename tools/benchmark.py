@@ -1,4 +1,9 @@
-"""Measures training, loading, inference, memory on this machine: python tools/benchmark.py [--model NAME] [--help]."""
+"""Measure speed and memory of training, data loading and inference on this machine.
+
+Examples:
+    python tools/benchmark.py --model pix2pix
+    python tools/benchmark.py --model pix2pixhd --size 1024x512 --precision bf16
+"""
 
 import platform
 
@@ -16,8 +21,8 @@ def main() -> None:
     print(f"{describe(options)}, {device},")
     print(f"precision {options.precision}, torch {torch.__version__}, Python {platform.python_version()}\n")
     print("| what | |\n| --- | --- |")
-    for what, figure in rows:
-        print(f"| {what} | {figure} |")
+    for name, value in rows:
+        print(f"| {name} | {value} |")
 
 
 if __name__ == "__main__":
