@@ -15,7 +15,7 @@ from img2img.errors import one_line_errors
 
 
 def main() -> None:
-    options = jsonargparse.auto_cli(BenchmarkOptions)
+    options = jsonargparse.auto_cli(BenchmarkOptions, description=(__doc__ or "").partition("\n")[0])
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     rows = benchmark(options)
     print(f"{describe(options)}, {device},")

@@ -32,13 +32,13 @@ from img2img.checkpoint import checksum, network_name
 from img2img.data.folder import some
 from img2img.data.images import UnreadableImage, read_image
 from img2img.files import write_whole
-from img2img.inference.arguments import STYLES
 from img2img.inference.label_edits import Classes
 from img2img.inference.translator import Translator
 
 FOLDER = "styles"
 CLUSTERS = 10  # default per class, as in the official code
 MIN_SHARE = 1 / 64  # smallest part of its image that an instance must cover, as in the official code
+USAGE = "random, cluster:CLASS=N,..., instance:ID=N,..., encode:PHOTO; join several with ';'"
 
 Clusters = Mapping[int, np.ndarray]
 """Cluster centres (K, n_features) by class, the largest cluster first."""
@@ -257,7 +257,7 @@ class Style:
             elif kind == "instance" and rest:
                 self.by_instance |= {self._id(key): value for key, value in self._numbers(rest, "ID").items()}
             else:
-                raise ValueError(f"{self.option}: invalid part {part.strip() or '(empty)'}; give {STYLES}")
+                raise ValueError(f"{self.option}: invalid part {part.strip() or '(empty)'}; give {USAGE}")
         if self.random and photo:
             raise ValueError(f"{self.option}: random and encode exclude each other; give only one")
         self.clusters: Clusters = {}

@@ -162,7 +162,7 @@ def test_train_print_config_prints_a_config_that_loads(
         ("train", ["--model", "pix2pix", "--data.root", "{root}", "--name", "new", "--resume"], "--resume"),
         ("train", ["--model", "cyclegan", "--data.root", "{root}"], "datasets/unpair.py"),
         ("train", ["--model", "cyclegan", "--data.root_a", "{root}"], "data.root_b"),
-        ("train", ["--model", "cyclegan", "--data.root_a", "{root}", "--data.root_b", "{root}"], "data.root_b"),
+        ("train", ["--model", "cyclegan", "--data.root_a", "{root}", "--data.root_b", "{root}"], "{root}"),
         ("train", ["--model", "pix2pix", "--data.root_a", "{root}", "--data.root_b", "{root}"], "datasets/pair.py"),
         ("infer", ["nothing"], "nothing: "),
         ("infer", ["nothing", "--sampels", "3"], "--samples?"),
