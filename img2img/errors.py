@@ -62,7 +62,8 @@ class Parser(argparse.ArgumentParser):
     """argparse that raises ValueError with a one-line message, which suggests a similar option for an unknown one."""
 
     def __init__(self, description: str | None) -> None:
-        super().__init__(description=description, allow_abbrev=False)
+        raw = argparse.RawDescriptionHelpFormatter  # keeps the line breaks of the examples in a tool's docstring
+        super().__init__(description=description, formatter_class=raw, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Raises ValueError."""

@@ -32,7 +32,7 @@ from img2img.data.images import write_image
 from img2img.data.loader import BatchReader, KeyedBatches, collate, keyed_loader, to_device
 from img2img.data.toy.shoes import draw_pair
 from img2img.data.toy.streets import draw_scene
-from img2img.inference.label_translator import SceneTranslator
+from img2img.inference.label_translator import LabelTranslator
 from img2img.inference.loading import choose_device
 from img2img.inference.translator import Translator
 from img2img.models import model_class
@@ -266,7 +266,7 @@ def _inference_commands(options: BenchmarkOptions, root: str) -> Commands:
     translate: Callable[[], Any]
     if options.model == "pix2pixhd":
         label, instance, _ = draw_scene(0, "val", options.height, options.width)
-        translate = partial(SceneTranslator(model, config, device), label, instances=instance)
+        translate = partial(LabelTranslator(model, config, device), label, instances=instance)
     else:
         translate = partial(Translator(model, config, device), draw_pair(0, "val", options.width)[0])
 
