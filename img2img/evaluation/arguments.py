@@ -153,7 +153,7 @@ def _kind(name: str, *, with_metrics: bool) -> Kind:
     """What a name stands for. Without metrics the run is not opened, so "run" may be one that draws from noise.
 
     Raises:
-        ValueError: there is no such run, and metrics are wanted of it.
+        ValueError: metrics are given and there is no such run.
     """
     from img2img.inference.loading import draws_from_noise  # imports torch, which --help need not wait for
     from img2img.runs import is_image_folder

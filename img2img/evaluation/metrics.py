@@ -214,7 +214,7 @@ def choose_metrics(text: str, class_maps: bool = True) -> list[Metric]:
     names = list(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        problem = f"unknown metric {unknown[0]}" if unknown else "no metric named"
+        problem = f"{unknown[0]} is not a metric" if unknown else "no metric named"
         raise ValueError(f"metrics {text}: {problem}; choose from {','.join(known)}")
     return [known[name]() for name in names]
 

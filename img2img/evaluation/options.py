@@ -152,8 +152,11 @@ class EvaluateOptions:
                 continue
             if noise:
                 raise ValueError(f"{option}: is for runs that translate images, and {self.name} draws from noise")
+            if self.metrics is None:
+                raise ValueError(f"{option}: goes with --metrics")
+            alternative = " or for --style" if option == "--seed" else ""
             raise ValueError(
-                f"{option}: is for runs that draw from noise, with --metrics{' (or --style)' * (option == '--seed')}"
+                f"{option}: is for runs that draw from noise{alternative}, and {self.name} translates images"
             )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from img2img.evaluation.arguments import parse_evaluate_arguments
-from img2img.evaluation.options import FCNOptions, MetricOptions, RunOptions, changed_options
+from img2img.evaluation.metrics import choose_metrics
+from img2img.evaluation.options import EvaluateOptions, FCNOptions, Kind, MetricOptions, RunOptions, changed_options
 
 
 def test_parse_evaluate_arguments_has_the_defaults_of_the_dataclasses() -> None:
@@ -44,7 +45,7 @@ def test_fcn_options_train_steps() -> None:
     ("argv", "error"),
     [
         ("x --style random", r"^--style: .*--metrics"),
-        ("x --seed 3", r"^--seed: .*noise.*--metrics"),
+        ("x --seed 3", r"^--seed: .*--metrics"),
         ("images --metrics l1 --seed 3", r"^--seed: .*\bimages\b"),
         ("images --metrics fid --labels maps", r"^--labels: .*--metrics fcn"),
         ("images", r"^images .*--metrics.*\bl1,psnr"),
@@ -54,3 +55,16 @@ def test_parse_evaluate_arguments_refuses_options_without_effect(argv: str, erro
     Path("images").mkdir()
     with pytest.raises(ValueError, match=error):
         parse_evaluate_arguments("", argv.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error"),
+    [
+        ("run", RunOptions(count=3), r"^--count: .*noise.*\bx\b"),
+        ("run", RunOptions(seed=3), r"^--seed: .*noise.*--style.*\bx\b"),
+        ("noise", RunOptions(paired=True), r"^--paired: .*translate.*\bx\b"),
+    ],
+)
+def test_evaluate_options_refuse_options_of_other_runs(kind: Kind, options: RunOptions, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        EvaluateOptions("x", kind, choose_metrics("fid"), None, options, MetricOptions(), FCNOptions())

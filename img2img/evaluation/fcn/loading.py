@@ -100,7 +100,7 @@ def choose_segmenter(
     if segmenter is None and not path.is_file():
         raise ValueError(
             "--metrics fcn: no segmentation network; train one on the run's photos with --train-segmenter, or name one "
-            "with --segmenter"
+            "with --segmenter FILE"
         )
     network = load_segmenter(segmenter or str(path), ids, maps.count, maps.names, device)
     unknown = [maps.names.get(number, number) for number in maps.eval_classes if number not in network.classes]

@@ -23,7 +23,7 @@ class FCNScore(Metric):
     """Pixel accuracy, class accuracy and mean IoU of the images; as ``real_...`` of their targets, if any."""
 
     name = "fcn"
-    titles = TITLES | {f"real_{name}": f"{title} of real images" for name, title in TITLES.items()}
+    titles = TITLES | {f"real_{name}": f"{title} of the real images" for name, title in TITLES.items()}
     needs_class_maps = True
     files = (CLASSES,)
     value_name = "pixel_accuracy"
