@@ -1,6 +1,5 @@
-"""What the scripts of this folder share: errors of one line, lists of images, a task for many files at once, and
-folders that appear whole or not at all. The scripts are run as `python datasets/NAME.py`, so this file is found beside
-them."""
+"""Shared functions of the scripts in this folder: one-line errors, lists of images, threads, and atomic creation of
+folders. The scripts are run as `python datasets/NAME.py`, so Python finds this file beside them."""
 
 import argparse
 import sys
@@ -17,19 +16,19 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 class UserError(Exception):
-    """Something that the user can mend; the message is one line that names the file or option and the remedy."""
+    """A mistake that the user can correct; the message is one line that names the file or option and what to do."""
 
 
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the message without the usage and leave with exit code 2."""
+        """Print the message without the usage and exit with code 2."""
         self.exit(2, f"{self.prog}: {message} (--help shows the options)\n")
 
 
 def run(program: str, to: Path, task: Callable[[], None]) -> int:
-    """Do the task, which writes to `to`; return the exit code: 0, or 2 after one line on stderr."""
+    """Run a task that writes to `to`. Return the exit code: 0, 2 (error, one line on stderr) or 130 (Ctrl-C)."""
     try:
         task()
     except UserError as error:
@@ -46,7 +45,7 @@ def run(program: str, to: Path, task: Callable[[], None]) -> int:
 
 
 def images(folder: Path) -> list[Path]:
-    """Every image below `folder`, sorted; hidden files and folders (`._x.jpg` of macOS, thumbnails) are left out."""
+    """Every image below `folder`, sorted, without hidden files and folders (such as `._x.jpg` of macOS)."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -58,28 +57,27 @@ def images(folder: Path) -> list[Path]:
 
 def by_stem(option: str, folder: Path) -> dict[str, Path]:
     """Every image below `folder` by its relative path without the suffix."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     if not folder.is_dir():
         raise UserError(f"{option} {folder}: no such folder")
     for path in images(folder):
         stem = path.relative_to(folder).with_suffix("").as_posix()
-        if stem in found:
-            raise UserError(f"{found[stem]} and {path} differ by the suffix only: keep one of them")
-        found[stem] = path
-    if not found:
-        raise UserError(f"{option} {folder}: no images there")
-    return found
+        if stem in paths:
+            raise UserError(f"{paths[stem]} and {path} differ by the suffix only: keep one of them")
+        paths[stem] = path
+    if not paths:
+        raise UserError(f"{option} {folder}: no images in this folder")
+    return paths
 
 
 def some(names: Iterable[str], limit: int = 10) -> str:
-    """The count and the first names, for a message: `12: a, b, c, ...`."""
+    """The number of names and the first ones, for a message: `12: a, b, c, ...`."""
     names = sorted(names)
     return f"{len(names)}: {', '.join(names[:limit])}{', ...' if len(names) > limit else ''}"
 
 
 def in_threads(task: Callable[..., None], jobs: list[tuple], description: str) -> None:
-    """Call task(*job) for every job; the first error ends it all. For tasks that work outside the interpreter's lock,
-    as OpenCV does."""
+    """Call task(*job) for every job in threads, up to the first error. For tasks that release the GIL (OpenCV)."""
     pool = ThreadPoolExecutor()
     try:
         futures = [pool.submit(task, *job) for job in jobs]
@@ -91,12 +89,12 @@ def in_threads(task: Callable[..., None], jobs: list[tuple], description: str) -
 
 @contextmanager
 def whole_folder(goal: Path) -> Iterator[Path]:
-    """A folder to fill, beside `goal` and with its name; it becomes `goal` only when the body ends without an error."""
+    """A temporary folder to fill, which is renamed to `goal` if the body ends without an error."""
     if goal.exists():
-        raise UserError(f"{goal} is already there: move it away or choose another --to")
+        raise UserError(f"{goal} already exists: move it away or choose another --to")
     goal.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=goal.parent, prefix=f".{goal.name}-") as temporary:
-        unfinished = Path(temporary) / goal.name  # one level down: mkdtemp's own folder is closed to other users
+        unfinished = Path(temporary) / goal.name  # one level down: mkdtemp makes its folder private
         unfinished.mkdir()
         yield unfinished
         unfinished.rename(goal)

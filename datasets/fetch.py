@@ -1,12 +1,11 @@
-"""Fetch a public set: side-by-side pairs from the home of pix2pix, or an unpaired set from the home of CycleGAN.
+"""Download a public set of pix2pix (side-by-side pairs) or of CycleGAN (unpaired images).
 
     python datasets/fetch.py facades
     python datasets/fetch.py horse2zebra
 
-The pairs are those of Image-to-Image Translation with Conditional Adversarial Networks (Isola et al., arXiv
-1611.07004), Sec. 6.1. The unpaired sets are those of Unpaired Image-to-Image Translation using Cycle-Consistent
-Adversarial Networks (Zhu et al., arXiv 1703.10593), Sec. 7.1. datasets/README.md says more about each. The download
-continues where an interrupted one stopped, and a set gets its final name only when every image has been counted.
+The pairs are those of pix2pix (Isola et al., arXiv 1611.07004, Sec. 6.1), the unpaired sets those of CycleGAN (Zhu et
+al., arXiv 1703.10593, Sec. 7.1). datasets/README.md describes each. An interrupted download is continued. A set gets
+its final name only after all of its images have been counted.
 """
 
 import argparse
@@ -28,19 +27,19 @@ from _common import Parser, UserError, images, run, whole_folder
 from tqdm import tqdm
 
 BLOCK = 1 << 20  # bytes
-TIMEOUT = 60.0  # seconds without a byte
-BY_HAND = "An archive downloaded elsewhere can be given by --archive FILE"
-REMEDY = "delete it and fetch it again"
+TIMEOUT = 60.0  # seconds without data
+BY_HAND = "You can also download the archive elsewhere and give it by --archive FILE"
+REMEDY = "delete it and download it again"
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where a paper's sets lie, the suffix of their archives, what to cite, and what the two sides are called."""
+    """The server of a paper's sets."""
 
     url: str
-    suffix: str
-    paper: str
-    sides: tuple[str, str]
+    suffix: str  # of the archives
+    paper: str  # to cite
+    sides: tuple[str, str]  # how the two sides are called
 
 
 PIX2PIX = Home(
@@ -59,24 +58,24 @@ CYCLEGAN = Home(
 
 @dataclass(frozen=True)
 class PublicSet:
-    """One set: the source that its images come from, what its two sides are, and its images per folder."""
+    """One set."""
 
-    source: str
-    a: str
+    source: str  # where the images come from
+    a: str  # what the images of A show
     b: str
-    task: str  # as the paper translates it
-    counts: dict[str, int]
+    task: str  # directions of the paper
+    counts: dict[str, int]  # images by folder
     home: Home = PIX2PIX
 
 
 def unpaired(source: str, a: str, b: str, counts: tuple[int, int, int, int], task: str = "unpaired") -> PublicSet:
-    """A set of CycleGAN's, with the numbers of its images in trainA, trainB, testA and testB."""
+    """A set of CycleGAN; `counts` are the numbers of images in trainA, trainB, testA and testB."""
     return PublicSet(
         source, a, b, task, dict(zip(("trainA", "trainB", "testA", "testB"), counts, strict=True)), CYCLEGAN
     )
 
 
-# The images are the named source's. The unpaired counts are those of TensorFlow Datasets' catalogue, cycle_gan.
+# The counts of unpaired sets are those of TensorFlow Datasets' catalogue, cycle_gan.
 SETS = {
     "edges2handbags": PublicSet(
         "iGAN, Zhu et al., arXiv 1609.03552", "edges", "photo", "edges -> photo: AtoB", {"train": 138567, "val": 200}
@@ -135,28 +134,28 @@ def known(name: str) -> PublicSet:
     if name in SETS:
         return SETS[name]
     if name in ("cityscapes", "cyclegan-cityscapes"):
-        raise UserError("the licence of cityscapes wants your own registration: see datasets/prepare_cityscapes.py")
+        raise UserError("Cityscapes needs a registration of your own: see datasets/prepare_cityscapes.py")
     near = difflib.get_close_matches(name, SETS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UserError(f"unknown set {name!r}.{hint} The sets are: {', '.join(SETS)}")
 
 
 def archive_name(name: str) -> str:
-    """The set's archive and the folder in it, by CycleGAN's own name where pix2pix has a set of that name too."""
+    """The name of the set's archive and of the folder in it: `cyclegan-` is ours, for names that pix2pix has, too."""
     return name.removeprefix("cyclegan-")
 
 
 def wrong_count(folder: Path, counts: dict[str, int]) -> str:
-    """What is wrong with the numbers of images in the folders below `folder`, or nothing."""
-    found = {name: len(images(folder / name)) for name in counts}
-    wrong = [f"{name} has {found[name]} images, not {counts[name]}" for name in counts if found[name] != counts[name]]
+    """A message about wrong numbers of images in the folders below `folder`; empty if they are right."""
+    actual = {name: len(images(folder / name)) for name in counts}
+    wrong = [f"{name} has {actual[name]} images, not {counts[name]}" for name in counts if actual[name] != counts[name]]
     return "; ".join(wrong)
 
 
 def ask(url: str, start: int) -> HTTPResponse | HTTPError:
-    """The server's answer for the bytes from `start` on. An answer 416 (nothing is left to send) is one too."""
+    """Request the bytes from `start` on. A response 416 (no bytes are left) is returned, too; other errors raise."""
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"--url {url}: must begin with http:// or https:// (a file goes to --archive FILE)")
+        raise UserError(f"--url {url}: must begin with http:// or https:// (for a file use --archive FILE)")
     headers = {"User-Agent": "img2img"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -166,12 +165,12 @@ def ask(url: str, start: int) -> HTTPResponse | HTTPError:
         if error.code == 416 and start:
             return error
         raise UserError(f"{url}: the server answered {error.code} {error.reason}. {BY_HAND}") from error
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: an impossible host
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: an invalid host name
         raise UserError(f"cannot reach {url} ({getattr(error, 'reason', error)}). {BY_HAND}") from error
 
 
 def extent(answer: HTTPResponse | HTTPError, start: int) -> tuple[int, int | None]:
-    """(the byte of the archive that the answer begins with, the archive's size if the server tells it)."""
+    """(First byte of the archive in the response, size of the archive or None if the server doesn't send it)."""
     span = answer.headers.get("Content-Range", "")
     length = answer.headers.get("Content-Length")
     if answer.status == 416:
@@ -182,18 +181,18 @@ def extent(answer: HTTPResponse | HTTPError, start: int) -> tuple[int, int | Non
         if match is None or int(match[1]) != start:
             raise UserError(f"{answer.url}: asked for bytes from {start} on, got {span!r}. {BY_HAND}")
         return start, int(match[2]) if match[2] != "*" else start + int(length) if length else None
-    return 0, int(length) if length else None  # 200: the whole archive, the server knows no ranges
+    return 0, int(length) if length else None  # 200: the whole archive, the server doesn't support ranges
 
 
 def download(url: str, archive: Path) -> None:
-    """Download `url` to `archive` by way of `archive`.part, which a later call continues."""
+    """Download `url` to `archive`.part, which a later call can continue, and rename it to `archive`."""
     part = archive.with_name(archive.name + ".part")
     start = part.stat().st_size if part.exists() else 0
     broken = ""
     with ask(url, start) as answer:
         first, total = extent(answer, start)
         if start and not first:
-            print(f"{url}: the server cannot continue a download; starting again")
+            print(f"{url}: the server cannot continue downloads; starting again")
         with (
             part.open("ab" if first else "wb") as file,
             tqdm(total=total, initial=first, unit="B", unit_scale=True, desc=archive.name, disable=None) as bar,
@@ -220,7 +219,7 @@ def download(url: str, archive: Path) -> None:
 
 
 def extract_tar(archive: Path, folder: Path) -> None:
-    """Unpack a .tar.gz into `folder`; no member may leave it, and gzip's checksum of the whole is verified."""
+    """Unpack a .tar.gz into `folder`. Members outside of it are refused, and gzip's checksum is verified."""
     try:
         with (
             archive.open("rb") as file,
@@ -229,20 +228,20 @@ def extract_tar(archive: Path, folder: Path) -> None:
             tarfile.open(fileobj=stream, mode="r|") as tar,
         ):
             tar.extractall(folder, filter="data")
-            while stream.read(BLOCK):  # to the end, where the checksum stands
+            while stream.read(BLOCK):  # to the end, where the checksum is
                 pass
     except tarfile.FilterError as error:
         raise UserError(
             f"{archive} holds an unsafe member, {error.tarinfo.name!r}; nothing was kept: {REMEDY}"
         ) from error
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{archive} is damaged or no .tar.gz ({error}): {REMEDY}") from error
+        raise UserError(f"{archive} is damaged or not a .tar.gz ({error}): {REMEDY}") from error
 
 
 def extract_zip(archive: Path, folder: Path, wanted: tuple[str, ...]) -> None:
-    """Unpack the `wanted` folders of a .zip into `folder`; no member may leave it, and zip's checksums are verified.
+    """Unpack the `wanted` folders of a .zip into `folder`. Members outside of it are refused; checksums are verified.
 
-    CycleGAN's maps.zip also holds the pairs and a resized copy, which would be taken for more splits of the set.
+    CycleGAN's maps.zip also has the pairs and a resized copy, which would look like further splits of the set.
     """
     try:
         with zipfile.ZipFile(archive) as file:
@@ -254,14 +253,14 @@ def extract_zip(archive: Path, folder: Path, wanted: tuple[str, ...]) -> None:
                         f"{archive} holds an unsafe member, {member.filename!r}; nothing was kept: {REMEDY}"
                     )
                 if member.flag_bits & 1:
-                    raise UserError(f"{archive} is encrypted, which no public set is: {REMEDY}")
+                    raise UserError(f"{archive} is encrypted, but public sets are not: {REMEDY}")
             members = [member for member in members if member.filename.startswith(wanted) and not member.is_dir()]
             for member in tqdm(members, desc="unpacking", disable=None):
                 file.extract(member, folder)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, ValueError, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a place before the file's beginning
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a position before the file's beginning
             raise
-        raise UserError(f"{archive} is damaged or no .zip ({error}): {REMEDY}") from error
+        raise UserError(f"{archive} is damaged or not a .zip ({error}): {REMEDY}") from error
 
 
 def unpack(archive: Path, name: str, goal: Path) -> None:
@@ -280,13 +279,13 @@ def unpack(archive: Path, name: str, goal: Path) -> None:
 
 
 def fetch(name: str, to: Path, url: str | None, archive: Path | None) -> None:
-    """Make the folder `to`/`name`, unless it is there already."""
+    """Make the folder `to`/`name`, unless it exists."""
     chosen = known(name)
     goal = to / name
     if goal.exists():
         if wrong := wrong_count(goal, chosen.counts):
-            raise UserError(f"{goal} is there but not complete ({wrong}): move it away and run the same command again")
-        print(f"{goal} is already there and complete")
+            raise UserError(f"{goal} exists but is not complete ({wrong}): move it away and run the same command again")
+        print(f"{goal} already exists and is complete")
         return
     suffix = chosen.home.suffix
     if suffix == ".tar.gz" and not hasattr(tarfile, "data_filter"):
@@ -297,7 +296,7 @@ def fetch(name: str, to: Path, url: str | None, archive: Path | None) -> None:
     to.mkdir(parents=True, exist_ok=True)
     fetched = to / f"{name}{suffix}"
     if archive is None and fetched.exists():
-        print(f"unpacking {fetched}, which is already there")
+        print(f"unpacking {fetched}, which already exists")
     elif archive is None:
         download(url or f"{chosen.home.url}/{archive_name(name)}{suffix}", fetched)
     with whole_folder(goal) as unfinished:
@@ -312,14 +311,20 @@ def fetch(name: str, to: Path, url: str | None, archive: Path | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; returns the exit code."""
-    parser = Parser(prog="fetch.py", description="Fetch a public set.", allow_abbrev=False)
-    parser.add_argument("name", metavar="NAME", help=", ".join(SETS))
+    parser = Parser(prog="fetch.py", description="Download a public set.", allow_abbrev=False)
+    parser.add_argument("name", metavar="NAME", help=f"the set: {', '.join(SETS)}")
     parser.add_argument(
-        "--to", type=Path, default=Path(__file__).parent, metavar="DIR", help="default: the folder of this script"
+        "--to",
+        type=Path,
+        default=Path(__file__).parent,
+        metavar="DIR",
+        help="parent folder (default: that of this script)",
     )
     origin = parser.add_mutually_exclusive_group()
-    origin.add_argument("--url", help="address of the archive (default: the set's home)")
-    origin.add_argument("--archive", type=Path, metavar="FILE", help="an archive downloaded by hand; it is kept")
+    origin.add_argument("--url", help="address of the archive (default: the authors' server)")
+    origin.add_argument(
+        "--archive", type=Path, metavar="FILE", help="an archive that you downloaded; it is not deleted"
+    )
     options: argparse.Namespace = parser.parse_args(arguments)
     return run(parser.prog, options.to, lambda: fetch(options.name, options.to, options.url, options.archive))
 

@@ -2,10 +2,10 @@
 
     python datasets/prepare_cityscapes.py --left DIR/leftImg8bit --gt DIR/gtFine --to datasets/cityscapes
 
-Cityscapes (Cordts et al., arXiv 1604.01685) as Isola et al. (arXiv 1611.07004), Sec. 6.1, use it: 2975 training and 500
-validation pairs, both halves 256x256. The photo is shrunk by area averaging, the label by nearest neighbour, so that
-every label pixel keeps a colour of the palette. JPEGs, as in the paper, are written at quality 100 and without chroma
-subsampling, which would mix the colours of neighbouring labels; `--format png` keeps the palette exactly.
+Cityscapes (Cordts et al., arXiv 1604.01685) as used by pix2pix (arXiv 1611.07004, Sec. 6.1): 2975 training and 500
+validation pairs, both halves 256x256. Photos are resized by area averaging, labels by nearest neighbour, so that every
+pixel keeps a colour of the palette. JPEG files, as in the paper, are written at quality 100 without chroma subsampling,
+which would mix the colours of neighbouring labels; `--format png` keeps the colours exactly.
 """
 
 import sys
@@ -25,27 +25,27 @@ def find(option: str, root: Path, split: str, ending: str) -> dict[str, Path]:
     """Every file `root`/`split`/CITY/NAME`ending` by its NAME, which begins with the city."""
     folder = root / split
     if not folder.is_dir():
-        raise UserError(f"{option} {root}: it has no folder {split}; name the unpacked folder that holds train and val")
+        raise UserError(f"{option} {root}: has no folder {split}; give the unpacked folder with train and val")
     return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*/*{ending}"))}
 
 
 def find_pairs(left: Path, gt: Path, split: str) -> dict[str, tuple[Path, Path]]:
-    """(photo, label) by name; one without the other is an error."""
+    """(photo, label) by name. Raises UserError if a photo or a label has no partner."""
     photos, labels = find("--left", left, split, PHOTO), find("--gt", gt, split, LABEL)
-    lonely = []
+    problems = []
     if photos.keys() - labels.keys():
-        lonely.append(f"photos without *{LABEL}, {some(photos.keys() - labels.keys())}")
+        problems.append(f"photos without *{LABEL}, {some(photos.keys() - labels.keys())}")
     if labels.keys() - photos.keys():
-        lonely.append(f"labels without *{PHOTO}, {some(labels.keys() - photos.keys())}")
-    if lonely:
-        raise UserError(f"{split}: {'; '.join(lonely)} (unpack both archives completely)")
+        problems.append(f"labels without *{PHOTO}, {some(labels.keys() - photos.keys())}")
+    if problems:
+        raise UserError(f"{split}: {'; '.join(problems)} (unpack both archives completely)")
     if not photos:
         raise UserError(f"{left / split} has no */*{PHOTO}: unpack leftImg8bit_trainvaltest.zip there")
     return {name: (photos[name], labels[name]) for name in photos}
 
 
 def read(path: Path) -> np.ndarray:
-    """An image as (H, W, 3), BGR; the label's alpha channel is dropped."""
+    """An image as (H, W, 3) BGR, without the alpha channel of labels."""
     data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
@@ -66,32 +66,36 @@ def write_pair(photo: Path, label: Path, out: Path, size: int) -> None:
 
 
 def prepare(left: Path, gt: Path, to: Path, size: int, suffix: str) -> None:
-    """Make the folder `to` with train and val."""
+    """Make the folder `to` with the pairs of train and val."""
     pairs = {split: find_pairs(left, gt, split) for split in COUNTS}
     with whole_folder(to) as unfinished:
         jobs = []
-        for split, found in pairs.items():
+        for split, files in pairs.items():
             (unfinished / split).mkdir()
-            jobs += [(a, b, unfinished / split / f"{name}{suffix}", size) for name, (a, b) in found.items()]
+            jobs += [(a, b, unfinished / split / f"{name}{suffix}", size) for name, (a, b) in files.items()]
         in_threads(write_pair, jobs, "writing pairs")
-    for split, found in pairs.items():
-        if len(found) != COUNTS[split]:
-            print(f"warning: {split} has {len(found)} pairs, the official set {COUNTS[split]}", file=sys.stderr)
-    numbers = ", ".join(f"{len(found)} {split}" for split, found in pairs.items())
+    for split, files in pairs.items():
+        if len(files) != COUNTS[split]:
+            print(f"warning: {split} has {len(files)} pairs, the official set {COUNTS[split]}", file=sys.stderr)
+    numbers = ", ".join(f"{len(files)} {split}" for split, files in pairs.items())
     print(f"{to}: {numbers}; A (left) = photo, B (right) = label; label -> photo: BtoA")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; returns the exit code."""
     parser = Parser(prog="prepare_cityscapes.py", description="Make pix2pix's Cityscapes pairs.", allow_abbrev=False)
-    parser.add_argument("--left", type=Path, required=True, metavar="DIR", help="the unpacked leftImg8bit")
-    parser.add_argument("--gt", type=Path, required=True, metavar="DIR", help="the unpacked gtFine")
+    parser.add_argument("--left", type=Path, required=True, metavar="DIR", help="unpacked folder leftImg8bit")
+    parser.add_argument("--gt", type=Path, required=True, metavar="DIR", help="unpacked folder gtFine")
     default = Path(__file__).parent / "cityscapes"
     parser.add_argument(
-        "--to", type=Path, default=default, metavar="DIR", help="default: cityscapes beside this script"
+        "--to",
+        type=Path,
+        default=default,
+        metavar="DIR",
+        help="folder to make (default: cityscapes beside this script)",
     )
-    parser.add_argument("--size", type=int, default=256, metavar="N", help="side of each half (default: 256)")
-    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="default: jpg")
+    parser.add_argument("--size", type=int, default=256, metavar="N", help="side of each half in pixels (default: 256)")
+    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="file format (default: jpg)")
     options = parser.parse_args(arguments)
     if options.size < 1:
         parser.error(f"--size {options.size}: must be at least 1")

@@ -1,14 +1,14 @@
-"""Make an unpaired set, as CycleGAN learns from, out of side-by-side pairs.
+"""Make an unpaired set for CycleGAN from side-by-side pairs.
 
     python datasets/unpair.py --a edges2shoes --a-half right --b edges2handbags --b-half right --to shoes2handbags
 
---a and --b are folders DIR/{train,val,test} whose files hold two images of equal width side by side. One half of each
-file goes to DIR/{trainA,valA,testA} or DIR/{trainB,valB,testB} of the new set, under the name that the pair had.
+--a and --b are folders DIR/{train,val,test} of files with two images of equal width side by side. One half of each file
+is written to DIR/{trainA,valA,testA} or DIR/{trainB,valB,testB} of the new set, under the name of the pair.
 
-When --a and --b are the same folder, its training pairs are dealt apart by --seed: half of them give their A, the
-others their B, so that no image's partner is in the training set. `--both` keeps both halves of every training pair,
-as CycleGAN (Zhu et al., arXiv 1703.10593) did for maps and Cityscapes. In val and test partners always stay together,
-under the same name, for the measures that compare them.
+If --a and --b are the same folder, a random half of the training pairs (--seed) gives A and the other half gives B, so
+that no image's partner is in the training set. `--both` uses both halves of every training pair, as CycleGAN (Zhu et
+al., arXiv 1703.10593) did for maps and Cityscapes. In val and test both halves are always used, under the same name,
+for metrics that compare them.
 """
 
 import random
@@ -36,7 +36,7 @@ WRITE = {
 
 @dataclass(frozen=True)
 class Side:
-    """Where the images of A or B come from."""
+    """Source of the images of A or B."""
 
     option: str  # --a or --b
     folder: Path
@@ -49,14 +49,14 @@ def same(a: Side, b: Side) -> bool:
 
 
 def read(path: Path) -> np.ndarray:
-    """An image as it is shown: (H, W) or (H, W, 3 or 4), BGR, of 8 or 16 bits; with alpha always of 8."""
+    """An upright image: (H, W) or (H, W, 3 or 4) BGR(A), uint8 or uint16; with alpha always uint8."""
     data = path.read_bytes()
-    # OpenCV 4 gives a truncated JPEG a gray rest without a word; a whole one ends its last scan (FF DA) with FF D9.
+    # OpenCV fills truncated JPEGs with gray without an error; complete ones have FF D9 after their last scan (FF DA).
     whole = data[:2] != b"\xff\xd8" or data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
     image = None
     try:
         with Image.open(BytesIO(data)) as header:  # reads no pixels yet
-            if header.has_transparency_data:  # OpenCV either drops alpha or leaves the image unturned
+            if header.has_transparency_data:  # OpenCV either drops alpha or ignores the orientation
                 rgba = np.asarray(ImageOps.exif_transpose(header).convert("RGBA"))
                 return cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
         if whole:
@@ -66,7 +66,7 @@ def read(path: Path) -> np.ndarray:
     if image is None:
         raise UserError(f"{path} is not a readable image: save it again or remove it")
     if image.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{path} has {image.dtype} pixels: save it with 8 or 16 bits a channel")
+        raise UserError(f"{path} has {image.dtype} pixels: save it with 8 or 16 bits per channel")
     return image
 
 
@@ -75,12 +75,14 @@ def write_halves(source: Path, targets: list[tuple[str, Path]]) -> None:
     pair = read(source)
     width = pair.shape[1]
     if width % 2:
-        raise UserError(f"{source} is {width} pixels wide: two images side by side make an even width")
+        raise UserError(
+            f"{source} is {width} pixels wide, but two images side by side have an even width: correct or remove it"
+        )
     halves = {"left": pair[:, : width // 2], "right": pair[:, width // 2 :]}
     for half, target in targets:
         image = halves[half]
         if target.suffix == ".jpg" and (image.dtype != np.uint8 or image.shape[2:] == (4,)):
-            raise UserError(f"{source} has 16 bits a channel or transparency, which JPEG cannot hold: use --format png")
+            raise UserError(f"{source} has 16 bits per channel or alpha, which JPEG cannot store: use --format png")
         _, data = cv2.imencode(target.suffix, image, WRITE[target.suffix])
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data.tobytes())
@@ -89,24 +91,26 @@ def write_halves(source: Path, targets: list[tuple[str, Path]]) -> None:
 def find(side: Side) -> dict[str, dict[str, Path]]:
     """The pairs of every split below the side's folder, by their path without the suffix."""
     if not (side.folder / "train").is_dir():
-        raise UserError(f"{side.option} {side.folder}: it has no folder train with side-by-side pairs")
+        raise UserError(
+            f"{side.option} {side.folder}: has no folder train; give the folder that has it, with side-by-side pairs"
+        )
     return {split: by_stem(side.option, side.folder / split) for split in SPLITS if (side.folder / split).is_dir()}
 
 
 def deal(stems: list[str], seed: int) -> tuple[set[str], set[str]]:
-    """The pairs that give their A and those that give their B; the same seed and the same stems are dealt the same."""
+    """Split pairs at random into those for A and those for B; the same seed and stems give the same split."""
     if len(stems) < 2:
-        raise UserError("there is a single training pair, which cannot be dealt apart: use --both")
+        raise UserError("there is only one training pair, which cannot give both A and B: use --both")
     b = set(random.Random(seed).sample(sorted(stems), len(stems) // 2))
     return set(stems) - b, b
 
 
 def choose(a: Side, b: Side, both: bool, seed: int) -> dict[str, dict[str, Path]]:
-    """The pairs that each part of the new set (trainA, trainB, valA, ...) takes a half from."""
-    found_a, found_b = find(a), find(b)
+    """The pairs from which each folder of the new set (trainA, trainB, valA, ...) gets a half."""
+    pairs_a, pairs_b = find(a), find(b)
     parts = {}
-    for split in [split for split in SPLITS if split in found_a and split in found_b]:
-        parts[f"{split}A"], parts[f"{split}B"] = found_a[split], found_b[split]
+    for split in [split for split in SPLITS if split in pairs_a and split in pairs_b]:
+        parts[f"{split}A"], parts[f"{split}B"] = pairs_a[split], pairs_b[split]
     if same(a, b) and not both:
         for part, kept in zip(("trainA", "trainB"), deal(list(parts["trainA"]), seed), strict=True):
             parts[part] = {stem: path for stem, path in parts[part].items() if stem in kept}
@@ -117,7 +121,7 @@ def unpair(a: Side, b: Side, to: Path, both: bool, seed: int, suffix: str) -> No
     """Make the folder `to`."""
     parts = choose(a, b, both, seed)
     with whole_folder(to) as unfinished:
-        targets: dict[Path, list[tuple[str, Path]]] = {}  # a pair that gives both halves is read once
+        targets: dict[Path, list[tuple[str, Path]]] = {}  # by source: each file is read once
         for part, pairs in parts.items():
             for stem, source in pairs.items():
                 half = (a if part.endswith("A") else b).half
@@ -131,13 +135,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; returns the exit code."""
     parser = Parser(prog="unpair.py", description="Make an unpaired set from side-by-side pairs.", allow_abbrev=False)
     for side in ("a", "b"):
-        pairs = f"pairs DIR/{{train,val,test}} that give side {side.upper()}"
+        name = side.upper()
+        pairs = f"folder with train/ (and val/, test/) of side-by-side pairs for {name}"
+        half = f"half of each pair to use for {name}"
         parser.add_argument(f"--{side}", type=Path, required=True, metavar="DIR", help=pairs)
-        parser.add_argument(f"--{side}-half", choices=("left", "right"), required=True, help="the half that is taken")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to make")
-    parser.add_argument("--both", action="store_true", help="both halves of every training pair; --a and --b are equal")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="deals the training pairs apart (default: 0)")
-    parser.add_argument("--format", choices=("png", "jpg"), default="png", help="default: png, which loses nothing")
+        parser.add_argument(f"--{side}-half", choices=("left", "right"), required=True, help=half)
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to make")
+    parser.add_argument(
+        "--both", action="store_true", help="use both halves of every training pair; --a and --b must be equal"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="random seed that splits the training pairs (default: 0)"
+    )
+    parser.add_argument("--format", choices=("png", "jpg"), default="png", help="file format (default: png, lossless)")
     options = parser.parse_args(arguments)
     a = Side("--a", options.a, options.a_half)
     b = Side("--b", options.b, options.b_half)

@@ -1,8 +1,8 @@
-"""Asks a classifier of real digits what a run draws: python docs/check_digits.py RUN [--count 1000].
+"""Classifies the digits that a run draws: python docs/check_digits.py RUN [--count 1000].
 
-A support vector machine learns the real training digits of scikit-learn, 8x8 as they are, and is tested on the held-out
-ones. Of a conditional run (dcgan with model.num_classes) it tells how often it sees the class that was asked for; of
-InfoGAN how pure the values of d1 are: the share of their commonest digits, and how many different ones these are.
+A support vector machine is trained on scikit-learn's real training digits (8x8) and tested on the held-out ones. For a
+conditional run (dcgan with model.num_classes) it prints how often a digit has the requested class; for InfoGAN the
+purity of d1's values: the share of each value's commonest digit, and how many different digits these are.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Counts what a reader of a training has to read: python docs/count_code.py [MODEL].
+"""Counts the files and lines that a training runs through: python docs/count_code.py [MODEL].
 
-A few steps run in this process, without reading processes: of pix2pix on six pairs side by side, which are written for
-it; of another model on its embedded task. Printed are the files of the
-package of which a line inside a function ran, their lines, and all files that were loaded; and the files that are read
-to follow one step of pix2pix.
+Runs a few steps in this process: of pix2pix on six pairs that it writes, of another model on its toy task. Prints the
+package's files of which a line inside a function ran, with their lines; all files that were loaded; and the files that
+one step of pix2pix runs through.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def main() -> None:
         file = Path(frame.f_code.co_filename)
         if PACKAGE in file.parents and inside_function(frame.f_code):
             ran.add(file)
-        return None  # calls suffice: a function that is called runs a line
+        return None  # calls are enough: a function that is called runs a line
 
     os.chdir(tempfile.mkdtemp())
     if model == "pix2pix":
@@ -77,7 +76,7 @@ def write_pairs() -> None:
 
 
 def inside_function(code: CodeType) -> bool:
-    """Whether code is a function's, and no module's or class's body."""
+    """Whether ``code`` is a function, not the body of a module or a class."""
     return bool(code.co_flags & CO_OPTIMIZED)
 
 

@@ -1,8 +1,8 @@
-"""Makes the runs and the figures of docs/balance.md: python docs/make_balance.py [ILLNESS ...|critics].
+"""Makes the runs and the figures of docs/balance.md: python docs/make_balance.py [PROBLEM ...|critics].
 
-Each illness is provoked in one run and cured in another that differs by the named remedy alone; both are of the
-embedded digits, for half a minute or so on two cores. The runs stay in runs/balance-*, the figures are
-docs/balance-*.jpg. "critics" draws docs/wgan.jpg of the runs wgan and wgan_gp, which must be there (configs/dcgan).
+For each problem one run has it ("sick"), and another solves it by one option ("cured"). Both train on the embedded
+digits, half a minute or so on two cores. The runs stay in runs/balance-*, the figures are docs/balance-*.jpg.
+"critics" draws docs/wgan.jpg from the runs wgan and wgan_gp, which must exist (configs/dcgan).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMMON = """--config configs/dcgan/toy.yaml --overwrite --model.num_classes 0 --
 
 @dataclass
 class Story:
-    """One illness: what both runs have, what provokes it, what cures it, and the curve that shows it."""
+    """One problem: the options of both runs, those that cause it, those that solve it, and the curve that shows it."""
 
     both: str
     sick: str
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def draw(illness: str) -> None:
-    """Samples of both runs at the end, and the curve that tells them apart: docs/balance-ILLNESS.jpg."""
+    """Draws docs/balance-PROBLEM.jpg: the last samples of both runs, and the curve that shows the problem."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), dpi=90, width_ratios=(1, 1, 1.3))
     for axis, state in zip(axes[:2], ("sick", "cured"), strict=True):
         run = ROOT / "runs" / f"balance-{illness}-{state}"
@@ -117,7 +117,7 @@ def draw(illness: str) -> None:
 
 
 def draw_critics() -> None:
-    """What the critics of runs/wgan and runs/wgan_gp estimate over the steps, and their sheets: docs/wgan.jpg."""
+    """Draws docs/wgan.jpg: the critics' estimates of runs/wgan and runs/wgan_gp over the steps, and sample sheets."""
     figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), dpi=90, width_ratios=(1.5, 1, 1, 1))
     for row, name in zip(axes, ("wgan", "wgan_gp"), strict=True):
         with (ROOT / "runs" / name / "metrics.csv").open(newline="") as file:

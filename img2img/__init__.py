@@ -2,12 +2,12 @@
 
     from img2img import load_translator
     translate = load_translator("runs/edges2shoes")
-    photo = translate(drawing)                  # numpy HxWxC or PIL in, the same kind and size out
+    photo = translate(drawing)                  # numpy (H, W, C) or PIL image -> the same type and size
 
     from img2img import load_sampler
-    images = load_sampler("runs/dcgan-toy")(count=64, seed=1)         # out of noise: (64, H, W, C) uint8
+    images = load_sampler("runs/dcgan-toy")(count=64, seed=1)         # from noise: (64, H, W, C) uint8
 
-docs/architecture.md follows a batch through the package's files.
+docs/architecture.md describes the package's files.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# albumentations asks the package index for its newest version at import, two seconds in every process when offline.
+# At import, albumentations asks the package index for its newest version, which takes two seconds when offline.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a damaged image is named by us, once
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # errors for damaged images come from img2img
 
 if TYPE_CHECKING:
     from img2img.inference.loading import load_sampler, load_translator
@@ -29,7 +29,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what loads runs (and with it torch) when it is first asked for, not by everything."""
+    """Imports the loading of runs (and with it torch) on first access, so that ``import img2img`` is fast."""
     if name in __all__:
         from img2img.inference import loading
 

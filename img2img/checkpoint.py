@@ -1,14 +1,14 @@
-"""Checkpoints: one folder a step, complete or not there at all.
+"""Checkpoints: one folder per step, which is either complete or absent.
 
     runs/NAME/checkpoints/step-000600/   generator.safetensors ...   every network under its own name
                                          state.pt                    optimizers, step, position in the data
                                          config.yaml                 the resolved options
                                          manifest.json               sha256 of each file
-    runs/NAME/checkpoints/latest         the name of the newest complete one
-    runs/NAME/checkpoints/best           the name of the best by a score of the validation set, where that is measured
+    runs/NAME/checkpoints/latest         name of the newest checkpoint
+    runs/NAME/checkpoints/best           name of the checkpoint with the best validation score, if there was validation
 
-A checkpoint is written aside, flushed to the disk and renamed, so that a kill at any moment costs none. Only tensors
-and plain values are stored and loading runs no code (safetensors; ``weights_only=True``).
+A checkpoint is written to a temporary folder, flushed to the disk and renamed, so that killing the process at any time
+damages none. Only tensors and plain values are stored, and loading runs no code (safetensors; ``weights_only=True``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from img2img.files import flush, write_whole
 
 FOLDER = "checkpoints"
 FORMAT = 1
-UMASK = os.umask(0)  # there is no asking without setting it
+UMASK = os.umask(0)  # it can only be read by setting it
 os.umask(UMASK)
 
 
@@ -45,25 +45,27 @@ def save_checkpoint(
     keep: int,
     best: int | None = None,
 ) -> Path:
-    """Writes ``runs/NAME/checkpoints/step-XXXXXX`` and removes all but the newest ``keep`` (0: none is removed) and
-    the best.
+    """Writes ``runs/NAME/checkpoints/step-XXXXXX`` and removes old checkpoints.
 
     Args:
         run: the run's folder.
-        step: the number of steps taken.
+        step: number of steps taken.
         networks: state dicts by network name.
         state: tensors and plain values that resuming needs.
         config: the resolved options as YAML.
-        keep: how many of the newest stay.
-        best: the step whose checkpoint is the best so far; unset, it stays the one that it was.
+        keep: number of newest checkpoints to keep, besides the best one; 0: all.
+        best: step of the best checkpoint so far; unset: unchanged.
+
+    Returns:
+        The checkpoint's folder.
 
     Raises:
-        ValueError: the disk is full or can't be written; what was there before is untouched.
+        ValueError: the checkpoint can't be written, for example because the disk is full; older ones are unchanged.
     """
     target = checkpoint_of(run, step)
     folder, aside = target.parent, target.with_name(f".{target.name}.part")
     try:
-        for left_over in folder.glob(".step-*"):  # of saves that were killed
+        for left_over in folder.glob(".step-*"):  # by processes killed while saving
             shutil.rmtree(left_over)
         aside.mkdir(parents=True)
         for name, tensors in networks.items():
@@ -75,7 +77,7 @@ def save_checkpoint(
         for path in [*aside.iterdir(), aside]:
             flush(path)
         before = folder / f".step-{step:06d}.old"
-        if target.exists():  # a damaged one of this step, which resuming went back behind
+        if target.exists():  # it was damaged, and resuming began at an earlier one
             os.replace(target, before)
         os.replace(aside, target)
         flush(folder)
@@ -83,74 +85,75 @@ def save_checkpoint(
         if best is not None:
             _write_name(folder, "best", f"step-{best:06d}")
         shutil.rmtree(before, ignore_errors=True)
-        # Later steps are of another course of this run, which resuming went back behind: they are not the newest.
+        # Checkpoints of later steps were damaged or abandoned when resuming began at an earlier one: remove them.
         numbered = list_checkpoints(run)
         at = numbered.index(target)
         older = [path for path in numbered[: at + 1][:-keep] if path.name != best_name(run)] if keep else []
         for old in numbered[at + 1 :] + older:
-            shutil.rmtree(old, ignore_errors=True)  # the new one stands, whatever becomes of the old
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch.save and safetensors report a full disk their way
+            shutil.rmtree(old, ignore_errors=True)  # errors don't matter: the new one is complete
+    except (OSError, RuntimeError, SafetensorError) as error:  # those of torch.save and safetensors for a full disk
         shutil.rmtree(aside, ignore_errors=True)
         raise ValueError(f"{target}: the checkpoint can't be written ({str(error).splitlines()[0]})") from error
     return target
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes tensors as safetensors, which others may read as they may any file: the library's are its owner's alone.
+    """Writes tensors as safetensors, with the file permissions of the umask (the library makes files private).
 
     Raises:
         OSError, SafetensorError: the file can't be written.
     """
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}  # it knows no channels_last
+    plain = {
+        key: value.detach().cpu().contiguous() for key, value in tensors.items()
+    }  # safetensors doesn't support channels_last
     save_file(plain, path, metadata)
     path.chmod(0o666 & ~UMASK)
 
 
 def checkpoint_of(run: Path, step: int) -> Path:
-    """The folder of a step's checkpoint, be it there or not."""
+    """The folder of a step's checkpoint, which need not exist."""
     return run / FOLDER / f"step-{step:06d}"
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first by step."""
+    """The checkpoints of a run, sorted by step."""
     folder = run / FOLDER
-    found = [path for path in folder.iterdir() if re.fullmatch(r"step-\d+", path.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    paths = [path for path in folder.iterdir() if re.fullmatch(r"step-\d+", path.name)] if folder.is_dir() else []
+    return sorted(paths, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def best_name(run: Path) -> str | None:
-    """The name of a run's best checkpoint, or None where nothing was measured or it is no longer there."""
+    """The name of a run's best checkpoint; None if nothing was evaluated or it no longer exists."""
     file = run / FOLDER / "best"
     name = file.read_text().strip() if file.is_file() else ""
     return name if name and (run / FOLDER / name).is_dir() else None
 
 
 def newest_checkpoint(run: Path) -> tuple[Path, list[str]]:
-    """The newest checkpoint that verifies, and a line for each newer one that does not.
+    """The newest undamaged checkpoint, and a message for each newer one that is damaged.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no undamaged checkpoint.
     """
     notes: list[str] = []
     for path in reversed(list_checkpoints(run)):
         try:
             verify(path)
         except ValueError as error:
-            notes.append(f"{error}; going back to an earlier one")
+            notes.append(f"{error}; using an earlier checkpoint")
             continue
         return path, notes
-    reason = (
-        notes[0].removesuffix("; going back to an earlier one") if notes else f"{run}: there is no checkpoint in it"
-    )
-    raise ValueError(reason)
+    raise ValueError(notes[0].removesuffix("; using an earlier checkpoint") if notes else f"{run}: has no checkpoint")
 
 
 def find_checkpoint(run: Path, which: str) -> tuple[Path, list[str]]:
-    """The checkpoint that ``--checkpoint`` names: a step, "step-000600", "latest" or "best"; with notes as
-    ``newest_checkpoint``.
+    """Finds the checkpoint of an argument ``--checkpoint``: a step, "step-000600", "latest" or "best".
+
+    Returns:
+        The checkpoint, and messages as ``newest_checkpoint``.
 
     Raises:
-        ValueError: there is no such step, with those that there are, or it is damaged.
+        ValueError: there is no such checkpoint (the message lists those that exist), or it is damaged.
     """
     if which == "latest":
         return newest_checkpoint(run)
@@ -162,12 +165,14 @@ def find_checkpoint(run: Path, which: str) -> tuple[Path, list[str]]:
             return path, []
     steps = ", ".join(str(int(path.name.removeprefix("step-"))) for path in list_checkpoints(run)) or "none"
     if which == "best":
-        raise ValueError(f"--checkpoint best: {run} measured none (train.evaluate_every); it has {steps}")
-    raise ValueError(f"--checkpoint {which}: {run} has no such step; it has {steps}")
+        raise ValueError(
+            f"--checkpoint best: {run} has no best checkpoint (train.evaluate_every was 0); choose one of {steps}"
+        )
+    raise ValueError(f"--checkpoint {which}: {run} has no such step; choose one of {steps}")
 
 
 def verify(path: Path) -> None:
-    """Raises ValueError, naming the file, if any file of a checkpoint is missing or is not what was written."""
+    """Raises ValueError, naming the file, if a file of a checkpoint is missing or has changed since it was written."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         if manifest["format"] != FORMAT:
@@ -180,31 +185,31 @@ def verify(path: Path) -> None:
 
 
 def checksum(path: Path, name: str) -> str:
-    """The sha256 of one network of a checkpoint that verified, as it was written."""
+    """The sha256 of a network's file, from the manifest of an undamaged checkpoint."""
     return json.loads((path / "manifest.json").read_text())["files"][f"{name}.safetensors"]
 
 
 def network_name(path: Path, name: str) -> str:
-    """The name under which a checkpoint has what inference takes for a network: its average, if there is one."""
-    averaged = f"{name}_ema"
-    return averaged if has_network(path, averaged) else name
+    """The name of the weights that inference uses for a network: its EMA, if the checkpoint has one."""
+    ema = f"{name}_ema"
+    return ema if has_network(path, ema) else name
 
 
 def has_network(path: Path, name: str) -> bool:
-    """Whether a checkpoint has a network of this name. Those of training have all, imported ones what was imported."""
+    """Whether a checkpoint has a network of this name: imported runs may lack some."""
     return (path / f"{name}.safetensors").exists()
 
 
 def load_network(path: Path, name: str) -> dict[str, Tensor]:
-    """The state dict of one network of a checkpoint, on the CPU. Raises ValueError if it has none of this name."""
+    """Loads the state dict of a network to the CPU. Raises ValueError if the checkpoint has no such network."""
     file = path / f"{name}.safetensors"
     if not has_network(path, name):
-        raise ValueError(f"{file}: no such file; the checkpoint is of another model")
+        raise ValueError(f"{file}: no such file; the checkpoint belongs to another model")
     return load_file(file)
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What ``save_checkpoint`` was given as ``state``, on the CPU."""
+    """Loads the ``state`` of ``save_checkpoint`` to the CPU."""
     return torch.load(path / "state.pt", map_location="cpu", weights_only=True)
 
 

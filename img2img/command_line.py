@@ -1,4 +1,7 @@
-"""Floor 2: the command line of tools/train.py: options from presets, a run to resume and argv, in that precedence."""
+"""Floor 2: the command line of tools/train.py.
+
+Options come from files (presets, or the config.yaml of a run to resume). The command line overrides them.
+"""
 
 from __future__ import annotations
 
@@ -43,19 +46,19 @@ class TrainArguments:
     overwrite: bool
     print_config: bool
     notes: list[str]
-    """What a user should know of how the options came together."""
+    """Messages to print: where the options come from if the user didn't choose it."""
 
 
 def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path("runs")) -> TrainArguments:
     """Resolves the command line of tools/train.py.
 
-    ``--model``, ``--config`` and ``--name`` are read first, since they decide which options there are. Without
-    ``--config`` and data it is the model's embedded task, ``presets/<model>/toy.yaml``. With ``--resume`` the options
-    are the run's own, and the command line's on top.
+    ``--model``, ``--config`` and ``--name`` are read first, because the other options depend on them. Without
+    ``--config`` and a data folder, the model is trained on its toy task, ``presets/<model>/toy.yaml``. With
+    ``--resume``, the run's own options are read, and the command line overrides them.
 
     Raises:
-        ValueError: an unknown key, a value of a wrong type, a missing file; the message is one line.
-        SystemExit: ``--help``.
+        ValueError: an unknown option, a value of a wrong type, a missing file; the message is one line.
+        SystemExit: ``--help`` was printed.
     """
     line = _CommandLine(argv)
     if line.help and not (line.model or line.configs or line.names_a_run):
@@ -75,54 +78,54 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
 
 
 class _CommandLine:
-    """What has to be known before the options are: the model, the files of options and the run.
+    """The arguments that must be read before all others: the model, the files of options and the run.
 
     Raises:
-        ValueError: options without a value, or that exclude each other.
+        ValueError: an option without a value, or two that exclude each other.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
         self.words, early = _take(argv, {"--model", "--config", "--name"})
         self.configs = [Path(path) for path in early["--config"]]
-        self.has_configs = bool(self.configs)  # of its own
+        self.has_configs = bool(self.configs)  # given by the user
         self.name = early["--name"][-1] if early["--name"] else None
         self.model = early["--model"][-1] if early["--model"] else None
         if self.model and self.model.endswith(".py"):
             self.model = load_model_file(Path(self.model))
         self.resume = "--resume" in self.words
         if self.resume and "--overwrite" in self.words:
-            raise ValueError("--resume and --overwrite: choose one of them")
+            raise ValueError("--resume and --overwrite: leave one of them out")
         self.help = "--help" in self.words or "-h" in self.words
         self.every = self.help and _given(self.words, "--help") == "all"
         self.notes: list[str] = []
 
     @property
     def names_a_run(self) -> bool:
-        """Whether it says which run is to be resumed."""
+        """Whether a run to resume is given."""
         return self.resume and self.name is not None
 
     @property
     def names_data(self) -> bool:
-        """Whether it says what data to train on, or where that stands."""
+        """Whether the data are given, by a folder, data.toy or a file of options."""
         toy = any(word.partition("=")[0] == "--data.toy" for word in self.words)
         return bool(self.configs or toy or any(self.folders.values()))
 
     @property
     def folders(self) -> dict[str, str | None]:
-        """The user's folders that it names, by their option of the data set, or of any where the model is unknown."""
+        """Values of the options that name data folders, by key; of any model, if none is given yet."""
         models = [self.model] if self.model else model_names()
         keys = dict.fromkeys(key for model in models for key in _data_config(model).folders)
         return {key: _given(self.words, f"--data.{key}") for key in keys}
 
     def choose_toy_task(self, presets: Path, runs: Path) -> None:
-        """Adds what trains the model on its embedded task. Raises ValueError if there is no model."""
+        """Adds the options of the model's toy task. Raises ValueError if no model is given."""
         if self.model is None:
             _refuse_typo(self.words)
             if self.resume:
-                there = ", ".join(list_runs(runs)) or "none yet"
-                raise ValueError(f"--resume: of which run? --name NAME; {runs}/ has {there}")
-            raise ValueError(f"--model is missing: {', '.join(model_names())}")
-        model_class(self.model)  # its own message for a name that is none
+                names = ", ".join(list_runs(runs)) or "none yet"
+                raise ValueError(f"--resume: add --name NAME, the run to resume; {runs}/ has {names}")
+            raise ValueError(f"--model is missing; choose one of {', '.join(model_names())}")
+        model_class(self.model)  # raises ValueError for an unknown name
         if model_file(self.model):
             task = "data.toy true"
             self.words += ["--data.toy", "true"]
@@ -131,10 +134,10 @@ class _CommandLine:
             task = str(presets / self.model / "toy.yaml")
             self.configs = [Path(task)]
         if not self.resume:
-            self.notes.append(f"neither --config nor --data.root is given: training on the embedded toy task, {task}")
+            self.notes.append(f"neither --config nor --data.root is given: training on the toy task, {task}")
 
     def run_name(self, contents: Sequence[dict[str, Any]]) -> str:
-        """The run's name: from ``--name``, a file of options, or the folders of its data; the last of each kind."""
+        """The run's name: ``--name``, else ``name`` in the last file of options, else made of the data folders."""
         names = [self.name, *(content.get("name") for content in reversed(contents))]
         if name := next((name for name in names if name), None):
             return name
@@ -143,20 +146,20 @@ class _CommandLine:
         return _name_of([folder for folder in values if folder])
 
     def choose_run(self, run: Path) -> None:
-        """Replaces the files of options by those of the run to resume. Raises ValueError if there is no such run."""
+        """Replaces the files of options by the run's config.yaml. Raises ValueError if there is no such run."""
         saved = config_file(run)
         if not saved.is_file():
-            raise ValueError(f"--resume: there is no run in {run}; leave --resume out to begin it")
+            raise ValueError(f"--resume: there is no run in {run}; leave --resume out to start it")
         if self.has_configs:
             self.notes.append(f"resuming with the options of {saved}; --config only names the run")
         self.configs = [saved]
 
     def find_model(self) -> str:
-        """The model that the command line and the files of options agree on. Raises ValueError if there is none."""
+        """The model's name, from ``--model`` or the files of options. Raises ValueError for none or several."""
         for path in self.configs:
             model = read_yaml(path).get("model", {}).get("name")
             if model and self.model and model != self.model:
-                raise ValueError(f"--model {self.model}: {path} is for {model}; leave one of them out")
+                raise ValueError(f"--model {self.model}: {path} is for {model}; leave one of the two out")
             if model:
                 find_model(model, path)
             self.model = self.model or model
@@ -164,24 +167,26 @@ class _CommandLine:
             if self.help:
                 _list_models()
             _refuse_typo(self.words)
-            raise ValueError(f"--model is missing: {', '.join(model_names())}")
+            raise ValueError(f"--model is missing; choose one of {', '.join(model_names())}")
         return self.model
 
 
 def _train_parser(model: str) -> jsonargparse.ArgumentParser:
     parser = option_parser(model)
-    parser.add_argument("--resume", action="store_true", help="Continue the run of this name from its last checkpoint.")
-    parser.add_argument("--overwrite", action="store_true", help="Delete the run of this name, if there is one.")
+    parser.add_argument("--resume", action="store_true", help="Continue the run NAME from its last checkpoint.")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Delete the run NAME, if it exists, and start it anew."
+    )
     parser.add_argument("--print_config", action="store_true", help="Print the resolved options and exit.")
     return parser
 
 
 def _resolve(parser: jsonargparse.ArgumentParser, line: _CommandLine, model: str, name: str) -> tuple[Config, Any]:
-    """The configuration, and all values: those of the files of options, in their order, then the command line's."""
+    """(Configuration, all parsed values) of the files of options, in their order, and then of the command line."""
     words: list[str] = []
     for path in line.configs:
         source = options_of(path, model)
-        parse(parser, ["--config", source], f"{path}: ")  # a mistake in it is its own, not the command line's
+        parse(parser, ["--config", source], f"{path}: ")  # so that the message of a mistake names the file
         words += ["--config", source]
     values = parse(parser, words + line.words)
     return build_config(parser, values, name), values
@@ -192,32 +197,32 @@ def _data_config(model: str) -> type[DataConfig]:
 
 
 def _name_of(folders: Sequence[str]) -> str:
-    """A run's name out of its data's folder, or folders."""
+    """A run's name made of the names of its data folders; "toy" if there are none."""
     parts = [re.sub(r"[^\w.+-]+", "-", Path(folder).resolve().name).strip("-.+") for folder in folders]
     return ("2".join(parts)[:100] or "run") if parts else "toy"
 
 
 def _given(words: Sequence[str], option: str) -> str | None:
-    """The value that the command line gives an option, at last."""
+    """The last value of an option on the command line; None if it isn't there."""
     values = [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
     values += [value for word, value in pairwise([*words, ""]) if word == option]
     return values[-1] if values else None
 
 
 def _list_models() -> NoReturn:
-    """Prints what --help says before there is a model, whose options it could list, and exits."""
+    """Prints the help for a command line without a model, which lists the models, and exits."""
     about = {name: (model_class(name).__doc__ or "").strip().splitlines()[0] for name in model_names()}
     width = max(map(len, about))
     print(f"usage: {USAGE}\n\nTrains a model. On several GPUs: accelerate launch tools/train.py\n\nmodels:")
     for name, text in about.items():
         print(f"  {name:{width}}  {text}")
-    print("  FILE.py: a model of your own")
-    print("\n--model NAME --help lists its options. Without --config and --data.root it learns its embedded toy task.")
+    print(f"  {'FILE.py':{width}}  A model of your own.")
+    print("\n--model NAME --help lists a model's options. Without --config and --data.root it trains on its toy task.")
     raise SystemExit(0)
 
 
 def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool) -> NoReturn:
-    """Prints the options of a model and its data set, those of everyday use or every one, and exits."""
+    """Prints the common options of a model and its data set, or with ``every`` all of them, and exits."""
     sections = {"model": model_class(model).Config, "data": _data_config(model)}
     sections |= {"optim": OptimConfig, "train": TrainConfig, "balance": BalanceConfig}
     hidden = 0
@@ -231,12 +236,12 @@ def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool)
             hidden += 1
     parser.print_help()
     if hidden:
-        print(f"\n{hidden} further options: --help all")
+        print(f"\n--help all lists {hidden} more options")
     raise SystemExit(0)
 
 
 def _refuse_typo(argv: Sequence[str]) -> None:
-    """Raises ValueError for an option that no model has, with the nearest one of any model."""
+    """Raises ValueError for an option that no model has; the message suggests a similar one of any model."""
     parsers = [option_parser(name) for name in model_names()]
     known = [{action.dest for action in parser._actions} for parser in parsers]
     every = sorted(set().union(*known))
@@ -244,12 +249,12 @@ def _refuse_typo(argv: Sequence[str]) -> None:
         key = word[2:].partition("=")[0]
         if word.startswith("--") and key not in (*every, "resume", "overwrite", "print_config"):
             near = difflib.get_close_matches(key, every, 1)
-            its = next(p for p, keys in zip(parsers, known, strict=True) if not near or near[0] in keys)
-            explain(its, f"unrecognized arguments: --{key}", "")
+            parser = next(p for p, keys in zip(parsers, known, strict=True) if not near or near[0] in keys)
+            explain(parser, f"unrecognized arguments: --{key}", "")
 
 
 def _take(argv: Sequence[str], options: set[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Splits ``--option value`` and ``--option=value`` off the command line."""
+    """Splits the command line: (all other words, values by option) for ``--option value`` and ``--option=value``."""
     rest: list[str] = []
     taken: dict[str, list[str]] = {option: [] for option in options}
     words = iter(argv)
@@ -260,6 +265,6 @@ def _take(argv: Sequence[str], options: set[str]) -> tuple[list[str], dict[str, 
             continue
         value = value if equals else next(words, "")
         if not value or value.startswith("--"):
-            raise ValueError(f"{option}: a value is missing")
+            raise ValueError(f"{option}: its value is missing")
         taken[option].append(value)
     return rest, taken

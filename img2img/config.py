@@ -1,8 +1,8 @@
 """Floor 2: the options of a run, as dataclasses and as YAML.
 
-The dataclasses say what there is: every field can stand in YAML under the same names. The resolved configuration goes
-into the run's folder and into each checkpoint, so that resuming, inference and evaluation never ask again.
-``command_line`` reads that of tools/train.py.
+Every field of the dataclasses is an option of the command line and a key in YAML files, under the same name. The
+resolved configuration is saved in the run's folder and in each checkpoint, where resuming, inference and evaluation
+read it. ``command_line`` parses the arguments of tools/train.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 CONFIG_FILE = "config.yaml"
 USAGE = "train.py --model NAME [--config FILE] [options]"
-FORMERLY_SHARED = {  # data options that config.yaml had for every model, before each data set had its own; by default
+FORMERLY_SHARED = {  # data options (and defaults) that the first version wrote to config.yaml for every model
     "root_a": None,
     "root_b": None,
     "torchvision": None,
@@ -44,35 +44,35 @@ Precision = Literal["no", "bf16", "fp16"]
 
 @dataclass
 class OptimConfig:
-    """The optimizers: Adam for both sides (arXiv 1611.07004, Sec. 3.3) by default."""
+    """Optimizers of the generators and of the discriminators (defaults: arXiv 1611.07004, Sec. 3.3)."""
 
     everyday: ClassVar = "lr lr_d betas".split()
 
     optimizer: Optimizer = "adam"
-    """Optimizer of the generators: adam, or rmsprop, the WGAN paper's (arXiv 1701.07875)."""
+    """Optimizer of the generators: adam or rmsprop (used by WGAN, arXiv 1701.07875)."""
     optimizer_d: Optimizer | None = None
-    """That of the discriminators; unset, that of the generators. So with the other options that end in _d."""
+    """Optimizer of the discriminators (unset: same as optimizer). Every *_d option works this way."""
 
     lr: float = 2e-4
-    """Learning rate before the decay."""
+    """Learning rate of the generators, before the decay."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's decay rates of the gradient's mean and of its square."""
+    """Adam's betas for the generators: decay rates of the averages of the gradient and of its square."""
     lr_d: float | None = None
-    """Learning rate of the discriminators (two time-scales, TTUR: arXiv 1706.08500)."""
+    """Learning rate of the discriminators (TTUR: arXiv 1706.08500)."""
     betas_d: tuple[float, float] | None = None
-    """Adam's decay rates for the discriminators."""
+    """Adam's betas for the discriminators."""
     clip_grad_norm: float = 0.0
-    """Longest gradient, in L2 norm, of each of the generators in a step; longer ones are scaled down
-    (Pascanu et al., arXiv 1211.5063, Algorithm 1). 0: any."""
+    """Maximum L2 norm of the gradients of each generator; larger gradients are scaled down. 0: no clipping
+    (arXiv 1211.5063, Algorithm 1)."""
     clip_grad_norm_d: float | None = None
-    """The same for the discriminators."""
+    """Maximum L2 norm of the gradients of each discriminator."""
     clip_grad_value: float = 0.0
-    """Largest value that an element of the generators' gradients may have; larger ones are cut. 0: any."""
+    """Maximum absolute value of each element of the generators' gradients; larger ones are clamped. 0: no clipping."""
     clip_grad_value_d: float | None = None
-    """The same for the discriminators."""
+    """Maximum absolute value of each element of the discriminators' gradients."""
     clip_d: float = 0.0
-    """Clamp the discriminators' weights to [-clip_d, clip_d] after each of their steps, as the Wasserstein loss needs
-    (arXiv 1701.07875, Algorithm 1: 0.01); 0 leaves them alone."""
+    """Clamp the discriminators' weights to [-clip_d, clip_d] after each D step, as WGAN does with 0.01. 0: no clamping
+    (arXiv 1701.07875, Algorithm 1)."""
 
     def __post_init__(self) -> None:
         for key in ("lr", "lr_d"):
@@ -86,14 +86,14 @@ class OptimConfig:
                 raise ValueError(f"optim.{key} {list(getattr(self, key))}: both must lie in [0, 1)")
 
     def of(self, key: str, side: Side) -> Any:
-        """An option for a side: the discriminators' own, if it is set."""
-        own = getattr(self, f"{key}_d") if side == "discriminator" else None
-        return getattr(self, key) if own is None else own
+        """The value of an option for a side. Unset options of the discriminators equal the generators'."""
+        value_d = getattr(self, f"{key}_d") if side == "discriminator" else None
+        return getattr(self, key) if value_d is None else value_d
 
 
 @dataclass
 class TrainConfig:
-    """How long, how fast and what is written when."""
+    """Length of the training, logging, evaluation, checkpoints and precision."""
 
     everyday: ClassVar = (
         "epochs decay_epochs max_steps seed log_every sample_every evaluate_every metrics save_every ema_decay "
@@ -101,55 +101,58 @@ class TrainConfig:
     ).split()
 
     epochs: int = 100
-    """Passes over the set at the full learning rate."""
+    """Epochs at the full learning rate."""
     decay_epochs: int = 100
-    """Passes after these, over which the rate falls linearly to zero."""
+    """Further epochs, over which the learning rate falls linearly to 0."""
     max_steps: int = 0
-    """Stop after this many steps, whatever the epochs; 0 for all. The rate's schedule stays that of the epochs."""
+    """Stop after this many steps at the latest; 0: no limit. The learning rate schedule still follows the epochs."""
     seed: int = 0
-    """Of the weights, the order of the images, the augmentation and the dropout."""
+    """Random seed of the initial weights, the order of the images, augmentation and dropout."""
     log_every: int = 100
     """Steps between two lines of the log."""
     sample_every: int = 500
     """Steps between two sample grids."""
     evaluate_every: int = 0
-    """Steps between two measurements of fixed validation images; 0 for none."""
+    """Steps between two evaluations on fixed validation images; 0: never."""
     evaluate_pictures: int = 32
-    """How many, evenly spaced in their set, or drawn; 0 for all. fid and its like want thousands."""
+    """Number of images to evaluate: validation images, evenly spaced, or images sampled from noise. 0: all. fid, kid,
+    is and pr need thousands."""
     metrics: str = "l1,psnr,ssim"
-    """What is measured, with commas: what evaluate.py --metrics takes, but for metrics of class maps. l1, psnr, ssim
-    and lpips compare each image with its target; fid, kid and pr all images with real ones; is takes the made ones."""
+    """Metrics to compute, separated by commas: those of evaluate.py --metrics, except the ones of label maps. l1, psnr,
+    ssim and lpips need a target for each output; fid, kid and pr need real images; is needs outputs only."""
     metric_weights: str | None = None
-    """File of Inception's weights, for fid, kid, is and pr; unset, they are downloaded."""
+    """File of Inception weights for fid, kid, is and pr (unset: downloaded)."""
     lpips_weights: str | None = None
-    """File of AlexNet's weights, for lpips; unset, they are downloaded."""
+    """File of AlexNet weights for lpips (unset: downloaded)."""
     best_by: str | None = None
-    """Which score (precision or recall of pr) tells the best checkpoint, which is written and kept as checkpoints/best;
-    unset, psnr if it is measured, else the first."""
+    """Metric that selects the best checkpoint, which is kept as checkpoints/best; for pr: precision or recall (unset:
+    psnr if it is computed, else the first of train.metrics)."""
     best_is: Literal["lower", "higher"] | None = None
-    """Which values of it are better; unset, what the metric says."""
+    """Whether lower or higher values of best_by are better (unset: as the metric defines)."""
     save_every: int = 5000
-    """Steps between two checkpoints; one more is written at the end."""
+    """Steps between two checkpoints. The last step always saves one."""
     keep_checkpoints: int = 3
-    """How many of the newest checkpoints stay; 0 keeps all."""
+    """Number of newest checkpoints to keep; 0: all. The best one is always kept."""
     ema_decay: float = 0.0
-    """Decay of the generator's running average, which samples and inference then use; 0 for none, 0.999 is usual."""
+    """Decay of the exponential moving average (EMA) of the generator's weights, which samples and inference then use;
+    0: no EMA, 0.999 is usual."""
     init_from: str | None = None
-    """Run, by name or folder, whose newest weights the networks begin with: for a local stage its global one."""
+    """Run (name or folder) whose latest weights initialise the networks: the global stage's run for pix2pixHD's local
+    stage."""
     freeze_global_epochs: float = 0.0
-    """Passes in which what lies below the new enhancers of a local stage stays as it is (pix2pixHD)."""
+    """Epochs during which a local stage trains its new enhancers only and the layers below are frozen (pix2pixHD)."""
     gradient_accumulation: int = 1
-    """Batches whose gradients make one step: a large batch in the memory of a small one."""
+    """Batches whose gradients are accumulated for one step."""
     precision: Precision | Literal[False] | None = None
-    """Precision of the networks' arithmetic: no (fp32), bf16 or fp16 (mixed with fp32); unset, what accelerate launch
-    --mixed_precision says, else no. It is kept by --resume. Prefer bf16, whose range is that of fp32."""
+    """Precision of the networks: no (fp32), bf16 or fp16 (mixed precision); unset: that of accelerate launch
+    --mixed_precision, else no. Resumed runs keep it. Prefer bf16, which has the range of fp32."""
     compile: bool = False
-    """torch.compile the networks: the first steps take minutes, the later ones less."""
+    """Compile the networks with torch.compile: the first steps take minutes, later ones are faster."""
     channels_last: bool = False
-    """Keep images and weights in channels-last memory order, which suits GPUs with tensor cores."""
+    """Use the channels-last memory format, which is faster on GPUs with tensor cores."""
 
     def __post_init__(self) -> None:
-        if self.precision is False:  # what YAML takes an unquoted no for
+        if self.precision is False:  # YAML reads an unquoted no as false
             self.precision = "no"
         at_least = {
             "epochs": 0,
@@ -166,18 +169,18 @@ class TrainConfig:
             if getattr(self, key) < least:
                 raise ValueError(f"train.{key} {getattr(self, key)}: must be at least {least}")
         if self.epochs + self.decay_epochs == 0:
-            raise ValueError("train.epochs and train.decay_epochs are both 0: there is nothing to train")
+            raise ValueError("train.epochs and train.decay_epochs are both 0: set one of them to 1 or more")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"train.ema_decay {self.ema_decay}: must lie in [0, 1)")
 
 
 @dataclass
 class Config:
-    """Everything that a run is made of. ``model`` is an instance of the chosen model's own ``Config``."""
+    """All options of a run."""
 
     name: str
-    model: Any
-    data: DataConfig  # the data set's own subclass
+    model: Any  # an instance of the model's ``Config``
+    data: DataConfig  # an instance of the data set's ``Config``
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     balance: BalanceConfig = field(default_factory=BalanceConfig)
@@ -186,28 +189,32 @@ class Config:
         model = model_class(self.model.name)
         directions = dataset_class(model.dataset, self.data).directions(self.data)
         if directions and self.data.direction not in directions:
-            raise ValueError(f"data.direction {self.data.direction}: expected one of {', '.join(directions)}")
+            raise ValueError(f"data.direction {self.data.direction}: must be one of {', '.join(directions)}")
         self.model = model.resolve(self.model, self.data.width or self.data.crop_size)
         model.check_options(self)
         if gan_loss := getattr(self.model, "gan_loss", None):  # a model without discriminators has none
             self.balance.check_loss(gan_loss, self.optim.clip_d)
         if self.balance.minibatch_std and self.data.batch_size == 1:
-            raise ValueError("balance.minibatch_std true: a batch of one has no deviation; set data.batch_size 4, say")
+            raise ValueError("balance.minibatch_std true: needs several images per batch; set data.batch_size 4")
         norm = "norm_d" if hasattr(self.model, "norm_d") else "norm"
         if self.balance.gradient_penalty == "wgan-gp" and getattr(self.model, norm, None) == "batch":
             raise ValueError(
-                "balance.gradient_penalty wgan-gp: is of each image by itself, which batch norm mixes (arXiv "
-                f"1704.00028, Sec. 4); set model.{norm} instance"
+                "balance.gradient_penalty wgan-gp: penalises the gradient of each image, but batch norm mixes the "
+                f"images of a batch (arXiv 1704.00028, Sec. 4); set model.{norm} instance"
             )
         if self.balance.gradient_penalty != "none" and self.train.compile:
-            raise ValueError("balance.gradient_penalty: torch.compile can't derive twice; set train.compile false")
+            raise ValueError(
+                f"balance.gradient_penalty {self.balance.gradient_penalty}: torch.compile doesn't support second "
+                "derivatives; set train.compile false"
+            )
         if not re.fullmatch(r"\w[\w.+-]{,99}", self.name):
             raise ValueError(
-                f"--name {self.name[:120]!r}: a run's name is up to 100 letters, digits, '_', '-', '.' and '+'"
+                f"--name {self.name[:120]!r}: use 1 to 100 letters, digits, '_', '-', '.' and '+', and begin with a "
+                "letter, a digit or '_'"
             )
 
     def to_yaml(self) -> str:
-        """As YAML that ``load_config`` reads back to an equal configuration."""
+        """The configuration as YAML, which ``load_config`` reads back."""
         plain = asdict(self)
         for section in ("optim", "balance"):
             plain[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in plain[section].items()}
@@ -215,15 +222,15 @@ class Config:
 
 
 def load_config(path: Path) -> Config:
-    """Reads a configuration back that ``Config.to_yaml`` wrote, or a preset.
+    """Reads a run's config.yaml or a preset.
 
     Raises:
-        ValueError: the file is missing or holds what this version doesn't know; the message names file and key.
+        ValueError: the file is missing, or has an unknown option or a wrong value; the message names file and key.
     """
     content = read_yaml(path)
     model = content.get("model", {}).get("name")
     if not model:
-        raise ValueError(f"{path}: model.name is missing: {', '.join(model_names())}")
+        raise ValueError(f"{path}: model.name is missing; set it to one of {', '.join(model_names())}")
     find_model(model, path)
     parser = option_parser(model)
     values = parse(parser, ["--config", options_of(path, model)], f"{path}: ")
@@ -231,10 +238,11 @@ def load_config(path: Path) -> Config:
 
 
 def options_of(path: Path, model: str) -> str:
-    """What ``--config`` takes for a file of options: its path; or, if a run of an earlier version wrote it, its content
-    as YAML without the data options of other models, which had no effect.
+    """The value of ``--config`` for a file of options: usually its path.
 
-    A file that a user wrote may have them at their defaults only.
+    The first version wrote the data options of all models to config.yaml (``FORMERLY_SHARED``). They had no effect, so
+    they are removed here, and the rest is returned as YAML. In files of other names they are removed only if they have
+    their default values.
     """
     content = read_yaml(path)
     known = {field.name for field in fields(dataset_class(model_class(model).dataset).Config)}
@@ -251,11 +259,11 @@ def options_of(path: Path, model: str) -> str:
 
 
 def find_model(name: str, config: Path) -> None:
-    """Imports a model from outside the package from ``<name>.py`` beside its configuration, or in the run that a
-    checkpoint's configuration belongs to.
+    """Imports a model from outside the package: ``<name>.py`` beside its configuration, or in the run's folder if the
+    configuration is a checkpoint's.
 
     Raises:
-        ValueError: there is none, or another version of it is loaded already.
+        ValueError: there is no such file, or a different version of it is already loaded.
     """
     if name in model_names():
         return
@@ -263,17 +271,19 @@ def find_model(name: str, config: Path) -> None:
     copy = next((file for file in copies if file.is_file()), None)
     loaded = model_file(name)
     if loaded and copy and copy.read_bytes() != loaded.read_bytes():
-        raise ValueError(f"{copy} is another version of {loaded}, which is loaded already: make the two equal")
+        raise ValueError(f"{copy} differs from {loaded}, which is already loaded: make the two files equal")
     if copy and not loaded:
         load_model_file(copy)
     elif not loaded:
-        there = ", ".join(model_names())
-        raise ValueError(f"{config}: model.name {name}: there is {there}, and no {name}.py beside this file")
+        names = ", ".join(model_names())
+        raise ValueError(
+            f"{config}: model.name {name}: no such model; set it to one of {names}, or put {name}.py beside this file"
+        )
 
 
 def config_file(run: Path) -> Path:
-    """The file with a run's options: its config.yaml; or its newest checkpoint's, where a power cut left that empty or
-    not there. It need not exist.
+    """The file with a run's options: its config.yaml; or that of its newest checkpoint, if the run's own is missing or
+    empty after a power cut. The returned path need not exist.
     """
     own = run / CONFIG_FILE
     if own.is_file() and own.read_bytes().strip(b"\0 \r\n"):
@@ -288,7 +298,7 @@ def list_runs(runs: Path) -> list[str]:
 
 
 def option_parser(model: str) -> jsonargparse.ArgumentParser:
-    """The parser of a model's options, those of its data set and those that all models have."""
+    """The parser of tools/train.py for a model: its own options, those of its data set and the common ones."""
     parser = jsonargparse.ArgumentParser(
         prog="train.py",
         usage=USAGE,
@@ -298,9 +308,9 @@ def option_parser(model: str) -> jsonargparse.ArgumentParser:
         print_config=None,
     )
     parser.add_argument(
-        "--config", action="config", help="YAML file of options; those of the command line go before it."
+        "--config", action="config", help="YAML file of options. Options on the command line override it."
     )
-    parser.add_argument("--name", type=str | None, help="Name of the run: its folder is runs/NAME.")
+    parser.add_argument("--name", type=str | None, help="Name of the run, which is written to runs/NAME.")
     parser.add_class_arguments(model_class(model).Config, "model")
     parser.add_class_arguments(dataset_class(model_class(model).dataset).Config, "data")
     parser.add_class_arguments(OptimConfig, "optim")
@@ -311,13 +321,13 @@ def option_parser(model: str) -> jsonargparse.ArgumentParser:
 
 
 def build_config(parser: jsonargparse.ArgumentParser, values: Any, name: str) -> Config:
-    """The configuration that a parser's values make. Raises ValueError for options that exclude each other."""
+    """Builds the configuration from parsed values. Raises ValueError for invalid values and combinations."""
     parts = parser.instantiate(values)
     return Config(name, parts.model, parts.data, parts.optim, parts.train, parts.balance)
 
 
 def parse(parser: jsonargparse.ArgumentParser, argv: list[str], where: str = "") -> Any:
-    """A parser's values of a command line. Raises ValueError, one line that begins with ``where``."""
+    """Parses a command line. Raises ValueError with a one-line message that begins with ``where``."""
     try:
         return parser.parse_args(argv)
     except ArgumentError as error:
@@ -325,7 +335,7 @@ def parse(parser: jsonargparse.ArgumentParser, argv: list[str], where: str = "")
 
 
 def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> NoReturn:
-    """Raises ValueError: the parser's message as one line that names the key, and the nearest key if it is unknown."""
+    """Raises ValueError with a parser's error as one line, which names the key and, for unknown keys, a similar one."""
     known = sorted(a.dest for a in parser._actions if a.dest != "help")
     unknown = (
         re.search(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<key>[\w.]+)'", message)
@@ -339,15 +349,15 @@ def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> No
         key = f"{groups['group']}.{groups['key']}" if groups.get("group") else groups["key"]
         dashes = "--" if "unrecognized" in message else ""
         if others := [name for name in model_names() if key in _options(name)]:
-            pairs = key in ("data.root_a", "data.root_b")
-            remedy = "datasets/pair.py makes a data.root of two folders" if pairs else "leave it out"
-            raise ValueError(f"{where}{dashes}{key}: is an option of {', '.join(others)}; {remedy}")
+            two_folders = key in ("data.root_a", "data.root_b")
+            advice = "make a data.root of the two folders by datasets/pair.py" if two_folders else "leave it out"
+            raise ValueError(f"{where}{dashes}{key}: an option of {', '.join(others)} only; {advice}")
         near = difflib.get_close_matches(key, known, 1, 0.6) or [k for k in known if k.endswith(f".{key}")][:1]
         hint = f"did you mean {dashes}{near[0]}?" if near else "--help lists all options"
         raise ValueError(f"{where}unknown option {dashes}{key}; {hint}")
     stray = re.search(r"unrecognized arguments: (?P<word>\S+)", message)
     if stray:
-        raise ValueError(f"{stray['word']}: stands alone; options are written --key value, and --help lists them")
+        raise ValueError(f"{stray['word']}: not an option; write options as --key value (--help lists them)")
     wrong = re.search(
         r'Parser key "(?P<key>[\w.]+)":\s*Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)', message, re.S
     )
@@ -371,18 +381,22 @@ def _options(model: str) -> set[str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file as plain values, to learn of which model it is before its options are known."""
+    """Reads a YAML file without checking its options, for example to find out its model.
+
+    Raises:
+        ValueError: the file is missing or isn't made of sections with options.
+    """
     try:
         content = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise ValueError(f"--config {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: options are written as 'data:' with '  root: DIR' below it")
+        raise ValueError(f"{path}: not a file of options; write a section, such as 'data:', and '  root: DIR' below it")
     for section in ("model", "data", "optim", "train", "balance"):
         if section in content and not isinstance(content[section], dict):
-            raise ValueError(f"{path}: below '{section}:' there must be options, such as '  key: value'")
+            raise ValueError(f"{path}: no options in section '{section}:'; write '  key: value' below it, or remove it")
     if not isinstance(content.get("model", {}).get("name", ""), str) or not isinstance(content.get("name", ""), str):
-        raise ValueError(f"{path}: name and model.name must be words")
+        raise ValueError(f"{path}: name and model.name must be strings; put them in quotes")
     return content

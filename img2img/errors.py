@@ -1,6 +1,6 @@
-"""How a tool ends when something is wrong: one line on standard error and an exit code, no traceback.
+"""Errors of tools: one line on standard error and an exit code instead of a traceback.
 
-What a user got wrong is a ValueError raised by this package: exit code 2. Anything else is a bug and keeps its
+A ValueError raised by this package is a mistake of the user: exit code 2. Any other exception is a bug and keeps its
 traceback.
 """
 
@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-own_code = {Path(__file__).parent}  # whose ValueErrors are meant for users: this package, and models from outside it
+own_code = {Path(__file__).parent}  # code whose ValueErrors are for users: this package and outside models
 
 
 class TrainingStopped(Exception):
-    """Training ended before its last step, with its state saved or not worth saving; ``code`` is the exit code."""
+    """Training ended before its last step, and a checkpoint was saved if needed; ``code`` is the exit code."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class TrainingStopped(Exception):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Wraps a tool's ``main``: turns our ValueErrors, a stopped training and Ctrl-C into a line and an exit code."""
+    """Wraps a tool's ``main``: turns ValueErrors, a stopped training and Ctrl-C into one line and an exit code."""
     try:
         yield
     except TrainingStopped as stopped:
@@ -46,7 +46,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether this package, or a model from outside it, raised the error, and no library: its text is for users."""
+    """Whether the error was raised by this package or an outside model, not by a library: its message is for users."""
     if type(error).__module__.partition(".")[0] == "img2img":
         return True
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
@@ -54,15 +54,16 @@ def is_ours(error: BaseException) -> bool:
 
 
 def printable(text: str) -> str:
-    """A text that any file and terminal takes: bytes of file names that are no UTF-8 become \\udcXX."""
+    """The text as valid UTF-8: other bytes, which file names may have, are written as \\udcXX."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are a ValueError of one line, with the nearest option for one that is unknown."""
+    """argparse that raises ValueError with a one-line message, which suggests a similar option for an unknown one."""
 
     def __init__(self, description: str | None) -> None:
-        super().__init__(description=description, allow_abbrev=False)
+        raw = argparse.RawDescriptionHelpFormatter  # keeps the line breaks of the examples in a tool's docstring
+        super().__init__(description=description, formatter_class=raw, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Raises ValueError."""
@@ -73,9 +74,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def leave_console(stream: TextIO) -> None:
-    """Lets what is printed to a standard stream vanish: its terminal was closed, or the program that read it ended.
+    """Redirects a standard stream to /dev/null after its terminal or the program that read it was closed.
 
-    Without this each further line, and Python's own flush at exit, would fail anew.
+    Otherwise every further line, and Python's flush at exit, would raise an error.
     """
     with suppress(OSError, ValueError):  # a stream without a file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -84,7 +85,7 @@ def leave_console(stream: TextIO) -> None:
 def _say(line: str) -> None:
     rank = int(os.environ.get("RANK", "0"))
     if rank:
-        time.sleep(1)  # what befalls all processes is told by the first, and the launcher ends the others meanwhile
+        time.sleep(1)  # rank 0 prints errors of all processes; the launcher then ends the others
         line = f"[process {rank}] {line}"
     try:
         print(printable(line), file=sys.stderr, flush=True)

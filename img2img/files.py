@@ -1,7 +1,7 @@
-"""Files that are whole or not there: written aside, flushed to the disk, renamed.
+"""Atomic writing of files: to a temporary file, which is flushed to the disk and renamed.
 
-A rename alone survives a killed process. A power cut also needs the flushes: without them a file system may have the
-new name on the disk and nothing, or zeros, under it.
+Renaming alone is enough if the process is killed. After a power cut without a flush, the file could exist under its new
+name but be empty or full of zeros.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # what network shares say that can't flush folders
+NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # errors of network shares, which can't flush folders
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file aside, flushes it and renames it; ``path`` holds the old content or the new one at any moment.
+    """Writes a file atomically: ``path`` has either the old or the new content at any time.
 
     Raises:
-        OSError: it can't be written; nothing is left behind.
+        OSError: the file can't be written; no temporary file is left.
     """
     aside = path.with_name(f".{path.name}.part")
     try:
@@ -33,10 +33,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def flush(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk. Raises OSError."""
+    """Waits until a file, or a folder's list of files, is on the disk. Raises OSError."""
     folder = path.is_dir()
     if folder and os.name == "nt":
-        return  # Windows opens no folders
+        return  # Windows can't open folders
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -22,13 +22,13 @@ RUNS = Path("runs")
 
 @contextmanager
 def hold_run(folder: Path) -> Iterator[None]:
-    """Keeps every other process from training or replacing the run ``folder`` while the block lasts.
+    """Context in which no other process can train or replace the run in ``folder``.
 
-    The lock is a file beside the run, so that it outlives the folder's renaming by --overwrite. The kernel holds it: it
-    ends with the process, however that ends. Of several processes that train one run together only the first locks.
+    The lock is a file beside the run's folder, because --overwrite renames the folder. The kernel releases it when the
+    process ends for any reason. Of the processes of a distributed training, only rank 0 takes it.
 
     Raises:
-        ValueError: another process has it, or the lock can't be written; nothing is touched.
+        ValueError: another process holds the lock, or its file can't be written; nothing was changed.
     """
     if int(os.environ.get("RANK", "0")):
         yield
@@ -41,7 +41,7 @@ def hold_run(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise ValueError(
-            f"{folder} is being trained by another process; wait for it or stop it, or --name another"
+            f"{folder} is being trained by another process; wait for it, stop it, or choose another --name"
         ) from None
     except OSError as error:
         raise ValueError(f"{folder}: can't be written ({error.strerror or error})") from error
@@ -49,41 +49,44 @@ def hold_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            path.unlink(missing_ok=True)  # while it is held: whoever comes next makes a new one
+            path.unlink(missing_ok=True)  # while it is held: the next process makes a new one
         lock.release()
-        if made:  # a mistake that was found before training leaves nothing
+        if made:  # remove runs/ again if an error before training left it empty
             with suppress(OSError):
                 folder.parent.rmdir()
 
 
 def is_image_folder(name: str) -> bool:
-    """Whether a command's NAME|DIR is a folder of images: one that is there and is no run."""
+    """Whether an argument NAME|DIR is a folder of images: an existing folder that isn't a run."""
     path = Path(name)
     return path.is_dir() and not any(config_file(folder).is_file() for folder in (path, RUNS / name))
 
 
 def check_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raises ValueError unless a training may begin in ``folder``; touches nothing."""
+    """Raises ValueError unless a training may begin in ``folder``; changes nothing."""
     has_checkpoint = bool(list_checkpoints(folder))
     if resume and not has_checkpoint:
-        remedy = "--overwrite begins anew" if folder.exists() else "leave --resume out to begin"
-        raise ValueError(f"--resume: there is no checkpoint in {folder}; {remedy}")
+        advice = "--overwrite begins anew" if folder.exists() else "leave --resume out to start it"
+        raise ValueError(f"--resume: there is no checkpoint in {folder}; {advice}")
     if folder.exists() and not (resume or overwrite):
-        remedy = "--resume continues it, " if has_checkpoint else ""
-        raise ValueError(f"{folder} exists: {remedy}--overwrite begins anew, --name takes another name")
+        advice = "--resume continues it, " if has_checkpoint else ""
+        raise ValueError(f"{folder} exists: {advice}--overwrite begins anew, --name chooses another name")
     if folder.exists() and not resume and not config_file(folder).is_file():
-        raise ValueError(f"--overwrite: {folder} is no run of img2img (it has no {CONFIG_FILE}): remove it yourself")
+        raise ValueError(
+            f"--overwrite: {folder} is not a run of img2img (it has no {CONFIG_FILE}): remove it yourself, or choose "
+            "another --name"
+        )
 
 
 def begin_run(folder: Path, config: Config, *, resume: bool) -> None:
-    """Makes the folder with the resolved options in it; a new run deletes what an old one of the name left.
+    """Makes the run's folder with its config.yaml. Unless resuming, an existing folder is deleted first.
 
     Raises:
         ValueError: the folder can't be written.
     """
     try:
         if not resume and folder.exists():
-            old = folder.with_name(f".{folder.name}.old")  # out of the way at once, whatever befalls the deletion
+            old = folder.with_name(f".{folder.name}.old")  # renamed first: deleting may be interrupted
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
             shutil.rmtree(old)
@@ -92,15 +95,15 @@ def begin_run(folder: Path, config: Config, *, resume: bool) -> None:
     except OSError as error:
         raise ValueError(f"{folder}: can't be written ({error.strerror or error})") from error
     write_text(folder / CONFIG_FILE, config.to_yaml())
-    if source := model_file(config.model.name):  # from outside the package: the run shall not depend on where it lies
+    if source := model_file(config.model.name):  # an outside model: the run gets its own copy
         write_text(folder / source.name, source.read_text(encoding="utf-8"))
 
 
 def replace_run(aside: Path, folder: Path) -> None:
-    """Renames a run that is whole to ``folder``; one that is there goes when the new one stands.
+    """Renames the complete run ``aside`` to ``folder``, and then deletes the run that was there.
 
     Raises:
-        ValueError: the folder can't be written; what was there is there.
+        ValueError: the folder can't be written; the old run is kept.
     """
     old = folder.with_name(f".{folder.name}.old")
     try:
@@ -116,7 +119,7 @@ def replace_run(aside: Path, folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file aside, flushes and renames it. Raises ValueError if it can't be written."""
+    """Writes a text file atomically. Raises ValueError if it can't be written."""
     try:
         write_whole(path, printable(text).encode())
     except OSError as error:
@@ -124,16 +127,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def find_run(name: str) -> Path:
-    """The run's folder, given its path or its name under runs/.
+    """The run's folder, given its path or its name in runs/.
 
     Raises:
-        ValueError: there is none, with the names that there are.
+        ValueError: there is no such run; the message lists those that exist.
     """
-    with suppress(OSError):  # a name that is too long for a file
+    with suppress(OSError):  # the name may be too long for a file
         for folder in (Path(name), RUNS / name):
             if config_file(folder).is_file():
                 return folder
     names = list_runs(RUNS)
     near = difflib.get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"{RUNS.resolve()} has {', '.join(names) or 'none yet'}"
+    hint = f"did you mean {near[0]}?" if near else f"{RUNS.resolve()} has {', '.join(names) or 'no runs'}"
     raise ValueError(f"{name}: no such run; {hint}")

@@ -1,4 +1,4 @@
-"""Images drawn in the test and options small enough for a CPU; every test runs in a folder of its own."""
+"""Fixtures: small image sets, and options for a CPU. Every test runs in its own temporary folder."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    torch.set_num_threads(1)  # tiny networks lose more than they win by a second thread
+    torch.set_num_threads(1)  # a second thread makes tiny networks slower
 
 
 def drawn_pair(seed: int, height: int = 20, width: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """A: gray shapes on white; B: the same shapes in colours that follow from their gray. (H, W, 3) uint8 RGB."""
+    """A: gray shapes on white; B: the same shapes in colours that depend on the gray. (H, W, 3) uint8 RGB."""
     random = np.random.default_rng(seed)
     a = np.full((height, width, 3), 255, np.uint8)
     b = np.full((height, width, 3), 255, np.uint8)
@@ -51,7 +51,7 @@ def drawn_pair(seed: int, height: int = 20, width: int = 20) -> tuple[np.ndarray
 
 
 def drawn_scene(seed: int, height: int = 20, width: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Label map (H, W) uint8 of 0..4, instances (H, W) uint16 as Cityscapes has them, and ``photo_of`` both."""
+    """Label map (H, W) uint8 of 0..4, instances (H, W) uint16 numbered as in Cityscapes, and their ``photo_of``."""
     random = np.random.default_rng(seed)
     label = np.zeros((height, width), np.uint8)
     label[height // 2 :] = 1
@@ -66,13 +66,13 @@ def drawn_scene(seed: int, height: int = 20, width: int = 40) -> tuple[np.ndarra
 
 
 def photo_of(label: np.ndarray, instances: np.ndarray) -> np.ndarray:
-    """Flat colours (H, W, 3) that tell class and instance."""
+    """A colour (H, W, 3) for each class and instance."""
     label, number = label.astype(int), instances.astype(int) % 1000
     return np.stack([40 + 40 * label, 30 + 50 * (number % 4), 220 - 40 * label], axis=2).astype(np.uint8)
 
 
 def write(path: Path, image: np.ndarray) -> Path:
-    """Writes RGB(A) or gray as it is, with OpenCV alone."""
+    """Writes RGB(A) or gray with OpenCV."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if image.ndim == 3 and image.shape[2] == 4:
         image = image[:, :, (2, 1, 0, 3)]
@@ -83,14 +83,14 @@ def write(path: Path, image: np.ndarray) -> Path:
 
 
 def in_order(length: int, batch_size: int) -> list[list[tuple[int, int]]]:
-    """Batches of keys that visit every sample once, as of epoch 0."""
+    """Batches of (epoch, index) with every sample of epoch 0 once, in order."""
     keys = [(0, index) for index in range(length)]
     return [keys[first : first + batch_size] for first in range(0, length, batch_size)]
 
 
 @pytest.fixture
 def paired_root(tmp_path: Path) -> Path:
-    """A set of 6 training and 3 validation pairs, side by side, 20x20 each."""
+    """6 training and 3 validation pairs, side by side, 20x20 each."""
     for split, count in (("train", 6), ("val", 3)):
         for i in range(count):
             a, b = drawn_pair(i + 100 * (split == "val"))
@@ -100,7 +100,7 @@ def paired_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def unpaired_root(tmp_path: Path) -> Path:
-    """A set of 4 and 7 training images of different sizes, and 3 validation images a side, partners by name."""
+    """4 and 7 training images of different sizes, and 3 validation images per side, paired by name."""
     folder = tmp_path / "unpaired"
     for i in range(4):
         write(folder / "trainA" / f"a{i}.png", drawn_pair(i, 20, 20 + i)[0])
@@ -119,7 +119,7 @@ def labelled_root(tmp_path: Path) -> Path:
 
 
 def write_scenes(folder: Path) -> Path:
-    """A set of 4 training and 2 validation scenes of 20x40, and 2 test scenes that have no photos."""
+    """4 training and 2 validation scenes of 20x40, and 2 test scenes without photos."""
     for split, count in (("train", 4), ("val", 2), ("test", 2)):
         for i in range(count):
             label, instances, photo = drawn_scene(i + 10 * len(split))
@@ -132,20 +132,20 @@ def write_scenes(folder: Path) -> Path:
 
 @pytest.fixture
 def tiny(paired_root: Path) -> Callable[..., Config]:
-    """Makes options of a pix2pix run that takes seconds; ``tiny(train={"max_steps": 3})`` replaces some of them."""
+    """Makes options of a pix2pix run of a few seconds; ``tiny(train={"max_steps": 3})`` replaces some of them."""
     return partial(tiny_config, Pix2Pix.Config(num_downs=4, ngf=4, ndf=4, n_layers_d=1), paired_root)
 
 
 @pytest.fixture
 def tiny_cyclegan(unpaired_root: Path) -> Callable[..., Config]:
-    """As ``tiny``; the pool fills within four steps."""
+    """As ``tiny``, for CycleGAN; the pool is full after four steps."""
     model = CycleGAN.Config(n_blocks=1, ngf=4, ndf=4, n_layers_d=1, pool_size=6)
     return partial(tiny_config, model, unpaired_root)
 
 
 @pytest.fixture
 def tiny_hd() -> Callable[..., Config]:
-    """As ``tiny``, of pix2pixHD on the embedded scenes, 64x32."""
+    """As ``tiny``, for pix2pixHD on the toy scenes, 64x32."""
     model = Pix2PixHD.Config(ngf=4, n_downs=1, n_blocks=1, n_blocks_local=1, ndf=4, n_layers_d=1, nef=4, lambda_vgg=0.0)
 
     def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
@@ -157,19 +157,19 @@ def tiny_hd() -> Callable[..., Config]:
 
 @pytest.fixture
 def tiny_dcgan() -> Callable[..., Config]:
-    """As ``tiny``, on the embedded digits, 32x32, whose classes it is told."""
+    """As ``tiny``, for a class-conditional DCGAN on the toy digits, 32x32."""
     return partial(tiny_digits, DCGAN.Config(num_classes=10, ngf=2, ndf=2, noise_dim=4))
 
 
 @pytest.fixture
 def tiny_infogan() -> Callable[..., Config]:
-    """As ``tiny``, on the embedded digits, 32x32."""
+    """As ``tiny``, for InfoGAN on the toy digits, 32x32."""
     return partial(tiny_digits, InfoGAN.Config(ngf=2, ndf=2, noise_dim=4))
 
 
 @pytest.fixture(params=["tiny_dcgan", "tiny_infogan"])
 def tiny_noise(request: pytest.FixtureRequest) -> Callable[..., Config]:
-    """Each model that draws from noise."""
+    """Each model that generates images from noise."""
     return request.getfixturevalue(request.param)
 
 
@@ -192,5 +192,5 @@ def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[s
 
 
 def make_step(config: Config, accelerator: Accelerator | None = None) -> GANStep:
-    """The step of a run, without the data, the log and the checkpoints around it."""
+    """The training step of a run, without data, log and checkpoints."""
     return GANStep(config, Networks(config, accelerator or Accelerator()))

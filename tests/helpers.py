@@ -1,4 +1,4 @@
-"""What tests of several packages need: the tools, called in this process; what a run wrote; runs of two processes."""
+"""Helpers of several test packages: calling tools in this process, reading the files of runs, two processes."""
 
 import csv
 import importlib.util
@@ -64,14 +64,14 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 
 def logged(run: Path) -> dict[str, dict[str, str]]:
-    """metrics.csv by step, without what the clock says."""
+    """metrics.csv by step, without columns that depend on the time."""
     return {
         row["step"]: {k: v for k, v in row.items() if k not in ("time", "speed/images_per_second")} for row in rows(run)
     }
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    """All tensors of the newest checkpoint's networks, by NETWORK.KEY."""
+    """All tensors of the networks of the newest checkpoint, by NETWORK.KEY."""
     path, _ = newest_checkpoint(run)
     files = sorted(path.glob("*.safetensors"))
     return {f"{file.stem}.{key}": value for file in files for key, value in load_file(file).items()}
@@ -82,15 +82,16 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def batches(config: Config, count: int = 1) -> list[dict[str, torch.Tensor]]:
-    """The first batches of two of the training set, on the CPU."""
+    """The first batches of two samples of the training set, on the CPU."""
     dataset = dataset_class(model_class(config.model.name).dataset)
     loader = keyed_loader(dataset(config.data, "train"), in_order(2 * count, 2), 0)
     return [to_device(batch, "cpu") for batch in loader]
 
 
 def launch(config: Config, processes: int, *options: str, fails: bool = False) -> str:
-    """Trains under ``accelerate launch``; its ``--cpu --num_processes 2`` would silently be one process.
-    Returns what it printed: as errors where it ``fails``, else as output.
+    """Trains with ``accelerate launch`` and returns the output; if it ``fails``, the error output.
+
+    ``--multi_gpu`` is needed, because ``--cpu --num_processes 2`` would silently start one process.
     """
     Path(f"{config.name}.yaml").write_text(config.to_yaml())
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]

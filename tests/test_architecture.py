@@ -1,4 +1,4 @@
-"""The house, beside its floors (import-linter: `make quality`): which libraries stay in which room."""
+"""Rules of the architecture that import-linter (`make quality`) doesn't check: libraries by package, sizes, names."""
 
 import ast
 from pathlib import Path
@@ -10,38 +10,38 @@ FILES = sorted((ROOT / "img2img").rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports anywhere in it."""
-    found = set()
+    """Every module that a file imports, also inside of functions."""
+    modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            modules |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
 
 
-def room(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[1] if module.startswith("img2img.") else ""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_house(path: Path) -> None:
+def test_packages_import_only_allowed_libraries(path: Path) -> None:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    here = room(module)
+    package = package_of(module)
     for imported in imports(path):
         if imported.split(".")[0] == "accelerate":
-            assert here == "training", f"{path} imports accelerate"
-        if here in ("networks", "models", "losses"):
-            assert imported.split(".")[0] not in ("cv2", "albumentations", "yaml", "tqdm"), f"{path} knows {imported}"
+            assert package == "training", f"{path} imports accelerate"
+        if package in ("networks", "models", "losses"):
+            assert imported.split(".")[0] not in ("cv2", "albumentations", "yaml", "tqdm"), f"{path} imports {imported}"
 
 
-def test_tools_only_parse_build_and_call() -> None:
+def test_tools_are_short() -> None:
     for path in (ROOT / "tools").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 60, f"{path}: logic belongs into the package"
 
 
-def test_nothing_in_the_trainer_knows_a_model() -> None:
+def test_training_names_no_model() -> None:
     names = {path.stem for path in (ROOT / "img2img" / "models").glob("*.py")} - {"__init__", "base", "base_noise"}
     for path in (ROOT / "img2img" / "training").glob("*.py"):
         code = ast.unparse(ast.parse(path.read_text()))

@@ -1,6 +1,6 @@
-"""Runs of an earlier version (``tests/kept_runs``), as users have them: they open, answer and go on as they did then.
+"""Runs of an earlier version (``tests/kept_runs``) can still be loaded and resumed, with the same outputs and losses.
 
-Nothing here knows how a checkpoint is made up: the ways in are those that users have.
+The tests use only what users have: the tools and the loading functions, not the files of checkpoints.
 """
 
 import shutil
@@ -16,12 +16,12 @@ from tests.helpers import call
 from tests.kept_runs.make import LAST, OPTIONS, SAVED, answers, draw_files, losses
 
 KEPT = Path(__file__).parent / "kept_runs"
-FAR = 2e-4  # as a share of max(1, |loss|): other CPUs round differently
+TOLERANCE = 2e-4  # relative to max(1, |loss|): other CPUs round differently
 
 
 @pytest.fixture(params=list(OPTIONS))
 def run(request: pytest.FixtureRequest) -> Path:
-    """A copy of a kept run where runs are."""
+    """A kept run, copied to runs/."""
     return shutil.copytree(KEPT / request.param, Path("runs", request.param))
 
 
@@ -35,13 +35,13 @@ def expected(run: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def check_answers(run: Path, step: int) -> None:
-    wanted = expected(run)
-    for name, answer in answers(run, step).items():
-        kept = wanted[f"answer/{step}/{name}"]
-        assert (answer.dtype, answer.shape) == (np.uint8, kept.shape)
-        assert np.abs(answer.astype(int) - kept).max() <= 1, name
-        assert answer.std() > 4, f"{name} is an even gray, as any small network answers"
+def check_outputs(run: Path, step: int) -> None:
+    kept = expected(run)
+    for name, output in answers(run, step).items():
+        image = kept[f"answer/{step}/{name}"]
+        assert (output.dtype, output.shape) == (np.uint8, image.shape)
+        assert np.abs(output.astype(int) - image).max() <= 1, name
+        assert output.std() > 4, f"{name} is an even gray, as an untrained network's outputs"
 
 
 def test_kept_run_opens(run: Path) -> None:
@@ -54,8 +54,8 @@ def test_kept_run_opens(run: Path) -> None:
         assert opened.checkpoint == run / "checkpoints" / f"step-{SAVED:06d}"
 
 
-def test_kept_run_answers(run: Path) -> None:
-    check_answers(run, SAVED)
+def test_kept_run_gives_the_same_outputs(run: Path) -> None:
+    check_outputs(run, SAVED)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the kept losses are of a CPU")
@@ -64,10 +64,10 @@ def test_kept_run_resumes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, "train", "--name", run.name, "--resume", "--train.max_steps", str(LAST)) == 0
     assert load_config(run / "config.yaml").train.max_steps == LAST
     assert load(run).checkpoint == run / "checkpoints" / f"step-{LAST:06d}"
-    found, wanted = losses(run), expected(run)
-    for column in wanted:
+    resumed, kept = losses(run), expected(run)
+    for column in kept:
         if column.startswith("loss/"):
-            far = np.abs(found[column] - wanted[column]) / np.maximum(1, np.abs(wanted[column]))
-            assert (far[:SAVED] == 0).all(), f"{column}: rows of before are not as they were"
-            assert (far < FAR).all(), f"{column}: {found[column]}, and was {wanted[column]}"
-    check_answers(run, LAST)
+            error = np.abs(resumed[column] - kept[column]) / np.maximum(1, np.abs(kept[column]))
+            assert (error[:SAVED] == 0).all(), f"{column}: rows before resuming have changed"
+            assert (error < TOLERANCE).all(), f"{column}: {resumed[column]}, was {kept[column]}"
+    check_outputs(run, LAST)

@@ -1,7 +1,7 @@
-"""Models from outside the package, of kinds that it has none of: each trains, resumes, infers and is measured.
+"""Models from outside the package, of kinds that it doesn't have: each trains, resumes, infers and is evaluated.
 
-They are what the contracts of ``models.base`` and ``data.base`` are for; nothing in the package knows them. Each is one
-file in tests/outside.
+They use the interfaces of ``models.base`` and ``data.base``; the package doesn't know them. Each is one file in
+tests/outside.
 """
 
 import csv
@@ -102,7 +102,7 @@ BY_NAME = {case.name: case for case in CASES}
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
-    """With a feature network of the test's, where distances between sets are measured."""
+    """With a small feature network instead of Inception."""
     fake_features(monkeypatch)
     return request.param
 
@@ -149,7 +149,7 @@ TWO = [case if case.name == "patch_features" else pytest.param(case, marks=pytes
 
 @pytest.mark.parametrize("case", TWO, ids=lambda case: case.name)
 def test_outside_model_trains_in_two_processes(case: Case) -> None:
-    """As one file beside its options. Both must hold the same weights at the end: the script compares them."""
+    """The model's file is beside the configuration. The script compares the weights of both processes at the end."""
     argv = [*case.arguments(Path("set"), "two", 3), "--train.evaluate_every", "0"]
     config = parse_train_arguments(argv, Path()).config
     shutil.copy(OUTSIDE / f"{case.name}.py", ".")
@@ -157,10 +157,8 @@ def test_outside_model_trains_in_two_processes(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("direction", "source"), [("AtoB", "a"), ("BtoA", "b")])
-def test_one_way_model_learns_the_direction_that_it_is_told(
-    direction: str, source: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And translates and measures the same one."""
+def test_one_way_model_learns_the_given_direction(direction: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inference and evaluation use the same direction."""
     case, seen = BY_NAME["patch_features"], []
     argv = [*case.arguments(Path("set"), "x", 2), "--data.direction", direction]
     config = parse_train_arguments(argv, Path()).config
@@ -176,8 +174,8 @@ def test_one_way_model_learns_the_direction_that_it_is_told(
     assert seen
     assert all(seen)
     assert call(monkeypatch, "infer", "x") == 0
-    found = {path.name for path in Path("runs/x/results/step-000002").glob("*.png")}
-    assert found == {f"{i}_{source.upper()}.png" for i in range(2)}
+    names = {path.name for path in Path("runs/x/results/step-000002").glob("*.png")}
+    assert names == {f"{i}_{source.upper()}.png" for i in range(2)}
     other = {"AtoB": "BtoA", "BtoA": "AtoB"}[direction]
     assert call(monkeypatch, "infer", "x", "--direction", other) == 2
 
@@ -190,36 +188,36 @@ def test_auxiliary_head_learns_and_has_no_ema() -> None:
     assert {key.partition(".")[0] for key in after} == {"generator", "generator_ema", "discriminator", "head"}
 
 
-def test_double_size_shows_all_of_its_input() -> None:
+def test_double_size_output_shows_the_whole_input() -> None:
     """Not the top left quarter: shrunk again, the output is near the input."""
     case = BY_NAME["double_size"]
     argv = [*case.arguments(Path("set"), "x", 150), "--optim.lr", "0.01", "--train.evaluate_every", "0"]
     translator = load_translator(train(parse_train_arguments(argv, Path()).config))
     image = drawn_pair(3, 24, 18)[1]
-    answer = translator(image)
-    assert answer.shape == (48, 36, 3)
-    back = cv2.resize(answer, (18, 24), interpolation=cv2.INTER_AREA)
-    near = np.abs(back.astype(int) - image).mean()
-    far = np.abs(cv2.resize(answer[:24, :18], (18, 24)).astype(int) - image).mean()
-    assert near < 25 < far
+    output = translator(image)
+    assert output.shape == (48, 36, 3)
+    back = cv2.resize(output, (18, 24), interpolation=cv2.INTER_AREA)
+    error = np.abs(back.astype(int) - image).mean()
+    error_of_quarter = np.abs(cv2.resize(output[:24, :18], (18, 24)).astype(int) - image).mean()
+    assert error < 25 < error_of_quarter
 
 
-def test_domains_are_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domains_define_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_features(monkeypatch)
     run = run_train(BY_NAME["three_domains"], "x", 2)
     to_circles = load_translator(run)
     assert to_circles.directions == ("circles", "squares", "stripes")
     image = drawn_pair(5)[1]
-    answers = [load_translator(run, direction=name)(image) for name in to_circles.directions]
-    assert not np.array_equal(answers[0], answers[1])
-    assert not np.array_equal(answers[1], answers[2])
+    outputs = [load_translator(run, direction=name)(image) for name in to_circles.directions]
+    assert not np.array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[1], outputs[2])
     assert call(monkeypatch, "infer", "x", "--direction", "stripes") == 0
     assert {p.name for p in Path("runs/x/results/step-000002/stripes").iterdir()} == {"circles", "squares", "grids"}
     assert call(monkeypatch, "infer", "x", "--direction", "dots") == 2
 
 
-def test_frames_are_translated_in_order_each_with_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their numbers, 2 before 10; another folder begins anew."""
+def test_frames_are_translated_in_order_with_the_previous_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of their numbers, 2 before 10; each folder is a separate video."""
     run_train(BY_NAME["short_clips"], "x", 2)
     folder = Path("set/valA")
     assert call(monkeypatch, "infer", "x", "--input", str(folder), "--output", "all") == 0
@@ -228,29 +226,29 @@ def test_frames_are_translated_in_order_each_with_the_one_before(monkeypatch: py
     for film in ("one", "two"):
         for number in FILM:
             item = translator.read(folder / film / f"{number}.png")
-            answer = stream(item)
-            assert np.array_equal(read_image(Path("all") / film / f"{number}.png", 3), answer)
+            output = stream(item)
+            assert np.array_equal(read_image(Path("all") / film / f"{number}.png", 3), output)
             alone = translator.translate(item)
-            assert np.array_equal(alone, answer) == (number == FILM[0])
+            assert np.array_equal(alone, output) == (number == FILM[0])
 
 
-def test_mask_keeps_what_it_does_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mask_keeps_pixels_outside_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_train(BY_NAME["fill_holes"], "x", 2)
     image, mask = drawn_pair(9, 18, 20)[1], np.zeros((18, 20), np.uint8)
     mask[4:9, 5:12] = 255
-    answer = load_translator(run)(image, mask=mask)
+    output = load_translator(run)(image, mask=mask)
     outside = mask == 0
-    assert np.abs(answer[outside].astype(int) - image[outside]).max() <= 1
-    assert np.abs(answer[~outside].astype(int) - image[~outside]).max() > 5
+    assert np.abs(output[outside].astype(int) - image[outside]).max() <= 1
+    assert np.abs(output[~outside].astype(int) - image[~outside]).max() > 5
     files = [write(Path("in/1.png"), image), write(Path("masks/1.png"), mask)]
     assert call(monkeypatch, "infer", "x", "--input", str(files[0].parent), "--output", "o") == 2
     argv = ["--input", str(files[0].parent), "--with", f"mask={files[1].parent}", "--output", "o"]
     assert call(monkeypatch, "infer", "x", *argv) == 0
-    assert np.array_equal(read_image(Path("o/1.png"), 3), answer)
+    assert np.array_equal(read_image(Path("o/1.png"), 3), output)
     assert call(monkeypatch, "infer", "x", *argv, "--with", "depth=masks") == 2
 
 
-def test_random_model_answers_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_model_output_depends_on_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     run_train(BY_NAME["flow_matching"], "x", 2)
     translator, image = load_translator("x"), drawn_pair(2)[0]
     assert translator.draws
@@ -262,7 +260,7 @@ def test_random_model_answers_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> No
     assert not np.array_equal(first, second)
 
 
-def test_files_of_outside_models_are_short() -> None:
+def test_outside_model_files_are_short() -> None:
     """The model's own class; a data set may stand above it."""
     for case in CASES:
         load_model_file(OUTSIDE / f"{case.name}.py")
@@ -271,7 +269,7 @@ def test_files_of_outside_models_are_short() -> None:
         assert len(lines) - begins[0] <= 60, case.name
 
 
-def test_examples_of_the_docs_are_these_files() -> None:
+def test_docs_examples_equal_the_files() -> None:
     page = (OUTSIDE.parents[1] / "docs" / "extending.md").read_text()
     whole = (OUTSIDE / "l1_regression.py").read_text().rstrip()
     halved = (OUTSIDE / "double_size.py").read_text()

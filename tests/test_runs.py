@@ -1,4 +1,4 @@
-"""Run folders: what may begin where, and finding them again."""
+"""Run folders: where a training may begin, locks, and finding runs."""
 
 import os
 import subprocess
@@ -12,17 +12,17 @@ from img2img.config import Config
 from img2img.runs import begin_run, check_run, find_run, hold_run
 
 
-def test_an_existing_run_is_not_touched_without_a_word(tiny: Callable[..., Config]) -> None:
+def test_check_run_protects_an_existing_run(tiny: Callable[..., Config]) -> None:
     run = Path("runs/tiny")
     check_run(run, resume=False, overwrite=False)
     begin_run(run, tiny(), resume=False)
     (run / "metrics.csv").touch()
-    with pytest.raises(ValueError, match="exists: --overwrite begins anew"):
+    with pytest.raises(ValueError, match=r"^runs/tiny exists: --overwrite"):
         check_run(run, resume=False, overwrite=False)  # it has no checkpoint to resume from
-    with pytest.raises(ValueError, match="no checkpoint in runs/tiny; --overwrite begins anew"):
+    with pytest.raises(ValueError, match=r"^--resume: .* runs/tiny; .*--overwrite"):
         check_run(run, resume=True, overwrite=False)
     (run / "checkpoints" / "step-000001").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"--resume continues it, --overwrite begins anew"):
+    with pytest.raises(ValueError, match=r"^runs/tiny exists: --resume .*--overwrite .*--name"):
         check_run(run, resume=False, overwrite=False)
     check_run(run, resume=False, overwrite=True)
     begin_run(run, tiny(), resume=False)
@@ -30,36 +30,36 @@ def test_an_existing_run_is_not_touched_without_a_word(tiny: Callable[..., Confi
     assert [p.name for p in run.parent.iterdir()] == ["tiny"]
 
 
-def test_overwrite_deletes_runs_alone() -> None:
+def test_check_run_overwrites_only_runs() -> None:
     Path("runs/photos").mkdir(parents=True)
     Path("runs/photos/x.jpg").touch()
-    with pytest.raises(ValueError, match="is no run"):
+    with pytest.raises(ValueError, match=r"^--overwrite: runs/photos .*config\.yaml"):
         check_run(Path("runs/photos"), resume=False, overwrite=True)
 
 
-def test_resume_needs_a_checkpoint() -> None:
-    with pytest.raises(ValueError, match="no checkpoint"):
+def test_check_run_resume_needs_a_checkpoint() -> None:
+    with pytest.raises(ValueError, match=r"^--resume: .* runs/new; "):
         check_run(Path("runs/new"), resume=True, overwrite=False)
 
 
-def test_runs_are_found_by_name_and_folder(tiny: Callable[..., Config]) -> None:
+def test_find_run_by_name_and_folder(tiny: Callable[..., Config]) -> None:
     begin_run(Path("runs/tiny"), tiny(), resume=False)
     assert find_run("tiny") == find_run("runs/tiny") == Path("runs/tiny")
-    with pytest.raises(ValueError, match=rf"{Path.cwd()}/runs has tiny"):
+    with pytest.raises(ValueError, match=rf"^quite-another: .*{Path.cwd()}/runs .*tiny"):
         find_run("quite-another")
-    with pytest.raises(ValueError, match="did you mean tiny"):
+    with pytest.raises(ValueError, match=r"^tinny: .* tiny\?"):
         find_run("tinny")
-    with pytest.raises(ValueError, match="no such run"):
+    with pytest.raises(ValueError, match=r"^x{300}: "):
         find_run("x" * 300)
 
 
-def test_one_process_holds_a_run(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hold_run_excludes_other_processes(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     run = Path("runs/tiny")
     with hold_run(run):
         begin_run(run, tiny(), resume=False)
-        begin_run(run, tiny(), resume=False)  # the folder is another one now, the lock is not
+        begin_run(run, tiny(), resume=False)  # replaces the folder, but not the lock
         with (
-            pytest.raises(ValueError, match="runs/tiny is being trained by another process; wait"),
+            pytest.raises(ValueError, match=r"^runs/tiny .*another process"),
             hold_run(run),
         ):
             pass
@@ -74,7 +74,7 @@ def test_one_process_holds_a_run(tiny: Callable[..., Config], monkeypatch: pytes
     assert [path.name for path in run.parent.iterdir()] == ["tiny"]
 
 
-def test_a_killed_process_holds_nothing() -> None:
+def test_hold_run_ends_with_a_killed_process() -> None:
     code = "import os\nfrom pathlib import Path\nfrom img2img.runs import hold_run\n"
     code += "with hold_run(Path('runs/r')):\n    print('held', flush=True)\n    input()"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

@@ -1,4 +1,4 @@
-"""What a start must not import: each costs seconds before the first step or the first answer."""
+"""Modules that must not be imported at the start, because each takes seconds."""
 
 import subprocess
 import sys
@@ -21,8 +21,8 @@ def imported(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_loading_a_run_imports_no_compiler(tiny: Tiny) -> None:
-    """torch does to draw weights on the meta device, which are about to be replaced."""
+def test_load_translator_imports_no_compiler(tiny: Tiny) -> None:
+    """torch imports it to initialise weights on the meta device, which are replaced anyway."""
     train(tiny())
     found = imported("from img2img import load_translator; load_translator('tiny')")
     assert "torch" in found
@@ -39,7 +39,7 @@ def test_help_imports_no_torch(tool: str) -> None:
     assert not names & {"torch", "torchvision", "cv2", "img2img.data", "img2img.models"}
 
 
-def test_a_training_imports_no_evaluation_unless_it_evaluates(tiny: Tiny) -> None:
+def test_train_imports_no_evaluation_unless_it_evaluates(tiny: Tiny) -> None:
     Path("x.yaml").write_text(tiny().to_yaml())
     code = (
         "from pathlib import Path; from img2img.config import load_config; from img2img.training.trainer import train; "

@@ -1,4 +1,9 @@
-"""Measures training, loading, inference, memory on this machine: python tools/benchmark.py [--model NAME] [--help]."""
+"""Measure speed and memory of training, data loading and inference on this machine.
+
+Examples:
+    python tools/benchmark.py --model pix2pix
+    python tools/benchmark.py --model pix2pixhd --size 1024x512 --precision bf16
+"""
 
 import platform
 
@@ -10,14 +15,14 @@ from img2img.errors import one_line_errors
 
 
 def main() -> None:
-    options = jsonargparse.auto_cli(BenchmarkOptions)
+    options = jsonargparse.auto_cli(BenchmarkOptions, description=(__doc__ or "").partition("\n")[0])
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     rows = benchmark(options)
     print(f"{describe(options)}, {device},")
     print(f"precision {options.precision}, torch {torch.__version__}, Python {platform.python_version()}\n")
     print("| what | |\n| --- | --- |")
-    for what, figure in rows:
-        print(f"| {what} | {figure} |")
+    for name, value in rows:
+        print(f"| {name} | {value} |")
 
 
 if __name__ == "__main__":

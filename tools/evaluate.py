@@ -1,4 +1,10 @@
-"""Measures a run, or a folder of images: python tools/evaluate.py NAME|DIR [--metrics fid,kid,...] [--help]."""
+"""Measure the images of a trained run, or a folder of images.
+
+Examples:
+    python tools/evaluate.py facades                                   # L1, PSNR and SSIM of the validation set
+    python tools/evaluate.py facades --metrics fid,kid,lpips           # writes a report below the run's folder
+    python tools/evaluate.py out/ --metrics fid --reference real/      # a folder of images
+"""
 
 from img2img.errors import one_line_errors
 from img2img.evaluation.arguments import parse_evaluate_arguments
@@ -35,7 +41,7 @@ def measure(options: EvaluateOptions) -> None:
         options=("--weights", "--lpips-weights"),
         device=choose_device(options.device),
     )
-    if maps:  # what may take long comes last
+    if maps:  # last, since training a segmenter takes long
         chosen = {"segmenter": fcn.segmenter, "train_steps": fcn.train_steps, "classes": fcn.classes}
         networks.segmenter = choose_segmenter(options.name, maps, image_sets, **chosen, device=networks.device)
     for image_set, folder in zip(image_sets, folders, strict=True):
@@ -47,8 +53,8 @@ def measure_pixels(options: EvaluateOptions) -> None:
     from img2img.inference.loading import load_translator
 
     run = options.of_run
-    how = {"checkpoint": run.checkpoint, "device": options.device, "norm_policy": run.norm_policy}
-    report_pixels(load_translator(options.name, **how), run.paired)
+    load_options = {"checkpoint": run.checkpoint, "device": options.device, "norm_policy": run.norm_policy}
+    report_pixels(load_translator(options.name, **load_options), run.paired)
 
 
 if __name__ == "__main__":

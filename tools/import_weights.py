@@ -1,4 +1,12 @@
-"""Makes a run of official weights: python tools/import_weights.py FILE.pth [--name NAME] [--help]."""
+"""Import official weights (.pth) as a run, for infer.py, evaluate.py, fine-tuning and export_weights.py.
+
+Reads the files of junyanz/pytorch-CycleGAN-and-pix2pix and NVIDIA/pix2pixHD. The architecture is found from the names
+and shapes of the weights.
+
+Examples:
+    python tools/import_weights.py checkpoints/facades/latest_net_G.pth --config configs/pix2pix/facades.yaml
+    python tools/import_weights.py horse2zebra.pth --model cyclegan --direction AtoB
+"""
 
 from pathlib import Path
 
@@ -6,23 +14,9 @@ from img2img.errors import Parser, one_line_errors
 
 
 def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("file", type=Path, help="a generator; latest_net_G.pth takes D and E that lie beside it along")
-    parser.add_argument("--name", help="of the run (default: that of the file, or of its folder)")
-    parser.add_argument("--config", type=Path, help="preset of data and losses, such as configs/pix2pix/facades.yaml")
-    parser.add_argument("--direction", choices=["AtoB", "BtoA"], help="of a lone generator (default: the preset's)")
-    parser.add_argument("--model", choices=["pix2pix", "cyclegan", "pix2pixhd"], help="of a lone generator")
-    parser.add_argument("--label-nc", type=int, metavar="N", help="of pix2pixHD: classes of its input; 0: images")
-    parser.add_argument("--no-instances", action="store_true", help="of pix2pixHD: it sees no boundaries of instances")
-    parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="the set that evaluate.py and trainings then take"
-    )
-    parser.add_argument("--data-root-a", type=Path, metavar="DIR", help="of CycleGAN: a folder of A's images instead")
-    parser.add_argument("--data-root-b", type=Path, metavar="DIR", help="and one of B's")
-    parser.add_argument("--only", metavar="ROLES", help="of the files beside each other take these alone: G, or G,E")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run of this name, if there is one")
+    parser = _parser()
     args = parser.parse_args()
-    from img2img.interop.options import Stated
+    from img2img.interop.options import UserOptions
     from img2img.interop.runs import import_run, next_steps
 
     run, lines = import_run(
@@ -31,7 +25,7 @@ def main() -> None:
         preset=args.config,
         direction=args.direction,
         model=args.model,
-        stated=Stated(
+        user_options=UserOptions(
             label_nc=args.label_nc,
             no_instances=args.no_instances,
             root=args.data_root,
@@ -42,6 +36,39 @@ def main() -> None:
         overwrite=args.overwrite,
     )
     print("\n".join([f"run         {run}", *lines, *next_steps(run)]))
+
+
+def _parser() -> Parser:
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add(
+        "file",
+        type=Path,
+        help="weights of a generator; with an official name such as latest_net_G.pth, the run's other files beside it "
+        "(D, E, or G_A, G_B, D_A, D_B) are imported, too",
+    )
+    add("--name", help="name of the new run (default: the file's name; of an official name, its folder's)")
+    add("--config", metavar="FILE", type=Path, help="preset with data and loss options, e.g. "
+        "configs/pix2pix/facades.yaml; options that the weights determine replace the preset's")  # fmt: skip
+    add("--only", metavar="ROLES", help="import only these files, by role: G, or G,E (default: all)")
+    add("--overwrite", action="store_true", help="replace an existing run of this name")
+    add("--data-root", metavar="DIR", type=Path, help="the run's data set, for evaluate.py, infer.py and fine-tuning")
+
+    add = parser.add_argument_group("a generator without other files beside it").add_argument
+    add("--model", choices=["pix2pix", "cyclegan", "pix2pixhd"], help="default: pix2pix for a U-Net, cyclegan for a "
+        "ResNet that downsamples twice, otherwise pix2pixhd")  # fmt: skip
+    add("--direction", choices=["AtoB", "BtoA"], help="which way it translates (default: the preset's, else AtoB)")
+
+    add = parser.add_argument_group("pix2pixhd only").add_argument
+    add("--label-nc", metavar="N", type=int, help="number of input classes; 0: the input is an image (default: "
+        "guessed from the number of input channels, and printed)")  # fmt: skip
+    add("--no-instances", action="store_true", help="the input has no channel of instance boundaries (trained with "
+        "the official --no_instance)")  # fmt: skip
+
+    add = parser.add_argument_group("cyclegan only, instead of --data-root").add_argument
+    add("--data-root-a", metavar="DIR", type=Path, help="folder of images of domain A")
+    add("--data-root-b", metavar="DIR", type=Path, help="folder of images of domain B")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,4 +1,11 @@
-"""Translates images with a run, or draws them: python tools/infer.py NAME|RUN_DIR [--input FILE|DIR] [--help]."""
+"""Translate images with a trained run, or draw images from noise.
+
+Examples:
+    python tools/infer.py facades                                      # translate the run's validation set
+    python tools/infer.py facades --input photos/ --output out/        # a file, or a folder of files, of any size
+    python tools/infer.py streets --style random --samples 5           # pix2pixHD: five random styles each
+    python tools/infer.py dcgan-toy --count 64                         # draw from noise (dcgan, infogan)
+"""
 
 import argparse
 import sys
@@ -30,7 +37,7 @@ def translate(args: argparse.Namespace) -> int:
     names = ("samples", "seed", "cycle", "others", "style", "relabel")
     request = Request(args.input, output, **{name: getattr(args, name) for name in names})
     unreadable = translate_files(translator, request)
-    print(f"run         {translator.run}, {translator.direction}\nimages    {output}\ngrids       {output / 'grids'}")
+    print(f"run         {translator.run}, {translator.direction}\nimages      {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
 
 
@@ -42,7 +49,7 @@ def draw(args: argparse.Namespace) -> int:
     output = args.output or sampler.results(args.seed, args.label)
     names = ("count", "seed", "label", "interpolate", "traverse")
     write_samples(sampler, output, **{name: getattr(args, name) for name in names})
-    print(f"run         {sampler.run}\nimages    {output}\ngrids       {output / 'grids'}")
+    print(f"run         {sampler.run}\nimages      {output}\ngrids       {output / 'grids'}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Trains a model: accelerate launch tools/train.py --model pix2pix [--config FILE] [--data.root DIR] [--help]."""
+"""Train a model: python tools/train.py --model pix2pix --data.root DIR; on several GPUs with accelerate launch."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ def main() -> None:
     if arguments.print_config:
         print(arguments.config.to_yaml(), end="")
         return
-    from img2img.training.trainer import train  # accelerate takes seconds, which a mistake need not wait for
+    from img2img.training.trainer import train  # late: accelerate takes seconds to import
 
     train(arguments.config, resume=arguments.resume, overwrite=arguments.overwrite, notes=arguments.notes)
 

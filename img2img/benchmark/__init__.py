@@ -1,1 +1,1 @@
-"""Just below the tools: speed and memory, beside plain training loops."""
+"""Benchmark of speed and memory, compared with plain training loops (just below the tools)."""

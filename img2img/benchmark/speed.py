@@ -1,8 +1,9 @@
-"""How fast it is: the training step beside a plain loop of the same maths, the loader, inference, and memory.
+"""Measures training, loading, inference and memory, and compares the training step with a plain loop of the same maths.
 
-Figures of a shared machine mean little by themselves. Ours and the plain loop therefore run in turns, a few steps each,
-in two processes of their own (the allocator's settings are a process's), and the ratio is the median over the turns.
-Inference has a process of its own as well, whose peak is then its alone. Weights are random, which costs the same.
+Single timings on a shared machine vary a lot. Therefore the training step and the plain loop alternate: each runs a few
+steps, then the other, and the reported ratio is the median over these turns. Each has its own process, because memory
+allocators are configured per process. So has inference, to measure its peak memory. Weights are random, which does not
+change the speed.
 """
 
 from __future__ import annotations
@@ -31,96 +32,104 @@ from img2img.data.images import write_image
 from img2img.data.loader import BatchReader, KeyedBatches, collate, keyed_loader, to_device
 from img2img.data.toy.shoes import draw_pair
 from img2img.data.toy.streets import draw_scene
-from img2img.inference.label_translator import SceneTranslator
+from img2img.inference.label_translator import LabelTranslator
 from img2img.inference.loading import choose_device
 from img2img.inference.translator import Translator
 from img2img.models import model_class
 from img2img.models.base import Batch, Model
 from img2img.training.trainer import Trainer
 
-IMAGES = 48  # of the set that the loader reads
-MANY = 20_000  # of the set whose size must not matter
+IMAGES = 48  # size of the data set that the loader reads
+MANY = 20_000  # size of the data set whose index is measured
 SAMPLES = {"pix2pix": "pairs", "cyclegan": "images of each side", "pix2pixhd": "scenes"}
-CLASSES = 35  # of Cityscapes' label maps, which make the width of pix2pixHD's first layers; the drawn scenes have fewer
-SUFFIX = {"pix2pix": ".jpg", "cyclegan": ".jpg", "pix2pixhd": ".png"}  # of its files, as the public sets have them
+CLASSES = 35  # as in Cityscapes: the input channels of pix2pixHD's networks; the toy scenes have fewer classes
+SUFFIX = {"pix2pix": ".jpg", "cyclegan": ".jpg", "pix2pixhd": ".png"}  # file formats of the public data sets
+
+
+Commands = dict[str, Callable[[int], None]]
+"""Functions that run a number of steps, by name."""
 
 
 @dataclass
 class BenchmarkOptions:
-    """What is measured."""
+    """Measures training, loading, inference and memory of a model."""
 
     model: Literal["pix2pix", "cyclegan", "pix2pixhd"] = "pix2pix"
-    """The model, with its paper's networks; pix2pixHD without VGG19."""
+    """Model to measure, with its paper's networks; pix2pixhd without VGG19."""
     size: int | str = 256
-    """Side of the images in pixels, a power of 2; of pix2pixhd multiples of 32, or WIDTHxHEIGHT such as 1024x512."""
+    """Size of the images in pixels: the side of a square, a power of 2. With pix2pixhd also WIDTHxHEIGHT, such as
+    1024x512, in multiples of 32."""
     batch_size: int = 1
-    """Images, or images of each side, of a step."""
+    """Batch size of a training step; with cyclegan for each domain."""
     ngf: int = 64
-    """Width of both networks; of the stage local half that of the others."""
+    """Feature maps of the first layer of generator and discriminator. With stage local the discriminator has 2 x
+    ngf."""
     stage: Literal["global", "local"] = "global"
-    """Of pix2pixhd: the global generator alone, or with an enhancer on top."""
+    """pix2pixhd only: global (global generator alone) or local (with one local enhancer)."""
     steps: int = 4
-    """Steps of one turn."""
+    """Steps per turn."""
     turns: int = 7
-    """Turns of each side."""
+    """Turns of the training step, and of the plain loop."""
     precision: str = "no"
-    """no (fp32), bf16 or fp16; of both sides."""
+    """no (fp32), bf16 or fp16; of the training step and of the plain loop."""
     compile: bool = False
-    """torch.compile our networks."""
+    """Use torch.compile; not in the plain loop."""
     channels_last: bool = False
-    """Keep our images and weights channels-last."""
+    """Use channels-last images and weights; not in the plain loop."""
     inference_only: bool = False
-    """Leave training and its data out."""
+    """Measure inference only, without training and loading."""
 
     def __post_init__(self) -> None:
         sides = str(self.size).split("x")
         if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
-            raise ValueError(f"size {self.size}: a number of pixels, or WIDTHxHEIGHT such as 1024x512")
+            raise ValueError(f"size {self.size}: must be a number of pixels, or WIDTHxHEIGHT such as 1024x512")
         self.width, self.height = int(sides[0]), int(sides[-1])
         if self.model != "pix2pixhd":
             if self.width != self.height or self.width & (self.width - 1):
-                raise ValueError(f"size {self.size}: {self.model} is measured on squares whose side is a power of 2")
+                raise ValueError(
+                    f"size {self.size}: must be the side of a square, a power of 2, with model {self.model}"
+                )
             if self.stage != "global":
-                raise ValueError(f"stage {self.stage}: {self.model} has no stages; choose model pix2pixhd")
+                raise ValueError(f"stage {self.stage}: model {self.model} has no stages; use model pix2pixhd")
         elif self.width % 32 or self.height % 32:
-            raise ValueError(f"size {self.size}: pix2pixhd takes sides that are multiples of 32")
+            raise ValueError(f"size {self.size}: sides must be multiples of 32 with model pix2pixhd")
         for key in ("batch_size", "ngf", "steps", "turns"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} {getattr(self, key)}: must be at least 1")
 
 
 def describe(options: BenchmarkOptions) -> str:
-    """What is measured, in a line."""
+    """One line that describes the measurement."""
     stage = f", stage {options.stage}" if options.model == "pix2pixhd" else ""
     return f"{options.model}{stage}, {options.width}x{options.height}, batch {options.batch_size}, ngf {options.ngf}"
 
 
 def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
-    """Measures and returns the rows of a table: what, and how much."""
+    """Runs the benchmark. Returns the rows of the table: (what is measured, value with unit)."""
     if options.inference_only:
         return _inference_rows(options)
     with tempfile.TemporaryDirectory() as folder:
         root = str(Path(folder) / "set")
         _draw_set(Path(root), options)
-        ours, plain = _Side(_ours, options, root), _Side(_plain, options, root)
-        turns = [(ours.run("step"), plain.run("step")) for _ in range(options.turns)]
-        whole = [ours.run("data") for _ in range(3)]
-        memory, plain_memory = ours.ask("memory"), plain.ask("memory")
-        ours.end()
+        trainer, plain = _Worker(_trainer_commands, options, root), _Worker(_plain_commands, options, root)
+        turns = [(trainer.seconds("step"), plain.seconds("step")) for _ in range(options.turns)]
+        turns_with_data = [trainer.seconds("data") for _ in range(3)]
+        memory, plain_memory = trainer.request("memory"), plain.request("memory")
+        trainer.end()
         plain.end()
         count = options.steps * options.batch_size
         speed, plain_speed = (count / statistics.median(t[i] for t in turns) for i in (0, 1))
         ratio = statistics.median(b / a for a, b in turns)
-        with_data = count / statistics.median(whole)
-        loaded = _loader_speed(options, root)
+        speed_with_data = count / statistics.median(turns_with_data)
+        loader_speed = _loader_speed(options, root)
         return [
             ("training step, images/s", f"{speed:.2f}"),
             ("plain loop, images/s", f"{plain_speed:.2f}"),
             ("training step : plain loop, median of the turns", f"{ratio:.2f}"),
-            ("images through the generators for each of a step", f"{_generated(options, root):g}"),
-            ("training with data, images/s", f"{with_data:.2f}"),
-            (f"loader, {SAMPLES[options.model]}/s for each worker", f"{loaded:.0f}"),
-            ("loader, one worker : training step", f"{loaded / speed:.1f}"),
+            ("images through the generators for each of a step", f"{_generator_passes(options, root):g}"),
+            ("training with data, images/s", f"{speed_with_data:.2f}"),
+            (f"loader, {SAMPLES[options.model]}/s for each worker", f"{loader_speed:.0f}"),
+            ("loader, one worker : training step", f"{loader_speed / speed:.1f}"),
             ("peak memory, training", memory),
             ("peak memory, plain loop", plain_memory),
             *_inference_rows(options),
@@ -133,76 +142,90 @@ def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
 
 
 def _inference_rows(options: BenchmarkOptions) -> list[tuple[str, str]]:
-    alone = _Side(_inference, options, "unused")
-    seconds = statistics.median(alone.run("step") for _ in range(min(3, options.turns))) / options.steps
-    memory = alone.ask("memory")
-    alone.end()
+    worker = _Worker(_inference_commands, options, "unused")
+    seconds = statistics.median(worker.seconds("step") for _ in range(min(3, options.turns))) / options.steps
+    memory = worker.request("memory")
+    worker.end()
     speed = f"{1 / seconds:.2f} images/s" if seconds < 1 else f"{seconds:.1f} s an image"
     return [("inference, random weights", speed), ("peak memory, inference", memory)]
 
 
 def _config(options: BenchmarkOptions, root: str) -> Config:
-    chosen: dict[str, Any] = {"ngf": options.ngf, "ndf": options.ngf}
+    model: dict[str, Any] = {"ngf": options.ngf, "ndf": options.ngf}
     data: dict[str, Any] = {"load_size": options.width * 286 // 256, "crop_size": options.width}
     train = TrainConfig(epochs=10**6, compile=options.compile, channels_last=options.channels_last)
     if options.model == "pix2pix":
-        chosen["num_downs"] = options.width.bit_length() - 1
+        model["num_downs"] = options.width.bit_length() - 1
     elif options.model == "pix2pixhd":
-        chosen |= {"stage": options.stage, "lambda_vgg": 0.0}
+        model |= {"stage": options.stage, "lambda_vgg": 0.0}
         if options.stage == "local":
-            chosen["ndf"], train.init_from = 2 * options.ngf, "unused"  # which such a run must name, and nobody reads
+            model["ndf"] = 2 * options.ngf
+            train.init_from = "unused"  # required with stage local, but not read here
         data = {"load_size": options.width, "preprocess": "scale_width", "label_nc": CLASSES}
     kind = model_class(options.model)
     return Config(
         "benchmark",
-        kind.Config(**chosen),
+        kind.Config(**model),
         dataset_class(kind.dataset).Config(root, batch_size=options.batch_size, **data),
         train=train,
     )
 
 
-class _Side:
-    """A process that plays ``options.steps`` steps whenever it is told to."""
+class _Worker:
+    """A process that runs ``options.steps`` steps on request.
 
-    def __init__(self, make: Callable[[BenchmarkOptions, str], dict[str, Callable[[int], None]]], *args: Any) -> None:
+    Args:
+        make_commands: called in the process with ``args``; returns functions that run a number of steps, by name.
+        args: options and root.
+    """
+
+    def __init__(self, make_commands: Callable[[BenchmarkOptions, str], Commands], *args: Any) -> None:
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(make, theirs, *args), daemon=False)
+        self.pipe, worker_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(make_commands, worker_end, *args), daemon=False)
         self.process.start()
-        theirs.close()  # or this process holds it open, and waits for one that died
-        self.run("step")  # warm up: allocators, compilation
+        worker_end.close()  # while this process held it open, it would wait forever for a worker that died
+        self.seconds("step")  # warm up: allocators, compilation
 
-    def ask(self, what: str) -> Any:
-        self.pipe.send(what)
+    def request(self, command: str) -> Any:
+        """Sends a command and returns the answer.
+
+        Raises:
+            RuntimeError: the process has died.
+        """
+        self.pipe.send(command)
         try:
             return self.pipe.recv()
         except (EOFError, ConnectionResetError):
-            raise RuntimeError("a measuring process died; its traceback stands above") from None
+            raise RuntimeError("a benchmark process died; see its traceback above") from None
 
-    def run(self, what: str) -> float:
-        """Seconds of one turn."""
-        return float(self.ask(what))
+    def seconds(self, command: str) -> float:
+        """Runs one turn of a command and returns its duration in seconds."""
+        return float(self.request(command))
 
     def end(self) -> None:
+        """Ends the process."""
         self.pipe.send("end")
         self.process.join()
 
 
-def _serve(make: Callable[..., dict[str, Callable[[int], None]]], pipe: Connection, options: Any, root: str) -> None:
+def _serve(make_commands: Callable[..., Commands], pipe: Connection, options: Any, root: str) -> None:
+    """Loop of a worker process: runs the commands that it receives, until "end"."""
     os.environ["ACCELERATE_MIXED_PRECISION"] = options.precision
-    commands = make(options, root)
-    while (what := pipe.recv()) != "end":
-        if what == "memory":
+    commands = make_commands(options, root)
+    while (command := pipe.recv()) != "end":
+        if command == "memory":
             pipe.send(_peak_memory())
             continue
         began = time.perf_counter()
-        commands[what](options.steps)
+        commands[command](options.steps)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         pipe.send(time.perf_counter() - began)
 
 
-def _ours(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], None]]:
+def _trainer_commands(options: BenchmarkOptions, root: str) -> Commands:
+    """ "step": training steps on one batch; "data": training steps with the loader."""
     trainer = Trainer(_config(options, root), Path("nowhere"))
     stream = trainer.batches(10**9)
     batches = next(stream)
@@ -218,7 +241,8 @@ def _ours(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], Non
     return {"step": step, "data": data}
 
 
-def _plain(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], None]]:
+def _plain_commands(options: BenchmarkOptions, root: str) -> Commands:
+    """ "step": steps of the plain loop on one batch."""
     device = choose_device(None)
     model, batch = _model(_config(options, root)).to(device), to_device(_batch(options, root), device)
 
@@ -235,21 +259,22 @@ def _plain(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], No
     return {"step": steps}
 
 
-def _inference(options: BenchmarkOptions, root: str) -> dict[str, Callable[[int], None]]:
+def _inference_commands(options: BenchmarkOptions, root: str) -> Commands:
+    """ "step": translations of one image."""
     config = _config(options, root)
     model, device = _model(config), choose_device(None)
     translate: Callable[[], Any]
     if options.model == "pix2pixhd":
         label, instance, _ = draw_scene(0, "val", options.height, options.width)
-        translate = partial(SceneTranslator(model, config, device), label, instances=instance)
+        translate = partial(LabelTranslator(model, config, device), label, instances=instance)
     else:
         translate = partial(Translator(model, config, device), draw_pair(0, "val", options.width)[0])
 
-    def draw(count: int) -> None:
+    def steps(count: int) -> None:
         for _ in range(count):
             translate()
 
-    return {"step": draw}
+    return {"step": steps}
 
 
 def _model(config: Config) -> Model:
@@ -257,28 +282,28 @@ def _model(config: Config) -> Model:
 
 
 def _batch(options: BenchmarkOptions, root: str) -> Batch:
-    """The first images of the set."""
+    """A batch of the first samples of the data set."""
     dataset = _dataset(options)(_config(options, root).data, "train")
     return collate([dataset[0, i % len(dataset)] for i in range(options.batch_size)])
 
 
-def _generated(options: BenchmarkOptions, root: str) -> float:
-    """Images that a step's forward puts through generators, for each image of the batch (of a side)."""
-    model, seen = _model(_config(options, root)), [0]
+def _generator_passes(options: BenchmarkOptions, root: str) -> float:
+    """Number of images that pass through generators in one ``forward``, per sample of the batch."""
+    model, counts = _model(_config(options, root)), [0]
     for name in model.generators:
-        getattr(model, name).register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+        getattr(model, name).register_forward_hook(lambda _, inputs, __: counts.append(len(inputs[0])))
     with torch.no_grad():
         model(to_device(_batch(options, root), "cpu"))
-    return sum(seen) / options.batch_size
+    return sum(counts) / options.batch_size
 
 
 def _loader_speed(options: BenchmarkOptions, root: str) -> float:
-    """Samples/s that one worker decodes, jitters and hands over."""
+    """Samples per second that one worker process reads and augments."""
     dataset = _dataset(options)(_config(options, root).data, "train", augment=True)
     keys = KeyedBatches(len(dataset), 4, 0, 10**9)
     with BatchReader(keyed_loader(dataset, keys, num_workers=1)) as reader:
         for _ in range(len(dataset) // 4):
-            next(reader)  # the worker starts and the disk's cache fills
+            next(reader)  # warm up: the worker starts, the disk cache fills
         began, count = time.perf_counter(), 0
         while time.perf_counter() - began < 3:
             next(reader)
@@ -287,6 +312,7 @@ def _loader_speed(options: BenchmarkOptions, root: str) -> float:
 
 
 def _growth_over_steps(root: str, options: BenchmarkOptions) -> str:
+    """Memory growth in 400 training steps of a small model."""
     config = _config(replace(options, size=64, ngf=8, batch_size=1, stage="global"), root)
     trainer = Trainer(config, Path("nowhere"))
     for step, batches in enumerate(trainer.batches(500)):
@@ -297,6 +323,7 @@ def _growth_over_steps(root: str, options: BenchmarkOptions) -> str:
 
 
 def _growth_with_files(folder: Path, options: BenchmarkOptions) -> str:
+    """Memory and seconds of opening a data set of MANY samples."""
     for name, image in _sample(options, 0, "train", 32, 32).items():
         first = folder / "many" / name / "0.png"
         write_image(first, image)
@@ -320,7 +347,7 @@ def _draw_set(root: Path, options: BenchmarkOptions) -> None:
 
 
 def _sample(options: BenchmarkOptions, index: int, split: str, height: int, width: int) -> dict[str, np.ndarray]:
-    """Images (H, W, C) of the embedded task by the folder that they belong in."""
+    """A sample of the toy task: images (H, W, C) by the folder that they are written to."""
     if options.model == "pix2pixhd":
         label, instance, photo = draw_scene(index, split, height, width)
         return {f"{split}_label": label[:, :, None], f"{split}_inst": instance[:, :, None], f"{split}_img": photo}
@@ -331,7 +358,7 @@ def _sample(options: BenchmarkOptions, index: int, split: str, height: int, widt
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds now, where the system tells; its peak elsewhere."""
+    """Resident memory of this process in bytes, on Linux; its peak elsewhere."""
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * resource.getpagesize()

@@ -1,9 +1,10 @@
 """Floor 0: from image files to batches of tensors.
 
-``images`` reads and writes, ``folder`` finds the pairs of a set and ``label_files`` its label maps, ``toy/`` draws
-the embedded tasks, ``torchvision_sets`` reads public sets, ``transforms`` resizes, crops and flips. ``base`` is the
-contract of data sets; ``paired``, ``unpaired``, ``labelled`` and ``unconditional`` are data sets; ``loader`` makes
-keyed batches of any.
+- ``images`` reads and writes image files; ``folder`` finds the pairs of an image set, ``label_files`` its label maps;
+  ``toy/`` draws the toy tasks; ``torchvision_sets`` reads public sets.
+- ``transforms`` resizes, crops and flips.
+- ``base`` is the interface of data sets; ``paired``, ``unpaired``, ``labelled`` and ``unconditional`` implement it.
+- ``loader`` makes reproducible batches of any of them.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ Kind = str | type[ImageDataset]
 
 
 def dataset_class(kind: Kind | tuple[Kind, ...], config: DataConfig | None = None) -> Any:
-    """The data set that a model names as its ``dataset``: "paired" is ``img2img.data.paired.PairedDataset``; a model
-    from outside the package may give a class of its own. Of several, the first that is meant by the options, or the
-    first without any.
+    """The data set class of a model's ``dataset`` attribute.
+
+    Args:
+        kind: a name ("paired" is ``img2img.data.paired.PairedDataset``), a class, or a tuple of these.
+        config: chooses among the classes of a tuple: the first whose ``is_meant`` accepts it, or the first if unset.
     """
     if isinstance(kind, tuple):
         classes = [dataset_class(each) for each in kind]
-        return next(found for found in classes if config is None or found.is_meant(config))
+        return next(cls for cls in classes if config is None or cls.is_meant(config))
     if not isinstance(kind, str):
         return kind
     return getattr(importlib.import_module(f"img2img.data.{kind}"), f"{kind.capitalize()}Dataset")

@@ -1,8 +1,7 @@
-"""The contract of data sets: samples to train on, and items to translate.
+"""The interface of data sets: samples to train on, and items to translate.
 
-A data set is one file with one subclass of ``ImageDataset``. Training asks it for samples by (epoch, index); whatever
-else looks at data (sample grids, validation, inference, metrics) asks it for ``items`` of a direction and knows nothing
-of pairs, sides or classes.
+A data set is one file with one subclass of ``ImageDataset``. Training reads samples by (epoch, index). Sample grids,
+validation, inference and metrics read the ``items`` of a direction, so they work with any data set, paired or not.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ T = TypeVar("T")
 
 
 class Direction(NamedTuple):
-    """What a translation starts from and what it makes, as names of domains; ``source`` None: any other domain."""
+    """Names of the domains of a translation's input and output. ``source`` None: any domain but ``target``."""
 
     source: str | None
     target: str
@@ -30,26 +29,26 @@ class Direction(NamedTuple):
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to translate, and what it should become."""
+    """One input to translate, and its target if that is known."""
 
     name: str
-    """Path below its set or folder, without a suffix."""
+    """Path of its file below the set's folder, without a suffix."""
     inputs: Mapping[str, np.ndarray]
-    """Arrays by their key in a batch: images (H, W, C) or clips (T, H, W, C) of uint8 or uint16, maps of ids (H, W, 1)
-    int32, vectors (N,) float32."""
+    """Arrays by key of a batch: images (H, W, C) or clips (T, H, W, C) of uint8 or uint16, maps of ids (H, W, 1) int32,
+    vectors (N,) float32."""
     target: np.ndarray | None = None
-    """(H', W', C) of any size and depth; None where nobody knows it."""
+    """(H', W', C) uint8 or uint16 of any size; None if unknown."""
     sequence: str | None = None
-    """The film that this frame is of; items of one film are asked for in their order."""
+    """Name of the video that this frame belongs to. Frames of a video are read in their order."""
 
     @property
     def image(self) -> np.ndarray:
-        """The first of the inputs: its height and width are the item's."""
+        """The first of the inputs, whose height and width are the item's."""
         return next(iter(self.inputs.values()))
 
 
 class Lazy(Sequence[T]):
-    """A sequence whose elements are made when they are asked for: ``Lazy(length, make)[i]`` is ``make(i)``."""
+    """A sequence whose elements are made on access: ``Lazy(length, make)[i]`` is ``make(i)``."""
 
     def __init__(self, length: int, make: Callable[[int], T]) -> None:
         self.length, self.make = length, make
@@ -72,24 +71,24 @@ class ImageDataset(Dataset[dict]):
     """Base of every data set.
 
     Args:
-        config: the data options, an instance of its ``Config``.
-        part: which part of the set.
-        augment: whether chance may change a sample, as in training.
+        config: the data options, an instance of ``Config``.
+        part: "train" or "val".
+        augment: whether samples are randomly cropped and flipped, as in training.
         seed: of the augmentation.
 
     Raises:
-        ValueError: options that exclude each other; a set that can't be found or read.
+        ValueError: options that exclude each other; files that are missing or can't be read.
     """
 
     Config: ClassVar[type[DataConfig]] = TwoDomainConfig
-    """Its options: ``TwoDomainConfig``, ``DataConfig`` or a subclass, which stands in the data set's file."""
+    """Class of its options: ``TwoDomainConfig``, ``DataConfig`` or a subclass defined in the data set's file."""
     ordered: ClassVar[bool] = False
-    """Whether items are frames, which follow each other."""
+    """Whether items are video frames and must be translated in order."""
     companions: ClassVar[tuple[str, ...]] = ()
-    """Further files of an item at inference, by their key in a batch: ``infer.py --with mask=FILE|DIR``."""
+    """Keys of further input files that inference needs for an item: ``infer.py --with mask=FILE|DIR``."""
 
     notes: Sequence[str] = ()
-    """What a user should know of the set although it can be used."""
+    """Remarks and warnings about the set, which are logged when training starts."""
 
     def __init__(self, config: DataConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
         self.config, self.part, self.augment, self.seed = config, part, augment, seed
@@ -98,65 +97,67 @@ class ImageDataset(Dataset[dict]):
         raise NotImplementedError
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """A training sample by (epoch, index), the same whatever process asks for it.
+        """The training sample of (epoch, index), the same in every process.
 
-        Arrays as ``Item.inputs`` has them, ``input`` and ``target`` following ``config.direction``; integers such as a
-        class; ``name``; and ``skipped``, the messages of files that can't be decoded, in whose place others came.
+        A dictionary of arrays as in ``Item.inputs``, where ``input`` and ``target`` follow ``config.direction``;
+        integers, such as a class; ``name``; and ``skipped``, the error messages of files that could not be decoded and
+        were replaced by the next ones.
         """
         raise NotImplementedError
 
     def require_side(self, least: int) -> None:
-        """Raises ValueError, naming the file, if an image becomes less than ``least`` pixels wide or high."""
+        """Raises ValueError, naming the file, if a transformed image has a side of less than ``least`` pixels."""
 
     def count(self, direction: str) -> int:
-        """How many items there are to translate in a direction."""
+        """Number of items to translate in a direction."""
         raise NotImplementedError
 
     def item(self, direction: str, index: int) -> Item:
-        """One item to translate, without chance, at the size that was trained with. Raises UnreadableImage."""
+        """Reads an item, without random augmentation, at the size of training images. Raises UnreadableImage."""
         raise NotImplementedError
 
     def item_name(self, direction: str, index: int) -> str:
-        """The name of an item, known without decoding it."""
+        """The name of an item, without decoding it."""
         raise NotImplementedError
 
     def target_name(self, direction: str, index: int) -> str | None:
-        """The name of an item's target, known without decoding it; None where it has none."""
+        """The name of an item's target, without decoding it; None if it has no target."""
         return self.item_name(direction, index) if self.has_target(direction, index) else None
 
     def has_target(self, direction: str, index: int) -> bool:
-        """Whether an item has a target, known without decoding it."""
+        """Whether an item has a target, without decoding it."""
         raise NotImplementedError
 
     def without_targets(self) -> ImageDataset:
-        """This set for metrics that compare no image with its target: items may leave out what costs a file to read."""
+        """The same set, whose items may lack targets if reading them takes time: for metrics that don't use them."""
         return self
 
     def items(self, direction: str) -> Sequence[Item]:
-        """What is to be translated in a direction. Each is read when it is asked for; raises UnreadableImage."""
+        """The items to translate in a direction, read on access, which may raise UnreadableImage."""
         return Lazy(self.count(direction), lambda index: self.item(direction, index))
 
     def images(self, domain: str) -> Sequence[np.ndarray]:
-        """The real images of a domain, (H, W, C), as items have them. Each may raise UnreadableImage.
+        """The real images (H, W, C) of a domain, read on access, which may raise UnreadableImage.
 
-        Here the targets of a direction to that domain; sets whose items have none say themselves.
+        By default they are the targets of a direction to that domain. Data sets whose items may lack targets override
+        this.
         """
 
         def target(name: str, index: int) -> np.ndarray:
             image = self.item(name, index).target
-            assert image is not None, "items of one direction all have targets, or the set says itself"
+            assert image is not None, "sets whose items may lack targets override images()"
             return image
 
         name = next(name for name, way in self.directions(self.config).items() if way.target == domain)
         return Lazy(self.count(name), lambda index: target(name, index))
 
     def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """The classes (H, W) of an item: its label map, or what ``read`` finds in the painted image of a side.
+        """The class ids (H, W) of an item: its label map, or those that ``read`` decodes from a colour-coded image.
 
         Args:
             direction, index: of the item.
-            side: "input" or "target": which of the two is painted.
-            read: image (H, W, C) -> ids (H, W), of the file's own pixels: colours that are resized mix to others.
+            side: "input" or "target": the one that is colour-coded.
+            read: image (H, W, C) -> ids (H, W). It is given the file's original pixels, because resizing mixes colours.
 
         Raises:
             UnreadableImage: the file can't be decoded.
@@ -165,12 +166,12 @@ class ImageDataset(Dataset[dict]):
 
     @property
     def size(self) -> str:
-        """How many images there are, for a line of the log: "1000", or "1067 + 1334" of two sides."""
+        """Number of images as text for the log: "1000", or "1067 + 1334" for two domains."""
         return str(len(self))
 
     @classmethod
     def is_meant(cls, config: Any) -> bool:
-        """Whether the options ask for this kind of set, of those that a model lists."""
+        """Whether the options select this data set, for models that list several."""
         return True
 
     @classmethod
@@ -181,60 +182,65 @@ class ImageDataset(Dataset[dict]):
 
     @classmethod
     def directions(cls, config: Any) -> Mapping[str, Direction]:
-        """The directions that such a set has, by name. From options alone: inference has no set on disk. None where
-        images are drawn from noise."""
+        """The directions of translation by name; empty if images are generated from noise. They depend on the options
+        only, because inference has no image set."""
         return {"AtoB": Direction("a", "b"), "BtoA": Direction("b", "a")}
 
     @classmethod
     def ranges(cls, config: Any) -> Mapping[str, Range]:
-        """What values of an image stand for -1 and 1, by its key in a batch; of keys that are not there, the ends of
-        its type of integers."""
+        """Pixel values that are mapped to -1 and 1, by key of a batch. Default for a key: the range of its integer
+        type."""
         return {}
 
     @classmethod
     def read(cls, config: Any, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
-        """A user's file as an item: only the set knows what must lie beside it.
+        """Reads a user's file, and the files that belong to it, as an item.
 
         Args:
-            config: the options of the run.
-            direction: that of the translation.
+            config: data options of the run.
+            direction: direction of the translation.
             path: the file.
-            others: further files, or folders of such, by key.
+            others: companion files, or folders of them, by key.
 
         Raises:
-            UnreadableImage: it can't be decoded.
-            ValueError: a further file is missing, or of no use here.
+            UnreadableImage: the file can't be decoded.
+            ValueError: a companion file is missing, or the run doesn't use it.
         """
         raise NotImplementedError
 
     @classmethod
     def side_by_side(cls, config: Any) -> Path | None:
-        """A training file that holds an input and its target side by side, where files do: a user may give another one
-        to translate by mistake."""
+        """A training file with input and target side by side, if the set has such files, so that inference
+        recognises one that is given as an input by mistake."""
         return None
 
     @classmethod
     def complete(cls, config: Any, direction: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The inputs of an item from those that a user gave, with what the direction adds, such as its domain."""
+        """Adds the inputs that follow from the direction, such as a target domain, to those that the user gave."""
         return dict(arrays)
 
     @classmethod
     def inputs(cls, config: Any, files: Sequence[Path]) -> list[Path]:
-        """Those of a folder's image files that are to be translated, in their order."""
+        """The files to translate, of all image files of a folder, in their order."""
         return list(files)
 
 
 def refuse_companions(others: Mapping[str, Path], known: Sequence[str]) -> None:
-    """Raises ValueError for a further file that a data set has no use for."""
+    """Raises ValueError for a companion file that is not one of the ``known`` keys."""
     for key, path in others.items():
         if key not in known:
-            there = f"there is {', '.join(known)}" if known else "it takes none"
-            raise ValueError(f"--with {key}={path}: the run has no use for it; {there}")
+            advice = f"it uses {', '.join(known)}" if known else "leave it out"
+            raise ValueError(f"--with {key}={path}: the run doesn't use {key}; {advice}")
 
 
 def read_or_next(source: Any, index: int) -> tuple[Any, str, list[str]]:
-    """What ``source.read`` gives for a sample, or for the next one that can be decoded; its name; and the messages of
-    those that could not. Raises ValueError if none can.
+    """Reads sample ``index`` of a source, or the next one that can be decoded.
+
+    Returns:
+        What ``source.read`` returned, the sample's name, and the messages of those that could not be decoded.
+
+    Raises:
+        ValueError: no sample can be decoded.
     """
     skipped: list[str] = []
     for attempt in range(len(source)):
@@ -243,4 +249,4 @@ def read_or_next(source: Any, index: int) -> tuple[Any, str, list[str]]:
             return source.read(chosen), source.name(chosen), skipped
         except UnreadableImage as error:
             skipped.append(str(error))
-    raise ValueError(f"no image of the set can be decoded: {skipped[0]}")
+    raise ValueError(f"none of the {len(source)} images can be decoded: {skipped[0]}")

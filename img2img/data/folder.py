@@ -1,11 +1,11 @@
-"""Finds the images of a set on disk, in any of the layouts that people have.
+"""Finds and reads the images of a set on disk, in any of these layouts:
 
-root/trainA/x.png  root/trainB/x.jpg     pairs are matched by file stem, sub-folders included
+root/trainA/x.png  root/trainB/x.jpg     pairs: files of one name without the suffix, sub-folders included
 root/train_A/x.png root/train_B/x.jpg    the same
 root/train/A/x.png root/train/B/x.jpg    the same
 root/train/x.jpg                         pairs: A (left) and B (right) side by side in one file
 
-Label maps have names of their own: ``label_files``.
+For label maps see ``label_files``.
 """
 
 from __future__ import annotations
@@ -24,40 +24,41 @@ import numpy as np
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_header, read_image, to_channels
 from img2img.data.transforms import SizeCheck
 
-PARTS = ("train", "val", "test")  # as most sets name them
-LONG = 2  # a half longer or higher than this times its other side is seldom an image of a pair
+PARTS = ("train", "val", "test")  # the usual names of splits
+LONG = 2  # halves with a larger aspect ratio are suspicious: the file may be a single image, not a pair
 Check = Callable[[Path, int, int], None]
-"""Called with a file, its height and its width; raises ValueError for a size that can't be used."""
+"""Called with the path, height and width of an image; raises ValueError for a size that can't be used."""
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Every image file below ``folder``, sorted; hidden files (macOS's ._x.jpg) are passed over.
+    """Every image file below ``folder``, sorted, without hidden ones (such as ._x.jpg of macOS).
 
     Raises:
-        ValueError: the folder is missing, or holds no image.
+        ValueError: the folder is missing, or has no images.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-    found = []
-    for where, folders, names in os.walk(folder, followlinks=True):
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(where, name) for name in names if not name.startswith(".")]
-    images = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+        files += [Path(parent, name) for name in names if not name.startswith(".")]
+    images = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     if not images:
-        raise ValueError(f"{folder}: no image in it ({', '.join(sorted(SUFFIXES))})")
+        raise ValueError(f"{folder}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
     return images
 
 
 def frame_order(path: Path) -> tuple[str, list[tuple[int, str]]]:
-    """Sorts the frames of films: folder by folder, by the numbers in their names, 2 before 10."""
+    """Sort key for video frames: by folder, then by the numbers in their names, 2 before 10."""
     parts = re.split(r"(\d+)", path.name)
     return path.parent.as_posix(), [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one split, as names below one or two folders: a set of a million pairs is a few hundred MB of paths
-    otherwise. Without ``folder_b`` each file of A holds both images side by side.
+    """The files of one split, as names below one or two folders (a million ``Path`` objects would take hundreds of MB).
+
+    Without ``folder_b``, each file of A holds both images side by side.
     """
 
     folder_a: Path
@@ -69,19 +70,19 @@ class Files:
 class FolderPairs:
     """The pairs of one split: ``len()``, ``name(i)`` and ``read(i) -> (A, B)``, (H, W, C) arrays of one size.
 
-    Every header is read at once, so that what is wrong with a set shows before training and not at epoch 40.
+    All headers are read at the start, so that errors in the files show before training. ``notes`` describe how
+    side-by-side files are split.
 
     Args:
         root: the set's folder.
-        splits: names that the wanted part of it may have.
-        channels: of A and of B; what the files hold is converted.
-        check: called with every pair (file, height, width), to refuse sizes that can't be used.
-
-    ``notes`` tells how files of two images are taken apart.
+        splits: names of the split to look for; the first that exists is used.
+        channels: of A and of B; files are converted.
+        check: called with (file, height, width) of every pair; raises ValueError for sizes that can't be used.
+        names: paths of the images to use, relative to the folder (unset: all).
 
     Raises:
-        ValueError: no such folder or split, an empty one, images without a partner, or unreadable, or of different
-            sizes; the message names them.
+        ValueError: the folder or split is missing or empty; an image has no partner, can't be read or differs in size
+            from its partner; the message names the files.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class FolderPairs:
         self.channels = channels
         self.files = find_files(Path(root), splits)
         sizes: dict[tuple[int, int], str] = {}
-        # One depth for a side: a batch holds one type. A stray 16-bit file lifts its side to 16 bits.
+        # A batch has one dtype: if a side has a single 16-bit file, all of its files become 16-bit.
         self.dtypes = tuple(np.uint16 if deep else np.uint8 for deep in _check_headers(self.files, check, sizes))
         self.notes = _notes(sizes) if self.files.folder_b is None else []
 
@@ -98,7 +99,7 @@ class FolderPairs:
         return len(self.files.a)
 
     def name(self, index: int) -> str:
-        """The pair's path below its split, without a suffix."""
+        """The pair's path below the split's folder, without a suffix."""
         return Path(self.files.a[index]).with_suffix("").as_posix()
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +115,7 @@ class FolderPairs:
                 read_image(files.folder_b / files.b[index], self.channels[1]),
             ]
             if images[0].shape[:2] != images[1].shape[:2]:  # replaced since the headers were read
-                raise UnreadableImage(f"{files.folder_b / files.b[index]}: not of its partner's size any more")
+                raise UnreadableImage(f"{files.folder_b / files.b[index]}: no longer has the size of its partner")
         a, b = (
             as_dtype(to_channels(image, channels), dtype)
             for image, channels, dtype in zip(images, self.channels, self.dtypes, strict=True)
@@ -123,7 +124,7 @@ class FolderPairs:
 
 
 def as_dtype(image: np.ndarray, dtype: type) -> np.ndarray:
-    """An 8-bit image at the 16 bits of its fellows."""
+    """The image as ``dtype``: 8-bit images are converted to 16 bits if the other images of their side have 16."""
     return image.astype(np.uint16) * 257 if dtype == np.uint16 and image.dtype == np.uint8 else image
 
 
@@ -131,13 +132,12 @@ class FolderImages:
     """The images of one folder: ``len()``, ``name(i)`` and ``read(i)``, an (H, W, C) array.
 
     Args:
-        folder: searched with its sub-folders; every header is read at once.
-        channels: what the files hold is converted to.
-        check: called with every image (file, height, width), to refuse sizes that can't be used.
-        names: paths below the folder of the images to take; unset, all.
+        folder: searched with its sub-folders; all headers are read at the start.
+        channels: files are converted to this number of channels.
+        check: called with (file, height, width) of every image; raises ValueError for sizes that can't be used.
 
     Raises:
-        ValueError: no such folder, an empty one, or unreadable images; the message names them.
+        ValueError: the folder is missing or empty, or has unreadable images; the message names them.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class FolderImages:
 
 
 def find_files(root: Path, splits: Sequence[str]) -> Files:
-    """The pairs of the first of ``splits`` that is below ``root``, sorted by name.
+    """The pairs of the first of ``splits`` that exists below ``root``, sorted by name.
 
     Raises:
         ValueError: as FolderPairs.
@@ -182,51 +182,52 @@ def find_files(root: Path, splits: Sequence[str]) -> Files:
 def require_root(root: Path) -> None:
     """Raises ValueError if there is no such folder."""
     if not root.is_dir():
-        raise ValueError(f"data.root {root}: no such folder (datasets/README.md tells how to fetch the public sets)")
+        raise ValueError(f"data.root {root}: no such folder (datasets/README.md shows how to download public sets)")
 
 
 def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:
-    """The folders of A and of B of a split, if it has such. Raises ValueError if only one of the two is there."""
+    """The folders of A and of B of a split; None if both are missing. Raises ValueError if one of them is missing."""
     require_root(root)
     for side in (f"{split}%s", f"{split}_%s", f"{split}/%s"):
         folders = root / (side % "A"), root / (side % "B")
-        there = [folder for folder in folders if folder.is_dir()]
-        if len(there) == 1:
-            missing = folders[1] if there[0] == folders[0] else folders[0]
-            raise ValueError(f"{missing}: no such folder, though its other side is there")
-        if there:
+        existing = [folder for folder in folders if folder.is_dir()]
+        if len(existing) == 1:
+            missing = folders[1] if existing[0] == folders[0] else folders[0]
+            raise ValueError(f"{missing}: no such folder, but {existing[0]} exists: a set needs both")
+        if existing:
             return folders
     return None
 
 
 def no_split(root: Path, splits: Sequence[str]) -> ValueError:
-    """The error for a set without the wanted part."""
+    """The error for a set that has none of ``splits``."""
     first = splits[0]
     return ValueError(
-        f"data.root {root}: no split {' or '.join(splits)} ({first}A/ + {first}B/, {first}/A/ + {first}/B/, or for "
-        f"pairs {first}/); {other_splits(root, splits, ('A', 'B'))}"
+        f"data.root {root}: no split {' or '.join(splits)} ({first}A/ + {first}B/, {first}/A/ + {first}/B/, or "
+        f"{first}/ with side-by-side pairs); {other_splits(root, splits, ('A', 'B'))}"
     )
 
 
 def other_splits(root: Path, splits: Sequence[str], suffixes: Sequence[str]) -> str:
-    """What a message says of the parts that a set has, in folders with these suffixes, instead of ``splits``; or of
-    the folder that may have been meant.
+    """Advice for a message about missing ``splits``: a nearby folder that is a set, or other splits that ``root`` has.
+
+    ``suffixes`` are those of the folders of a split, such as A and B.
     """
     names = set(_folders(root))
     sets = [name for name in sorted(names) if any(_part(inner) in PARTS for inner in _folders(root / name))]
     if sets and not any(_part(name) in PARTS for name in names):
-        return f"it holds sets ({some(sets, 5)}): data.root {root / sets[0]}?"
+        return f"did you mean a set in this folder ({some(sets, 5)}), such as data.root {root / sets[0]}?"
     whole = root.resolve()
     if _part(whole.name) in PARTS and not any(_part(name) in PARTS for name in names):
-        return f"this is the split itself: give its parent, data.root {whole.parent}"
+        return f"this folder is a split: set data.root {whole.parent}, its parent"
     if "label" not in suffixes and any(name.endswith("_label") for name in names):
-        return "these are label maps: --model pix2pixhd --data.label_nc N, the number of classes"
+        return "it has label maps: use --model pix2pixhd --data.label_nc N, the number of classes"
     for suffix in suffixes:
         names = {name.removesuffix(suffix).removesuffix("_") for name in names}
-    there = sorted(names - {""})
+    other = sorted(names - {""})
     defaults = {("train",): "data.train_split", ("val", "test"): "data.val_split"}  # other names may be of either
     key = defaults.get(tuple(splits), "data.train_split or data.val_split")
-    return f"there is {', '.join(there)}: set {key} {there[0]}" if there else "there is no other one in it"
+    return f"it has {', '.join(other)}: set {key} {other[0]}" if other else "it has no other split"
 
 
 def _folders(root: Path) -> list[str]:
@@ -234,7 +235,7 @@ def _folders(root: Path) -> list[str]:
 
 
 def _part(folder: str) -> str:
-    """ "train" of "trainA", "train_A" and "train_label"."""
+    """The split of a folder's name: "train" for "trainA", "train_A" and "train_label"."""
     return re.sub(r"(_?[AB]|_label|_inst|_img)$", "", folder)
 
 
@@ -245,30 +246,30 @@ def _names(folder: Path) -> list[str]:
 def _match(folder_a: Path, folder_b: Path) -> Files:
     """Pairs the files of two folders by their relative path without the suffix."""
     a, b = by_key(folder_a), by_key(folder_b)
-    refuse_lonely((folder_a, a), (folder_b, b))
+    require_partners((folder_a, a), (folder_b, b))
     return Files(folder_a, [a[stem] for stem in sorted(a)], folder_b, [b[stem] for stem in sorted(a)])
 
 
 def by_key(folder: Path, key: Callable[[str], str] = str) -> dict[str, str]:
-    """The names of a folder's images by what ``key`` makes of their stems. Raises ValueError if two share one."""
+    """File names of a folder's images by ``key(stem)``. Raises ValueError if two images have the same key."""
     names = _names(folder)
     stems = [key(Path(name).with_suffix("").as_posix()) for name in names]
-    twice = [stem for stem, count in Counter(stems).items() if count > 1]
-    if twice:
-        raise ValueError(f"{folder}: several files for {some(twice)}: keep one of each")
+    duplicates = [stem for stem, count in Counter(stems).items() if count > 1]
+    if duplicates:
+        raise ValueError(f"{folder}: several files for {some(duplicates)}: keep one of each")
     return dict(zip(stems, names, strict=True))
 
 
-def refuse_lonely(mine: tuple[Path, dict[str, str]], other: tuple[Path, dict[str, str]]) -> None:
-    """Raises ValueError unless every image of a folder has its partner in the other."""
-    for (_, names), (folder, partners) in ((mine, other), (other, mine)):
+def require_partners(first: tuple[Path, dict[str, str]], second: tuple[Path, dict[str, str]]) -> None:
+    """Raises ValueError unless two folders, given as (folder, names of ``by_key``), have images of the same keys."""
+    for (other, names), (folder, partners) in ((first, second), (second, first)):
         missing = sorted(names.keys() - partners.keys())
         if missing:
-            raise ValueError(f"{folder}: no partner for {some(missing)}")
+            raise ValueError(f"{folder}: no partner for {some(missing)} of {other}: add or remove files")
 
 
 def side_by_side(root: Path, split: str) -> Path | None:
-    """The first file of a split whose files are A and B side by side; None if it is no such split, or is not there."""
+    """The first file of a split of side-by-side pairs; None if the split is missing or has another layout."""
     try:
         return None if find_sides(root, split) else list_images(root / split)[0]
     except ValueError:
@@ -276,7 +277,7 @@ def side_by_side(root: Path, split: str) -> Path | None:
 
 
 def _notes(sizes: dict[tuple[int, int], str]) -> list[str]:
-    """What a user should know of files of A and B side by side, given each size (width, height) with its first file."""
+    """Log lines that show how side-by-side files are split, given the first file of each size (width, height)."""
     width, height = next(iter(sizes))
     others = "; others differ in size" if len(sizes) > 1 else ""
     half = width // 2
@@ -286,19 +287,21 @@ def _notes(sizes: dict[tuple[int, int], str]) -> list[str]:
     for (width, height), name in sizes.items():
         if not 1 / LONG <= width / 2 / height <= LONG:
             notes.append(
-                f"pairs       {name} would be two images of {width // 2}x{height}: if it is one, not two, the set "
-                "has no pairs; cyclegan learns from trainA/ and trainB/"
+                f"pairs       {name} is split into two images of {width // 2}x{height}; if it is a single image, the "
+                "set has no pairs: use --model cyclegan with trainA/ and trainB/"
             )
             break
     return notes
 
 
 def _check_headers(files: Files, check: SizeCheck | None, sizes: dict[tuple[int, int], str]) -> tuple[bool, bool]:
-    """Reads every header; returns whether A, and B, has 16 bits, and puts each size (width, height) of A's files with
-    the first file of it into ``sizes``.
+    """Reads every header; returns whether A and whether B have 16-bit images.
+
+    ``sizes`` is filled with the sizes (width, height) of A's files and the name of the first file of each.
 
     Raises:
-        ValueError: naming the first unreadable file and how many there are, or the first pair of different sizes.
+        ValueError: some files are unreadable (the message names the first one and their number), or the images of a
+            pair differ in size.
     """
     deep = [False, False]
     unreadable: list[str] = []
@@ -310,7 +313,7 @@ def _check_headers(files: Files, check: SizeCheck | None, sizes: dict[tuple[int,
     else:
         pairs = zip(paths_a, headers_a, paths_b, read_headers(paths_b), strict=True)
     for path_a, a, path_b, b in pairs:
-        unreadable += dict.fromkeys(found for found in (a, b) if isinstance(found, str))
+        unreadable += dict.fromkeys(header for header in (a, b) if isinstance(header, str))
         if isinstance(a, str) or isinstance(b, str):
             continue
         _check_size(path_a, a, path_b, b)
@@ -325,7 +328,7 @@ def _check_headers(files: Files, check: SizeCheck | None, sizes: dict[tuple[int,
 def read_headers(
     paths: Iterable[Path], read: Callable[[Path], Header] = read_header, portion: int = 1000
 ) -> Iterator[Header | str]:
-    """Headers, or what is wrong with the file; read by a few threads, since network disks answer slowly."""
+    """The header of each file, or an error message if it can't be read. Uses threads: network disks are slow."""
 
     def header(path: Path) -> Header | str:
         try:
@@ -335,31 +338,32 @@ def read_headers(
 
     remaining = iter(paths)
     while some_paths := list(islice(remaining, portion)):
-        with ThreadPoolExecutor(8) as pool:  # closed before the caller, who may stop here for good, sees anything
+        with ThreadPoolExecutor(8) as pool:  # closed before the yield, where the caller may stop reading
             headers = list(pool.map(header, some_paths))
         yield from headers
 
 
 def refuse_unreadable(messages: Sequence[str]) -> None:
-    """Raises ValueError with the first of these messages, if there is one, and how many more there are."""
+    """Raises ValueError with the first of these messages, if there are any, and the number of the others."""
     if messages:
-        more = f", and {len(messages) - 1} more such files" if messages[1:] else ""
-        raise ValueError(f"{messages[0]}{more}: mend or remove it")
+        others = f", and {len(messages) - 1} more such files" if messages[1:] else ""
+        raise ValueError(f"{messages[0]}{others}: replace or remove {'them' if others else 'it'}")
 
 
 def _check_size(path_a: Path, a: Header, path_b: Path, b: Header) -> None:
     if path_a == path_b and (a.width % 2 or a.width < 2):
         raise ValueError(
-            f"{path_a}: {a.width} pixels wide, so it can't be A and B side by side; "
-            "two folders of images go into trainA/ and trainB/"
+            f"{path_a}: {a.width} pixels wide, but A and B side by side have an even width; "
+            "put separate images into trainA/ and trainB/"
         )
     if (a.width, a.height) != (b.width, b.height):
         raise ValueError(
-            f"{path_a} is {a.width}x{a.height} but {path_b} is {b.width}x{b.height}: a pair needs one size"
+            f"{path_a} is {a.width}x{a.height} but {path_b} is {b.width}x{b.height}: "
+            "the images of a pair must have the same size"
         )
 
 
 def some(names: Sequence[str], limit: int = 10) -> str:
-    """The first names and how many more there are, for a message."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    """The first names and the number of the others, for a message: "a, b and 3 more"."""
+    others = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + others

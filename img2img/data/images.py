@@ -1,7 +1,7 @@
-"""Image files and arrays: (H, W, C) uint8 or uint16, RGB order, C of 1, 3 or 4; and tensors: (C, H, W) in [-1, 1].
+"""Reads, writes and converts images: arrays (H, W, C) uint8 or uint16 in RGB order, with 1, 3 or 4 channels, and
+tensors (C, H, W) in [-1, 1].
 
-OpenCV decodes and encodes; Pillow reads headers, which OpenCV cannot, and so tells depth, alpha and size before any
-pixel is decoded.
+OpenCV decodes and encodes. Pillow reads headers, which OpenCV cannot do: size, bit depth and alpha before decoding.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
-MAX_PIXELS = 200_000_000  # a larger header is a mistake or an attack: a 3 MB PNG can ask for 8 GB
+MAX_PIXELS = 200_000_000  # more is a mistake or an attack: a PNG file of 3 MB can need 8 GB when decoded
 ORIENTATION = 0x0112  # EXIF tag
-TITLE = 14  # height in pixels of the line of titles above a grid
+TITLE = 14  # height in pixels of the titles above a grid
 
-# EXIF orientation -> what makes the image upright
+# EXIF orientation -> function that makes the image upright
 UPRIGHT = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -37,30 +37,30 @@ UPRIGHT = {
 
 
 class UnreadableImage(ValueError):
-    """A file that is no image, or a damaged one; the message begins with its path."""
+    """A file isn't an image or is damaged; the message begins with its path."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message.encode("utf-8", "backslashreplace").decode())  # names may be of any bytes
+        super().__init__(message.encode("utf-8", "backslashreplace").decode())  # file names may not be UTF-8
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before decoding: upright size in pixels, bits a channel (8, 16), alpha or not."""
+    """What is known of an image before decoding it."""
 
-    width: int
+    width: int  # in pixels, upright: after applying the EXIF orientation
     height: int
-    depth: int
+    depth: int  # bits per channel: 8 or 16
     alpha: bool
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
-    """How an opened file lays out its pixels, "RGB;16B" for one, as Pillow names it; "" once they are decoded."""
+    """Pillow's name for the pixel format of an opened file, such as "RGB;16B"; "" after decoding."""
     arguments = image.tile[0].args if image.tile else ""
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
 def why_unreadable(error: Exception) -> str:
-    """What Pillow or the system says is wrong with a file, in a line without the file's name."""
+    """The reason of an error of Pillow or the system in one line, without the file's name."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     return getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -68,13 +68,13 @@ def why_unreadable(error: Exception) -> str:
 
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation of an opened file, 1 for upright."""
-    # Asked for nothing, getexif() would decode a whole PNG to look; a TIFF's own tags are at hand
+    # getexif() decodes a whole PNG to look for EXIF after the pixels, so call it only if the header has EXIF
     has_exif = "exif" in image.info or image.format == "TIFF"
     return image.getexif().get(ORIENTATION, 1) if has_exif else 1
 
 
 def read_header(path: Path) -> Header:
-    """The header of an image file. Raises UnreadableImage when there is none that can be used."""
+    """Reads the header of an image file. Raises UnreadableImage if the file can't be used."""
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -85,42 +85,47 @@ def read_header(path: Path) -> Header:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableImage(f"{path}: can't be read ({why_unreadable(error)})") from error
     if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels")
+        raise UnreadableImage(
+            f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels; make it smaller"
+        )
     if mode == "F" or (mode == "I" and "16" not in raw):
-        raise UnreadableImage(f"{path}: 32 bits a channel; save it with 8 or 16")
+        raise UnreadableImage(f"{path}: 32 bits per channel; save it with 8 or 16")
     depth = 16 if mode.startswith("I") or "16" in raw else 8
     return Header(height, width, depth, alpha) if turned else Header(width, height, depth, alpha)
 
 
 def read_image(path: Path, channels: int) -> np.ndarray:
-    """Decodes an image: (H, W, channels) uint8 or uint16 in RGB(A) order, upright by its EXIF orientation.
+    """Decodes an image: (H, W, channels) uint8 or uint16 in RGB(A) order, upright according to its EXIF orientation.
 
-    Gray becomes colour by repetition and colour gray by luma (ITU-R 601); alpha goes onto white, unless ``channels``
-    is 4, which gives an opaque alpha to images that have none.
+    Args:
+        path: the file.
+        channels: 1, 3 or 4. Gray images are repeated for 3 channels. Colours become gray by ITU-R 601 luma. Images
+            with alpha are composited on white, unless ``channels`` is 4; images without alpha then get an opaque one.
 
     Raises:
-        UnreadableImage: the file is missing, empty, truncated or no image.
+        UnreadableImage: the file is missing, empty, truncated or not an image.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableImage(f"{path}: can't be read ({error.strerror})") from error
     jpeg = data[:2] == b"\xff\xd8"
-    # OpenCV decodes a truncated JPEG to a half-gray image without a word. Within coded data FF is always followed by
-    # 00 or a restart marker, so a complete file has its end-of-image marker (FF D9) after its last scan (FF DA).
+    # OpenCV decodes a truncated JPEG without an error; the missing part is gray. Within coded data FF is always
+    # followed by 00 or a restart marker, so a complete file has its end-of-image marker (FF D9) after its last scan
+    # (FF DA).
     if jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise UnreadableImage(f"{path}: truncated")
     alpha = not jpeg and read_header(path).alpha
     flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error as error:  # a header that asks for more pixels than OpenCV takes
+    except cv2.error as error:  # the header claims more pixels than OpenCV allows
         raise UnreadableImage(f"{path}: can't be decoded as an image") from error
     if image is None:
         raise UnreadableImage(f"{path}: can't be decoded as an image")
     if image.dtype not in (np.uint8, np.uint16):
-        raise UnreadableImage(f"{path}: {image.dtype} pixels; save it with 8 or 16 bits a channel")
-    if alpha:  # IMREAD_UNCHANGED leaves the orientation alone
+        raise UnreadableImage(f"{path}: {image.dtype} pixels; save it with 8 or 16 bits per channel")
+    if alpha:  # IMREAD_UNCHANGED doesn't apply the orientation
         with Image.open(path) as header:
             upright = UPRIGHT.get(header.getexif().get(ORIENTATION, 1))
         image = upright(image) if upright else image
@@ -130,15 +135,15 @@ def read_image(path: Path, channels: int) -> np.ndarray:
 
 
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """(H, W) or (H, W, 1|3|4) -> (H, W, channels), as ``read_image`` describes; the dtype stays.
+    """Converts (H, W) or (H, W, 1|3|4) to (H, W, channels) of the same dtype, as ``read_image`` describes.
 
     Raises:
-        ValueError: an array of another shape.
+        ValueError: the array has another shape.
     """
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
-        raise ValueError(f"an image of shape {image.shape}: give (H, W) or (H, W, C) with 1, 3 or 4 channels")
+        raise ValueError(f"an image has shape {image.shape}: must be (H, W) or (H, W, C) with 1, 3 or 4 channels")
     top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1.0
     if image.shape[2] == 4 and channels != 4:
         alpha = image[:, :, 3:].astype(np.float32) / top
@@ -155,15 +160,15 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Writes (H, W, 1|3|4) uint8 or uint16 in RGB(A) order, aside first, so that no half image is left.
+    """Writes (H, W, 1|3|4) uint8 or uint16 in RGB(A) order: to a temporary file, which is renamed when complete.
 
     Raises:
-        ValueError: the folder can't be written, or the suffix is no image format.
+        ValueError: the file can't be written, or its suffix is not an image format.
     """
     bgr = image[:, :, (2, 1, 0, 3)] if image.shape[2] == 4 else image[:, :, ::-1]
     encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(bgr))
     if not encoded:
-        raise ValueError(f"{path}: OpenCV can't write {path.suffix} files")
+        raise ValueError(f"{path}: {path.suffix} files can't be written; use .png or .jpg")
     aside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +181,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 class Range(NamedTuple):
-    """The values of an image that stand for -1 and for 1."""
+    """The pixel values that are mapped to -1 and to 1."""
 
     low: float
     high: float
@@ -185,8 +190,8 @@ class Range(NamedTuple):
 def normalise(images: Tensor, values: Range | None = None) -> Tensor:
     """(..., H, W, C) uint8, uint16, or float in [0, 1] -> (..., C, H, W) float32 in [-1, 1].
 
-    Images travel as the bytes that they are, and become floats where the arithmetic is cheap: on the device. Without
-    ``values`` the ends of the type are -1 and 1.
+    Called on the device, so that batches are copied there as bytes. ``values`` are mapped to -1 and 1 (unset: the range
+    of the dtype).
     """
     if values is None:
         top = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(images.dtype, 1.0)
@@ -195,9 +200,11 @@ def normalise(images: Tensor, values: Range | None = None) -> Tensor:
 
 
 def as_input(value: Tensor, values: Range | None = None) -> Tensor:
-    """What a network sees of a batch's array: images and clips (..., H, W, C) of integers become (..., C, H, W) in
-    [-1, 1], maps of ids (int32) and floats, which are normalised already, are moved alone; what has less than four
-    axes, such as vectors (B, N) and classes (B,), stays.
+    """Converts an array of a batch to a network's input.
+
+    - Images and clips (..., H, W, C) uint8 or uint16 -> (..., C, H, W) float32 in [-1, 1], see ``normalise``.
+    - Maps of ids (B, H, W, 1) int32 and normalised images (..., H, W, C) float32 -> channels first, same values.
+    - Tensors of less than four axes, such as vectors (B, N) and classes (B,), are returned as they are.
     """
     if value.ndim < 4:
         return value
@@ -207,23 +214,23 @@ def as_input(value: Tensor, values: Range | None = None) -> Tensor:
 
 
 def channels_first(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """A copy of (..., H, W, C) as (..., C, H, W) with the strides of that order.
+    """Copies (..., H, W, C) to a contiguous (..., C, H, W).
 
-    ``movedim`` alone leaves one channel with strides that are contiguous in both orders, which torch takes for
-    channels_last; on the CPU its convolutions then lose digits: 3e-3 of an answer, 1e-2 of a gradient.
+    With one channel, ``movedim`` alone gives strides that torch takes for channels_last. Its CPU convolutions are then
+    less precise: errors of 3e-3 in outputs and 1e-2 in gradients.
     """
     return images.movedim(-1, -3).to(dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:
-    """(..., C, H, W) in [-1, 1] -> (..., H, W, C) of ``dtype``: rounded integers, or floats in [0, 1]."""
+    """(..., C, H, W) in [-1, 1] -> (..., H, W, C) of ``dtype``: rounded integers, or floats in [0, 1]; clamped."""
     unit = (images.detach().float().cpu() + 1).div_(2).clamp_(0, 1).movedim(-3, -1).numpy()
     kind = np.dtype(dtype)
     return np.rint(unit * np.iinfo(kind).max).astype(kind) if kind.kind == "u" else unit.astype(kind)
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, C) -> (height, width, C), the dtype stays: averages areas to shrink, bicubic to enlarge."""
+    """(H, W, C) -> (height, width, C) of the same dtype: area averaging to shrink, bicubic to enlarge."""
     shrinks = height * width < image.shape[0] * image.shape[1]
     resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     if image.dtype.kind == "f":
@@ -232,10 +239,13 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), gap: int = 4, most: int = 512) -> np.ndarray:
-    """Lays images (H, W, C) out as a table on white: (rows, columns) -> (H', W', 3) uint8.
+    """Arranges rows of images (H, W, C) in a table on white: (H', W', 3) uint8.
 
-    Every column is as wide as its widest image, every row as high as its highest; images with a side of over
-    ``most`` pixels are shrunk. The columns' titles stand in a line above them, cut off where they are too long.
+    Args:
+        rows: images by row and column. Columns are as wide as their widest image, rows as high as their highest.
+        titles: of the columns, written above them and cut off if too long.
+        gap: pixels between images.
+        most: larger images are shrunk to this many pixels on their longer side.
     """
     cells = [[cell(image, most) for image in row] for row in rows]
     widths = [max(row[i].shape[1] for row in cells if i < len(row)) for i in range(max(map(len, cells)))]
@@ -256,16 +266,16 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), gap: 
 
 
 def captioned(image: np.ndarray, text: str) -> np.ndarray:
-    """An image (h, w, 3) uint8 with a line of text below it, cut off where it is too long."""
+    """An image (h, w, 3) uint8 with a line of text below it, cut off if too long."""
     return np.concatenate([image, _line(text, image.shape[1])])
 
 
 def _line(text: str, width: int) -> np.ndarray:
     """(TITLE, width, 3) uint8, black on white."""
-    place = np.full((TITLE, width, 3), 255, np.uint8)
-    plain = text.encode("ascii", "replace").decode()  # all that OpenCV's letters have
-    cv2.putText(place, plain, (0, TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
-    return place
+    canvas = np.full((TITLE, width, 3), 255, np.uint8)
+    ascii_text = text.encode("ascii", "replace").decode()  # OpenCV's font has no other letters
+    cv2.putText(canvas, ascii_text, (0, TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+    return canvas
 
 
 def eight_bits(image: np.ndarray) -> np.ndarray:
@@ -274,7 +284,7 @@ def eight_bits(image: np.ndarray) -> np.ndarray:
 
 
 def cell(image: np.ndarray, most: int = 512) -> np.ndarray:
-    """An image as a grid shows it: (H, W, C) uint8 or uint16 -> (h, w, 3) uint8, no side longer than ``most``."""
+    """An image prepared for a grid: (H, W, C) uint8 or uint16 -> (h, w, 3) uint8, no side longer than ``most``."""
     scale = most / max(image.shape[:2])
     if scale < 1:
         image = resize(image, max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))

@@ -1,11 +1,12 @@
-"""Label maps, instance maps and photos of a set on disk, in pix2pixHD's layout (arXiv 1711.11585, official code).
+"""Finds and reads label maps, instance maps and photos, in the layout of pix2pixHD's official code (arXiv 1711.11585).
 
-root/train_label/x.png   ids of classes: 8 or 16 bits in one channel, or a palette, whose indices are the ids
-root/train_inst/x.png    ids of instances, 8, 16 or 32 bits; in Cityscapes class x 1000 + number, or the class alone
+root/train_label/x.png   class ids: one channel of 8 or 16 bits, or a palette, whose indices are the ids
+root/train_inst/x.png    instance ids, 8, 16 or 32 bits; in Cityscapes class x 1000 + number, or the class alone
 root/train_img/x.jpg     photos
 
-They belong together by file stem, sub-folders included, and Cityscapes' names by what stands before ``_gtFine...`` and
-``_leftImg8bit``. Pillow decodes the maps, since OpenCV turns palettes into colours and knows no 32 bits.
+The files of a scene have the same name without the suffix, sub-folders included; in Cityscapes, the same name before
+``_gtFine...`` and ``_leftImg8bit``. Pillow decodes the maps, because OpenCV converts palettes to colours and can't read
+32 bits.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from img2img.data.folder import (
     by_key,
     other_splits,
     read_headers,
-    refuse_lonely,
     refuse_unreadable,
+    require_partners,
     require_root,
     some,
 )
@@ -44,28 +45,30 @@ from img2img.data.images import (
 )
 from img2img.data.transforms import SizeCheck
 
-BAR = 300  # maps; checking fewer takes no time worth a progress bar
+BAR = 300  # a progress bar is shown when more maps than this are checked
 BITS = {"1": 8, "L": 8, "P": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I;16N": 16, "I": 32}  # by Pillow's mode
-STRETCHED = {"L;2": 85, "L;4": 17}  # Pillow spreads gray of 2 and 4 bits over 0..255, by this factor
+STRETCHED = {"L;2": 85, "L;4": 17}  # Pillow scales gray of 2 and 4 bits to 0..255 by this factor
 
 
 class LabelFiles:
-    """The scenes of one split: ``len()``, ``name(i)`` and ``read(i)``, a dictionary of ``label`` and, where the set has
-    them, ``instance``, both (H, W) int32, and ``target``, the photo, (H, W, C).
+    """The scenes of one split: ``len()``, ``name(i)`` and ``read(i)``.
+
+    A scene is a dictionary of ``label`` (H, W) int32, ``instance`` (H, W) int32 if there are instance maps, and
+    ``target``, the photo (H, W, C), if there are photos.
 
     Args:
         root: the set's folder.
-        splits: names that the wanted part of it may have.
-        label_nc: how many classes there are; their ids are 0..label_nc-1.
-        ignore_id: the id that means no class.
-        instances: whether there are instance maps.
-        channels: of the photos.
-        photos: whether there must be photos, or there may be none.
-        check: called with every scene (file, height, width), to refuse sizes that can't be used.
+        splits: names of the split to look for; the first that exists is used.
+        label_nc: number of classes, whose ids are 0..label_nc-1.
+        ignore_id: id of pixels without a class.
+        instances: whether to read instance maps.
+        channels: of the photos; files are converted.
+        photos: whether photos are required.
+        check: called with (file, height, width) of every scene; raises ValueError for sizes that can't be used.
 
     Raises:
-        ValueError: no such folder or split, scenes of which a part is missing, unreadable or of another size, ids out
-            of range; the message names them.
+        ValueError: the folder or split is missing; a file of a scene is missing, unreadable or differs in size; ids are
+            out of range. The message names the files.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class LabelFiles:
         self.folders = find_folders(Path(root), splits, instances, photos)
         named = {kind: by_key(folder, scene_name) for kind, folder in self.folders.items()}
         for kind in named:
-            refuse_lonely((self.folders["label"], named["label"]), (self.folders[kind], named[kind]))
+            require_partners((self.folders["label"], named["label"]), (self.folders[kind], named[kind]))
         self.names = sorted(named["label"])
         self.files = {kind: [names[name] for name in self.names] for kind, names in named.items()}
         self.photo_dtype, shallow = self._check_headers(check)
@@ -94,12 +97,12 @@ class LabelFiles:
         return len(self.names)
 
     def name(self, index: int) -> str:
-        """The scene's path below its split, without what only tells its files apart."""
+        """The scene's path below the split's folder, without suffixes such as ``_gtFine_labelIds``."""
         return self.names[index]
 
     @property
     def photos(self) -> bool:
-        """Whether this part of the set has photos."""
+        """Whether this split has photos."""
         return "target" in self.folders
 
     def read(self, index: int) -> dict[str, np.ndarray]:
@@ -111,7 +114,7 @@ class LabelFiles:
         sizes = {kind: array.shape[:2] for kind, array in scene.items()}
         for kind in sizes:
             if sizes[kind] != sizes["label"]:  # replaced since the headers were read
-                raise UnreadableImage(f"{self._path(kind, index)}: not of its label map's size any more")
+                raise UnreadableImage(f"{self._path(kind, index)}: no longer has the size of its label map")
         return scene
 
     def _path(self, kind: str, index: int) -> Path:
@@ -122,13 +125,13 @@ class LabelFiles:
         return read_headers(paths, read_header if kind == "target" else read_id_header)
 
     def _check_headers(self, check: SizeCheck | None) -> tuple[type, set[int]]:
-        """Reads every header; returns the photos' type, and which instance maps have 8 bits."""
+        """Reads every header; returns the dtype of the photos and the indices of 8-bit instance maps."""
         headers = {kind: self._headers(kind) for kind in self.folders}
         unreadable: list[str] = []
         deep, shallow = False, set()
-        for index, found in enumerate(zip(*headers.values(), strict=True)):
-            unreadable += [header for header in found if isinstance(header, str)]
-            scene = {kind: h for kind, h in zip(headers, found, strict=True) if isinstance(h, Header)}
+        for index, results in enumerate(zip(*headers.values(), strict=True)):
+            unreadable += [message for message in results if isinstance(message, str)]
+            scene = {kind: h for kind, h in zip(headers, results, strict=True) if isinstance(h, Header)}
             if len(scene) < len(headers):
                 continue
             label = scene["label"]
@@ -136,7 +139,7 @@ class LabelFiles:
                 if (header.width, header.height) != (label.width, label.height):
                     raise ValueError(
                         f"{self._path('label', index)} is {label.width}x{label.height} but {self._path(kind, index)} "
-                        f"is {header.width}x{header.height}: what belongs together needs one size"
+                        f"is {header.width}x{header.height}: the files of a scene must have the same size"
                     )
             if check:
                 check(self._path("label", index), label.height, label.width)
@@ -147,58 +150,59 @@ class LabelFiles:
         return (np.uint16 if deep else np.uint8), shallow
 
     def _check_ids(self, shallow: set[int]) -> list[str]:
-        """Decodes every label map; returns what is odd about the instance maps of 8 bits, ``shallow``.
+        """Decodes every label map and checks its ids; returns warnings about the 8-bit instance maps, ``shallow``.
 
         Raises:
-            ValueError: naming the first map with ids out of range and how many there are, or the same of damaged ones.
+            ValueError: maps are damaged or have ids out of range; the message names the first one and their number.
         """
         top, ignored = self.label_nc, self.ignore_id
         allowed = np.append(np.arange(top), ignored)
 
-        def look(index: int) -> tuple[str, str, bool]:
-            """(why it can't be decoded; its ids out of range; whether its instance map looks cut off)"""
+        def check_scene(index: int) -> tuple[str, str, bool]:
+            """(Error message of a damaged map, ids out of range, whether its instance ids may be cut to 8 bits)."""
             try:
                 label = decode_ids(self._path("label", index))
-                strange = np.setdiff1d(distinct(label), allowed).tolist()
+                unknown = np.setdiff1d(distinct(label), allowed).tolist()
                 cut = index in shallow and not np.array_equal(decode_ids(self._path("instance", index)), label)
             except UnreadableImage as error:
                 return str(error), "", False
-            return "", some([str(i) for i in strange]), cut
+            return "", some([str(i) for i in unknown]), cut
 
-        everything = range(len(self))
+        indices = range(len(self))
         with ThreadPoolExecutor(8) as pool:
-            looks = pool.map(look, everything)
-            quiet = None if len(self) > BAR else True  # None: a bar on a terminal alone
-            found = list(tqdm(looks, "checking label maps", len(self), unit="map", disable=quiet, leave=False))
-        refuse_unreadable([damage for damage, _, _ in found if damage])
-        wrong = [index for index in everything if found[index][1]]
+            checks = pool.map(check_scene, indices)
+            disable = None if len(self) > BAR else True  # None: shown on terminals only
+            results = list(tqdm(checks, "checking label maps", len(self), unit="map", disable=disable, leave=False))
+        refuse_unreadable([message for message, _, _ in results if message])
+        wrong = [index for index in indices if results[index][1]]
         if wrong:
-            first, ids = self._path("label", wrong[0]), found[wrong[0]][1]
-            more = f" (and {len(wrong) - 1} more such files)" if wrong[1:] else ""
+            first, ids = self._path("label", wrong[0]), results[wrong[0]][1]
+            others = f" (and {len(wrong) - 1} more such files)" if wrong[1:] else ""
             raise ValueError(
-                f"{first}: id {ids} is neither in 0..{top - 1} nor data.ignore_id {ignored}{more}: set data.label_nc, "
-                f"now {top}, to the number of classes, or mend the map"
+                f"{first}: id {ids} is neither in 0..{top - 1} nor data.ignore_id {ignored}{others}: set "
+                f"data.label_nc, now {top}, to the number of classes, or correct the map"
             )
-        cut = [index for index in everything if found[index][2]]
+        cut = [index for index in indices if results[index][2]]
         if not cut:
             return []
-        more = f" and {len(cut) - 1} more" if cut[1:] else ""
+        others = f" and {len(cut) - 1} more" if cut[1:] else ""
         return [
-            f"{self._path('instance', cut[0])}{more}: ids of 8 bits that are not their label map's; if they were "
-            "class x 1000 + number, as in Cityscapes, they were cut off, and instances may have run into one another"
+            f"{self._path('instance', cut[0])}{others}: 8-bit instance ids that differ from the label map; ids of the "
+            "form class x 1000 + number, as in Cityscapes, need 16 bits, and cut to 8 bits different instances can get "
+            "the same id"
         ]
 
 
 def scene_name(stem: str) -> str:
-    """What the files of a scene have in common: "aachen/x_000019" of "aachen/x_000019_gtFine_labelIds"."""
+    """The common part of the names of a scene's files: "aachen/x_000019" for "aachen/x_000019_gtFine_labelIds"."""
     return re.sub(r"_(gtFine|gtCoarse|leftImg8bit)[^/]*$", "", stem)
 
 
 def find_folders(root: Path, splits: Sequence[str], instances: bool, photos: bool) -> dict[str, Path]:
-    """The folders of ``label``, ``instance`` and ``target`` of the first of ``splits`` that is below ``root``.
+    """The folders of ``label``, ``instance`` and ``target`` of the first of ``splits`` that exists below ``root``.
 
     Raises:
-        ValueError: there is none, or one of the folders is missing.
+        ValueError: no split exists, or one of its folders is missing.
     """
     require_root(root)
     split = next((split for split in splits if (root / f"{split}_label").is_dir()), None)
@@ -206,35 +210,38 @@ def find_folders(root: Path, splits: Sequence[str], instances: bool, photos: boo
         first = splits[0]
         raise ValueError(
             f"data.root {root}: no split {' or '.join(splits)} ({first}_label/ + {first}_inst/ + {first}_img/; "
-            f"images as inputs take data.label_nc 0); {other_splits(root, splits, ('label', 'inst', 'img'))}"
+            "for images instead of label maps set data.label_nc 0); "
+            f"{other_splits(root, splits, ('label', 'inst', 'img'))}"
         )
     folders = {"label": root / f"{split}_label"}
     if instances:
         folders["instance"] = root / f"{split}_inst"
         if not folders["instance"].is_dir():
-            raise ValueError(f"{folders['instance']}: no such folder; without instance maps: --data.instances false")
+            raise ValueError(
+                f"{folders['instance']}: no such folder; set data.instances false if there are no instance maps"
+            )
     target = root / f"{split}_img"
     if target.is_dir():
         folders["target"] = target
     elif photos:
-        raise ValueError(f"{target}: no such folder; training needs the photos of {folders['label']}")
+        raise ValueError(f"{target}: no such folder; training needs a photo for each map of {folders['label']}")
     return folders
 
 
 def read_id_header(path: Path) -> Header:
-    """The header of a map of ids. Raises UnreadableImage when it can't be one."""
+    """Reads the header of a map of ids. Raises UnreadableImage if the file can't be one."""
     with _opened(path) as image:
         width, height = image.size[::-1] if orientation(image) >= 5 else image.size
         return Header(width, height, BITS[image.mode], alpha=False)
 
 
 def read_ids(path: Path) -> np.ndarray:
-    """Decodes a map of ids: (H, W) int32. Raises UnreadableImage for a file that is no such map, or a damaged one."""
+    """Decodes a map of ids: (H, W) int32. Raises UnreadableImage if the file isn't one or is damaged."""
     return np.ascontiguousarray(decode_ids(path), np.int32)
 
 
 def decode_ids(path: Path) -> np.ndarray:
-    """As ``read_ids``, (H, W) of the integers that the file has."""
+    """As ``read_ids``, but (H, W) of the file's own integer dtype."""
     with _opened(path) as image:
         factor = STRETCHED.get(raw_mode(image), 1)
         upright = UPRIGHT.get(orientation(image), np.asarray)
@@ -243,14 +250,14 @@ def decode_ids(path: Path) -> np.ndarray:
 
 
 def resize_ids(ids: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W) or (H, W, 1) -> (height, width) likewise: the id at each pixel's middle."""
+    """(H, W) or (H, W, 1) -> (height, width) or (height, width, 1): nearest neighbour, by pixel centres."""
     rows = ((np.arange(height) + 0.5) * ids.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * ids.shape[1] / width).astype(int)
     return ids[rows][:, columns]
 
 
 def distinct(ids: np.ndarray) -> np.ndarray:
-    """Every id of a map once, sorted."""
+    """The ids of a map, each once, sorted."""
     if ids.dtype == np.uint8:
         return np.flatnonzero(cv2.calcHist([ids], [0], None, [256], [0, 256]))
     if ids.min() < 0 or ids.max() > 0xFFFF:
@@ -262,16 +269,20 @@ def distinct(ids: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
-    """The file, as one that can hold ids; what Pillow raises becomes UnreadableImage."""
+    """Opens a file of ids with Pillow. Raises UnreadableImage if its format can't hold ids or Pillow can't read it."""
     try:
         with Image.open(path) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise UnreadableImage(f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels")
+                raise UnreadableImage(
+                    f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels; make it smaller"
+                )
             if image.format == "JPEG":
-                raise UnreadableImage(f"{path}: a JPEG, which changes ids a little everywhere; a PNG keeps them")
+                raise UnreadableImage(f"{path}: a JPEG, which changes ids; save it as PNG")
             if image.mode not in BITS:
-                raise UnreadableImage(f"{path}: {image.mode} pixels, but ids are one channel of integers or a palette")
+                raise UnreadableImage(
+                    f"{path}: {image.mode} pixels, but a map of ids has one channel of integers or a palette"
+                )
             yield image
     except UnreadableImage:
         raise

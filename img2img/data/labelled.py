@@ -1,8 +1,7 @@
-"""The data set of models that draw photos from label maps, as pix2pixHD (Wang et al., arXiv 1711.11585) does.
+"""Data set of label maps, instance maps and photos, for pix2pixHD (Wang et al., arXiv 1711.11585).
 
-A scene is a map of class ids, a map of instance ids and a photo. They come from a folder (``label_files.LabelFiles``)
-or are drawn (``ToyScenes``).
-Ids stay integers up to the device: ``networks.labels`` makes one-hot classes and boundaries of them there.
+Scenes are read from a folder (``label_files.LabelFiles``) or drawn (``ToyScenes``). Batches have ids as integers;
+``networks.labels`` makes one-hot classes and instance boundaries of them on the device.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from img2img.data.paired import set_folder
 from img2img.data.toy import toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 
-LABELS, INSTANCES = "_labelIds", "_instanceIds"  # how the names of Cityscapes' files end
+LABELS, INSTANCES = "_labelIds", "_instanceIds"  # endings of Cityscapes' file names
 
 
 class SceneSource(Protocol):
-    """Where scenes come from: dictionaries of ``label`` and ``instance`` (H, W), ``target`` and ``input`` (H, W, C)."""
+    """A source of scenes: dictionaries of ``label`` and ``instance`` (H, W) int32 and ``target`` (H, W, C)."""
 
     notes: list[str]
 
@@ -40,32 +39,34 @@ class SceneSource(Protocol):
 
 @dataclass
 class LabelledConfig(TwoDomainConfig):
-    """Where the label maps and photos are and what is done to them; or, with label_nc 0, pairs of images."""
+    """Where the images are (label maps and photos; or pairs, with label_nc 0), and how they are resized and batched."""
 
     everyday: ClassVar[Sequence[str]] = [*TwoDomainConfig.everyday, "label_nc", "instances"]
     fixed: ClassVar[Sequence[str]] = [*TwoDomainConfig.fixed, "label_nc", "ignore_id", "instances"]
 
     root: str | None = None
-    """Folder of the set: train_label/ + train_inst/ + train_img/; with label_nc 0 pairs: trainA/ + trainB/, train_A/ +
-    train_B/, train/A/ + train/B/, or train/ with A and B side by side in each file."""
+    """Folder of the image set, with train_label/, train_inst/ and train_img/ (the same for val or test). With label_nc
+    0: trainA/ + trainB/, train_A/ + train_B/, train/A/ + train/B/, or train/ with side-by-side pairs (A left)."""
     toy: bool = False
-    """Train on the embedded toy task, drawn streets (label_nc 9), instead of files of data.root."""
+    """Train on the toy task, drawn street scenes (set label_nc 9), instead of data.root."""
     label_nc: int = 0
-    """Classes of the label maps, ids 0..label_nc-1; 0: the inputs are images, as of pairs."""
+    """Number of classes of the label maps, whose ids are 0..label_nc-1. 0: translate images instead of label maps."""
     ignore_id: int = 255
-    """Id of label maps that means no class; its one-hot is all zero."""
+    """Id of pixels without a class in label maps; their one-hot encoding is all zeros."""
     instances: bool = True
-    """Read instance maps beside label maps, whose boundaries the networks then see."""
+    """With label maps: also read instance maps, whose boundaries are an input of the networks."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(self, 0, ("label_nc", "ignore_id"))
         if self.label_nc and self.direction != "AtoB":
-            raise ValueError(f"data.direction {self.direction}: label maps become images, AtoB, and not the reverse")
+            raise ValueError(
+                f"data.direction {self.direction}: label maps are translated to images only; set it to AtoB"
+            )
 
     @property
     def channels(self) -> dict[str, int]:
-        """Those of the domains; with label maps also of the one-hot ``label`` and, if read, of ``instance``."""
+        """As for pairs; with label maps also those of the one-hot ``label`` and of ``instance``, if read."""
         if not self.label_nc:
             return super().channels
         boundaries = {"instance": 1} if self.instances else {}
@@ -73,7 +74,7 @@ class LabelledConfig(TwoDomainConfig):
 
 
 class ToyScenes:
-    """The embedded task: scenes twice as wide as high, drawn when asked for, ``width`` pixels wide."""
+    """The toy task: street scenes of ``width`` x ``width / 2`` pixels, drawn on access."""
 
     photos = True
 
@@ -83,7 +84,9 @@ class ToyScenes:
         self.split, self.length = toy_split(splits, self.scenes.LENGTHS)
         classes = len(self.scenes.CLASSES)
         if config.label_nc < classes:
-            raise ValueError(f"data.label_nc {config.label_nc}: the toy scenes have {classes} classes")
+            raise ValueError(
+                f"data.label_nc {config.label_nc}: the toy task has {classes} classes; set it to {classes}"
+            )
         self.height, self.width, self.instances = max(1, width // 2), width, config.instances
         check("the toy task's scene", self.height, self.width)
         if self.height < self.scenes.SMALLEST:
@@ -106,9 +109,9 @@ class ToyScenes:
 
 
 class LabelledDataset(ImageDataset):
-    """Samples have ``label`` and ``instance`` (h, w, 1) int32, the latter where the options ask for it, and ``target``
-    (h, w, C) integers, where this part of the set has photos; the training part must have them. Pixels of no class,
-    ``config.ignore_id``, have the label -1. Where a scene can't be decoded, the next one comes.
+    """Samples have ``label`` (h, w, 1) int32, with -1 for ``config.ignore_id``; ``instance`` (h, w, 1) int32 if
+    ``config.instances``; and ``target`` (h, w, C) uint8 or uint16, which only the validation split may lack. Scenes
+    that can't be decoded are replaced by the next one.
 
     Raises:
         ValueError: as LabelFiles or FolderPairs; when sampling, if no scene of the set can be decoded.
@@ -151,13 +154,13 @@ class LabelledDataset(ImageDataset):
         return {**self._transformed(keyed_seed(self.seed, epoch, index), scene), "name": name, "skipped": skipped}
 
     def _transformed(self, seed: int, scene: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = self.transform(seed, scene)
-        if "label" in found:  # what is no class is negative from here on
-            found["label"] = np.where(found["label"] == self.config.ignore_id, -1, found["label"])
-        return found
+        arrays = self.transform(seed, scene)
+        if "label" in arrays:
+            arrays["label"] = np.where(arrays["label"] == self.config.ignore_id, -1, arrays["label"])
+        return arrays
 
     def _scene(self, index: int) -> dict[str, np.ndarray]:
-        """A sample's arrays, without chance. Raises UnreadableImage."""
+        """A scene without random augmentation. Raises UnreadableImage."""
         return self._transformed(0, self.source.read(index))
 
     def count(self, direction: str) -> int:
@@ -176,7 +179,7 @@ class LabelledDataset(ImageDataset):
 
     def images(self, domain: str) -> Sequence[np.ndarray]:
         if domain != "b":
-            raise ValueError(f"domain {domain}: has label maps, and no images")
+            raise ValueError(f"domain {domain}: has label maps instead of images")
         return Lazy(len(self) if self.source.photos else 0, lambda index: self._scene(index)["target"])
 
     def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -200,26 +203,33 @@ class LabelledDataset(ImageDataset):
 
     @classmethod
     def inputs(cls, config: LabelledConfig, files: Sequence[Path]) -> list[Path]:
-        """Of Cityscapes' own folders the label maps alone, beside which a scene's instances and colours lie."""
+        """All files; in a folder of Cityscapes only the label maps, not the instance maps and colours beside them."""
         scenes = {(path.parent, scene_name(path.stem)) for path in files if path.stem.endswith(LABELS)}
         return [p for p in files if p.stem.endswith(LABELS) or (p.parent, scene_name(p.stem)) not in scenes]
 
 
-def instance_file(path: Path, given: Path | None) -> Path:
-    """The instance map of a label map: ``given``, the one of its scene in the folder ``given``, or, of Cityscapes'
-    names, the one beside it. Raises ValueError if there is none, or several.
+def instance_file(path: Path, instances: Path | None) -> Path:
+    """The file with the instance map of a label map.
+
+    Args:
+        path: the label map.
+        instances: the file itself, or a folder that has it; unset, it is looked for beside the label map by its name
+            in Cityscapes.
+
+    Raises:
+        ValueError: there is no such file, or several.
     """
-    if given is None:
+    if instances is None:
         beside = path.with_name(f"{path.stem.removesuffix(LABELS)}{INSTANCES}{path.suffix}")
         if not path.stem.endswith(LABELS) or not beside.is_file():
-            raise ValueError(f"{path}: its run sees instance maps: give them by --instances FILE|DIR")
+            raise ValueError(f"{path}: the run sees instance maps: give them by --instances FILE|DIR")
         return beside
-    if not given.is_dir():
-        return given
+    if not instances.is_dir():
+        return instances
     scene = scene_name(path.stem)
-    found = [p for p in list_images(given) if scene_name(p.stem) == scene and not p.samefile(path)]
-    if len(found) > 1:  # Cityscapes' own folders hold colours, labels and instances side by side
-        found = [p for p in found if p.stem.endswith(INSTANCES)]
-    if len(found) != 1:
-        raise ValueError(f"--instances {given}: {len(found)} files for {path.name}; one is needed")
-    return found[0]
+    files = [p for p in list_images(instances) if scene_name(p.stem) == scene and not p.samefile(path)]
+    if len(files) > 1:  # Cityscapes has colours, labels and instances in one folder
+        files = [p for p in files if p.stem.endswith(INSTANCES)]
+    if len(files) != 1:
+        raise ValueError(f"--instances {instances}: {len(files)} files for {path.name}; there must be one")
+    return files[0]

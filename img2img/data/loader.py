@@ -1,8 +1,8 @@
-"""Keyed batches: which images come at which step is a function of (seed, position), so any run can resume anywhere.
+"""Reproducible batches: the images of a step depend only on (seed, position), so a run can resume at any step.
 
-Training reads one endless stream, the permutations of all epochs one after the other. Its position, the number of
-images consumed so far, is the only state: the epoch and the place in it follow, for any batch size and any number of
-processes. There is no remainder to drop: a batch may straddle two epochs.
+Training reads one endless stream of indices: a permutation of the set for each epoch, one after the other. The only
+state is the position, the number of images read so far. The epoch and the index in it follow from it, for any batch
+size and number of processes. No images are dropped at the end of an epoch: a batch may have images of two epochs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from img2img.data.images import Range, as_input
 from img2img.data.transforms import BATCH, keyed_seed
 from img2img.errors import is_ours
 
-# Each asks a training to save and to leave. They reach the whole process group, reading processes included; those that
-# a system does not have are left out.
+# Signals that make training save a checkpoint and stop, if the system has them. The whole process group gets them,
+# including the workers of the loader.
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1") if hasattr(signal, name)
 )
@@ -36,10 +36,10 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
 
     Args:
         length: images in the set.
-        batch_size: images a process takes at once.
-        start, stop: positions in the stream, in images over all processes.
+        batch_size: images per batch on each process.
+        start, stop: positions in the stream, as numbers of images of all processes.
         seed: of the permutations.
-        rank, world: which process of how many; one global batch is split into consecutive parts.
+        rank, world: index of this process and number of processes. They get consecutive parts of each global batch.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples -> a batch: arrays are stacked, images to (B, H, W, C); integers such as a class become (B,) int64, names
-    are listed, skipped files joined to one list.
+    """Makes a batch of samples.
 
-    An array that a sample holds under two keys, as ``a`` and as ``input``, is stacked once: ``aliases`` tells
-    ``to_device`` the second key.
+    Arrays are stacked: images become (B, H, W, C). Integers, such as a class, become (B,) int64. ``name`` becomes a
+    list of names, and the lists ``skipped`` are joined. If samples have one array under two keys, such as ``a`` and
+    ``input``, it is stacked once, and ``aliases`` maps the second key to the first for ``to_device``.
 
     Raises:
-        ValueError: two images differ in size; the message names them.
+        ValueError: arrays of a key differ in size; the message names the images.
     """
     first = samples[0]
     arrays = {key: value for key, value in first.items() if isinstance(value, np.ndarray)}
@@ -82,8 +82,8 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
             aliases[key] = owner
         for sample in samples:
             if sample[key].shape != value.shape:
-                there, here = _size(sample[key]), _size(value)
-                raise ValueError(f"{key} of {sample['name']} is {there} and that of {first['name']} {here}: {BATCH}")
+                size, expected = _size(sample[key]), _size(value)
+                raise ValueError(f"{key} of {sample['name']} is {size} but that of {first['name']} {expected}: {BATCH}")
     batch = {
         key: default_collate([torch.from_numpy(np.ascontiguousarray(sample[key])) for sample in samples])
         for key in arrays
@@ -100,18 +100,18 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _size(array: np.ndarray) -> str:
-    """ "640x480" of an image, a map or a clip; of a vector its length."""
+    """Size for a message: "640x480" for an image, a map or a clip; the length of a vector."""
     return f"{array.shape[-2]}x{array.shape[-3]}" if array.ndim > 2 else str(len(array))
 
 
 class DeadReader(ValueError):
-    """A reading process was killed, or can't get memory. ``reason`` is what the system said."""
+    """A worker process of the loader was killed, or couldn't allocate memory; ``reason`` is the system's message."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(
-            f"a process that reads images died ({reason.splitlines()[0].rstrip('. ')}), most often for want of memory, "
-            "or of shared memory in /dev/shm (docker run --shm-size 2g): lower data.num_workers or data.batch_size"
+            f"a worker process that loads images died ({reason.splitlines()[0].rstrip('. ')}), most often for lack of "
+            "memory or of shared memory (/dev/shm; docker run --shm-size 2g): lower data.num_workers or data.batch_size"
         )
 
     def __reduce__(self) -> tuple[type[DeadReader], tuple[str]]:
@@ -119,23 +119,23 @@ class DeadReader(ValueError):
 
 
 class BatchReader:
-    """The batches of a loader, one after the other; its reading processes end with the block, however that ends.
+    """Iterates over a loader's batches; its worker processes end with the ``with`` block, also after an exception.
 
         with BatchReader(keyed_loader(dataset, batches, num_workers=4)) as reader:
             for batch in reader: ...
 
-    A reading process that dies is reported when the next batch is asked for, never in between: torch's own handler
-    raises at whatever the training is doing just then, which would leave half a step or half a file.
+    The death of a worker is reported with the next batch. torch's own handler would raise at any point of the training
+    and could interrupt a step or the writing of a file.
 
     Raises:
-        ValueError: when a batch is asked for: the data can't be read, as the data set says it.
-        DeadReader: when a batch is asked for: a reading process is gone.
+        ValueError: on ``next``: the data set can't read a sample.
+        DeadReader: on ``next``: a worker process died.
     """
 
     def __init__(self, loader: DataLoader) -> None:
         self._batches = iter(loader)
         self._workers = getattr(self._batches, "_workers", ())  # torch has no public name for them
-        self._asked = False  # whether a batch is being waited for
+        self._waiting = False  # for a batch
         self._child_ended = False  # since the last batch
         self._report: Callable[[int, FrameType | None], Any] | None = None  # torch's handler
         if loader.num_workers and hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
@@ -148,33 +148,35 @@ class BatchReader:
         return self
 
     def __next__(self) -> dict[str, Any]:
-        self._asked = True
+        self._waiting = True
         try:
             if self._child_ended and self._report:
                 self._child_ended = False
                 self._report(signal.SIGCHLD, None)
             batch = next(self._batches)
         except (RuntimeError, OSError, EOFError) as error:
-            # What a process hands over while it dies fails in many ways; what it raised itself is "Caught ..."
+            # Reading from a dying process fails in many ways; errors that a worker raised begin with "Caught"
             cut_off = self._workers and isinstance(error, (OSError, EOFError)) and not str(error).startswith("Caught")
             if not (cut_off or str(error).startswith("DataLoader worker")):
                 raise
             raise DeadReader(str(error)) from error
         finally:
-            self._asked = False
+            self._waiting = False
         if isinstance(batch, ValueError):
             raise batch
         return batch
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._asked and self._report:
+        if self._waiting and self._report:
             self._report(number, frame)
         else:
             self._child_ended = True
 
     def close(self) -> None:
-        """Ends the reading processes. An exception's traceback keeps the iterator alive, and with it processes that
-        ignore SIGTERM, for which the interpreter then waits for ever: they are told to end, and killed if they don't.
+        """Ends the worker processes, and kills those that don't end.
+
+        Without this, an exception's traceback would keep the iterator alive, and the interpreter would wait for ever
+        for its workers, which ignore SIGTERM.
         """
         shut_down = getattr(self._batches, "_shutdown_workers", None)  # a loader without workers has none
         try:
@@ -199,9 +201,7 @@ class BatchReader:
 def keyed_loader(
     dataset: Dataset, batches: Iterable[list[tuple[int, int]]], num_workers: int, pin_memory: bool = False
 ) -> DataLoader:
-    """Loads ``batches`` in their order; read it with a ``BatchReader``. The workers start once, and no more of them
-    than there are cores.
-    """
+    """A loader of ``batches`` in their order, with at most one worker per CPU core. Read it with a ``BatchReader``."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return DataLoader(
         _ErrorsAsSamples(dataset),
@@ -210,12 +210,14 @@ def keyed_loader(
         collate_fn=_collate_or_error,
         pin_memory=pin_memory,
         worker_init_fn=_prepare_worker,
-        generator=torch.Generator().manual_seed(keyed_seed("loader")),  # its seed must not come from the global one
+        generator=torch.Generator().manual_seed(
+            keyed_seed("loader")
+        ),  # so that it doesn't draw its seed from the global generator
     )
 
 
 class _ErrorsAsSamples(Dataset):
-    """A data set whose errors are samples: torch would raise them in the training with a traceback for a message."""
+    """Returns errors of a data set as samples: torch would raise them again with a traceback as their message."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -243,9 +245,9 @@ def _collate_or_error(samples: list[Any]) -> dict[str, Any] | ValueError:
 
 
 def _prepare_worker(_: int) -> None:
-    cv2.setNumThreads(0)  # the workers are the parallelism
-    # What stops a training reaches the whole process group. The trainer still wants its next images then, to end the
-    # step and save; the workers end when it does.
+    cv2.setNumThreads(0)  # the workers run in parallel already
+    # The whole process group gets these signals. The trainer needs more batches to finish its step and save, so workers
+    # ignore them. They end when the trainer does.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -256,21 +258,21 @@ def to_device(
     memory_format: torch.memory_format = torch.contiguous_format,
     ranges: Mapping[str, Range] | None = None,
 ) -> dict[str, Any]:
-    """Moves the images of a batch as the integers that they are, and normalises them there: (B, C, H, W), [-1, 1].
+    """Moves a batch to a device and normalises its images there: (B, C, H, W) float32 in [-1, 1].
 
-    Maps of ids, which are int32, stay integers: (B, 1, H, W) int32. What is no image, such as classes (B,) or vectors
-    (B, length), is moved as it is.
+    Maps of ids become (B, 1, H, W) int32. Classes (B,) and vectors (B, N) are moved unchanged.
 
     Args:
-        batch: of ``collate``.
-        device, memory_format: where to, and in which order; clips stay in that of their axes.
-        ranges: of ``ImageDataset.ranges``.
+        batch: a result of ``collate``.
+        device: to move the tensors to.
+        memory_format: of images and maps; clips stay contiguous.
+        ranges: pixel values that are mapped to -1 and 1, see ``ImageDataset.ranges``.
     """
     moved: dict[str, Any] = {}
     for key, value in batch.items():
         if isinstance(value, Tensor):
-            there = as_input(value.to(device, non_blocking=True), (ranges or {}).get(key))
-            moved[key] = there.contiguous(memory_format=memory_format) if value.ndim == 4 else there
+            tensor = as_input(value.to(device, non_blocking=True), (ranges or {}).get(key))
+            moved[key] = tensor.contiguous(memory_format=memory_format) if value.ndim == 4 else tensor
         elif key != "aliases":
             moved[key] = value
     return moved | {alias: moved[key] for alias, key in batch.get("aliases", {}).items()}

@@ -1,7 +1,7 @@
-"""The data set of paired translation: (epoch, index) -> a sample, whatever process asks for it.
+"""Data set of image pairs, for pix2pix.
 
-The pairs come from a folder (``folder.FolderPairs``) or are drawn (``ToyPairs``); here they are turned into the
-direction of the task, transformed and named.
+Pairs are read from a folder (``folder.FolderPairs``) or drawn (``ToyPairs``). This file transforms them and makes one
+side the input and the other the target.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from img2img.data.transforms import BATCH, Jitter, SizeCheck, jitter, keyed_seed
 
 
 class PairSource(Protocol):
-    """Where pairs come from; ``notes`` is what a user should know of them."""
+    """A source of pairs (A, B); ``notes`` are lines for the log."""
 
     notes: list[str]
 
@@ -32,20 +32,21 @@ class PairSource(Protocol):
 
 @dataclass
 class PairedConfig(TwoDomainConfig):
-    """Where the pairs are and what is done to them."""
+    """Where the pairs are, and how they are resized, cropped and batched."""
 
     root: str | None = None
-    """Folder of the set: trainA/ + trainB/, train_A/ + train_B/, train/A/ + train/B/, or train/ with A and B side by
-    side in each file; the same for val or test."""
+    """Folder of the image set, with trainA/ + trainB/, train_A/ + train_B/, train/A/ + train/B/, or train/ with
+    side-by-side pairs (A left); the same for val or test."""
     toy: bool = False
-    """Train on the embedded toy task, drawn shoes and their outlines, instead of files of data.root."""
+    """Train on the toy task, drawn shoes and their outlines, instead of data.root."""
 
 
 class PairedDataset(ImageDataset):
-    """Samples have ``input`` and ``target`` (crop, crop, C) integers. The next pair comes where one can't be decoded.
+    """Samples have ``input`` and ``target`` (crop, crop, C) uint8 or uint16. Pairs that can't be decoded are replaced
+    by the next one.
 
     Raises:
-        ValueError: as FolderPairs; when sampling, if no pair of the set can be decoded.
+        ValueError: as FolderPairs; when sampling, if no pair can be decoded.
     """
 
     Config = PairedConfig
@@ -72,7 +73,7 @@ class PairedDataset(ImageDataset):
         return {"input": sides[source], "target": sides[target], "name": name, "skipped": skipped}
 
     def _sides(self, seed: int, pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        """A pair as ``a`` and ``b``, transformed."""
+        """The transformed pair, by domain: ``a`` and ``b``."""
         return self.transform(seed, {"a": pair[0], "b": pair[1]})
 
     def count(self, direction: str) -> int:
@@ -94,8 +95,8 @@ class PairedDataset(ImageDataset):
 
     def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         sides = dict(zip("ab", self.source.read(index), strict=True))
-        painted = sides[domains(direction)[side == "target"]]
-        return map_of_classes(self.transform, read(painted))
+        image = sides[domains(direction)[side == "target"]]
+        return map_of_classes(self.transform, read(image))
 
     @classmethod
     def side_by_side(cls, config: TwoDomainConfig) -> Path | None:
@@ -107,43 +108,43 @@ class PairedDataset(ImageDataset):
 
 
 def map_of_classes(transform: Jitter, ids: np.ndarray) -> np.ndarray:
-    """A map of classes (H, W) at the size of the set's images, (h, w): the nearest class of each pixel."""
+    """Resizes and crops a map of class ids (H, W) to (h, w) as the images, taking nearest pixels."""
     return transform(0, {"ids": ids.astype(np.int32)})["ids"][:, :, 0]
 
 
 def read_input(config: TwoDomainConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
-    """A file as an item of a set whose inputs are images of a domain. Raises as ``ImageDataset.read``."""
+    """Reads an image file as an item of a data set whose only input is an image. Raises as ``ImageDataset.read``."""
     refuse_companions(others, ())
     channels = config.channels[domains(direction)[0]]
     return Item(path.stem, {"input": read_image(path, channels)})
 
 
 def pair_source(config: TwoDomainConfig, part: Part, size: int, check: SizeCheck) -> PairSource:
-    """The pairs that the options ask for; toy ones are drawn at ``size``. Raises ValueError as FolderPairs."""
+    """The pairs of the options' folder, or toy pairs of ``size`` pixels. Raises ValueError as FolderPairs."""
     splits = config.splits(part)
     if config.toy:
-        from img2img.data.toy.shoes import ToyPairs  # drawing, which other sets don't need
+        from img2img.data.toy.shoes import ToyPairs  # not needed by other sets
 
         config.require_colour()
         check("the toy task's pair", size, size)
         return ToyPairs(splits, size)
     pairs = FolderPairs(set_folder(config, part), splits, (config.channels_a, config.channels_b), check)
     if part == "val":
-        pairs.notes = []  # which the training part tells already
+        pairs.notes = []  # the training split has logged them
     return pairs
 
 
 def set_folder(config: DataConfig, part: Part) -> str:
-    """``data.root``, a folder of the user's own. Raises ValueError if it is not set.
+    """``data.root``. Raises ValueError if it is not set.
 
-    Trainings look for their training part first: whoever asks for another has a run, which imported weights make
-    without any data.
+    Training reads the training split first. If the validation split is read first, the run comes from imported weights,
+    which can lack a data.root.
     """
     if config.root is not None:
         return config.root
     if part == "val":
         raise ValueError(
-            "data.root is not set in this run: infer.py takes --input; for its validation set make it anew with "
-            "import_weights.py --data-root DIR --overwrite"
+            "data.root is not set in this run, so it has no validation set: infer.py takes --input FILE|DIR; or "
+            "import the weights again with import_weights.py --data-root DIR --overwrite"
         )
-    raise ValueError("data.root is not set: give the folder of the images, or --data.toy true")
+    raise ValueError("data.root is not set: set it to the folder of the images, or set data.toy true")

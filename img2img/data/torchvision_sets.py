@@ -1,4 +1,4 @@
-"""Public sets by name, as torchvision downloads and reads them: those whose samples are an image and its class."""
+"""Sets of ``torchvision.datasets`` by name: those whose samples are (image, class)."""
 
 from __future__ import annotations
 
@@ -19,74 +19,78 @@ from img2img.data.transforms import SizeCheck
 
 
 def open_set(name: str, root: str | None, part: Part, splits: Sequence[str]) -> Any:
-    """A part of the set ``torchvision.datasets.NAME``, downloaded to the folder ``root`` if it is not there yet.
+    """Opens the set ``torchvision.datasets.NAME``, and downloads it to the folder ``root`` if it isn't there.
 
-    The part is what the set calls train and test, or the first of ``splits`` that it has. None: the set is all of one
-    piece, and has no validation part.
+    Returns:
+        The set's train or test part, or the first of ``splits`` that it has. None for "val" if the set has no parts.
 
     Raises:
-        ValueError: no such set or part, or a download that failed.
+        ValueError: there is no such set or split, or the download failed.
     """
     label = f"data.torchvision {name}"
     module: Any = importlib.import_module("torchvision.datasets")
     if name not in module.__all__:
         near = difflib.get_close_matches(name, module.__all__, 1)
-        raise ValueError(f"{label}: torchvision.datasets has no such set{f'; did you mean {near[0]}?' if near else ''}")
+        raise ValueError(
+            f"{label}: torchvision.datasets has no such set; {f'did you mean {near[0]}?' if near else 'see its docs'}"
+        )
     if root is None:
-        raise ValueError(f"{label}: set data.root to the folder that it is in, or is to be downloaded to")
+        raise ValueError(f"{label}: set data.root, the folder to download the set to")
     kind = getattr(module, name)
-    takes = inspect.signature(kind).parameters
-    given: dict[str, Any] = {"root": root, "download": True}
-    given = {key: value for key, value in given.items() if key in takes}
-    if "train" in takes:
+    parameters = inspect.signature(kind).parameters
+    arguments: dict[str, Any] = {"root": root, "download": True}
+    arguments = {key: value for key, value in arguments.items() if key in parameters}
+    if "train" in parameters:
         choices: list[dict[str, Any]] = [{"train": part == "train"}]
-    elif "split" in takes:
+    elif "split" in parameters:
         choices = [{"split": split} for split in splits]
     elif part == "val":
         return None
     else:
         choices = [{}]
-    refused: Exception | None = None
+    first_error: Exception | None = None
     for choice in choices:
         try:
             Path(root).mkdir(parents=True, exist_ok=True)
-            with FileLock(Path(root) / f".{name}.lock"):  # one process downloads, the next ones find the files
-                return kind(**given, **choice)
-        except ValueError as error:  # a split that this set does not have, among other things
-            refused = refused or error
+            with FileLock(Path(root) / f".{name}.lock"):  # one process downloads, the others wait for it
+                return kind(**arguments, **choice)
+        except ValueError as error:  # usually: the set has no such split, so try the next one
+            first_error = first_error or error
         except (OSError, RuntimeError, TypeError, ImportError) as error:
-            refused = error
+            first_error = error
             break
-    raise ValueError(f"{label}: {' '.join(str(refused).split())}") from refused
+    raise ValueError(f"{label}: {' '.join(str(first_error).split())}") from first_error
 
 
 class TorchvisionImages:
-    """Its images: ``len()``, ``name(i)``, ``read(i)`` -> (H, W, C) and the number of its class, and ``classes``.
+    """The images of a set: ``len()``, ``name(i)``, ``read(i)`` -> ((H, W, C), number of the class) and ``classes``.
 
     Args:
         name: of the set.
-        found: what ``open_set`` returned.
-        channels: what the images are converted to.
-        check: called with every image when it is read, to refuse sizes that can't be used.
+        dataset: the set, see ``open_set``.
+        channels: images are converted to this number of channels.
+        check: called with (name, height, width) of each image when it is read; raises ValueError for sizes that can't
+            be used.
 
     Raises:
-        ValueError: its samples are no image and the number of its class.
+        ValueError: the set's samples aren't (image, number of the class).
     """
 
-    def __init__(self, name: str, found: Any, channels: int, check: SizeCheck) -> None:
-        self.set, self.kind, self.channels, self.check = found, name, channels, check
-        image, number = found[0]
+    def __init__(self, name: str, dataset: Any, channels: int, check: SizeCheck) -> None:
+        self.set, self.kind, self.channels, self.check = dataset, name, channels, check
+        image, number = dataset[0]
         if not isinstance(image, Image.Image) or not isinstance(number, int):
             kinds = f"{type(image).__name__} and {type(number).__name__}"
             raise ValueError(
-                f"data.torchvision {self.kind}: its samples are {kinds}, not an image and the number of its class"
+                f"data.torchvision {self.kind}: its samples are {kinds}, but only sets of an image and a class number "
+                "can be used"
             )
-        names = getattr(found, "classes", None)
+        names = getattr(dataset, "classes", None)
         if names is None:  # some sets only have the numbers
-            numbers = next((n for key in ("targets", "labels") if (n := getattr(found, key, None)) is not None), ())
+            numbers = next((n for key in ("targets", "labels") if (n := getattr(dataset, key, None)) is not None), ())
             names = range(1 + max((int(n) for n in numbers), default=-1))
         self.classes = tuple(str(name) for name in names)
-        self.read(0)  # a size that can't be used shows before training
+        self.read(0)  # so that a wrong size shows before training
 
     def __len__(self) -> int:
         return len(self.set)

@@ -1,13 +1,12 @@
-"""Resize, random crop and random flip, the same for all images and maps that belong together.
+"""Resize, random crop and random flip, with the same geometry for all images and maps of a sample.
 
-Isola et al., arXiv 1611.07004, Appendix 6.2: random jitter is a resize to 286x286 and a random crop back to 256x256;
-mirroring is the flip. Enlarging is bicubic and shrinking averages areas; the reference code's PIL bicubic differs from
-OpenCV's by under one gray level in the mean when it enlarges 256 to 286. The other ways are pix2pixHD's (arXiv
-1711.11585, official code, ``resize_or_crop``). Maps of ids take the id of the nearest pixel, as PIL finds it: no id
-comes out that did not go in.
+Default: the random jitter of pix2pix (arXiv 1611.07004, Appendix 6.2), a resize to 286x286 and a random crop of
+256x256, and mirroring. The other values of ``preprocess`` are those of pix2pixHD's official code (arXiv 1711.11585,
+``resize_or_crop``). Enlarging is bicubic, shrinking averages areas; PIL's bicubic in the official code differs by less
+than one gray level in the mean when enlarging 256 to 286. Maps of ids are resized to nearest pixels, as PIL does.
 
-albumentations would give every loader worker the same random stream, and the same one again in each epoch. Here the
-stream of a sample is keyed by (seed, epoch, index), so neither workers nor a resumed run can change an image.
+Random numbers are seeded by (seed, epoch, index), so a sample doesn't depend on the number of workers and is the same
+in a resumed run. (albumentations alone would repeat one random stream in every worker and epoch.)
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ import numpy as np
 
 from img2img.data.options import DataConfig, Preprocess
 
-BATCH = "a batch takes one size: set data.batch_size 1, or a data.preprocess that crops"
+BATCH = "the images of a batch must have the same size: set data.batch_size 1, or data.preprocess resize_and_crop"
 
 
 def keyed_seed(*key: int | str) -> int:
-    """A 32-bit seed out of a key: the same key gives the same seed on every machine, near keys unrelated ones."""
+    """Hashes a key to a 32-bit seed, the same on every machine; similar keys get unrelated seeds."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=4).digest(), "little")
 
 
 class Jitter:
-    """Images (H, W, C) and maps of ids -> (h, w, C), of one geometry for all that are given together.
+    """Resizes, crops and flips images (H, W, C) and maps of ids, with the same geometry for all of one call.
 
     Args:
-        load_size: side that an image is resized to first, in pixels; its width, where ``preprocess`` scales that.
-        crop_size: side of the crop, in pixels; with resize_and_crop, load_size == crop_size keeps all of it.
-        flip: whether half of the calls mirror left to right.
-        preprocess: resize_and_crop, scale_width, scale_width_and_crop, crop, none: see DataConfig.
-        stride: the sides of what scale_width and none leave are multiples of it.
-        centre: crop in the middle instead of anywhere.
+        load_size: side to resize to, in pixels; the width with scale_width and scale_width_and_crop.
+        crop_size: side of the crop, in pixels; with resize_and_crop, load_size == crop_size means no crop.
+        flip: whether to flip horizontally with probability 0.5.
+        preprocess: resize_and_crop, scale_width, scale_width_and_crop, crop or none: see DataConfig.
+        stride: with scale_width and none, sides are rounded to multiples of this.
+        centre: crop the centre instead of a random place.
     """
 
     def __init__(
@@ -66,16 +65,21 @@ class Jitter:
         if flip:
             steps.append(A.HorizontalFlip(p=0.5))
         self.compose = A.Compose(steps)
-        self.known = {"image"}  # names of what it transforms
+        self.known = {"image"}  # names of the arrays that ``compose`` knows
 
     def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Images (H, W, C) and clips (T, H, W, C) of integers, and maps of ids (H, W) or (H, W, 1) int32, all of one
-        height and width, in the same order and with one geometry; vectors stay as they are.
+        """Transforms arrays of one height and width; the same seed gives the same crop and flip.
 
-        A map comes back as (h, w, 1).
+        Args:
+            seed: of the random crop and flip.
+            arrays: images (H, W, C) and clips (T, H, W, C) of uint8 or uint16, maps of ids (H, W) or (H, W, 1) int32,
+                and vectors, which are returned as they are.
+
+        Returns:
+            The transformed arrays by their keys; maps are (h, w, 1).
         """
-        parts: dict[str, np.ndarray] = {}  # by albumentations' names: frames are images of their own
-        names: dict[str, list[str]] = {}  # those of each array
+        parts: dict[str, np.ndarray] = {}  # arguments of albumentations, which sees frames as separate images
+        names: dict[str, list[str]] = {}  # their names, by key of ``arrays``
         for key, array in arrays.items():
             if array.ndim > 1:
                 kind = "mask" if array.dtype == np.int32 else "image"
@@ -85,7 +89,7 @@ class Jitter:
                     names[key][0] = "image"
                 parts |= zip(names[key], frames, strict=True)
         height, width = next(iter(parts.values())).shape[:2]
-        if "image" not in parts:  # albumentations takes no maps alone
+        if "image" not in parts:  # albumentations requires an image
             parts["image"] = np.zeros((height, width, 1), np.uint8)
         if new := {name: name.rstrip("0123456789") for name in parts.keys() - self.known}:
             self.compose.add_targets(new)
@@ -97,18 +101,18 @@ class Jitter:
         def channels_last(name: str) -> np.ndarray:  # resizing drops the axis of a single channel
             return out[name][:, :, None] if out[name].ndim == 2 else out[name]
 
-        found: dict[str, np.ndarray] = {}
+        transformed: dict[str, np.ndarray] = {}
         for key, array in arrays.items():
             if key not in names:
-                found[key] = array
+                transformed[key] = array
             elif array.ndim == 4:
-                found[key] = np.stack([channels_last(name) for name in names[key]])  # (T, h, w, C)
+                transformed[key] = np.stack([channels_last(name) for name in names[key]])  # (T, h, w, C)
             else:
-                found[key] = channels_last(names[key][0])
-        return found
+                transformed[key] = channels_last(names[key][0])
+        return transformed
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of an image before the crop."""
+        """(height, width) of an image after resizing and before the crop."""
         if self.preprocess == "resize_and_crop":
             return self.load_size, self.load_size
         if self.preprocess == "scale_width":
@@ -118,19 +122,19 @@ class Jitter:
         return (height, width) if self.preprocess == "crop" else (self._multiple(height), self._multiple(width))
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of what comes of an image. Raises ValueError if it is too small for the crop."""
+        """(height, width) of a transformed image. Raises ValueError if it is too small for the crop."""
         resized = self.resized(height, width)
         if not self.crops:
             return resized
         if min(resized) < self.crop_size:
             if self.preprocess == "crop":
                 raise ValueError(
-                    f"{width}x{height} is too small for data.crop_size {self.crop_size}: "
-                    "lower it, or let data.preprocess scale_width_and_crop enlarge images"
+                    f"{width}x{height} is smaller than data.crop_size {self.crop_size}: "
+                    "lower data.crop_size, or set data.preprocess scale_width_and_crop to enlarge images"
                 )
             raise ValueError(
-                f"{width}x{height}, scaled to {resized[1]}x{resized[0]}, is too small for data.crop_size "
-                f"{self.crop_size}: lower it, or raise data.load_size"
+                f"{width}x{height}, resized to {resized[1]}x{resized[0]}, is smaller than data.crop_size "
+                f"{self.crop_size}: lower data.crop_size or raise data.load_size"
             )
         return self.crop_size, self.crop_size
 
@@ -139,7 +143,7 @@ class Jitter:
 
 
 def jitter(config: DataConfig, augment: bool) -> Jitter:
-    """The transform of a data set: as the options say, or without chance."""
+    """The transform of a data set. Without ``augment`` it doesn't flip, and crops the centre."""
     return Jitter(
         config.resized(augment),
         config.crop_size,
@@ -151,15 +155,15 @@ def jitter(config: DataConfig, augment: bool) -> Jitter:
 
 
 class SizeCheck:
-    """Called with each image of a set, ``check(file, height, width)``, before any is decoded.
+    """Checks the sizes of a set's images from their headers: ``check(file, height, width)`` for each one.
 
     Args:
-        transform: what is done to the images.
-        one_size: why they must all become one size; without a reason they need not.
+        transform: the transform of the images.
+        one_size: if all transformed images must have the same size, the reason and advice for the error message.
 
     Raises:
-        ValueError: when called, an image is too small for the crop, or becomes another size than the first where
-            ``one_size`` forbids it.
+        ValueError: when called: the image is too small for the crop, or its transformed size differs from the first
+            one's although ``one_size`` is given.
     """
 
     def __init__(self, transform: Jitter, one_size: str = "") -> None:
@@ -182,15 +186,15 @@ class SizeCheck:
             self.smallest = path, size
 
     def require_side(self, least: int) -> None:
-        """Raises ValueError, naming the image, if one of those seen becomes less than ``least`` pixels wide or high.
+        """Raises ValueError, naming the file, if a transformed image has a side of less than ``least`` pixels.
 
-        Crops are checked by ``Model.check_size``, whatever the images are.
+        ``Model.check_size`` checks the size of crops, which doesn't depend on the images.
         """
         if self.smallest and min(self.smallest[1]) < least:
             path, (height, width) = self.smallest
             scaled = self.transform.preprocess == "scale_width"
             raise ValueError(
-                f"{path} becomes {width}x{height}, but the networks need {least} pixels or more each way: "
+                f"{path} becomes {width}x{height}, but the networks need {least} pixels or more on each side: "
                 + ("raise data.load_size" if scaled else "let data.preprocess scale_width enlarge it")
-                + ", or leave it out"
+                + ", or remove it"
             )

@@ -1,8 +1,8 @@
-"""The data set of models that draw from noise: images without inputs, of classes where the set has them.
+"""Data set of images without inputs, with class labels if the set has them, for DCGAN and InfoGAN.
 
-They come from a folder (``FolderImages``), from torchvision's public sets (``torchvision_sets``), or are the
-embedded task: the 1797 handwritten digits of scikit-learn (E. Alpaydin and C. Kaynak, "Optical Recognition of
-Handwritten Digits", UCI 1998), 8x8 pixels each (``Digits``).
+Images are read from a folder (``FolderImages``) or one of torchvision's sets (``torchvision_sets``). The toy task is
+the 1797 handwritten digits of scikit-learn, 8x8 pixels each (E. Alpaydin and C. Kaynak, "Optical Recognition of
+Handwritten Digits", UCI 1998; ``Digits``).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from img2img.data.torchvision_sets import TorchvisionImages, open_set
 from img2img.data.toy import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
-VAL_EVERY = 8  # of the digits, every eighth is a validation image
+VAL_EVERY = 8  # every eighth of the digits is a validation image
 
 
 class ImageSource(Protocol):
-    """Where images come from: ``read`` gives one (H, W, C) and its class, or None where the set has no classes."""
+    """A source of images: ``read`` returns one (H, W, C) and its class, which is None if the set has no classes."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
@@ -37,7 +37,7 @@ class ImageSource(Protocol):
 
 
 class NoImages:
-    """The validation part of a set that has none."""
+    """An empty source, for the validation split of a set that has none."""
 
     classes: tuple[str, ...] = ()
 
@@ -52,21 +52,21 @@ class NoImages:
 
 
 class Digits:
-    """The embedded task: handwritten digits, enlarged smoothly to ``size`` pixels."""
+    """The toy task: handwritten digits, enlarged to ``size`` pixels by bicubic interpolation."""
 
     classes = tuple("0123456789")
 
     def __init__(self, splits: tuple[str, ...], channels: int, size: int) -> None:
-        from sklearn.datasets import load_digits  # a second that other sets need not wait for
+        from sklearn.datasets import load_digits  # takes a second, not needed by other sets
 
-        found = load_digits()
-        count = len(found.target)
+        digits = load_digits()
+        count = len(digits.target)
         val = range(VAL_EVERY - 1, count, VAL_EVERY)
         split, _ = toy_split(splits, {"train": count - len(val), "val": len(val)})
         self.places = list(val) if split == "val" else sorted(set(range(count)) - set(val))
         self.channels, self.size = channels, size
-        self.digits = np.rint(found.images * (255 / 16)).astype(np.uint8)[..., None]  # (N, 8, 8, 1) of 0..16 levels
-        self.labels = found.target
+        self.digits = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0..16 -> (N, 8, 8, 1)
+        self.labels = digits.target
 
     def __len__(self) -> int:
         return len(self.places)
@@ -81,16 +81,16 @@ class Digits:
 
 
 class ClassFolder:
-    """Images of a folder; where all of them lie in sub-folders, the first sub-folder is the class.
+    """Images of a folder. If all of them are in sub-folders, the name of the sub-folder is the class.
 
     Args:
-        folder: of the wanted part.
-        classes: folder whose sub-folders number the classes, in the order of their names: that of the training part.
-        channels: what the files hold is converted to.
-        check: called with every image (file, height, width), to refuse sizes that can't be used.
+        folder: of the split.
+        classes: folder of the training split, whose sorted sub-folders define the numbers of the classes.
+        channels: files are converted to this number of channels.
+        check: called with (file, height, width) of every image; raises ValueError for sizes that can't be used.
 
     Raises:
-        ValueError: no such folder, an empty one, unreadable images, or a class that training has not.
+        ValueError: the folder is missing or empty, has unreadable images, or a class that ``classes`` doesn't have.
     """
 
     def __init__(self, folder: Path, classes: Path, channels: int, check: SizeCheck) -> None:
@@ -98,13 +98,13 @@ class ClassFolder:
         names = self.images.names
         if classes != folder:
             names = [path.relative_to(classes).as_posix() for path in list_images(classes)]
-        apart = all("/" in name for name in names)
-        self.classes = tuple(sorted({name.partition("/")[0] for name in names})) if apart else ()
+        has_classes = all("/" in name for name in names)
+        self.classes = tuple(sorted({name.partition("/")[0] for name in names})) if has_classes else ()
         self.numbers = {name: number for number, name in enumerate(self.classes)}
-        strange = sorted({self._class(i) for i in range(len(self))} - self.numbers.keys()) if self.classes else []
-        if strange:
+        unknown = sorted({self._class(i) for i in range(len(self))} - self.numbers.keys()) if self.classes else []
+        if unknown:
             raise ValueError(
-                f"{folder}: {some(strange)} is no class of {classes}: a sub-folder of one name is one class"
+                f"{folder}: {some(unknown)} is not a class of {classes}: use the same names of sub-folders in both"
             )
 
     def _class(self, index: int) -> str:
@@ -122,48 +122,47 @@ class ClassFolder:
 
 @dataclass
 class UnconditionalConfig(DataConfig):
-    """Where the images are and what is done to them."""
+    """Where the images are, and how they are resized, cropped and batched."""
 
     everyday: ClassVar[Sequence[str]] = [*DataConfig.everyday, "torchvision", "channels_b"]
     fixed: ClassVar[Sequence[str]] = ("channels_b",)
 
     root: str | None = None
-    """Folder of the images: train/ in it, or the folder itself; a sub-folder is a class. With torchvision, the folder
-    that the set is downloaded to."""
+    """Folder with train/ (and val/ or test/), or with the training images themselves. Sub-folders are classes. With
+    data.torchvision, the folder to download the set to."""
     toy: bool = False
-    """Train on the embedded toy task, scikit-learn's handwritten digits, instead of files of data.root."""
+    """Train on the toy task, scikit-learn's handwritten digits, instead of data.root."""
     torchvision: str | None = None
-    """Set of torchvision.datasets by its name, such as MNIST, kept in data.root."""
+    """Name of a set of torchvision.datasets, such as MNIST, which is downloaded to data.root."""
     channels_b: int = 3
-    """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA); files are converted to it."""
+    """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA). Files are converted."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_channels(self, "channels_b")
         if self.torchvision and self.toy:
             raise ValueError(
-                f"data.torchvision {self.torchvision} and data.toy true: choose one of them; data.root is where the "
-                "set is downloaded to"
+                f"data.torchvision {self.torchvision} and data.toy true: set only one of them; data.root is the folder "
+                "to download the set to"
             )
         if self.preprocess in ("scale_width", "none"):
             raise ValueError(
-                f"data.preprocess {self.preprocess}: squares are drawn from noise; use resize_and_crop, "
+                f"data.preprocess {self.preprocess}: the model generates squares; set it to resize_and_crop, "
                 "scale_width_and_crop or crop"
             )
 
     @property
     def channels(self) -> dict[str, int]:
-        """Channels of a batch's images, ``target``."""
+        """Number of channels of ``target``, a batch's images."""
         return {"target": self.channels_b}
 
 
 class UnconditionalDataset(ImageDataset):
-    """Samples have ``target`` (crop, crop, C) integers and, where the set has classes, ``class``, the number of one.
-    Where an image can't be decoded, the next one comes. Images have ``channels_b`` channels; the part for validation
-    may be missing, and then has none.
+    """Samples have ``target`` (crop, crop, C) uint8 or uint16 and, if the set has classes, ``class``, an integer.
+    Images that can't be decoded are replaced by the next one. A missing validation split has length 0.
 
     Raises:
-        ValueError: a set that can't be found or read; when sampling, if no image of the set can be decoded.
+        ValueError: the set can't be found or read; when sampling, if no image can be decoded.
     """
 
     Config = UnconditionalConfig
@@ -181,7 +180,7 @@ class UnconditionalDataset(ImageDataset):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, by their numbers; empty where the set has none."""
+        """Names of the classes, in the order of their numbers; empty if the set has none."""
         return self.source.classes
 
     def __len__(self) -> int:
@@ -211,21 +210,25 @@ class UnconditionalDataset(ImageDataset):
 
 
 def image_source(config: UnconditionalConfig, part: Part, size: int, check: SizeCheck) -> ImageSource:
-    """The images that the options ask for; the toy's are enlarged to ``size``. Raises ValueError as the sources."""
+    """The images of the options' set, or toy images of ``size`` pixels. Raises ValueError as the sources."""
     splits = config.splits(part)
     if config.toy:
         check("the toy task's image", size, size)
         return Digits(splits, config.channels_b, size)
     if config.torchvision:
-        found = open_set(config.torchvision, config.root, part, config.splits(part))
-        return NoImages() if found is None else TorchvisionImages(config.torchvision, found, config.channels_b, check)
+        dataset = open_set(config.torchvision, config.root, part, config.splits(part))
+        if dataset is None:
+            return NoImages()
+        return TorchvisionImages(config.torchvision, dataset, config.channels_b, check)
     root = Path(set_folder(config, part))
     require_root(root)
     train = root / config.train_split
-    parted = train.is_dir()
-    if not parted and (config.train_split != "train" or any((root / split).is_dir() for split in config.splits("val"))):
+    has_splits = train.is_dir()
+    if not has_splits and (
+        config.train_split != "train" or any((root / split).is_dir() for split in config.splits("val"))
+    ):
         raise ValueError(f"data.root {root}: no split {config.train_split}; {other_splits(root, splits, ())}")
-    classes = train if parted else root
+    classes = train if has_splits else root
     if part == "train":
         return ClassFolder(classes, classes, config.channels_b, check)
     folder = next((root / split for split in splits if (root / split).is_dir()), None)

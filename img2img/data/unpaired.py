@@ -1,10 +1,9 @@
-"""The data set of unpaired translation: an image of A and one of B, which have nothing to do with each other.
+"""Data set of unpaired images of two domains, for CycleGAN (Zhu et al., arXiv 1703.10593, Sec. 3).
 
-Zhu et al., arXiv 1703.10593, Sec. 3. The images come from two folders (``folder.FolderImages``) or are drawn
-(``ToyImages``). An epoch visits every image of the larger side once and goes on among those of the smaller one where
-the last epoch stopped, so that in the long run all of them are seen equally often. Who meets whom is drawn anew in each
-epoch: by a permutation, not image by image, so that the parts of an epoch that several processes read are disjoint,
-but for the images of the smaller side that must come again.
+Images are read from two folders (``folder.FolderImages``) or drawn (``ToyImages``). An epoch visits every image of the
+larger side once; the smaller side is repeated, and continues in the next epoch where the last one stopped, so that all
+of its images are seen equally often. In each epoch, a new permutation pairs A with B, so processes read disjoint parts
+(but images of the smaller side repeat).
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from img2img.data.options import Domain, Part, TwoDomainConfig, domains
 from img2img.data.paired import map_of_classes, read_input, set_folder
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 
-POOLS = "image pools keep one size a side: use a data.preprocess that crops"
+POOLS = "the image pools need images of one size per domain: set data.preprocess resize_and_crop"
 
 
 class ImageSource(Protocol):
-    """Where the images of a domain come from."""
+    """A source of a domain's images."""
 
     def __len__(self) -> int: ...
     def name(self, index: int) -> str: ...
@@ -36,46 +35,50 @@ class ImageSource(Protocol):
 
 @dataclass
 class UnpairedConfig(TwoDomainConfig):
-    """Where the images of A and of B are and what is done to them."""
+    """Where the images of A and of B are, and how they are resized, cropped and batched."""
 
     everyday: ClassVar[Sequence[str]] = [*TwoDomainConfig.everyday, "root_a", "root_b", "val_paired"]
     folders: ClassVar[Sequence[str]] = ("root", "root_a", "root_b")
 
     root: str | None = None
-    """Folder of the set: trainA/ + trainB/, train_A/ + train_B/, or train/A/ + train/B/; the same for val or test."""
+    """Folder of the image set, with trainA/ + trainB/, train_A/ + train_B/, or train/A/ + train/B/; the same for val or
+    test."""
     toy: bool = False
-    """Train on the embedded toy task, drawn shoes and outlines of other ones, instead of files of data.root."""
+    """Train on the toy task, drawn shoes and outlines of other shoes, instead of data.root."""
     root_a: str | None = None
-    """Folder of A's training images, instead of root."""
+    """Folder of the training images of A; set root_a and root_b instead of root if they are in different places."""
     root_b: str | None = None
-    """Folder of B's training images."""
+    """Folder of the training images of B."""
     val_paired: bool = False
-    """Whether validation images of one name (x and x, or x_A and x_B) show the same thing, so that evaluation compares
-    the output with its partner."""
+    """Validation images of the same name (x and x, or x_A and x_B) are pairs, so metrics can compare an output with its
+    target."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         others = {"root_a": "root_b", "root_b": "root_a"}
-        given = {key: folder for key in others if (folder := getattr(self, key)) is not None}
-        for key, folder in given.items():
+        sides = {key: folder for key in others if (folder := getattr(self, key)) is not None}
+        for key, folder in sides.items():
             if self.root is not None:
-                raise ValueError(f"data.root {self.root} and data.{key} {folder}: choose one; null drops a preset's")
-        if len(given) == 1:
-            ((key, folder),) = given.items()
-            raise ValueError(f"data.{key} {folder}: give the other side's folder, too: data.{others[key]}")
+                raise ValueError(
+                    f"data.root {self.root} and data.{key} {folder}: set only one of them (data.root null to unset it)"
+                )
+        if len(sides) == 1:
+            ((key, folder),) = sides.items()
+            raise ValueError(f"data.{key} {folder}: set data.{others[key]}, too, the folder of the other domain")
 
     def with_partners(self) -> UnpairedConfig:
         return replace(self, val_paired=True)
 
 
 class UnpairedDataset(ImageDataset):
-    """Samples have ``a`` and ``b`` (crop, crop, C) integers, and as ``input`` and ``target`` the same two in the
-    direction of the options. Where an image can't be decoded, the next one of its side comes. ``seed`` is also that of
-    who meets whom.
+    """Samples have ``a`` and ``b`` (crop, crop, C) uint8 or uint16; ``input`` and ``target`` are the same two arrays
+    according to ``config.direction``. Images that can't be decoded are replaced by the next one of their side. ``seed``
+    also determines which images are paired.
 
     Raises:
-        ValueError: a side is missing, empty, the same as or a part of the other, or has unreadable images; no
-            partners where ``config.val_paired`` promises them; when sampling, if no image of a side can be decoded.
+        ValueError: a side's folder is missing, empty, equal to or inside the other one's, or has unreadable images;
+            validation images have no partner although ``config.val_paired`` is set; when sampling, if no image of a
+            side can be decoded.
     """
 
     Config = UnpairedConfig
@@ -89,7 +92,7 @@ class UnpairedDataset(ImageDataset):
         self.checks = checks = [SizeCheck(self.transform, one_size) for _ in "ab"]  # the sides' sizes may differ
         self.sources: dict[Domain, ImageSource]
         if config.toy:
-            from img2img.data.toy.shoes import ToyImages  # drawing, which other sets don't need
+            from img2img.data.toy.shoes import ToyImages  # not needed by other sets
 
             config.require_colour()
             splits = config.splits(part)
@@ -102,12 +105,12 @@ class UnpairedDataset(ImageDataset):
                 "b": FolderImages(b, config.channels_b, checks[1]),
             }
         if part == "train" and config.root_a is not None:
-            self.notes = ["data.root_a and data.root_b have no validation part: samples show training images"]
+            self.notes = ["data.root_a and data.root_b have no validation split: sample grids show training images"]
         self.partners: dict[Domain, dict[int, int]] = {"a": {}, "b": {}}
         if part == "val" and config.val_paired:
             self.partners["a"] = _partners(self.sources)
-            self.partners["b"] = {theirs: mine for mine, theirs in self.partners["a"].items()}
-        self.mixed: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # the newest epoch's permutation
+            self.partners["b"] = {b: a for a, b in self.partners["a"].items()}
+        self.permutation: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # (epoch, its permutation)
 
     def __len__(self) -> int:
         return max(len(source) for source in self.sources.values())
@@ -120,8 +123,8 @@ class UnpairedDataset(ImageDataset):
         epoch, index = key
         places: dict[Domain, int] = {"a": index, "b": index}
         if self.augment:
-            passed = epoch * len(self)  # a multiple of the larger side's number: it moves the smaller side alone
-            places = {"a": passed + index, "b": passed + self._partner_of_the_day(epoch, index)}
+            passed = epoch * len(self)  # indices are modulo a side's length, so this shifts the smaller side only
+            places = {"a": passed + index, "b": passed + self._paired_index(epoch, index)}
         sample: dict = {"name": "", "skipped": []}
         names = []
         for domain, place in places.items():
@@ -132,11 +135,11 @@ class UnpairedDataset(ImageDataset):
         source, target = domains(self.config.direction)
         return {**sample, "input": sample[source], "target": sample[target], "name": " + ".join(names)}
 
-    def _partner_of_the_day(self, epoch: int, index: int) -> int:
-        """Which of B meets the image ``index`` of A in this epoch."""
-        if self.mixed[0] != epoch:
-            self.mixed = epoch, np.random.default_rng((self.seed, epoch, 1)).permutation(len(self))
-        return int(self.mixed[1][index])
+    def _paired_index(self, epoch: int, index: int) -> int:
+        """Index of the image of B that is paired with image ``index`` of A in this epoch."""
+        if self.permutation[0] != epoch:
+            self.permutation = epoch, np.random.default_rng((self.seed, epoch, 1)).permutation(len(self))
+        return int(self.permutation[1][index])
 
     def _transformed(self, image: np.ndarray, seed: int = 0) -> np.ndarray:
         return self.transform(seed, {"image": image})["image"]
@@ -150,8 +153,8 @@ class UnpairedDataset(ImageDataset):
     def item(self, direction: str, index: int) -> Item:
         source, target = domains(direction)
         partner = self.partners[source].get(index)
-        known = None if partner is None else self._image(target, partner)
-        return Item(self.item_name(direction, index), {"input": self._image(source, index)}, known)
+        image = None if partner is None else self._image(target, partner)
+        return Item(self.item_name(direction, index), {"input": self._image(source, index)}, image)
 
     def item_name(self, direction: str, index: int) -> str:
         return self.sources[domains(direction)[0]].name(index)
@@ -170,15 +173,15 @@ class UnpairedDataset(ImageDataset):
         return other
 
     def images(self, domain: str) -> Sequence[np.ndarray]:
-        own: Domain = "a" if domain == "a" else "b"
-        return Lazy(len(self.sources[own]), lambda index: self._image(own, index))
+        side: Domain = "a" if domain == "a" else "b"
+        return Lazy(len(self.sources[side]), lambda index: self._image(side, index))
 
     def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         source, target = domains(direction)
-        painted = self.sources[source].read(index)
+        image = self.sources[source].read(index)
         if side == "target":
-            painted = self.sources[target].read(self.partners[source][index])
-        return map_of_classes(self.transform, read(painted))
+            image = self.sources[target].read(self.partners[source][index])
+        return map_of_classes(self.transform, read(image))
 
     @property
     def size(self) -> str:
@@ -193,37 +196,42 @@ def _folders(config: UnpairedConfig, part: Part) -> tuple[Path, Path]:
     """The folders of A and of B."""
     if config.root_a is not None and config.root_b is not None:
         if part == "val" and config.val_paired:
-            raise ValueError(f"data.val_paired: {config.root_a} has no validation part; give a data.root that has one")
+            raise ValueError(
+                "data.val_paired true: data.root_a and data.root_b have no validation split; set a data.root that has "
+                "one, or data.val_paired false"
+            )
         folders = Path(config.root_a), Path(config.root_b)
     else:
         root, splits = Path(set_folder(config, part)), config.splits(part)
-        found = next((sides for split in splits if (sides := find_sides(root, split))), None)
-        if found is None:
+        sides = next((pair for split in splits if (pair := find_sides(root, split))), None)
+        if sides is None:
             if any((root / split).is_dir() for split in splits):
                 raise ValueError(
                     f"data.root {root}: {splits[0]}A/ and {splits[0]}B/ are missing; "
-                    "datasets/unpair.py makes them of side-by-side pairs"
+                    "make them of side-by-side pairs by datasets/unpair.py"
                 )
             raise no_split(root, splits)
-        folders = found
+        folders = sides
     a, b = (folder.resolve() for folder in folders)
     if a == b:
-        raise ValueError(f"{folders[0]} is given as A and as B: two folders of different images are needed")
+        raise ValueError(f"{folders[0]} is given as A and as B: give two folders with different images")
     if a in b.parents or b in a.parents:
-        raise ValueError(f"{folders[0]} and {folders[1]}: one lies within the other; separate them")
+        raise ValueError(f"{folders[0]} and {folders[1]}: one is inside the other; separate A and B")
     return folders
 
 
 def _partners(sources: dict[Domain, ImageSource]) -> dict[int, int]:
-    """Index in A -> index in B of the images that share a name, x and x or x_A and x_B."""
+    """Index in A -> index in B of the images of the same name, x and x or x_A and x_B."""
     stems = {
         domain: {source.name(i).removesuffix(f"_{domain.upper()}"): i for i in range(len(source))}
         for domain, source in sources.items()
     }
     for domain, source in sources.items():
         if len(stems[domain]) < len(source):
-            raise ValueError(f"data.val_paired: several images of {domain.upper()} have one name; keep one of each")
-    lonely = sorted(stems["a"].keys() ^ stems["b"].keys())
-    if lonely:
-        raise ValueError(f"data.val_paired: no partner of the same name for {some(lonely)}; set it to false")
+            raise ValueError(
+                f"data.val_paired true: several images of {domain.upper()} have the same name; keep one of each"
+            )
+    unmatched = sorted(stems["a"].keys() ^ stems["b"].keys())
+    if unmatched:
+        raise ValueError(f"data.val_paired true: no partner of the same name for {some(unmatched)}; set it to false")
     return {place: stems["b"][stem] for stem, place in stems["a"].items()}

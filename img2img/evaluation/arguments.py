@@ -1,4 +1,4 @@
-"""The command line of tools/evaluate.py: options of runs, of --metrics, of both. ``options`` checks them."""
+"""The command line of tools/evaluate.py; ``options`` checks which options go together."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from img2img.evaluation.options import EvaluateOptions, FCNOptions, Kind, Metric
 
 
 def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None = None) -> EvaluateOptions:
-    """The options of a command line.
+    """Reads and checks a command line.
+
+    Args:
+        description: first lines of --help.
+        argv: the arguments; None reads ``sys.argv``.
 
     Raises:
-        ValueError: an option that is unknown, of a wrong type, or of no use to what is measured; or no such run.
+        ValueError: an option is unknown, has a wrong type or does not apply here; or there is no such run.
     """
     args = evaluate_parser(description).parse_args(argv)
     metrics = None if args.metrics is None else choose_metrics(args.metrics)
     return EvaluateOptions(
         name=args.run,
-        kind=_kind(args.run, measured=metrics is not None),
+        kind=_kind(args.run, with_metrics=metrics is not None),
         metrics=metrics,
         device=args.device,
         of_run=RunOptions(**_values(RunOptions, args)),
@@ -33,12 +37,15 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
 
 
 def evaluate_parser(description: str | None) -> Parser:
-    """All options; their defaults are those of the dataclasses."""
+    """The parser. Defaults are those of the dataclasses in ``options``."""
     parser = Parser(description)
-    parser.add_argument("run", metavar="NAME|DIR", help="name of a run under runs/, its folder, or one of images")
-    parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
+    parser.add_argument("run", metavar="NAME|DIR", help="name or folder of a run, or a folder of images")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu or cuda (default: cuda if available)")
     parser.add_argument(
-        "--metrics", help=f"{metrics_help()}; unset, L1, PSNR and SSIM of a run beside answers without learning"
+        "--metrics",
+        metavar="LIST",
+        help=f"metrics, separated by commas: {metrics_help()}. Without it: L1, PSNR and SSIM of a run's output and "
+        "of two baselines, the unchanged input and the mean training image",
     )
     _add_run_options(parser)
     _add_metric_options(parser)
@@ -49,49 +56,111 @@ def evaluate_parser(description: str | None) -> Parser:
 
 
 def _add_run_options(parser: Parser) -> None:
-    add = parser.add_argument_group("runs").add_argument
-    add("--checkpoint", help="a step, best, or latest (default)")
-    add("--norm-policy", choices=["running", "batch"], help="see tools/infer.py")
-    add("--paired", action="store_true", help="unpaired validation images of one name are partners")
-    add("--count", type=int, help="images to draw from noise (default: as many as real ones)")
-    add("--style", help="with --metrics: in which scenes are drawn, see tools/infer.py (default: the photo's)")
-    add("--seed", type=int, help="of that noise, and of --style random")
+    add = parser.add_argument_group("options of runs").add_argument
+    add("--checkpoint", metavar="STEP", help="step number, best or latest (default: %(default)s)")
+    add(
+        "--norm-policy",
+        choices=["running", "batch"],
+        help="batch norm statistics: running, those of training; batch, those of the image itself, as in the paper "
+        "(pix2pix, Sec. 3.3; default: %(default)s)",
+    )
+    add("--paired", action="store_true", help="treat unpaired validation images of the same name as pairs")
+    add(
+        "--count",
+        metavar="N",
+        type=int,
+        help="number of images that a run draws from noise (default: as many as there are real images)",
+    )
+    add(
+        "--style",
+        metavar="STYLE",
+        help="style of images made from label maps, as in tools/infer.py: random, encode:PHOTO, ...; needs --metrics "
+        "(default: each photo's own)",
+    )
+    add("--seed", metavar="N", type=int, help="seed of the noise and of --style random (default: %(default)s)")
 
 
 def _add_metric_options(parser: Parser) -> None:
-    add = parser.add_argument_group("with --metrics").add_argument
-    add("--reference", type=Path, help="folder of real images; of a run, instead of its validation set's")
-    add("--features", choices=["inception", "vgg16"], help="network whose features sets have")
-    add("--weights", help="its file: torch-fidelity's, pytorch-fid's or torchvision's (default: downloaded)")
-    add("--lpips-weights", help="torchvision's file of alexnet (default: downloaded)")
-    add("--batch-size", type=int, help="images that a network sees at once (default: %(default)s)")
-    add("--output", type=Path, help="folder of the report (default: RUN/evaluation/STEP[/DIRECTION], DIR-evaluation)")
+    add = parser.add_argument_group("options of --metrics").add_argument
+    add(
+        "--reference",
+        metavar="DIR",
+        type=Path,
+        help="folder of real images to compare with (default for a run: its validation set)",
+    )
+    add(
+        "--features",
+        choices=["inception", "vgg16"],
+        help="feature network of fid, kid, is and pr (default: %(default)s)",
+    )
+    add(
+        "--weights",
+        metavar="FILE",
+        help="weights of that network: inception's from torch-fidelity or pytorch-fid, vgg16's from torchvision "
+        "(default: downloaded)",
+    )
+    add("--lpips-weights", metavar="FILE", help="AlexNet weights for lpips, from torchvision (default: downloaded)")
+    add("--batch-size", metavar="N", type=int, help="images per batch (default: %(default)s)")
+    add(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="folder of the report (default: RUN/evaluation/STEP[/DIRECTION] for a run, DIR-evaluation for a folder)",
+    )
 
 
 def _add_fcn_options(parser: Parser) -> None:
-    add = parser.add_argument_group("with --metrics fcn").add_argument
-    add("--train-segmenter", action="store_true", help="train a network on the run's real photos first, and keep it")
-    add("--segmenter-steps", type=int, help="of that training, eight crops each (default: %(default)s)")
-    add("--segmenter", help="a file of that kind, one of weights of a segmentation network of torchvision, or its name")
+    add = parser.add_argument_group("options of --metrics fcn").add_argument
     add(
-        "--classes", help="cityscapes (its 19), or ids that count: 7,8,11; of torchvision's, one of each output, - none"
+        "--train-segmenter",
+        action="store_true",
+        help="first train a segmentation network on the run's real photos and save it as segmenter.safetensors in the "
+        "run's folder, where later calls find it",
     )
-    add("--palette", help="cityscapes, or a file of lines R G B [name]: colours of label maps that are images")
-    add("--labels", type=Path, help="folder of label maps, by the names of the images; a run has its own")
+    add(
+        "--segmenter-steps",
+        metavar="N",
+        type=int,
+        help="steps of --train-segmenter, with 8 crops each (default: %(default)s)",
+    )
+    add(
+        "--segmenter",
+        metavar="FILE|MODEL",
+        help="segmentation network: file of --train-segmenter, weights of a torchvision model, or name of a "
+        "torchvision model such as deeplabv3_resnet50 (default: the run's, from --train-segmenter)",
+    )
+    add(
+        "--classes",
+        metavar="IDS",
+        help="class ids to evaluate, such as 7,8,11, or cityscapes for its 19; with a torchvision model, the class id "
+        "of each output, - to ignore it (default: 19 of Cityscapes, all of other sets)",
+    )
+    add(
+        "--palette",
+        metavar="FILE",
+        help="colours of the classes, if label maps are colour images: cityscapes, or a file of lines R G B [name], "
+        "the first for class 0",
+    )
+    add(
+        "--labels",
+        metavar="DIR",
+        type=Path,
+        help="folder of ground-truth label maps named like the images (default for a run: those of its data set)",
+    )
 
 
-def _kind(name: str, *, measured: bool) -> Kind:
-    """What a name stands for. Without metrics there is no need to know whether a run draws from noise.
+def _kind(name: str, *, with_metrics: bool) -> Kind:
+    """What a name stands for. Without metrics the run is not opened, so "run" may be one that draws from noise.
 
     Raises:
-        ValueError: metrics of a run that is not there.
+        ValueError: metrics are given and there is no such run.
     """
-    from img2img.inference.loading import draws_from_noise  # and with it torch, which --help need not wait for
+    from img2img.inference.loading import draws_from_noise  # imports torch, which --help need not wait for
     from img2img.runs import is_image_folder
 
     if is_image_folder(name):
         return "folder"
-    return "noise" if measured and draws_from_noise(name) else "run"
+    return "noise" if with_metrics and draws_from_noise(name) else "run"
 
 
 def _values(kind: Any, args: argparse.Namespace) -> dict[str, Any]:

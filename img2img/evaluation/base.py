@@ -1,11 +1,12 @@
-"""What evaluation works with: an image and its target, a set of such, a batch of a set, and the contract of a metric.
+"""Data types of evaluation (image record, image set, batch) and the base classes of metrics.
 
-A metric is one object, as torchmetrics has it: ``begin``, ``update`` with every batch, ``compute``. To add one, write
-a subclass of ``Metric`` or ``PairMetric`` in ``metrics.py``, or in a file of its own that is imported: its ``name`` is
-then known to the commands, their help, the reports and the validation of a training run.
+A metric is one object, as in torchmetrics, with three methods: ``begin``, ``update`` (once a batch) and ``compute``.
+To add a metric, write a subclass of ``PairMetric`` (each image and its target) or ``Metric`` (anything else), in
+``metrics.py`` or in any file that is imported. tools/evaluate.py, its --help, the reports and ``train.metrics`` then
+know it by its ``name``.
 
-This file, ``metrics`` and ``fcn.score`` import torch inside functions only: it takes seconds, and --help lists the
-metrics' names.
+This file, ``metrics`` and ``fcn.score`` import torch inside functions only: importing it takes seconds, and --help
+needs the names of the metrics alone.
 """
 
 from __future__ import annotations
@@ -36,164 +37,185 @@ FeatureName = Literal["inception", "vgg16"]
 
 
 class ImageRecord(NamedTuple):
-    """An image (H, W, C) of integers, or of floats in [0, 1]; and its target, where it is known."""
+    """One image to evaluate, with what it is compared with."""
 
     name: str
     image: np.ndarray
+    """(H, W, C) uint8 or uint16, or floats in [0, 1]."""
     target: np.ndarray | None = None
+    """Ground-truth image of the same kind; None if there is none."""
     class_map: np.ndarray | None = None
-    """Class ids (H', W'), for the FCN-score."""
+    """Ground-truth class ids (H', W'), for the FCN-score."""
 
 
 class ClassReader(Protocol):
-    """Tells the class of each pixel: a segmentation network, or the colours of a palette."""
+    """Predicts the class of each pixel: a segmentation network, or the nearest colour of a palette."""
 
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """Its name in reports."""
+        ...
+
     @property
-    def scored(self) -> tuple[int, ...]: ...
-    def __call__(self, image: np.ndarray, sides: tuple[int, int], /) -> np.ndarray:
-        """(H, W, 3) uint8 -> class ids (H', W') of these sides; -1 where it is none."""
+    def classes(self) -> tuple[int, ...]:
+        """Class ids that it can predict."""
+        ...
+
+    def __call__(self, image: np.ndarray, size: tuple[int, int], /) -> np.ndarray:
+        """(H, W, 3) uint8, (H', W') -> class ids (H', W'); -1 for ignored pixels."""
         ...
 
 
 @dataclass
 class ImageSet:
-    """Images to be measured one after the other, and the real ones that they are to resemble as a set.
+    """Images to evaluate, and the real images that metrics such as FID compare them with.
 
-    Images are made or read when they are asked for, so that any number of them can be measured.
+    Images are generated or read one at a time, when they are iterated over, so that a set may be of any size.
     """
 
     title: str
+    """Its name in reports."""
     count: int
+    """Number of images, those that can't be decoded included."""
     images: Callable[[], Iterator[ImageRecord]]
+    """Starts a pass over the images."""
     real: ImageSet | None = None
+    """The real images; None if there are none."""
     label: str = "made"
-    """Of its progress bar."""
+    """Label of the progress bar."""
     without_target: Sequence[str] = ()
-    """Names of images that have no target."""
-    painted: ClassReader | None = None
-    """Reads the classes of its images, where these are painted class maps themselves."""
-    scored: tuple[int, ...] = ()
-    """Classes that count in the FCN-score, where the set knows its own."""
+    """Names of images without a target."""
+    class_reader: ClassReader | None = None
+    """If the images are colour-coded label maps: decodes their colours. None for photos, which a segmentation network
+    labels."""
+    eval_classes: tuple[int, ...] = ()
+    """Class ids evaluated by the FCN-score; empty for all that the class reader can predict."""
     class_names: Mapping[int, str] = field(default_factory=dict)
+    """Names of the classes, by id."""
     skipped: set[str] = field(default_factory=set)
-    """Messages of files that were left out because they can't be decoded."""
+    """Error messages of files that can't be decoded and were left out."""
     folders: tuple[Path, ...] = ()
-    """Folders of images that it, and ``real``, are read from."""
+    """Folders that the images, and those of ``real``, are read from."""
     other_files: int = 0
-    """Files beside the images that are of another kind."""
+    """Number of files in the folder that are not images."""
     output: Path = Path()
-    """Where the report goes unless another folder is chosen."""
+    """Default folder of the report."""
 
     def compare_with(self, real: ImageSet) -> ImageSet:
-        """Makes ``real`` the images that these are to resemble, and returns it."""
-        real.skipped = self.skipped  # a file that both read is named once
+        """Sets ``real`` and returns it."""
+        real.skipped = self.skipped  # one list, so that a file which both sets read is reported once
         self.real = real
         return real
 
-    def readable(self, reads: Iterable[Callable[[], T]], threads: int = 0) -> Iterator[T]:
-        """What these calls return, in order, without those that read a file which can't be decoded: it is named once.
+    def skip_unreadable(self, calls: Iterable[Callable[[], T]], threads: int = 0) -> Iterator[T]:
+        """Yields the results of ``calls`` in order, without those that raise UnreadableImage.
 
-        With ``threads`` they are called ahead of time, a few of them: decoding takes longer than a GPU's networks.
+        Each skipped file is reported once, on standard error and in ``skipped``.
+
+        Args:
+            calls: functions that read an image.
+            threads: threads that call ahead, since decoding files takes longer than a GPU's networks; 0 for none.
         """
         from img2img.data.images import UnreadableImage
 
-        for read in reads if not threads else ahead(reads, threads):
+        for read in calls if not threads else prefetch(calls, threads):
             try:
                 yield read()
             except UnreadableImage as error:
-                if str(error) not in self.skipped:  # beside a progress bar
-                    tqdm.write(printable(f"skipped     {error}"), file=sys.stderr)
+                if str(error) not in self.skipped:
+                    tqdm.write(printable(f"skipped     {error}"), file=sys.stderr)  # keeps progress bars intact
                 self.skipped.add(str(error))
 
 
-Answer = Callable[["Item"], "tuple[np.ndarray, np.ndarray | None] | None"]
+Predict = Callable[["Item"], "tuple[np.ndarray, np.ndarray | None] | None"]
+"""Item -> (image, target or None); None skips the item."""
 
 
 def made_set(
     title: str,
     items: Sequence[Item],
-    answer: Answer,
+    predict: Predict,
     *,
     places: Sequence[int] | None = None,
     class_map: Callable[[int], np.ndarray] | None = None,
 ) -> ImageSet:
-    """The image set of what is made of the items of a data set.
+    """The set of images that a model or a baseline makes of the items of a data set.
 
     Args:
-        title: of the image set.
-        items: of a direction of the data set.
-        answer: item -> the image made of it, and its target; None leaves the item out.
-        places: of the items that are asked for, in order; unset, all.
-        class_map: index of an item -> its class map.
+        title: name of the set in reports.
+        items: items of one direction of the data set, ``ImageDataset.items``.
+        predict: makes an image of an item.
+        places: indices of the items to evaluate, in order (default: all).
+        class_map: index of an item -> its ground-truth class ids (H, W).
     """
-    chosen = range(len(items)) if places is None else places
+    indices = range(len(items)) if places is None else places
 
-    def made(index: int) -> ImageRecord | None:
+    def make(index: int) -> ImageRecord | None:
         item = items[index]
         ids = None if class_map is None else class_map(index)
-        answered = answer(item)
-        return None if answered is None else ImageRecord(item.name, *answered, ids)
+        prediction = predict(item)
+        return None if prediction is None else ImageRecord(item.name, *prediction, ids)
 
     def images() -> Iterator[ImageRecord]:
-        records = image_set.readable(partial(made, index) for index in chosen)
+        records = image_set.skip_unreadable(partial(make, index) for index in indices)
         return (record for record in records if record is not None)
 
-    image_set = ImageSet(title, len(chosen), images)
+    image_set = ImageSet(title, len(indices), images)
     return image_set
 
 
 def real_set(title: str, images: Sequence[np.ndarray], places: Sequence[int] | None = None) -> ImageSet:
-    """The image set of the real images of a data set, or of those at some places."""
-    chosen = range(len(images)) if places is None else places
+    """The set of a data set's real images, or of those with the indices ``places``."""
+    indices = range(len(images)) if places is None else places
 
     def read(index: int) -> ImageRecord:
         return ImageRecord(str(index), images[index])
 
-    real = ImageSet(title, len(chosen), lambda: real.readable(partial(read, i) for i in chosen), label="real")
+    real = ImageSet(title, len(indices), lambda: real.skip_unreadable(partial(read, i) for i in indices), label="real")
     return real
 
 
-def ahead(reads: Iterable[Callable[[], T]], threads: int) -> Iterator[Callable[[], T]]:
-    """Calls these in threads, at most ``2 * threads`` more than were taken, and returns what waits for each result."""
+def prefetch(calls: Iterable[Callable[[], T]], threads: int) -> Iterator[Callable[[], T]]:
+    """Runs ``calls`` in threads, at most ``2 * threads`` ahead, and yields functions that wait for each result."""
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[T]] = deque()
+        futures: deque[Future[T]] = deque()
         try:
-            for read in reads:
-                waiting.append(pool.submit(read))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result
-            while waiting:
-                yield waiting.popleft().result
-        finally:  # whoever stops early waits for what runs, and not for what would
-            for future in waiting:
+            for call in calls:
+                futures.append(pool.submit(call))
+                if len(futures) > 2 * threads:
+                    yield futures.popleft().result
+            while futures:
+                yield futures.popleft().result
+        finally:  # if the caller stops early, calls that have not begun need not run
+            for future in futures:
                 future.cancel()
 
 
 @dataclass
 class FeatureNetworks:
-    """The pretrained networks that metrics ask, and where they are; ``metrics.load_networks`` loads them."""
+    """Pretrained networks that metrics use. ``metrics.load_networks`` loads them."""
 
     features: nn.Module | None = None
-    """(B, 3, H, W) uint8 -> features (B, D), and logits (B, K) or None."""
+    """(B, 3, H, W) uint8 -> features (B, D) and logits (B, K) or None."""
     lpips: nn.Module | None = None
-    """Two (B, 3, H, W) in [-1, 1] -> (B, 1, 1, 1)."""
+    """Two batches (B, 3, H, W) in [-1, 1] -> distances (B, 1, 1, 1)."""
     segmenter: ClassReader | None = None
+    """Segmentation network of the FCN-score."""
     title: str = "none"
-    """The feature network and where its weights are from, for the report."""
+    """Name of the feature network and its weights in reports."""
     device: torch.device | str = "cpu"
+    """Where the networks are, and the tensors of ``ImageBatch``."""
 
 
 class ImageBatch:
-    """Neighbours of an image set, of one shape and depth. What several metrics read of them is computed once."""
+    """Consecutive images of a set with one shape and dtype. Tensors and features are computed once for all metrics."""
 
     def __init__(self, records: Sequence[ImageRecord], networks: FeatureNetworks) -> None:
         self.records, self.networks = records, networks
         self.shown: list[dict[str, np.ndarray]] = [
-            {} if record.target is None else {"truth": record.target} for record in records
+            {} if record.target is None else {"target": record.target} for record in records
         ]
-        """What a report's sheet shows beside each image, by title; metrics may add to it."""
+        """Images that best_and_worst.png shows beside each image, by column title. Metrics may add to it."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -201,54 +223,56 @@ class ImageBatch:
     @cached_property
     def images(self) -> Tensor:
         """(B, C, H, W) in [0, 1]."""
-        return unit([record.image for record in self.records], self.networks.device)
+        return to_unit_range([record.image for record in self.records], self.networks.device)
 
     @cached_property
     def targets(self) -> Tensor:
-        """(B, C, H, W) in [0, 1]."""
+        """(B, C, H, W) in [0, 1]. Only if all images have targets: ``needs_target`` of a metric ensures this."""
         targets = [record.target for record in self.records if record.target is not None]
-        return unit(targets, self.networks.device)
+        return to_unit_range(targets, self.networks.device)
 
     def require_pairs(self) -> None:
-        """Raises ValueError if the targets are of another size than the images."""
+        """Raises ValueError if images and targets differ in size."""
         name, image, target, _ = self.records[0]
         assert target is not None, "evaluate.check refuses image sets without targets"
         if image.shape[:2] != target.shape[:2]:
-            raise ValueError(f"{name} is {size_of(image)}, and its target {size_of(target)}: a pair needs one size")
+            raise ValueError(
+                f"{name} is {size_of(image)}, and its target {size_of(target)}: both must have the same size"
+            )
 
     @property
     def features(self) -> np.ndarray:
-        """(B, D), of the feature network."""
-        return self._asked[0]
+        """Features (B, D) of the feature network. Only for metrics with ``needs_features``."""
+        return self._features_and_logits[0]
 
     @property
     def logits(self) -> np.ndarray:
-        """(B, K), of the feature network. Raises ValueError if it tells no classes."""
-        logits = self._asked[1]
+        """Logits (B, K) of the feature network. Raises ValueError if it has none."""
+        logits = self._features_and_logits[1]
         if logits is None:
-            raise ValueError("the Inception Score needs the classes of Inception; this feature network has none")
+            raise ValueError("is: the Inception Score needs logits of Inception; this feature network has none")
         return logits
 
     @cached_property
-    def _asked(self) -> tuple[np.ndarray, np.ndarray | None]:
+    def _features_and_logits(self) -> tuple[np.ndarray, np.ndarray | None]:
         import torch
 
         from img2img.data.images import eight_bits
 
-        assert self.networks.features is not None, "a metric that needs features comes with their network"
-        colour = np.stack([eight_bits(record.image) for record in self.records])  # (B, H, W, 3)
-        features, logits = self.networks.features(torch.from_numpy(colour).permute(0, 3, 1, 2).to(self.networks.device))
+        assert self.networks.features is not None, "load_networks loads it for metrics with needs_features"
+        rgb = np.stack([eight_bits(record.image) for record in self.records])  # (B, H, W, 3)
+        features, logits = self.networks.features(torch.from_numpy(rgb).permute(0, 3, 1, 2).to(self.networks.device))
         return features.cpu().numpy(), None if logits is None else logits.cpu().numpy()
 
 
-def unit(images: Sequence[np.ndarray], device: torch.device | str) -> Tensor:
-    """(H, W, C) each -> (B, C, H, W) in [0, 1], in the precision that PSNR and SSIM of near images need."""
+def to_unit_range(images: Sequence[np.ndarray], device: torch.device | str) -> Tensor:
+    """Images (H, W, C) -> (B, C, H, W) in [0, 1], in float64: PSNR and SSIM of nearly equal images need it."""
     import torch
 
     stacked = np.stack(images)
     scaled = stacked / np.iinfo(stacked.dtype).max if stacked.dtype.kind == "u" else stacked.astype(np.float64)
     tensor = torch.from_numpy(scaled).permute(0, 3, 1, 2)
-    return (tensor.float() if torch.device(device).type == "mps" else tensor).to(device)  # which knows no float64
+    return (tensor.float() if torch.device(device).type == "mps" else tensor).to(device)  # MPS has no float64
 
 
 def size_of(image: np.ndarray) -> str:
@@ -257,15 +281,18 @@ def size_of(image: np.ndarray) -> str:
 
 
 class Statistic:
-    """What is kept of all images of a set. Metrics that name the same kind in ``statistics`` read the same one."""
+    """What is accumulated over a whole image set, such as the mean of its features.
+
+    Metrics with the same class in ``statistics`` share one instance per set.
+    """
 
     def update(self, batch: ImageBatch) -> None:
-        """Takes a batch of the set in."""
+        """Adds a batch of the set."""
         raise NotImplementedError
 
 
 class SetStatistics:
-    """The statistics of one image set that some metrics read, by their kind; and how many images it had."""
+    """The statistics of one image set, by class (``statistics[Moments]``), and the number of its images."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self.count = 0
@@ -283,81 +310,90 @@ class SetStatistics:
 
 
 class Metric:
-    """A measure of an image set. ``evaluate`` calls ``begin``, ``update`` with each batch, and ``compute``.
+    """A metric of an image set.
 
-    A metric of single images keeps their ``values`` in ``update`` (``PairMetric`` does). A metric of sets names
-    ``statistics``, which are kept of the made images and, if it ``needs_real``, of the real ones, and only computes.
+    ``evaluate`` calls ``begin``, then ``update`` with each batch, then ``compute``. There are two kinds:
+
+    - Metrics of single images (L1, SSIM) append the value of each image to ``values`` in ``update``. Where an image is
+      compared with its target, derive from ``PairMetric``, which needs ``measure`` alone.
+    - Metrics of whole sets (FID) list in ``statistics`` what is accumulated over a set, and implement ``compute``.
+
+    Requirements are class attributes (``needs_...``, ``min_...``). They are checked before any image is generated.
     """
 
     name: ClassVar[str]
-    """What ``--metrics`` and ``train.metrics`` call it."""
+    """Name in ``--metrics`` and ``train.metrics``."""
     titles: ClassVar[Mapping[str, str]]
-    """Of its scores, by their names, with their unit."""
+    """Title in reports of each score that ``compute`` returns, with its unit: ``{"psnr": "PSNR, dB"}``."""
     value_name: ClassVar[str | None] = None
-    """What a report calls the value of a single image; unset, ``name``."""
+    """Column of the images' values in pictures.csv (default: ``name``)."""
     lower_is_better: ClassVar[bool] = False
+    """Orders the best and worst images of a report, and chooses the best checkpoint."""
     needs_target: ClassVar[bool] = False
-    """Whether it compares each image with its target."""
+    """Each image needs a target (``ImageRecord.target``)."""
     needs_real: ClassVar[bool] = False
-    """Whether it compares the set with real images."""
+    """The set needs real images to compare with (``ImageSet.real``)."""
     needs_class_maps: ClassVar[bool] = False
+    """Each image needs ground-truth class ids (``ImageRecord.class_map``)."""
     needs_features: ClassVar[bool] = False
-    """Whether it asks the feature network (``ImageBatch.features``)."""
+    """Uses ``ImageBatch.features``: the feature network is loaded."""
     needs_logits: ClassVar[bool] = False
-    """Whether it asks for Inception's classes (``ImageBatch.logits``)."""
+    """Uses ``ImageBatch.logits``: the feature network must be Inception."""
     needs_lpips: ClassVar[bool] = False
-    fewest: ClassVar[int] = 1
-    """Images in each set that it compares."""
-    smallest_side: ClassVar[int] = 1
-    """Pixels that an image must be wide and high."""
+    """Uses ``FeatureNetworks.lpips``."""
+    min_images: ClassVar[int] = 1
+    """Smallest number of images in each set."""
+    min_side: ClassVar[int] = 1
+    """Smallest height and width of an image in pixels."""
     statistics: ClassVar[tuple[type[Statistic], ...]] = ()
+    """What is accumulated over the images, and over the real images if ``needs_real``."""
     files: ClassVar[tuple[str, ...]] = ()
-    """Names of the files that it adds to a report."""
+    """Names of the CSV files that ``tables`` adds to a report."""
 
     values: list[float]
-    """Of each image so far, of a metric of single images; else empty."""
+    """One value for each image so far; stays empty for metrics of sets."""
     deviations: dict[str, float]
-    """Of scores that are means over parts, after ``compute``."""
+    """Standard deviations of scores that are means over subsets, by score. Set by ``compute``."""
     details: dict[str, Any]
-    """What a report's summary.json adds to the scores, after ``compute``."""
+    """Further entries of summary.json. Set by ``compute``."""
 
     def begin(self, image_set: ImageSet, networks: FeatureNetworks) -> None:
-        """Forgets what was before; an image set is about to come."""
+        """Resets the metric before an image set."""
         self.values, self.deviations, self.details = [], {}, {}
 
     def update(self, batch: ImageBatch) -> None:
-        """Takes a batch in."""
+        """Adds a batch of the image set. Does nothing by default, for metrics of sets."""
 
     def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:
-        """The scores by name.
+        """Returns the scores by name; the names are the keys of ``titles``.
 
         Args:
-            made: the statistics of the image set.
-            real: those of the real images, empty if nothing needs them.
+            made: statistics of the image set.
+            real: statistics of the real images; without any if no metric has ``needs_real``.
 
         Raises:
-            ValueError: there are too few images.
+            ValueError: too few images could be decoded.
         """
         raise NotImplementedError
 
     def rows(self) -> dict[str, str]:
-        """Lines of a report's table above the scores, after ``compute``."""
+        """Further lines of a report's table, by title. Called after ``compute``."""
         return {}
 
     def tables(self, image_set: ImageSet) -> dict[str, tuple[Sequence[str], list[Sequence[object]]]]:
-        """What a report writes as CSV, by ``files``: a head and rows. After ``compute``."""
+        """Further CSV files of a report: name in ``files`` -> (header, rows). Called after ``compute``."""
         return {}
 
     def require_side(self, name: str, height: int, width: int) -> None:
-        """Raises ValueError for an image that is too small."""
-        if min(height, width) < self.smallest_side:
+        """Raises ValueError if an image is smaller than ``min_side``."""
+        if min(height, width) < self.min_side:
             raise ValueError(
-                f"{self.name}: needs images of {self.smallest_side} pixels a side, and {name} is {width}x{height}"
+                f"{self.name}: images must be at least {self.min_side} pixels a side; {name} is {width}x{height}"
             )
 
 
 class PairMetric(Metric):
-    """A metric of each image and its target; the score is the mean over the images."""
+    """A metric of each image and its target. The score is the mean over the images. Subclasses define ``measure``."""
 
     needs_target = True
 
@@ -367,7 +403,7 @@ class PairMetric(Metric):
         self.values += self.measure(batch).tolist()
 
     def measure(self, batch: ImageBatch) -> Tensor:
-        """The value of each image of a batch, (B,)."""
+        """Values (B,) of the images of a batch, from ``batch.images`` and ``batch.targets``, (B, C, H, W) in [0, 1]."""
         raise NotImplementedError
 
     def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:

@@ -1,7 +1,6 @@
-"""Measuring an image set: one pass over its images, and one over the real ones where a metric compares with them.
+"""Evaluates an image set: one pass over its images, and one over the real images if a metric compares with them.
 
-Images go in batches of one shape to the device of the networks. Nothing of them is kept but what the metrics keep,
-their names, and the few that a report shows.
+Images of one shape form batches on the networks' device. Images are not kept, apart from the few that a report shows.
 """
 
 from __future__ import annotations
@@ -20,52 +19,55 @@ from img2img.data.images import captioned, cell
 from img2img.evaluation.base import FeatureNetworks, ImageBatch, ImageRecord, ImageSet, Metric, SetStatistics
 
 BATCH_SIZE = 16
-SHOWN = 10  # best and worst images in a report
-SIDE = 256  # in pixels at most, of what it shows
+SHOWN = 10  # number of best images in a report, and of worst images
+SIDE = 256  # largest side of these images in pixels
 
 Table = tuple[Sequence[str], list[Sequence[object]]]
 
 
 class NoImages(ValueError):
-    """An image set without an image that can be measured."""
+    """None of a set's images can be decoded."""
 
 
-class Shown(NamedTuple):
-    """A row of a report's sheet: the image and ``Scores.columns``, (h, w, 3) uint8 each."""
+class SheetRow(NamedTuple):
+    """A row of best_and_worst.png."""
 
     value: float
     name: str
     cells: list[np.ndarray]
+    """The image and what stands beside it (``Scores.columns``), (h, w, 3) uint8 each."""
 
 
 @dataclass
 class Scores:
-    """What was measured of an image set."""
+    """The result of ``evaluate``."""
 
     count: int = 0
-    """Images that were measured."""
+    """Number of images that were evaluated."""
     real_count: int = 0
-    """Real ones that they were compared with as a set."""
+    """Number of real images that they were compared with as a set."""
     scores: dict[str, float] = field(default_factory=dict)
+    """Scores of the set, by name."""
     titles: dict[str, str] = field(default_factory=dict)
-    """Of the scores, with their units."""
+    """Titles of the scores, with units."""
     deviations: dict[str, float] = field(default_factory=dict)
-    """Of scores that are means over parts."""
+    """Standard deviations of scores that are means over subsets."""
     names: list[str] = field(default_factory=list)
-    """Of the images, where they have values of their own."""
+    """Names of the images, if a metric has a value for each image; else empty."""
     per_image: dict[str, list[float]] = field(default_factory=dict)
+    """Values of the images by metric, in the order of ``names``."""
     ranked_by: str | None = None
-    """Which of these values ``best`` and ``worst`` are chosen by."""
+    """The metric in ``per_image`` that ``best`` and ``worst`` are chosen by."""
     columns: list[str] = field(default_factory=list)
-    """What the sheet shows beside an image."""
-    best: list[Shown] = field(default_factory=list)
-    worst: list[Shown] = field(default_factory=list)
+    """Titles of what best_and_worst.png shows beside an image."""
+    best: list[SheetRow] = field(default_factory=list)
+    worst: list[SheetRow] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    """What metrics add to summary.json."""
+    """Further entries of summary.json."""
     rows: dict[str, str] = field(default_factory=dict)
-    """What metrics add to the report's table, above the scores."""
+    """Further lines of the report's table, above the scores."""
     tables: dict[str, Table] = field(default_factory=dict)
-    """Further CSV files of the report, by their names: head and rows."""
+    """Further CSV files of the report, by name: header and rows."""
 
 
 @torch.inference_mode()
@@ -79,19 +81,20 @@ def evaluate(
     shown: int = SHOWN,
     progress: bool | None = None,
 ) -> Scores:
-    """All ``metrics`` of an image set.
+    """Computes ``metrics`` of an image set.
 
     Args:
-        image_set: what is measured. Images that can't be decoded are left out and named.
+        image_set: the images. Those that can't be decoded are skipped and reported.
         metrics: see ``metrics.choose_metrics``.
-        networks: that they need, see ``metrics.load_networks``.
-        batch_size: images that a network sees at once.
-        real: ``real_statistics`` of its real images, not to look at them again.
-        shown: how many of the best and of the worst images ``Scores`` keeps for a report.
-        progress: whether bars are shown; unset, on a terminal.
+        networks: the networks that the metrics need, see ``metrics.load_networks``.
+        batch_size: images per batch.
+        real: result of ``real_statistics``, if it is there already (default: computed here).
+        shown: number of best and of worst images that ``Scores`` keeps for a report.
+        progress: whether to show progress bars (default: on a terminal).
 
     Raises:
-        ValueError: as ``check``; a pair of two sizes, or too small for a metric; too few images that can be decoded.
+        ValueError: as ``check``; an image and its target differ in size; an image is too small for a metric; too few
+            images can be decoded.
     """
     check(image_set, metrics)
     networks = networks or FeatureNetworks()
@@ -102,7 +105,7 @@ def evaluate(
         made.update(batch)
         for metric in metrics:
             metric.update(batch)
-        _note(scores, batch, metrics, shown)
+        _add_values(scores, batch, metrics, shown)
     if not made.count:
         raise NoImages(f"{image_set.title}: none of its images can be decoded")
     if real is None:
@@ -119,18 +122,22 @@ def evaluate(
 
 
 def check(image_set: ImageSet, metrics: Sequence[Metric]) -> None:
-    """Raises ValueError, before any image is made, if targets, real images or enough of them are missing."""
+    """Raises ValueError if targets or real images are missing, or images are too few. Generates no image."""
     for metric in metrics:
         real = image_set.real
         if metric.needs_real and real is None:
-            raise ValueError(f"{metric.name}: compares with real images, and there are none; name a folder of them")
+            raise ValueError(
+                f"{metric.name}: compares with real images, and there are none; name a folder of them with --reference"
+            )
         counts = [image_set.count, *([real.count] if metric.needs_real and real else [])]
-        if min(counts) < metric.fewest:
-            raise ValueError(f"{metric.name}: needs {metric.fewest} images in each set, and there are {min(counts)}")
+        if min(counts) < metric.min_images:
+            raise ValueError(
+                f"{metric.name}: needs {metric.min_images} images in each set, and there are {min(counts)}"
+            )
     pairwise = [metric.name for metric in metrics if metric.needs_target]
     if pairwise and image_set.without_target:
         names = some(image_set.without_target, 3)
-        raise ValueError(f"{pairwise[0]}: no target of the name of {names}; leave {', '.join(pairwise)} out")
+        raise ValueError(f"{pairwise[0]}: no target for {names}; leave out {', '.join(pairwise)}")
 
 
 @torch.inference_mode()
@@ -142,7 +149,7 @@ def real_statistics(
     batch_size: int = BATCH_SIZE,
     progress: bool | None = None,
 ) -> SetStatistics:
-    """What ``metrics`` need of an image set's real images, each of which is looked at once."""
+    """Accumulates the statistics of a set's real images that ``metrics`` need, in one pass. Empty if none do."""
     comparing = [metric for metric in metrics if metric.needs_real]
     statistics = SetStatistics(comparing)
     if comparing and image_set.real is not None:
@@ -154,13 +161,13 @@ def real_statistics(
 def _batches(
     image_set: ImageSet, networks: FeatureNetworks, batch_size: int, progress: bool | None
 ) -> Iterator[ImageBatch]:
-    """Neighbours of one shape and depth, at most ``batch_size`` of them."""
+    """Batches of at most ``batch_size`` consecutive images of one shape and dtype."""
     if batch_size < 1:
         raise ValueError(f"batch size {batch_size}: must be at least 1")
     disable = None if progress is None else not progress
     batch: list[ImageRecord] = []
     for record in tqdm(image_set.images(), image_set.label, image_set.count, unit="image", disable=disable):
-        if batch and (len(batch) == batch_size or _kind(record) != _kind(batch[0])):
+        if batch and (len(batch) == batch_size or _shapes(record) != _shapes(batch[0])):
             yield ImageBatch(batch, networks)
             batch = []
         batch.append(record)
@@ -168,13 +175,14 @@ def _batches(
         yield ImageBatch(batch, networks)
 
 
-def _kind(record: ImageRecord) -> list[Any]:
+def _shapes(record: ImageRecord) -> list[Any]:
+    """Shape and dtype of the image, its target and its class map."""
     return [None if array is None else (array.shape, array.dtype) for array in record[1:]]
 
 
-def _note(scores: Scores, batch: ImageBatch, metrics: Sequence[Metric], shown: int) -> None:
-    """Notes each image's values, and shows it if it is among the best or the worst by the first of them."""
-    # those of class maps come last, as in the reports of all versions
+def _add_values(scores: Scores, batch: ImageBatch, metrics: Sequence[Metric], shown: int) -> None:
+    """Adds the values of a batch's images, and those images that are among the best or worst by the first metric."""
+    # the FCN-score comes last, as in reports of earlier versions
     single = sorted((metric for metric in metrics if metric.values), key=lambda metric: metric.needs_class_maps)
     if not single:
         return
@@ -191,7 +199,7 @@ def _note(scores: Scores, batch: ImageBatch, metrics: Sequence[Metric], shown: i
                 del rows[shown:]
 
 
-def _row(batch: ImageBatch, place: int, value: float) -> Shown:
-    record, beside = batch.records[place], batch.shown[place].values()
+def _row(batch: ImageBatch, place: int, value: float) -> SheetRow:
+    record, others = batch.records[place], batch.shown[place].values()
     image = captioned(cell(record.image, SIDE), f"{value:.4g}  {record.name}")
-    return Shown(value, record.name, [image, *(cell(other, SIDE) for other in beside)])
+    return SheetRow(value, record.name, [image, *(cell(other, SIDE) for other in others)])

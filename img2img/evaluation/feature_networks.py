@@ -1,6 +1,6 @@
-"""Pretrained networks that look at images: features for distances between sets, and LPIPS for pairs.
+"""Pretrained networks of metrics: feature networks for FID, KID, IS, precision and recall, and LPIPS.
 
-Their weights come from a stated file or by the loader of the library that publishes them, and never by pickle.
+Weights are read from a given file or downloaded by the library that publishes them. No code is unpickled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from img2img.evaluation.base import FeatureName
 from img2img.evaluation.inception import FIDInception
 from img2img.weights import read_weights
 
-# Made from TensorFlow's graph by torch-fidelity, whose network this one equals; the name ends with its own hash
+# Converted from TensorFlow's graph by torch-fidelity, whose network has the same outputs. The name ends with the hash
 INCEPTION = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 )
@@ -27,9 +27,9 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class VGG16Features(nn.Module):
-    """(B, 3, H, W) uint8 -> (B, 4096), the second fully connected layer, and no logits.
+    """VGG16 of torchvision: (B, 3, H, W) uint8 -> activations (B, 4096) of the second fully connected layer, and None.
 
-    The features of improved precision and recall (Kynkäänniemi et al., Sec. 3.1); the network is torchvision's.
+    The features of improved precision and recall (Kynkäänniemi et al., arXiv 1904.06991, Sec. 3.1).
     """
 
     def __init__(self) -> None:
@@ -47,16 +47,16 @@ class VGG16Features(nn.Module):
 def load_features(
     name: FeatureName, path: str | None = None, device: torch.device | str = "cpu", *, option: str = "weights"
 ) -> nn.Module:
-    """A network: (B, 3, H, W) uint8 -> features (B, D) and logits (B, K), or None where classes are not its own.
+    """Loads a feature network: (B, 3, H, W) uint8 -> features (B, D) and logits (B, K), or None for vgg16.
 
     Args:
-        name: "inception", what FID, KID and IS are defined by, or "vgg16", what precision and recall are.
-        path: file of weights: that of torch-fidelity or pytorch-fid, or torchvision's vgg16; unset, it is downloaded.
-        device: where it is to be.
-        option: that names the file, for messages.
+        name: "inception", as in the papers of FID, KID and IS, or "vgg16", as in that of precision and recall.
+        path: file of weights: torch-fidelity's or pytorch-fid's Inception, or torchvision's VGG16 (default: download).
+        device: device of the network.
+        option: name of the option ``path`` in error messages.
 
     Raises:
-        ValueError: there is no such file, it holds something else, or nothing can be downloaded.
+        ValueError: the file is missing, damaged or of another network; or weights can't be downloaded.
     """
 
     def inception() -> Mapping[str, Any]:
@@ -75,33 +75,37 @@ def load_features(
 def load_lpips(
     path: str | None = None, device: torch.device | str = "cpu", *, option: str = "lpips_weights"
 ) -> nn.Module:
-    """LPIPS of AlexNet, version 0.1 (Zhang et al., arXiv 1801.03924): two (B, 3, H, W) in [-1, 1] -> (B, 1, 1, 1).
+    """Loads LPIPS with AlexNet, version 0.1 (Zhang et al., arXiv 1801.03924).
 
-    The linear layers come with the package ``lpips``, AlexNet's weights from torchvision.
+    The network takes two batches (B, 3, H, W) in [-1, 1] and returns distances (B, 1, 1, 1). Its linear layers are part
+    of the package ``lpips``; AlexNet's weights are torchvision's.
 
     Args:
-        path: torchvision's file of alexnet; unset, it is downloaded.
-        device: where it is to be.
-        option: that names the file, for messages.
+        path: file of torchvision's alexnet weights (default: downloaded).
+        device: device of the network.
+        option: name of the option ``path`` in error messages.
 
     Raises:
-        ValueError: the package is not installed; the file is missing or another one; nothing can be downloaded.
+        ValueError: the package ``lpips`` is not installed; the file is missing, damaged or of another network; or
+            weights can't be downloaded.
     """
     try:
         import lpips
     except ImportError as error:
-        raise ValueError("lpips: python -m pip install lpips==0.1.4, or leave it out") from error
+        raise ValueError(
+            "lpips: the package is missing; python -m pip install lpips==0.1.4, or leave out lpips"
+        ) from error
 
     def alexnet() -> Mapping[str, Any]:
         return AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
 
     weights = _weights("alexnet", path, alexnet, option=option)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it asks torchvision for AlexNet as was done before 2022
-        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # or it would download AlexNet itself
-    for part in network.net.children():  # whose layers keep the numbers that they have in torchvision's
-        wanted = {key: weights.get(f"features.{key}") for key in part.state_dict()}
-        _load(part, {key: value for key, value in wanted.items() if value is not None}, "alexnet", f"{option} {path}")
+        warnings.simplefilter("ignore")  # lpips calls torchvision with arguments that are deprecated since 2022
+        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # pnet_rand: AlexNet is not downloaded
+    for part in network.net.children():  # slices of AlexNet, whose layers have torchvision's numbers
+        tensors = {key: weights.get(f"features.{key}") for key in part.state_dict()}
+        _load(part, {key: value for key, value in tensors.items() if value is not None}, "alexnet", f"{option} {path}")
     return network.to(device).requires_grad_(False).eval()
 
 
@@ -112,15 +116,15 @@ def _weights(
         try:
             return read_weights(Path(path))
         except ValueError as error:
-            raise ValueError(f"{option} {error}; expected those of {name}") from error
+            raise ValueError(f"{option} {error}; expected weights of {name}") from error
     try:
         return download()
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"weights of {name} can't be downloaded ({error}); {option} names their file") from error
+        raise ValueError(f"weights of {name} can't be downloaded ({error}); name their file with {option}") from error
 
 
 def _load(network: nn.Module, weights: Mapping[str, Any], name: str, file: str) -> None:
-    """Gives a network its weights. Raises ValueError, which begins with ``file``, if they are another network's."""
+    """Loads a state dict. Raises ValueError, with ``file`` in front, if it belongs to another network."""
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -1,9 +1,12 @@
-"""Inception-v3 as FID and the Inception Score know it: the TensorFlow graph of 2015-12-05.
+"""Inception-v3 of FID and the Inception Score: the TensorFlow graph of 2015-12-05.
 
-Szegedy et al., arXiv 1512.00567; Heusel et al., arXiv 1706.08500 (FID); Salimans et al., arXiv 1606.03498 (IS). That
-graph is torchvision's network but for three things, and with any other FID is no FID: the averages of its pooling
-branches leave the padding out, the last block takes maxima instead, and images are enlarged as TensorFlow 1 did,
-without half a pixel's shift and without smoothing. It tells 1008 classes apart.
+Szegedy et al., arXiv 1512.00567; Heusel et al., arXiv 1706.08500 (FID); Salimans et al., arXiv 1606.03498 (IS).
+Scores are comparable with published ones only with this network. It differs from torchvision's Inception-v3:
+
+- average pooling in the blocks excludes the padding,
+- the last block has max pooling instead,
+- images are resized as in TensorFlow 1: bilinear, corners aligned at the upper left, without antialiasing,
+- it has 1008 classes.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ SIDE = 299
 
 
 class _Average(nn.Module):
-    """Replaces the pooling of a block's last branch by an average over the pixels that there are."""
+    """Replaces the pooling in a block's last branch by an average that excludes the padding."""
 
     branch_pool: nn.Module
 
@@ -47,7 +50,7 @@ class _MaxE(_E):
 
 
 class FIDInception(Inception3):
-    """(B, 3, H, W) uint8 -> features (B, 2048) and logits (B, 1008); the latter without the bias, as IS takes them."""
+    """(B, 3, H, W) uint8 -> features (B, 2048) and logits (B, 1008), without bias as in the official code of IS."""
 
     def __init__(self) -> None:
         super().__init__(num_classes=1008, aux_logits=False, init_weights=False)
@@ -59,7 +62,7 @@ class FIDInception(Inception3):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = (resize_as_tensorflow(images.float(), SIDE) - 128) / 128  # (B, 3, 299, 299) in [-1, 1)
-        for name, layer in self.named_children():  # in the order in which they apply
+        for name, layer in self.named_children():  # in the order of the forward pass
             if name != "fc":
                 x = layer(x)
         features = x.flatten(1)  # (B, 2048)
@@ -67,16 +70,16 @@ class FIDInception(Inception3):
 
 
 def resize_as_tensorflow(images: Tensor, side: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, side, side), bilinear as ``tf.image.resize_bilinear`` of TensorFlow 1.
+    """(B, C, H, W) -> (B, C, side, side), bilinear as in ``tf.image.resize_bilinear`` of TensorFlow 1.
 
-    Pixel i of the output is taken at i * H / side: the corners' upper left edges meet, not the pixels' centres.
+    Pixel i of the output is sampled at i * H / side, without the half-pixel shift that aligns centres.
     """
     for axis in (-2, -1):
         length = images.shape[axis]
-        place = torch.arange(side, device=images.device, dtype=torch.float32) * (length / side)
-        first = place.long()
-        share = place - first
-        share = share[:, None] if axis == -2 else share
+        position = torch.arange(side, device=images.device, dtype=torch.float32) * (length / side)
+        first = position.long()
+        weight = position - first
+        weight = weight[:, None] if axis == -2 else weight
         low, high = images.index_select(axis, first), images.index_select(axis, (first + 1).clamp(max=length - 1))
-        images = low + (high - low) * share
+        images = low + (high - low) * weight
     return images

@@ -1,9 +1,12 @@
-"""The metrics of images, one class each; the FCN-score is in ``fcn.score``.
+"""The metrics, one class each. The FCN-score is in ``fcn.score``.
 
-Of each image and its target: L1, PSNR, SSIM, LPIPS. Of the set of made images beside that of real ones: FID, KID,
-improved precision and recall; of the made ones alone the Inception Score (``distances`` has the mathematics).
-All metrics of sets read the same features: each image passes the feature network once, and of each set nothing is
-kept but sums and, for KID and precision and recall, at most ``KEPT`` features.
+- Each image and its target: L1, PSNR, SSIM, LPIPS.
+- The set of images and the set of real images: FID, KID, improved precision and recall.
+- The set of images alone: Inception Score.
+
+The mathematics of set metrics is in ``distances``. They share the features, so that each image passes the feature
+network once. Memory does not grow with the set: sums are kept, and for KID, precision and recall at most ``KEPT``
+features.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from img2img.evaluation.base import (
     PairMetric,
     SetStatistics,
     Statistic,
-    unit,
+    to_unit_range,
 )
 from img2img.evaluation.distances import (
     NEIGHBOURS,
@@ -39,12 +42,12 @@ if TYPE_CHECKING:  # see ``base``
     import torch
     from torch import Tensor
 
-KEPT = 10_000  # features of a set; 10 000 of Inception are 80 MB
-PSNR_OF_EQUALS = 100.0  # dB that an image is worth in a mean, at most: one that is its target would make it infinite
+KEPT = 10_000  # features kept of each set; 10 000 of Inception are 80 MB
+MAX_PSNR = 100.0  # dB, upper limit in the mean: an image that equals its target has an infinite PSNR
 
 
 class L1(PairMetric):
-    """Mean absolute difference, in gray levels of 0..255."""
+    """Mean absolute difference, in levels of 0..255."""
 
     name, titles, lower_is_better = "l1", {"l1": "L1 (of 255)"}, True
 
@@ -53,7 +56,7 @@ class L1(PairMetric):
 
 
 class PSNR(PairMetric):
-    """Peak signal-to-noise ratio in decibels, of each image; in the mean each counts as ``PSNR_OF_EQUALS`` at most."""
+    """Peak signal-to-noise ratio of each image in decibels; in the mean each is limited to ``MAX_PSNR``."""
 
     name, titles = "psnr", {"psnr": "PSNR, dB"}
 
@@ -61,51 +64,51 @@ class PSNR(PairMetric):
         return -10 * (batch.images - batch.targets).square().mean((1, 2, 3)).log10()
 
     def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:
-        return {self.name: float(np.mean(np.minimum(self.values, PSNR_OF_EQUALS)))}
+        return {self.name: float(np.mean(np.minimum(self.values, MAX_PSNR)))}
 
 
 class SSIM(PairMetric):
-    """Structural similarity: an 11x11 Gaussian window of sigma 1.5 that never leaves the image, averaged over channels.
+    """Structural similarity, 11x11 Gaussian window of sigma 1.5 without padding, averaged over channels.
 
     Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
 
     Args:
-        too_small: the value of images that are smaller than the window; unset, they are refused.
+        too_small: value of images smaller than the window (default: they raise ValueError).
     """
 
-    name, titles, smallest_side = "ssim", {"ssim": "SSIM"}, 11
+    name, titles, min_side = "ssim", {"ssim": "SSIM"}, 11
 
     def __init__(self, too_small: float | None = None) -> None:
         self.too_small = too_small
 
     def update(self, batch: ImageBatch) -> None:
-        if self.too_small is not None and min(batch.images.shape[-2:]) < self.smallest_side:
+        if self.too_small is not None and min(batch.images.shape[-2:]) < self.min_side:
             self.values += [self.too_small] * len(batch)
         else:
             super().update(batch)
 
     def measure(self, batch: ImageBatch) -> Tensor:
-        import kornia.metrics  # which takes seconds
+        import kornia.metrics  # takes seconds
 
-        similarity = kornia.metrics.ssim(batch.images, batch.targets, self.smallest_side, padding="valid")
+        similarity = kornia.metrics.ssim(batch.images, batch.targets, self.min_side, padding="valid")
         return similarity.mean((1, 2, 3))
 
 
 class LPIPS(PairMetric):
-    """Learned perceptual distance, of AlexNet (Zhang et al., arXiv 1801.03924)."""
+    """Learned perceptual image patch similarity, with AlexNet (Zhang et al., arXiv 1801.03924)."""
 
     name, titles, lower_is_better = "lpips", {"lpips": "LPIPS (AlexNet)"}, True
     needs_lpips = True
-    smallest_side = 31  # of which AlexNet's last pooling leaves one pixel
+    min_side = 31  # AlexNet's last pooling reduces it to one pixel
 
     def measure(self, batch: ImageBatch) -> Tensor:
         from img2img.data.images import to_channels
 
-        assert batch.networks.lpips is not None, "it comes with its network"
+        assert batch.networks.lpips is not None, "load_networks loads it for metrics with needs_lpips"
         records = batch.records
         images = [to_channels(record.image, 3) for record in records]
         targets = [to_channels(record.target, 3) for record in records if record.target is not None]
-        pair = (unit(colour, batch.networks.device) for colour in (images, targets))
+        pair = (to_unit_range(rgb, batch.networks.device) for rgb in (images, targets))
         return batch.networks.lpips(*((2 * x - 1).float() for x in pair)).flatten()
 
 
@@ -117,7 +120,7 @@ class Moments(Gaussian, Statistic):
 
 
 class Sample(Reservoir, Statistic):
-    """Features of a set, at most ``KEPT``, drawn fairly."""
+    """A uniform random sample of at most ``KEPT`` features of a set."""
 
     def __init__(self) -> None:
         super().__init__(KEPT)
@@ -127,7 +130,7 @@ class Sample(Reservoir, Statistic):
 
 
 class Classes(InceptionScore, Statistic):
-    """What classes Inception sees in a set."""
+    """Inception's class probabilities of a set."""
 
     def update(self, batch: ImageBatch) -> None:
         self.add(batch.logits)
@@ -136,7 +139,7 @@ class Classes(InceptionScore, Statistic):
 class FID(Metric):
     """Fréchet distance between Gaussians of the features (Heusel et al., arXiv 1706.08500)."""
 
-    name, titles, lower_is_better, fewest = "fid", {"fid": "FID"}, True, 2
+    name, titles, lower_is_better, min_images = "fid", {"fid": "FID"}, True, 2
     needs_real = needs_features = True
     statistics = (Moments,)
 
@@ -147,22 +150,25 @@ class FID(Metric):
 class KID(Metric):
     """Squared maximum mean discrepancy of the features (Bińkowski et al., arXiv 1801.01401)."""
 
-    name, titles, lower_is_better, fewest = "kid", {"kid": "KID"}, True, 2
+    name, titles, lower_is_better, min_images = "kid", {"kid": "KID"}, True, 2
     needs_real = needs_features = True
     statistics = (Sample,)
 
     def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:
         mean, deviation = kernel_distance(made[Sample].features, real[Sample].features)
-        if deviation:  # none of a single subset
+        if deviation:  # 0 for a single subset
             self.deviations["kid"] = deviation
         self.details |= {"features_kept_of_each_set": KEPT, "kid_subset": min(SUBSET, made.count, real.count)}
         return {"kid": mean}
 
 
 class IS(Metric):
-    """How sure Inception is of an image's class, and how many classes it sees (Salimans et al., arXiv 1606.03498)."""
+    """Inception Score: high if Inception is sure of each image's class, and classes vary between images.
 
-    name, titles, fewest = "is", {"is": "Inception Score"}, SPLITS
+    Salimans et al., arXiv 1606.03498, Sec. 4.
+    """
+
+    name, titles, min_images = "is", {"is": "Inception Score"}, SPLITS
     needs_features = needs_logits = True
     statistics = (Classes,)
 
@@ -174,7 +180,7 @@ class IS(Metric):
 class PrecisionRecall(Metric):
     """Improved precision and recall (Kynkäänniemi et al., arXiv 1904.06991)."""
 
-    name, titles, fewest = "pr", {"precision": "precision", "recall": "recall"}, NEIGHBOURS + 1
+    name, titles, min_images = "pr", {"precision": "precision", "recall": "recall"}, NEIGHBOURS + 1
     needs_real = needs_features = True
     statistics = (Sample,)
 
@@ -185,40 +191,41 @@ class PrecisionRecall(Metric):
 
 
 def metric_classes(class_maps: bool = True) -> dict[str, type[Metric]]:
-    """Every metric that was imported, by its name, those of class maps last.
+    """All imported metrics by name: the named subclasses of ``Metric``, those that need class maps last.
 
     Args:
-        class_maps: whether those are wanted that need class maps.
+        class_maps: include metrics that need class maps. Training has none.
     """
     if class_maps:
-        import img2img.evaluation.fcn.score  # noqa: F401 (the FCN-score is there, and no training needs it)
+        import img2img.evaluation.fcn.score  # noqa: F401 (defines the FCN-score, which training does not need)
 
-    def below(kind: type[Metric]) -> Iterator[type[Metric]]:
+    def subclasses(kind: type[Metric]) -> Iterator[type[Metric]]:
         for child in kind.__subclasses__():
             yield child
-            yield from below(child)
+            yield from subclasses(child)
 
-    named = [kind for kind in below(Metric) if "name" in vars(kind) and (class_maps or not kind.needs_class_maps)]
+    named = [kind for kind in subclasses(Metric) if "name" in vars(kind) and (class_maps or not kind.needs_class_maps)]
     return {kind.name: kind for kind in sorted(named, key=lambda kind: kind.needs_class_maps)}
 
 
 def choose_metrics(text: str, class_maps: bool = True) -> list[Metric]:
-    """The metrics that a user names: "fid,kid". Raises ValueError for a name that is none."""
+    """Metrics of a comma-separated list of names: "fid,kid". Raises ValueError for an unknown name or an empty list."""
     known = metric_classes(class_maps)
     names = list(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
-    strange = [name for name in names if name not in known]
-    if strange or not names:
-        raise ValueError(f"metrics {text}: {strange[0] if strange else 'nothing'} is none; there are {','.join(known)}")
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        problem = f"{unknown[0]} is not a metric" if unknown else "no metric named"
+        raise ValueError(f"metrics {text}: {problem}; choose from {','.join(known)}")
     return [known[name]() for name in names]
 
 
 def metrics_help() -> str:
-    """The names of all metrics, by what they compare."""
+    """The names of all metrics by what they evaluate, for --help."""
     kinds = metric_classes().values()
     groups = {
         "each image and its target": [kind for kind in kinds if kind.needs_target],
-        "all images": [kind for kind in kinds if not (kind.needs_target or kind.needs_class_maps)],
-        "each image and its class map": [kind for kind in kinds if kind.needs_class_maps],
+        "the whole set": [kind for kind in kinds if not (kind.needs_target or kind.needs_class_maps)],
+        "each image and its label map": [kind for kind in kinds if kind.needs_class_maps],
     }
     return "; ".join(f"{','.join(kind.name for kind in group)} ({what})" for what, group in groups.items())
 
@@ -232,16 +239,17 @@ def load_networks(
     options: tuple[str, str] = ("weights", "lpips_weights"),
     device: torch.device | str = "cpu",
 ) -> FeatureNetworks:
-    """The networks that these metrics need, but for a segmenter.
+    """Loads the networks that metrics need, apart from the FCN-score's (``fcn.loading.choose_segmenter``).
 
     Args:
-        metrics: that are to be measured.
+        metrics: see ``choose_metrics``.
         features, weights, lpips_weights: see ``feature_networks.load_features`` and ``load_lpips``.
-        options: what a user calls ``weights`` and ``lpips_weights``, for messages.
-        device: where the networks are to be.
+        options: names of the options ``weights`` and ``lpips_weights`` in error messages.
+        device: device of the networks.
 
     Raises:
-        ValueError: weights can't be had, or nothing needs them; the feature network tells no classes.
+        ValueError: weights can't be read or downloaded, or no metric needs them; the Inception Score with another
+            feature network.
     """
     names = ",".join(metric.name for metric in metrics)
     features_needed, lpips_needed = _any(metrics, "needs_features"), _any(metrics, "needs_lpips")
@@ -249,9 +257,9 @@ def load_networks(
         if path is not None and not needed:
             raise ValueError(f"{option} {path}: none of the metrics {names} needs them")
     if _any(metrics, "needs_logits") and features != "inception":
-        raise ValueError(f"features {features}: the Inception Score needs Inception's classes; leave it out")
+        raise ValueError(f"features {features}: the Inception Score needs inception; leave out is")
     networks = FeatureNetworks(device=device)
-    if features_needed or lpips_needed:  # torchvision's networks take seconds to import
+    if features_needed or lpips_needed:  # importing torchvision's networks takes seconds
         from img2img.evaluation import feature_networks
 
         if features_needed:

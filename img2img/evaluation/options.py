@@ -1,6 +1,6 @@
-"""What tools/evaluate.py is asked for: options of runs, of metrics and of the FCN-score, and which go together.
+"""Options of tools/evaluate.py as dataclasses: of runs, of metrics and of the FCN-score, and which go together.
 
-``arguments`` reads them from the command line. Like ``base`` this file imports no torch.
+``arguments`` reads them from the command line. Like ``base``, this file does not import torch.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from img2img.inference.translator import NormPolicy
 
 Kind = Literal["run", "noise", "folder"]
-"""What is measured: a run that translates, a run that draws from noise, or a folder of images."""
+"""What is evaluated: a run that translates images, a run that draws images from noise, or a folder of images."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run makes the images that are measured. Raises ValueError for a number out of range."""
+    """How a run makes the images to evaluate. Raises ValueError for a number out of range."""
 
     checkpoint: str = "latest"
-    """A step, "latest" or "best"."""
+    """A step number, "latest" or "best"."""
     norm_policy: NormPolicy = "running"
-    """See ``Translator``."""
+    """Statistics of batch norm, see ``Translator``."""
     paired: bool = False
-    """Whether validation images of one name are partners although the run's options don't say so."""
+    """Treat unpaired validation images of the same name as pairs."""
     count: int | None = None
-    """Images to draw from noise; unset, as many as there are real ones."""
+    """Images to draw from noise (default: as many as there are real images)."""
     seed: int = 0
-    """Of the noise, or of a random style."""
+    """Seed of the noise, or of a random style."""
     style: str | None = None
-    """In which scenes are drawn, see ``Style``; unset, each in that of its own photo."""
+    """Style of images made from label maps, see ``Style`` (default: each photo's own)."""
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
@@ -44,20 +44,20 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """What metrics compare with and compute with. Raises ValueError for a number out of range."""
+    """Reference images, networks and output of metrics. Raises ValueError for a number out of range."""
 
     reference: Path | None = None
-    """Folder of real images; of a run, instead of its validation set's."""
+    """Folder of real images (default for a run: its validation set)."""
     features: FeatureName = "inception"
-    """Network whose features metrics of sets compare."""
+    """Feature network of FID, KID, IS, precision and recall."""
     weights: str | None = None
-    """File of its weights; unset, they are downloaded."""
+    """File of the feature network's weights (default: downloaded)."""
     lpips_weights: str | None = None
-    """File of AlexNet's weights; unset, they are downloaded."""
+    """File of AlexNet's weights (default: downloaded)."""
     batch_size: int = 16
-    """Images that a network sees at once."""
+    """Images per batch."""
     output: Path | None = None
-    """Folder of the report; unset, that of the image set."""
+    """Folder of the report (default: ``ImageSet.output``)."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -66,51 +66,51 @@ class MetricOptions:
 
 @dataclass(frozen=True)
 class FCNOptions:
-    """Where class maps and the segmenter of the FCN-score come from. Raises ValueError for what excludes each other."""
+    """Label maps and segmentation network of the FCN-score. Raises ValueError for options that exclude each other."""
 
     train_segmenter: bool = False
-    """Whether one is trained on the run's real photos first."""
+    """Train a segmentation network on the run's real photos first."""
     segmenter_steps: int = 1000
     """Steps of that training."""
     segmenter: str | None = None
-    """See ``load_segmenter``; unset, the one that was trained for the run before."""
+    """See ``load_segmenter`` (default: the network that was trained for the run before)."""
     classes: str | None = None
     """See ``parse_classes``."""
     palette: str | None = None
     """See ``load_palette``."""
     labels: Path | None = None
-    """Folder of class maps, instead of the set's own."""
+    """Folder of label maps (default: those of the data set)."""
 
     def __post_init__(self) -> None:
         if self.train_segmenter and self.segmenter:
             raise ValueError("--train-segmenter and --segmenter: choose one of them")
         if self.segmenter_steps < 1:
             raise ValueError(f"--segmenter-steps {self.segmenter_steps}: must be at least 1")
-        if "--segmenter-steps" in given(self) and not self.train_segmenter:
+        if "--segmenter-steps" in changed_options(self) and not self.train_segmenter:
             raise ValueError("--segmenter-steps: goes with --train-segmenter")
 
     @property
     def train_steps(self) -> int | None:
-        """Steps in which a segmenter is trained first; None, if none is."""
+        """Training steps of the segmentation network; None without training."""
         return self.segmenter_steps if self.train_segmenter else None
 
     @property
     def photos(self) -> bool:
-        """Whether a network looks at images, so that those of a folder are photos; else they are painted maps."""
+        """Whether a folder's images are photos, for a segmentation network. Else they are colour-coded label maps."""
         return bool(self.segmenter or self.train_segmenter)
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What is measured of a run or a folder. Raises ValueError for an option that is of no use to it."""
+    """All options of tools/evaluate.py. Raises ValueError for an option that does not apply."""
 
     name: str
-    """Of the run, or the folder."""
+    """Name or folder of the run, or folder of images."""
     kind: Kind
     metrics: Sequence[Metric] | None
-    """Unset, L1, PSNR and SSIM of a run beside answers without learning."""
+    """None: L1, PSNR and SSIM of a run's output and of the baselines."""
     device: str | None
-    """Unset, the GPU if there is one."""
+    """None: the GPU if there is one."""
     of_run: RunOptions
     of_metrics: MetricOptions
     of_fcn: FCNOptions
@@ -119,15 +119,15 @@ class EvaluateOptions:
         if self.kind == "folder":
             self._check_folder()
         style = ["--style"] if self.of_run.style else []
-        for option in [] if self.metrics is not None else [*given(self.of_metrics), *style]:
+        for option in [] if self.metrics is not None else [*changed_options(self.of_metrics), *style]:
             raise ValueError(f"{option}: goes with --metrics")
-        for option in [] if self.needs_class_maps else given(self.of_fcn):
+        for option in [] if self.needs_class_maps else changed_options(self.of_fcn):
             raise ValueError(f"{option}: goes with --metrics fcn")
         self._check_run()
 
     @property
     def needs_class_maps(self) -> bool:
-        """Whether a metric compares images with class maps."""
+        """Whether a metric compares images with ground-truth label maps."""
         return any(metric.needs_class_maps for metric in self.metrics or ())
 
     @property
@@ -136,24 +136,31 @@ class EvaluateOptions:
         return any(metric.needs_target for metric in self.metrics or ())
 
     def _check_folder(self) -> None:
-        for option in given(self.of_run):
+        for option in changed_options(self.of_run):
             raise ValueError(f"{option}: is for runs, and {self.name} is a folder of images")
         if self.metrics is None:
-            raise ValueError(f"{self.name} is a folder of images: --metrics says what to measure: {metrics_help()}")
+            raise ValueError(f"{self.name} is a folder of images: choose --metrics: {metrics_help()}")
 
     def _check_run(self) -> None:
-        """Refuses options that a run of this kind has no use for."""
+        """Raises ValueError for an option that has no effect on a run of this kind."""
         noise = self.kind == "noise"
-        useless = {"--norm-policy", "--paired", "--style"} if noise else {"--count", "--seed"}
+        ineffective = {"--norm-policy", "--paired", "--style"} if noise else {"--count", "--seed"}
         if self.of_run.style:
-            useless -= {"--seed"}
-        for option in given(self.of_run):
-            if option in useless:
-                reason = "draws images from noise" if noise else "draws none from noise for --metrics"
-                raise ValueError(f"{option}: is of no use here, {self.name} {reason}")
+            ineffective -= {"--seed"}
+        for option in changed_options(self.of_run):
+            if option not in ineffective:
+                continue
+            if noise:
+                raise ValueError(f"{option}: is for runs that translate images, and {self.name} draws from noise")
+            if self.metrics is None:
+                raise ValueError(f"{option}: goes with --metrics")
+            alternative = " or for --style" if option == "--seed" else ""
+            raise ValueError(
+                f"{option}: is for runs that draw from noise{alternative}, and {self.name} translates images"
+            )
 
 
-def given(options: RunOptions | MetricOptions | FCNOptions) -> list[str]:
-    """The options that are not at their defaults, as the command line calls them."""
-    chosen = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
-    return [f"--{name.replace('_', '-')}" for name in chosen]
+def changed_options(options: RunOptions | MetricOptions | FCNOptions) -> list[str]:
+    """The options that differ from their defaults, as named on the command line: "--batch-size"."""
+    names = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
+    return [f"--{name.replace('_', '-')}" for name in names]

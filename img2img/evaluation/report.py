@@ -1,6 +1,6 @@
-"""What an evaluation leaves in a folder: summary.json, table.md, pictures.csv, best_and_worst.png and what metrics add.
+"""Writes reports: summary.json, table.md, pictures.csv, best_and_worst.png and the files of metrics.
 
-And pixels.json, the scores of a run beside answers without learning.
+Also pixels.json, L1, PSNR and SSIM of a run and of its baselines.
 """
 
 from __future__ import annotations
@@ -24,18 +24,23 @@ from img2img.inference.translator import Translator
 from img2img.runs import write_text
 
 FILES = ("summary.json", "table.md", "pictures.csv", "best_and_worst.png")
-PIXELS = {"l1": ".2f", "psnr": ".2f", "ssim": ".4f"}  # scores of pixels.json, and how they are printed
+PIXELS = {"l1": ".2f", "psnr": ".2f", "ssim": ".4f"}  # scores in pixels.json, and their format when printed
 
 
 def report_folders(image_sets: Sequence[ImageSet], chosen: Path | None = None) -> list[Path]:
-    """Where the report of each goes: its own folder; or the chosen one, with a folder in it for each of several."""
+    """The folder of each set's report.
+
+    Args:
+        image_sets: the sets.
+        chosen: a folder, in which each of several sets gets a sub-folder (default: ``ImageSet.output``).
+    """
     if chosen is None:
         return [image_set.output for image_set in image_sets]
     return [chosen / image_set.output.name if len(image_sets) > 1 else chosen for image_set in image_sets]
 
 
 def prepare(image_set: ImageSet, metrics: Sequence[Metric], folder: Path) -> None:
-    """Raises ValueError for what is known to be missing before any image is made, and makes the report's folder."""
+    """Makes the report's folder. Raises ValueError as ``check`` and ``make_folder``. Generates no image."""
     check(image_set, metrics)
     make_folder(folder, image_set.folders)
 
@@ -48,17 +53,18 @@ def report(
     *,
     batch_size: int = BATCH_SIZE,
 ) -> Scores:
-    """Evaluates an image set, prints the scores and writes them to a folder. Raises ValueError as what it calls."""
+    """Evaluates an image set, prints the scores and writes the report. Raises ValueError as ``prepare``, ``evaluate``
+    and ``write_report``."""
     prepare(image_set, metrics, folder)
     scores = evaluate(image_set, metrics, networks, batch_size=batch_size)
-    print(markdown(scores, image_set, networks))  # before anything can go wrong with files
+    print(markdown(scores, image_set, networks))  # first, so that the scores are not lost if files can't be written
     write_report(scores, image_set, networks, folder)
     print(printable(f"report      {folder}"))
     return scores
 
 
 def report_pixels(translator: Translator, paired: bool = False) -> None:
-    """Prints L1, PSNR and SSIM of a run beside answers without learning; they go to evaluation/STEP/pixels.json, too.
+    """Prints L1, PSNR and SSIM of a run and its baselines, and writes them to RUN/evaluation/STEP/pixels.json.
 
     Raises:
         ValueError: as ``pixel_scores``; or the file can't be written.
@@ -66,24 +72,24 @@ def report_pixels(translator: Translator, paired: bool = False) -> None:
     assert translator.checkpoint is not None, "only a run has a validation set"
     folder = make_folder(translator.run / "evaluation" / translator.checkpoint.name)
     print(printable(str(translator.checkpoint)))
-    written = {}
+    scores = {}
     for direction in translator.directions:
         rows = pixel_scores(translator.towards(direction), paired)
-        written[direction] = {name: row.scores for name, row in rows.items()}
+        scores[direction] = {name: row.scores for name, row in rows.items()}
         titles = next(iter(rows.values())).titles
         print(f"\n| {direction} | {' | '.join(titles.values())} |\n|{' --- |' * (1 + len(titles))}")
         for name, row in rows.items():
             print(f"| {name} | {' | '.join(f'{row.scores[score]:{digits}}' for score, digits in PIXELS.items())} |")
-    write_text(folder / "pixels.json", json.dumps(written, indent=2) + "\n")
+    write_text(folder / "pixels.json", json.dumps(scores, indent=2) + "\n")
     print(printable(f"\nreport      {folder / 'pixels.json'}"))
 
 
 def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Scores]:
-    """L1, PSNR and SSIM of a run's output and of what stands beside it, by the names of ``baseline_sets``.
+    """L1, PSNR and SSIM of a run's output and of its baselines, by the names of ``baseline_sets``.
 
     Args:
-        translator: of the run, in the direction to measure.
-        paired: whether validation images of one name are partners although the run's options don't say so.
+        translator: generator of the run, in the direction to evaluate.
+        paired: treat unpaired validation images of the same name as pairs.
 
     Raises:
         ValueError: the run's data can't be found, or there is nothing to compare with.
@@ -94,18 +100,18 @@ def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Scor
     for name, image_set in baseline_sets(translator, paired).items():
         try:
             rows[name] = evaluate(image_set, metrics, networks, batch_size=1, shown=0)
-        except NoImages:  # no item has such a baseline
+        except NoImages:  # every item lacks this baseline
             continue
     if not rows:
-        raise ValueError(f"run {translator.config.name}: no validation image can be read")
+        raise ValueError(f"run {translator.config.name}: no validation image can be decoded")
     return rows
 
 
 def markdown(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> str:
-    """The scores as a table, with what they were measured on, and by what, in its head."""
+    """The scores as a Markdown table, after the names of the images, real images and networks that they come from."""
     lines = [f"| {_cell(image_set.title)}, {_images(scores.count)} | |", "| --- | --- |"]
     if scores.real_count and image_set.real is not None:
-        lines.append(f"| beside | {_cell(image_set.real.title)}, {_images(scores.real_count)} |")
+        lines.append(f"| compared with | {_cell(image_set.real.title)}, {_images(scores.real_count)} |")
     left_out = [f"{len(image_set.skipped)} that can't be decoded"] if image_set.skipped else []
     left_out += [f"{image_set.other_files} of other kinds"] if image_set.other_files else []
     if left_out:
@@ -128,7 +134,7 @@ def _cell(text: str) -> str:
 
 
 def summary(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> dict[str, Any]:
-    """Scores and what makes them comparable with others: how many images, of what, seen by which network."""
+    """Contents of summary.json: scores, and the images and networks that they were computed from."""
     real = image_set.real if scores.real_count else None
     return {
         "pictures": image_set.title,
@@ -143,19 +149,20 @@ def summary(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> d
     }
 
 
-def make_folder(folder: Path, of: Sequence[Path] = ()) -> Path:
-    """Makes the folder of a report, before anything is measured for it.
+def make_folder(folder: Path, evaluated: Sequence[Path] = ()) -> Path:
+    """Makes the folder of a report and tests that files can be written in it.
 
     Args:
-        folder: what is made.
-        of: folders of images that are measured, to which those of a report must not be added.
+        folder: the folder.
+        evaluated: folders of images that are evaluated. The report must not lie in one of them, or its images would be
+            evaluated the next time.
 
     Raises:
-        ValueError: it can't be written, or lies in one of the others.
+        ValueError: the folder can't be written, or lies in one of ``evaluated``.
     """
-    for images in of:
+    for images in evaluated:
         if images.resolve() in (folder.resolve(), *folder.resolve().parents):
-            raise ValueError(f"--output {folder}: lies in {images}, whose images are measured; choose another folder")
+            raise ValueError(f"--output {folder}: lies in {images}, whose images are evaluated; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -166,7 +173,9 @@ def make_folder(folder: Path, of: Sequence[Path] = ()) -> Path:
 
 
 def write_report(scores: Scores, image_set: ImageSet, networks: FeatureNetworks, folder: Path) -> None:
-    """Writes the files; those of single images only where images were measured. A report that was there is replaced.
+    """Writes the report's files and removes those of an older report.
+
+    pictures.csv and best_and_worst.png are written only if a metric has a value for each image.
 
     Raises:
         ValueError: the folder can't be written.
@@ -176,8 +185,8 @@ def write_report(scores: Scores, image_set: ImageSet, networks: FeatureNetworks,
         (folder / name).unlink(missing_ok=True)
     write_text(folder / "summary.json", json.dumps(summary(scores, image_set, networks), indent=2) + "\n")
     write_text(folder / "table.md", markdown(scores, image_set, networks))
-    for name, (head, rows) in scores.tables.items():
-        write_text(folder / name, _csv(head, rows))
+    for name, (header, rows) in scores.tables.items():
+        write_text(folder / name, _csv(header, rows))
     if not scores.names:
         return
     values = ([f"{value:.9g}" for value in column] for column in scores.per_image.values())
@@ -188,7 +197,7 @@ def write_report(scores: Scores, image_set: ImageSet, networks: FeatureNetworks,
         write_image(folder / "best_and_worst.png", grid(sheet, titles))
 
 
-def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()

@@ -1,4 +1,5 @@
-"""Floor 3: a run folder -> a translator of any image (``translator``), and of files and folders (``files``).
+"""Floor 3: trained runs as functions. ``loading`` makes a ``Translator`` or a ``Sampler`` of a run folder.
 
-Of label maps: ``scenes`` draws them, in ``styles`` found in the training set, with edits of their ``classes``.
+``translator`` translates images, ``label_translator`` label maps (with ``styles`` and ``label_edits``), ``sampler``
+draws images from noise; ``files`` translates files and folders, ``arguments`` is the command line of tools/infer.py.
 """

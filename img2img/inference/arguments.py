@@ -1,4 +1,4 @@
-"""The command line of tools/infer.py: options of runs that translate images, of those that draw some, of both."""
+"""The command line of tools/infer.py: common options, options of translating runs, options of runs that draw."""
 
 from __future__ import annotations
 
@@ -8,29 +8,57 @@ from pathlib import Path
 
 from img2img.errors import Parser
 
-STYLES = "random, cluster:CLASS=N,..., instance:ID=N,... or encode:PHOTO; several with ';' between"
+STYLES = "random, cluster:CLASS=N,..., instance:ID=N,..., encode:PHOTO; join several with ';'"
+TRANSLATE, DRAW = "runs that translate images", "runs that draw images from noise (dcgan, infogan)"
 
 
 def infer_parser(description: str | None) -> Parser:
-    """All options; each belongs to a group, which ``parse_infer_arguments`` checks against the run."""
+    """The parser of all options; ``parse_infer_arguments`` checks which group the run takes."""
     parser = Parser(description)
-    parser.add_argument("run", help="name of a run under runs/, or its folder")
+    parser.add_argument("run", help="name of a run under runs/, or path of its folder")
     parser.add_argument(
-        "--output", type=Path, help="folder to write to (default: RUN/results/STEP[/DIRECTION|/STYLE|/SEED])"
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="folder to write to (default: RUN/results/STEP, with a subfolder per direction, style or seed)",
     )
-    parser.add_argument("--checkpoint", default="latest", help="a step, best, or latest (default)")
-    parser.add_argument("--device", help="cpu or cuda (default: the GPU if there is one)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise; of --samples, that of the first answer")
+    parser.add_argument(
+        "--checkpoint", metavar="STEP", default="latest", help="a step, best or latest (default: latest)"
+    )
+    parser.add_argument("--device", help="cpu or cuda (default: cuda if available)")
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="seed of noise, dropout and random styles; with --samples the seed of the first output, each further "
+        "output has the next (default: 0)",
+    )
 
-    translate = parser.add_argument_group("runs that translate images")
-    add = translate.add_argument
-    add("--input", type=Path, help="image or folder of images; without it the run's validation set")
-    add("--direction", help="of a run that learnt several, such as BtoA (default: its own)")
-    add("--cycle", action="store_true", help="grids show the translation back to the input, too")
+    add = parser.add_argument_group(TRANSLATE).add_argument
+    add("--input", metavar="FILE|DIR", type=Path, help="image, or folder of images (default: the run's validation set)")
+    add("--direction", help="AtoB or BtoA, of a run that learned both, such as cyclegan (default: the run's own)")
+    add("--cycle", action="store_true", help="show in the grids the output translated back, too (cyclegan)")
     add(
         "--training-size",
         action="store_true",
-        help="resize each image to the size of the run's training, and the answer back to the image's own",
+        help="resize inputs to the size of training and outputs back; for images much larger or smaller than those "
+        "of training",
+    )
+    add(
+        "--samples",
+        metavar="N",
+        type=int,
+        default=0,
+        help="write N different outputs per input, NAME_1.png to NAME_N.png: by dropout, or by --style random "
+        "(default: one output, without dropout)",
+    )
+    add(
+        "--norm-policy",
+        choices=["running", "batch"],
+        default="running",
+        help="batch norm statistics: running, those of training; batch, those of the image itself, as in the paper "
+        "(pix2pix, Sec. 3.3) (default: running)",
     )
     add(
         "--with",
@@ -39,28 +67,40 @@ def infer_parser(description: str | None) -> Parser:
         action="append",
         type=_other,
         default=[],
-        help="a further file that belongs to --input, or the folder of such, by its key: mask=masks/",
+        help="further input of the model, by its key: a file, or a folder with a file per input, e.g. mask=masks/; "
+        "may be repeated",
     )
-    add("--instances", type=Path, help="the same as --with instance=FILE|DIR: the instance map of a label map")
-    add("--style", help=f"of label maps: {STYLES}")
-    add("--relabel", help="of label maps: FROM:TO,... makes regions of one class those of another")
-    add("--samples", type=int, default=0, help="write N answers, by dropout or --style random")
+    add("--instances", metavar="FILE|DIR", type=Path, help="instance maps of the label maps: --with instance=FILE|DIR")
+    add("--style", help=f"with label maps: {STYLES} (default: the style of the validation photo; pix2pixHD)")
     add(
-        "--norm-policy",
-        choices=["running", "batch"],
-        default="running",
-        help="batch norm by the statistics of training (default), or by the image's own as in the pix2pix paper",
+        "--relabel",
+        metavar="FROM:TO,...",
+        help="with label maps: replace classes, by id or name, e.g. car:tree,24:26",
     )
 
-    draw = parser.add_argument_group("runs that draw images from noise")
-    add = draw.add_argument
-    add("--count", type=int, help="images to draw (default: 64); rows of --interpolate and --traverse (default: 8)")
-    add("--class", dest="label", type=int, help="of a conditional run: draw this class only")
-    add("--interpolate", action="store_true", help="a sheet instead: each row goes from one noise to another")
+    add = parser.add_argument_group(DRAW).add_argument
+    add(
+        "--count",
+        metavar="N",
+        type=int,
+        help="number of images (default: 64), or of rows with --interpolate and --traverse (default: 8)",
+    )
+    add(
+        "--class",
+        dest="label",
+        metavar="N",
+        type=int,
+        help="class of all images, for class-conditional runs (default: all classes in turn)",
+    )
+    add(
+        "--interpolate",
+        action="store_true",
+        help="write one grid instead; each row interpolates between two noise vectors",
+    )
     add(
         "--traverse",
         metavar="CODE",
-        help="a sheet instead: each row shows all values of a code of infogan: c1, d1, ...",
+        help="write one grid instead; each row shows all values of a code of infogan: c1, d1, ...",
     )
     return parser
 
@@ -69,26 +109,26 @@ def _other(text: str) -> tuple[str, Path]:
     """ "mask=m.png" -> ("mask", Path("m.png"))."""
     key, equals, path = text.partition("=")
     if not (key and equals and path):
-        raise argparse.ArgumentTypeError(f"{text}: is written KEY=FILE or KEY=DIR, as mask=m.png")
+        raise argparse.ArgumentTypeError(f"{text}: give KEY=FILE or KEY=DIR, e.g. mask=m.png")
     return key, Path(path)
 
 
 def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments, with ``draws``: whether the run draws from noise.
+    """Parses the command line. ``draws`` of the result is whether the run draws from noise.
 
     Raises:
-        ValueError: an option that is unknown, of a wrong type, or of no use to the run; or no such run.
+        ValueError: an unknown option, a value of a wrong type, an option that the run has no use for, or no such run.
     """
     parser = infer_parser(description)
     args = parser.parse_args(argv)
-    from img2img.inference.loading import draws_from_noise  # and with it torch, which --help need not wait for
+    from img2img.inference.loading import draws_from_noise  # imports torch, which --help need not wait for
 
     args.draws = draws_from_noise(args.run)
-    useless = "runs that translate images" if args.draws else "runs that draw images from noise"
-    (group,) = (group for group in parser._action_groups if group.title == useless)
+    other_group = TRANSLATE if args.draws else DRAW
+    (group,) = (group for group in parser._action_groups if group.title == other_group)
     for action in group._group_actions:
         if getattr(args, action.dest) != action.default:
             kind = "draws images from noise" if args.draws else "translates images"
-            raise ValueError(f"{action.option_strings[0]}: is for {useless}, and {args.run} {kind}")
+            raise ValueError(f"{action.option_strings[0]}: only for {other_group}, but {args.run} {kind}")
     args.others = dict(args.others) | ({} if args.instances is None else {"instance": args.instances})
     return args

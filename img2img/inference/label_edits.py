@@ -1,4 +1,4 @@
-"""Classes of label maps by name, and edits of a scene that swap the class of its regions."""
+"""Class names of label maps, and ``--relabel``: edits that replace the class of regions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,11 @@ CITYSCAPES = (
     "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck",
     "bus", "caravan", "trailer", "train", "motorcycle", "bicycle",
 )  # fmt: skip
-NUMBERS = 1000  # an instance's id is class x 1000 + number in Cityscapes, or the class alone
+NUMBERS = 1000  # in Cityscapes, an instance's id is class * 1000 + number; the class alone where it has no instances
 
 
 class Classes:
-    """The classes of a run's label maps: ids, and names where the set's are known.
-
-    The toy's are; 34 or 35 classes are Cityscapes' own ids.
-    """
+    """The ids of a run's classes, and their names: those of the toy task, and of Cityscapes for 34 or 35 classes."""
 
     def __init__(self, config: DataConfig) -> None:
         self.count = config.channels["label"]
@@ -33,33 +30,35 @@ class Classes:
         self.names: Mapping[int, str] = dict(enumerate(names))
 
     def name(self, number: int) -> str:
-        """How messages call a class."""
+        """A class as messages name it: "class car", "class 12", "no class" for negative ids."""
         return "no class" if number < 0 else f"class {self.names.get(number, number)}"
 
     def number(self, text: str, option: str) -> int:
-        """The id that a name or a number means. Raises ValueError, which begins with ``option``, if there is none."""
+        """The id of a class, of its name or id. Raises ValueError, which begins with ``option``, if there is none."""
         text = text.strip()
         if text.isdecimal() and int(text) < self.count:
             return int(text)
-        found = {name: number for number, name in self.names.items()}
-        if text in found:
-            return found[text]
-        near = difflib.get_close_matches(text, found, 1)
+        numbers = {name: number for number, name in self.names.items()}
+        if text in numbers:
+            return numbers[text]
+        near = difflib.get_close_matches(text, numbers, 1)
         known = ", ".join(f"{number} {name}" for number, name in self.names.items())
-        hint = f"did you mean {near[0]}?" if near else f"there are 0..{self.count - 1}{f': {known}' if known else ''}"
-        raise ValueError(f"{option}: no class {text or 'of that name'}; {hint}")
+        hint = (
+            f"did you mean {near[0]}?" if near else f"classes are 0 to {self.count - 1}{f': {known}' if known else ''}"
+        )
+        raise ValueError(f"{option}: unknown class {text or '(empty)'}; {hint}")
 
 
 def parse_relabel(text: str, classes: Classes) -> dict[int, int]:
-    """``24:26,car:tree`` -> {24: 26, ...}. Raises ValueError for what is no such list, or a class out of range."""
+    """``24:26,car:tree`` -> {24: 26, ...}. Raises ValueError for an invalid list or an unknown class."""
     option, moves = f"--relabel {text}", {}
     for part in text.split(","):
         old, colon, new = part.partition(":")
         if not colon:
-            raise ValueError(f"{option}: give FROM:TO, ids or names of classes, several with commas")
+            raise ValueError(f"{option}: give FROM:TO, with ids or names of classes; separate several by commas")
         number = classes.number(old, option)
         if number in moves:
-            raise ValueError(f"{option}: {classes.name(number)} becomes two others")
+            raise ValueError(f"{option}: {classes.name(number)} is given twice")
         moves[number] = classes.number(new, option)
     return moves
 
@@ -67,18 +66,21 @@ def parse_relabel(text: str, classes: Classes) -> dict[int, int]:
 def relabel(
     label: np.ndarray, instance: np.ndarray | None, moves: Mapping[int, int]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Every pixel of a class becomes one of another, all moves at once: 24:26,26:24 swaps the two.
+    """Replaces classes, all at once: 24:26,26:24 swaps the two.
 
-    Instances go along in the Cityscapes way: 24003 becomes 26003, or, where that is taken, the first free number of 26.
-    The class alone (24: what has no instances) becomes the class alone, so a road made of a sidewalk joins the road.
-    Ids of any other kind stay.
+    Instances follow in Cityscapes' numbering: 24003 becomes 26003, or the first free number of 26 if that is taken. An
+    id that is the class alone (24: no instances) becomes the new class alone. Other ids stay.
 
     Args:
-        label, instance: ids, of one shape.
+        label: class ids, (H, W) or (H, W, 1).
+        instance: instance ids of the same shape, if there are any.
         moves: the new class by the old one.
 
+    Returns:
+        Edited copies of ``label`` and ``instance``.
+
     Raises:
-        ValueError: a class has more instances than there are numbers.
+        ValueError: a class would have more instances than there are numbers.
     """
     edited = label.copy()
     for old, new in moves.items():
@@ -91,16 +93,16 @@ def relabel(
     for old, new in moves.items():
         region = label == old
         for number in np.unique(instance[region]).tolist():
-            wanted = number
+            new_id = number
             if number == old:
-                wanted = new
+                new_id = new
             elif number // NUMBERS == old:
                 first = new * NUMBERS
-                own = first + number % NUMBERS
-                free = (i for i in chain([own], range(first, first + NUMBERS)) if i not in taken)
-                wanted = next(free, -1)
-                if wanted < 0:
+                same_number = first + number % NUMBERS
+                free = (i for i in chain([same_number], range(first, first + NUMBERS)) if i not in taken)
+                new_id = next(free, -1)
+                if new_id < 0:
                     raise ValueError(f"--relabel {old}:{new}: class {new} has {NUMBERS} instances already")
-            taken.add(wanted)
-            renumbered[region & (instance == number)] = wanted
+            taken.add(new_id)
+            renumbered[region & (instance == number)] = new_id
     return edited, renumbered

@@ -1,4 +1,4 @@
-"""A trained run of label maps as a function from scene to image (pix2pixHD, arXiv 1711.11585)."""
+"""``LabelTranslator``: a trained run as a function from label map to image (pix2pixHD, arXiv 1711.11585)."""
 
 from __future__ import annotations
 
@@ -20,26 +20,34 @@ from img2img.models.base import Batch
 from img2img.networks.labels import colour_labels
 
 
-class SceneTranslator(Translator):
-    """``translate(label, instances=..., photo=...) -> image``: class ids (H, W) in, (H, W, C) uint8 out, of any size.
+class LabelTranslator(Translator):
+    """A trained run as a function: ``translator(label, instances=..., photo=...)`` returns an image.
 
-    Args:
-        As Translator. ``training_size`` scales ids to their nearest neighbours.
+    ::
+
+        translate = load_translator("runs/streets")
+        image = translate(label, instances=instance)  # (H, W) integer ids -> (H, W, C) uint8
+        image = translate.styled("random")(label, seed=3, instances=instance)  # with an encoder of styles
+
+    Arguments of the constructor as of ``Translator``. ``training_size`` resizes ids by nearest neighbour.
     """
 
     style: Style | None = None
     moves: Mapping[int, int] = {}  # classes to relabel
 
-    def styled(self, style: str | None = None, relabel: str | None = None) -> SceneTranslator:
-        """The same run's translator with a style, as ``Style`` has it, and edits of each scene, "24:26,car:tree".
+    def styled(self, style: str | None = None, relabel: str | None = None) -> LabelTranslator:
+        """A translator of the same networks with a style (see ``Style``) and class edits (see ``parse_relabel``).
 
         Raises:
-            ValueError: a style of a run that has no encoder, or as Style and parse_relabel.
+            ValueError: the run has no encoder of styles, or the style or the edits are invalid.
         """
         other = copy.copy(self)  # the networks are shared
         if style is not None:
             if not encodes(self):
-                raise ValueError(f"--style {style}: run {self.config.name} has no encoder (model.instance_features)")
+                raise ValueError(
+                    f"--style {style}: run {self.config.name} has no encoder; it was trained without "
+                    "model.instance_features"
+                )
             other.style = Style(style, self)
         if relabel is not None:
             other.moves = parse_relabel(relabel, Classes(self.config.data))
@@ -47,7 +55,7 @@ class SceneTranslator(Translator):
 
     @property
     def data(self) -> LabelledConfig:
-        """The options of its data set."""
+        """The options of the run's data set."""
         assert isinstance(self.config.data, LabelledConfig)
         return self.config.data
 
@@ -63,48 +71,51 @@ class SceneTranslator(Translator):
         instances: np.ndarray | Image.Image | None = None,
         photo: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Draws the image of one scene.
+        """Translates one label map.
 
         Args:
             label: class ids, (H, W) integers.
-            seed: as Translator has it, and of a random style.
-            instances: instance ids, (H, W) integers, where the run learnt from such.
-            photo: (H, W, C) of any size, whose styles the scene takes, instance by instance, where the run has an
-                encoder of styles. It is resized to the scene. A style of ``styled`` precedes it.
+            seed: seed of dropout, noise and a random style. The same seed gives the same output.
+            instances: instance ids, (H, W) integers; needed if the run was trained with instance maps.
+            photo: an image (H, W, C) of any size whose style the output takes, instance by instance, if the run has
+                an encoder. It is resized to the label map. Ignored if a style was chosen by ``styled``.
+
+        Returns:
+            (H, W, C) uint8.
 
         Raises:
-            ValueError: ids out of range, maps of different sizes, a map or photo that the run needs is missing, or the
-                style names an instance that is not there.
+            ValueError: ids are out of range, the maps differ in size, a map or style that the run needs is missing, or
+                the style names an instance that the maps don't have.
         """
-        given = {"label": _ids(label, "label")}
+        maps = {"label": _ids(label, "label")}
         if "instance" in self.config.data.channels:
             if instances is None:
-                raise ValueError(f"run {self.config.name} sees instance maps: give the label's (--instances)")
-            given["instance"] = _ids(instances, "instances")
-            if given["instance"].shape != given["label"].shape:
+                raise ValueError(f"run {self.config.name} needs instance maps: give the label map's (--instances)")
+            maps["instance"] = _ids(instances, "instances")
+            if maps["instance"].shape != maps["label"].shape:
                 raise ValueError(
-                    f"the label map is {_size(given['label'])} but its instance map {_size(given['instance'])}"
+                    f"the label map is {_size(maps['label'])}, but its instance map {_size(maps['instance'])}"
                 )
-        self._check_range(given["label"])
-        given["label"] = np.where(given["label"] == self.data.ignore_id, -1, given["label"])
-        given = self._edited(given)
+        self._check_range(maps["label"])
+        maps["label"] = np.where(maps["label"] == self.data.ignore_id, -1, maps["label"])
+        maps = self._edited(maps)
         if self.style is not None:
-            self.style.check(given["label"][:, :, 0], given["instance"][:, :, 0])
-        height, width = sides = given["label"].shape[:2]
+            self.style.check(maps["label"][:, :, 0], maps["instance"][:, :, 0])
+        height, width = sides = maps["label"].shape[:2]
         if self.training_size:
             from img2img.data.transforms import jitter
 
             transform = jitter(self.config.data, augment=False)
             height, width = transform.resized(*sides)
-            given = {key: resize_ids(ids, height, width) for key, ids in given.items()}
+            maps = {key: resize_ids(ids, height, width) for key, ids in maps.items()}
         if encodes(self):
-            given |= self._look(given, photo if self.style is None else self.style.photo, seed)
-        output, _ = self.answer(given, seed)
-        answer = to_array(output, np.uint8)
-        return resize(answer, *sides) if self.training_size else answer
+            maps |= self._style_features(maps, photo if self.style is None else self.style.photo, seed)
+        generated, _ = self.generate(maps, seed)
+        output = to_array(generated, np.uint8)
+        return resize(output, *sides) if self.training_size else output
 
     def translate(self, item: Item, seed: int = 0) -> np.ndarray:
-        """A scene in the style of its own photo, its ``target``, unless another one is chosen."""
+        """The output for one item, (H, W, C) uint8, in the style of its ``target`` unless another style was chosen."""
         maps = {key: item.inputs[key][:, :, 0] for key in ("label", "instance") if key in item.inputs}
         return self(maps["label"], seed, instances=maps.get("instance"), photo=item.target)
 
@@ -115,39 +126,44 @@ class SceneTranslator(Translator):
         label = torch.from_numpy(self._edited(item.inputs)["label"])
         return to_array(colour_labels(label.permute(2, 0, 1)[None])[0], np.uint8)
 
-    def _look(self, given: Mapping[str, np.ndarray], photo: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
-        """What tells the model how a scene looks: the features of the style, or of the photo."""
-        label, instance = (given[key][:, :, 0] for key in ("label", "instance"))
+    def _style_features(
+        self, maps: Mapping[str, np.ndarray], photo: np.ndarray | None, seed: int
+    ) -> dict[str, np.ndarray]:
+        """The generator's input of style features, (H, W, n_features): those of the chosen style, or of a photo."""
+        label, instance = (maps[key][:, :, 0] for key in ("label", "instance"))
         if photo is not None:
             photo = resize(to_channels(photo, self.channels[1]), *label.shape)
-        encoded = None if photo is None else encode(self, photo, given["instance"])
+        encoded = None if photo is None else encode(self, photo, maps["instance"])
         if self.style is not None:
             return {"features": self.style(label, instance, seed, encoded)}
         if encoded is None:
             raise ValueError(
-                f"run {self.config.name} draws in a style: choose one (--style random, or encode:PHOTO for a photo's)"
+                f"run {self.config.name} needs a style: use --style random, or --style encode:PHOTO for that of a photo"
             )
         return {"features": encoded}
 
-    def _edited(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _edited(self, maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The maps after ``--relabel``."""
         if not self.moves:
-            return dict(given)
-        label, instance = relabel(given["label"], given.get("instance"), self.moves)
-        return {**given, "label": label, **({} if instance is None else {"instance": instance})}
+            return dict(maps)
+        label, instance = relabel(maps["label"], maps.get("instance"), self.moves)
+        return {**maps, "label": label, **({} if instance is None else {"instance": instance})}
 
     def _check_range(self, label: np.ndarray) -> None:
-        top, ignored = self.data.label_nc, self.data.ignore_id
-        strange = np.setdiff1d(label, [*range(top), ignored, -1])
-        if strange.size:
+        num_classes, ignored = self.data.label_nc, self.data.ignore_id
+        unknown = np.setdiff1d(label, [*range(num_classes), ignored, -1])
+        if unknown.size:
             raise ValueError(
-                f"id {strange[0]} of a label map is neither in 0..{top - 1} nor {ignored}, as training had it"
+                f"label map with id {unknown[0]}: the run was trained with ids 0 to {num_classes - 1} and {ignored} "
+                "(ignored)"
             )
 
 
-def _ids(ids: np.ndarray | Image.Image, what: str) -> np.ndarray:
+def _ids(ids: np.ndarray | Image.Image, name: str) -> np.ndarray:
+    """Checked ids, (H, W) -> (H, W, 1) int32."""
     array = np.asarray(ids)
     if array.ndim != 2 or array.dtype.kind not in "iu":
-        raise ValueError(f"{what} of shape {array.shape} and type {array.dtype}: give integer ids (H, W)")
+        raise ValueError(f"{name} of shape {array.shape} and dtype {array.dtype}: pass integer ids of shape (H, W)")
     return array.astype(np.int32)[:, :, None]
 
 

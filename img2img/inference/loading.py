@@ -1,4 +1,4 @@
-"""Runs as functions: a checkpoint's model with trained generators, and the translator or sampler that is made of it."""
+"""``load_translator`` and ``load_sampler``: a run folder -> a function that makes images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, config_file, load_config
-from img2img.inference.label_translator import SceneTranslator
+from img2img.inference.label_translator import LabelTranslator
 from img2img.inference.sampler import Sampler
 from img2img.inference.translator import NormPolicy, Translator
 from img2img.models import build_model, model_class
@@ -20,10 +20,10 @@ from img2img.models.base_noise import NoiseModel
 from img2img.runs import find_run
 
 
-class Undrawn(TorchFunctionMode):
-    """Leaves tensors as they are that would be filled with random numbers.
+class SkipRandomInit(TorchFunctionMode):
+    """Makes random initialisation do nothing.
 
-    On the meta device they have no values, and torch imports its compiler to fill them: 2 seconds, 150 MB.
+    Tensors on the meta device have no values; to fill them, torch would import its compiler: 2 seconds, 150 MB.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -33,11 +33,14 @@ class Undrawn(TorchFunctionMode):
 
 
 def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Config, Path]:
-    """The model of a run with the weights of its generators, or their averages; its options; and the checkpoint.
+    """Loads the model of a run with the weights of its generators (their EMA, if the run has one).
 
     Args:
         run: the run's folder, or its name under runs/.
         checkpoint: a step, "latest" or "best".
+
+    Returns:
+        The model, the options of the run, and the folder of the checkpoint.
 
     Raises:
         ValueError: there is no such run or checkpoint, or the checkpoint is damaged.
@@ -46,34 +49,34 @@ def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Co
     for note in notes:
         print(note)
     config = load_config(path / CONFIG_FILE)
-    with Undrawn(), torch.device("meta"):  # no memory and no time for weights that are about to be replaced
+    with SkipRandomInit(), torch.device("meta"):  # no memory or time for weights that are replaced at once
         model = build_model(config.model, config.data.channels, config.balance)
-    there = tuple(name for name in model.generators if has_network(path, network_name(path, name)))
-    if model.learns_all and len(there) < len(model.generators):  # imported alone: the run knows one direction
-        model.generators, model.learns_all = there, False
+    available = tuple(name for name in model.generators if has_network(path, network_name(path, name)))
+    if model.learns_all and len(available) < len(model.generators):  # one generator was imported: one direction
+        model.generators, model.learns_all = available, False
     for name in model.generators:
         try:
             getattr(model, name).load_state_dict(load_network(path, network_name(path, name)), assign=True)
         except RuntimeError as error:
             raise ValueError(
-                f"{path}: {name} doesn't fit its own options: {str(error).splitlines()[-1].strip()}"
+                f"{path}: the weights of {name} don't fit the options of the run: {str(error).splitlines()[-1].strip()}"
             ) from error
     return model, config, path
 
 
 def draws_from_noise(run: str | Path) -> bool:
-    """Whether a run draws images from noise instead of translating any. Raises ValueError if there is no such run."""
+    """Whether a run draws images from noise (else it translates). Raises ValueError if there is no such run."""
     return issubclass(model_class(load_config(config_file(find_run(str(run)))).model.name), NoiseModel)
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:
-    """The device asked for, or the GPU if there is one. Raises ValueError for one that is not there."""
+    """The given device, by default cuda if available. Raises ValueError if torch can't use it."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"--device {device}: torch can't use it here; leave it out or say cpu") from error
+        raise ValueError(f"--device {device}: torch can't use it here; leave the option out or use cpu") from error
     return torch.device(device)
 
 
@@ -87,26 +90,39 @@ def load_translator(
     training_size: bool = False,
     direction: str | None = None,
 ) -> Translator:
-    """The translator of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
+    """Loads a trained run as a function from image to image.
+
+    ::
+
+        from img2img import load_translator
+        from PIL import Image
+
+        translate = load_translator("runs/edges2shoes")
+        translate(Image.open("drawing.png")).save("shoe.png")
+
+    All options of training come from the checkpoint. For runs with label maps the result is a ``LabelTranslator``.
 
     Args:
-        run: "runs/edges2shoes", or "edges2shoes".
+        run: the run's folder, or its name under runs/.
         checkpoint: a step, "latest" or "best".
-        device: "cpu", "cuda", ...; the GPU if there is one, unless told.
-        norm_policy, dropout, training_size, direction: see Translator.
+        device: "cpu", "cuda", ... (default: cuda if available).
+        norm_policy: "running" or "batch", see ``Translator``.
+        dropout: keep dropout on, so that the seed of a call chooses the output.
+        training_size: resize inputs to the size of training, and outputs back.
+        direction: "AtoB" or "BtoA", for runs that learned both (default: the run's own).
 
     Raises:
-        ValueError: there is no such run, checkpoint or device, the checkpoint is damaged, or the run draws from noise.
+        ValueError: there is no such run, checkpoint or device; the checkpoint is damaged; the run draws from noise
+            (``load_sampler`` is for it); or it has no dropout or did not learn the direction.
     """
     model, config, path = load_trained(run, checkpoint)
     if isinstance(model, NoiseModel):
         raise ValueError(
-            f"run {config.name} draws images from noise: there is none to translate or to compare with; "
-            f"python tools/infer.py {run} --count 64 draws some, "
-            f"python tools/evaluate.py {run} --metrics fid measures them"
+            f"run {config.name} draws images from noise and translates none; draw with python tools/infer.py {run} "
+            f"--count 64 (in Python: load_sampler), measure with python tools/evaluate.py {run} --metrics fid"
         )
-    kind = SceneTranslator if "label" in config.data.channels else Translator
-    translator = kind(
+    translator_class = LabelTranslator if "label" in config.data.channels else Translator
+    translator = translator_class(
         model,
         config,
         choose_device(device),
@@ -120,19 +136,27 @@ def load_translator(
 
 
 def load_sampler(run: str | Path, *, checkpoint: str = "latest", device: torch.device | str | None = None) -> Sampler:
-    """The sampler of a run, by its folder or its name under runs/. What it needs to know stands in the checkpoint.
+    """Loads a trained run as a function that draws images from noise.
+
+    ::
+
+        from img2img import load_sampler
+
+        sample = load_sampler("runs/dcgan-toy")
+        images = sample(count=64, seed=1)  # (64, H, W, C) uint8
 
     Args:
-        run: "runs/dcgan-toy", or "dcgan-toy".
+        run: the run's folder, or its name under runs/.
         checkpoint: a step, "latest" or "best".
-        device: "cpu", "cuda", ...; the GPU if there is one, unless told.
+        device: "cpu", "cuda", ... (default: cuda if available).
 
     Raises:
-        ValueError: there is no such run, checkpoint or device, the checkpoint is damaged, or the run translates.
+        ValueError: there is no such run, checkpoint or device; the checkpoint is damaged; or the run translates images
+            (``load_translator`` is for it).
     """
     model, config, path = load_trained(run, checkpoint)
     if not isinstance(model, NoiseModel):
-        raise ValueError(f"run {config.name} translates images: load_translator is for it")
+        raise ValueError(f"run {config.name} translates images: use load_translator")
     sampler = Sampler(model, config, choose_device(device))
     sampler.checkpoint = path
     return sampler

@@ -1,4 +1,4 @@
-"""A run that draws from noise as a function from a seed to images, and the files and sheets of them."""
+"""``Sampler``: a trained run as a function that draws images from noise; ``write_samples`` writes them as files."""
 
 from __future__ import annotations
 
@@ -16,17 +16,24 @@ from img2img.data.images import grid, to_array, write_image
 from img2img.models.base import Batch
 from img2img.models.base_noise import NoiseModel
 
-TOGETHER = 16  # images that are drawn at once
-STEPS = 9  # images on the way from one noise to another
-SIDE = 8  # columns of a sheet, and rows at most; rows of a way or a traversal unless told
+BATCH_SIZE = 16
+INTERPOLATION_STEPS = 9  # images of a row of --interpolate, both ends included
+SIDE = 8  # rows and columns of a grid of images; default number of rows with --interpolate and --traverse
 
 
 class Sampler:
-    """``sample(count, seed) -> images``: image i owes nothing to the others, so ``count`` does not change it.
+    """A trained run as a function: ``sampler(count, seed)`` returns images drawn from noise.
+
+    ::
+
+        sample = load_sampler("runs/dcgan-toy")
+        images = sample(count=64, seed=1)  # (64, H, W, C) uint8
+
+    Image i depends on the seed and on i only, not on ``count``.
 
     Args:
-        model: with trained generators.
-        config: the run's options.
+        model: model with trained generators. They are moved to ``device`` and put into evaluation mode.
+        config: options of the run.
         device: where to draw.
     """
 
@@ -43,56 +50,65 @@ class Sampler:
         return self.checkpoint.parents[1]
 
     def results(self, seed: int = 0, label: int | None = None) -> Path:
-        """Where images go unless told: below the run, by step, seed and class."""
+        """The default output folder: RUN/results/STEP/seed-SEED[_class-CLASS]."""
         folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
         return folder / (f"seed-{seed}" if label is None else f"seed-{seed}_class-{label}")
 
     def __call__(
         self, count: int = 1, seed: int = 0, label: int | None = None, codes: Mapping[str, float] | None = None
     ) -> np.ndarray:
-        """Draws images: (count, H, W, C) uint8.
+        """Draws images.
 
         Args:
-            count: how many.
-            seed: of the noise; the same seed gives the same images.
-            label: the class of all of them, of a conditional run; unset, image i is of class i, and so on in turn.
-            codes: values of codes by their name, the same in all images.
+            count: number of images, at least 1.
+            seed: seed of the noise, in [0, 2^63). The same seed gives the same images.
+            label: class of all images, for a class-conditional run (default: image i is of class i modulo the number
+                of classes).
+            codes: values of latent codes by their name, for infogan: ``{"c1": 1.5, "d1": 3}``; the same in all images.
+
+        Returns:
+            (count, H, W, C) uint8.
 
         Raises:
-            ValueError: what the run does not have, or numbers out of range.
+            ValueError: a number is out of range, or the run has no such class or code.
         """
         return np.concatenate(list(self.portions(count, seed, label, codes)))
 
     def portions(
         self, count: int, seed: int = 0, label: int | None = None, codes: Mapping[str, float] | None = None
     ) -> Iterator[np.ndarray]:
-        """As a call, a few images at a time: any number of them fits into memory."""
+        """As ``__call__``, in batches: yields (B, H, W, C) uint8 of at most ``BATCH_SIZE`` images."""
         self.check(count, seed, label)
         for name, value in (codes or {}).items():
             values = self.values(name)
             if name.startswith("d") and value not in values:
-                raise ValueError(f"code {name} {value}: run {self.config.name} has 0 to {len(values) - 1} of it")
-        for first in range(0, count, TOGETHER):
-            # The last ones are drawn in company, too: a network's last digits depend on how many it is asked at once
-            batch = joined([self.noise(seed, index, label) for index in range(first, first + TOGETHER)])
+                raise ValueError(
+                    f"code {name} {value}: must be an integer from 0 to {len(values) - 1} for run {self.config.name}"
+                )
+        for first in range(0, count, BATCH_SIZE):
+            # always full batches: outputs change in the last bits with the batch size
+            batch = joined([self.noise(seed, index, label) for index in range(first, first + BATCH_SIZE)])
             for name, value in (codes or {}).items():
                 batch = self.model.with_code(batch, name, value)
             yield self.draw(batch)[: count - first]
 
     def noise(self, seed: int, index: int, label: int | None = None) -> Batch:
-        """What image ``index`` is drawn from: a batch of one, keyed by (seed, index) and by nothing else."""
+        """The noise (and class, codes) of image ``index``: a batch of one; it depends on seed, index, label only."""
         return keyed_noise(self.model, seed, index, label)
 
     def draw(self, batch: Batch) -> np.ndarray:
-        """The images of a batch of noise: (B, H, W, C) uint8."""
+        """Generates the images of a batch of noise, (B, H, W, C) uint8."""
         with torch.inference_mode():
-            there = {key: value.to(self.device) for key, value in batch.items()}
-            return to_array(self.model.generate(there)["output"], np.uint8)
+            on_device = {key: value.to(self.device) for key, value in batch.items()}
+            return to_array(self.model.generate(on_device)["output"], np.uint8)
 
-    def way(self, first: Batch, last: Batch) -> np.ndarray:
-        """Images on the way from one noise to another, both of one image: z moves, all else is the first's."""
-        shares = [i / (STEPS - 1) for i in range(STEPS)]
-        return self.draw(joined([{**first, "z": spherical(first["z"], last["z"], share)} for share in shares]))
+    def interpolation(self, first: Batch, last: Batch) -> np.ndarray:
+        """Images between two batches of one: ``z`` is interpolated, class and codes are those of the first.
+
+        Returns (INTERPOLATION_STEPS, H, W, C) uint8.
+        """
+        weights = [i / (INTERPOLATION_STEPS - 1) for i in range(INTERPOLATION_STEPS)]
+        return self.draw(joined([{**first, "z": slerp(first["z"], last["z"], weight)} for weight in weights]))
 
     def traversal(self, batch: Batch, name: str) -> np.ndarray:
         """Images of one noise with a code at each of its values. Raises ValueError if there is no such code."""
@@ -100,39 +116,39 @@ class Sampler:
         return self.draw(self.model.traversal(batch, name))
 
     def values(self, name: str) -> list[float]:
-        """What a traversal of a code shows. Raises ValueError if the run has no such code."""
+        """The values of a code that a traversal shows. Raises ValueError if the run has no such code."""
         if name not in self.model.codes:
-            there = f"there is {', '.join(self.model.codes)}" if self.model.codes else "it has none; infogan's runs do"
-            raise ValueError(f"code {name}: run {self.config.name} has no such code; {there}")
+            known = f"it has {', '.join(self.model.codes)}" if self.model.codes else "only infogan has codes"
+            raise ValueError(f"code {name}: run {self.config.name} has no such code; {known}")
         return list(self.model.codes[name])
 
     def check(self, count: int, seed: int, label: int | None) -> None:
-        """Raises ValueError for numbers out of range."""
+        """Raises ValueError if a number is out of range, or a class is given that the run doesn't have."""
         if count < 1:
             raise ValueError(f"--count {count}: must be at least 1")
         if not 0 <= seed < 2**63:
-            raise ValueError(f"--seed {seed}: must lie in [0, 2^63)")
+            raise ValueError(f"--seed {seed}: must be in [0, 2^63)")
         classes = self.model.num_classes
         if label is not None and not classes:
-            raise ValueError(f"--class {label}: run {self.config.name} knows no classes (model.num_classes)")
+            raise ValueError(f"--class {label}: run {self.config.name} is not class-conditional (model.num_classes 0)")
         if label is not None and not 0 <= label < classes:
-            raise ValueError(f"--class {label}: run {self.config.name} knows 0 to {classes - 1}")
+            raise ValueError(f"--class {label}: run {self.config.name} has classes 0 to {classes - 1}")
 
 
-def spherical(first: Tensor, last: Tensor, share: float) -> Tensor:
-    """The vector (1, n) at this share of the way along the great circle from one to another; lengths change steadily.
+def slerp(first: Tensor, last: Tensor, weight: float) -> Tensor:
+    """Spherical linear interpolation of vectors (1, n); ``weight`` in [0, 1], 0 gives the first.
 
-    White, "Sampling Generative Networks", arXiv 1609.04468, Sec. 2.1: a straight line would pass where Gaussian noise
-    never is, close to the origin.
+    Unlike a straight line, it does not pass close to the origin, where Gaussian noise never lies (White, "Sampling
+    Generative Networks", arXiv 1609.04468, Sec. 2.1).
     """
     angle = torch.nn.functional.cosine_similarity(first, last).clamp(-1, 1).acos()  # (1,)
-    if angle.sin().abs() < 1e-6:  # alike or opposite: no circle, or any
-        return torch.lerp(first, last, share)
-    return (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()
+    if angle.sin().abs() < 1e-6:  # parallel or opposite: the great circle is not defined
+        return torch.lerp(first, last, weight)
+    return (((1 - weight) * angle).sin() * first + (weight * angle).sin() * last) / angle.sin()
 
 
 def keyed_noise(model: NoiseModel, seed: int, index: int, label: int | None = None) -> Batch:
-    """What ``Sampler.noise`` returns, of a model."""
+    """The noise of image ``index`` under ``seed``: a batch of one. Without ``label``, classes come in turn."""
     key = int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0])
     batch = model.noise(1, torch.Generator().manual_seed(key))
     if model.num_classes:
@@ -141,7 +157,7 @@ def keyed_noise(model: NoiseModel, seed: int, index: int, label: int | None = No
 
 
 def joined(batches: list[Batch]) -> Batch:
-    """Batches as one."""
+    """Concatenates batches."""
     return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
 
 
@@ -155,26 +171,27 @@ def write_samples(
     interpolate: bool = False,
     traverse: str | None = None,
 ) -> None:
-    """Writes ``output/00000.png``, ... and sheets of 8x8 of them below ``output/grids/``.
+    """Writes images ``output/00000.png``, ... and grids of 8x8 of them below ``output/grids/``.
 
     Args:
         sampler: of the run.
-        output: the folder to write to.
-        count: images, 64 unless told; or rows of what ``interpolate`` or ``traverse`` ask for, 8 unless told.
-        seed, label: see Sampler.
-        interpolate: one sheet instead, ``grids/interpolation.png``: row i goes from the noise of image 2i to that of
-            image 2i+1; class and codes stay those of the first.
-        traverse: one sheet instead, ``grids/traverse-CODE.png``: row i is image i with this code at each of its
-            values: those of a categorical one (d1, d2, ...), -2 to 2 of a continuous one (c1, c2, ...).
+        output: folder to write to.
+        count: number of images (default: 64), or of rows with ``interpolate`` or ``traverse`` (default: 8).
+        seed: seed of the noise.
+        label: class of all images (default: all classes in turn).
+        interpolate: write one grid instead, ``grids/interpolation.png``: row i interpolates from the noise of image 2i
+            to that of image 2i+1, with class and codes of the first.
+        traverse: name of a code: write one grid instead, ``grids/traverse-CODE.png``. Row i shows image i with this
+            code at each of its values: all of a categorical code (d1, ...), -2 to 2 of a continuous one (c1, ...).
 
     Raises:
-        ValueError: what the run does not have, numbers out of range, or ``output`` can't be written.
+        ValueError: a number is out of range, the run has no such class or code, or ``output`` can't be written.
     """
     if not (interpolate or traverse):
         _write_images(sampler, output, SIDE * SIDE if count is None else count, seed, label)
         return
     if interpolate and traverse:
-        raise ValueError(f"--interpolate and --traverse {traverse}: choose one of them")
+        raise ValueError(f"--interpolate and --traverse {traverse}: give only one of them")
     count = SIDE if count is None else count
     sampler.check(count, seed, label)
     titles: list[str] = []
@@ -184,8 +201,9 @@ def write_samples(
             titles = [f"{value:g}" for value in sampler.values(traverse)]
             rows.append(list(sampler.traversal(sampler.noise(seed, row, label), traverse)))
         else:
-            shown = row % (sampler.model.num_classes or 1) if label is None else label
-            rows.append(list(sampler.way(*(sampler.noise(seed, 2 * row + end, shown) for end in (0, 1)))))
+            row_label = row % (sampler.model.num_classes or 1) if label is None else label
+            ends = (sampler.noise(seed, 2 * row + end, row_label) for end in (0, 1))
+            rows.append(list(sampler.interpolation(*ends)))
     write_image(
         output / "grids" / (f"traverse-{traverse}.png" if traverse else "interpolation.png"), grid(rows, titles)
     )
@@ -193,7 +211,7 @@ def write_samples(
 
 def _write_images(sampler: Sampler, output: Path, count: int, seed: int, label: int | None) -> None:
     written, sheet = 0, []
-    with tqdm(total=count, unit="picture", disable=None) as bar:
+    with tqdm(total=count, unit="image", disable=None) as bar:
         for portion in sampler.portions(count, seed, label):
             for image in portion:
                 write_image(output / f"{written:05d}.png", image)

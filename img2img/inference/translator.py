@@ -1,4 +1,4 @@
-"""A trained run as a function from image to image: any size, any depth, the same kind and size out."""
+"""``Translator``: a trained run as a function from image to image, for any size and depth."""
 
 from __future__ import annotations
 
@@ -22,31 +22,37 @@ from img2img.data.label_files import resize_ids
 from img2img.models.base import Batch, Model
 
 NormPolicy = Literal["running", "batch"]
-BEYOND = 1e-3  # what floats may be outside of [0, 1] by rounding
+TOLERANCE = 1e-3  # how far floats may lie outside [0, 1] by rounding
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
 
 class Translator:
-    """``translate(image) -> image``: numpy (H, W) or (H, W, C) or PIL in, the same kind, depth and size out.
+    """A trained run as a function: ``translator(image)`` returns an image of the same kind, depth and size.
 
-    Numpy images are uint8, uint16, or floats in [0, 1], in RGB order. Channels are converted to the run's own, and the
-    output has the target's; it is ``model.scale`` times as large as the input. PIL has no colour images of 16 bits: a
-    gray one of 16 becomes one of 8.
+    ::
+
+        translate = load_translator("runs/edges2shoes")
+        shoe = translate(PIL.Image.open("drawing.png"))  # PIL in, PIL out
+        shoe = translate(array)  # (H, W) or (H, W, C) uint8, uint16 or float in [0, 1], RGB; returns the same dtype
+
+    Channels are converted to those of the run's input; the output has those of the run's target. The output is
+    ``model.scale`` times as large as the input (1 for all models of this package). PIL has no 16-bit colour images:
+    for a 16-bit gray PIL image and a colour target the output has 8 bits.
 
     Args:
-        model: with trained generators.
-        config: the run's options.
+        model: model with trained generators. They are moved to ``device`` and put into evaluation mode.
+        config: options of the run.
         device: where to translate.
-        norm_policy: "running" normalises by the statistics of training, so that an image has one answer whatever it
-            is asked together with; "batch" by the image's own, as the pix2pix paper (arXiv 1611.07004, Sec. 3.4).
-        dropout: whether dropout, the paper's noise, is on; ``seed`` of the call then chooses the answer.
-        training_size: whether an image is resized to the size that the run was trained with, and its answer back.
-            Without, it is translated as it is, but a network knows things at the scale of its training, and a U-Net
-            whose innermost level was 1x1 knows no other size well.
-        direction: the name of one that the run learnt; unset, the run's own.
+        norm_policy: statistics of batch norm. "running": those of training, so that the output of an image does not
+            depend on others. "batch": those of the image itself, as in pix2pix (arXiv 1611.07004, Sec. 3.3).
+        dropout: keep dropout on, the noise of pix2pix. The ``seed`` of a call then chooses the output.
+        training_size: resize inputs to the size of training, and outputs back to the size of the input. By default
+            images are translated at their own size. Use it for images much larger or smaller than those of training,
+            and for U-Nets whose innermost level was 1x1 in training.
+        direction: which direction to translate, for a run that learned several (default: ``config.data.direction``).
 
     Raises:
-        ValueError: ``dropout`` of a run that has none: every answer would be the same; a ``direction`` it never learnt.
+        ValueError: ``dropout`` with a run whose networks have none, or a ``direction`` that the run did not learn.
     """
 
     def __init__(
@@ -62,13 +68,13 @@ class Translator:
     ) -> None:
         self.model, self.config, self.device = model, config, torch.device(device)
         self.dataset: type[ImageDataset] = dataset_class(model.dataset, config.data)
-        own = config.data.direction
-        if direction not in (None, own) and direction not in self._learnt:
-            known = ", ".join(self._learnt)
+        default = config.data.direction
+        if direction not in (None, default) and direction not in self._learned:
+            learned = ", ".join(self._learned)
             possible = direction in self.dataset.directions(config.data)
             other = f", or train another run with --data.direction {direction}" if possible else ""
-            raise ValueError(f"--direction {direction}: run {config.name} learnt {known} only; leave it out{other}")
-        self.direction: str = direction or own
+            raise ValueError(f"--direction {direction}: run {config.name} learned {learned} only; leave it out{other}")
+        self.direction: str = direction or default
         self.training_size = training_size
         self.dropout = False
         for name in model.generators:
@@ -76,33 +82,35 @@ class Translator:
             for module in network.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm) and norm_policy == "batch":
                     module.track_running_stats = False
-                    module.running_mean = module.running_var = None  # without them it takes the batch's own
+                    module.running_mean = module.running_var = None  # without them the layer uses those of the batch
                 if isinstance(module, nn.Dropout):
                     module.train(dropout)
                     self.dropout = dropout
         if dropout and not self.draws:
-            more = "; --style random draws others" if "encoder" in model.generators else ""
-            raise ValueError(f"run {config.name} has no dropout (see its model options): it has one answer only{more}")
+            hint = "; use --style random for different outputs" if "encoder" in model.generators else ""
+            raise ValueError(
+                f"run {config.name} has no dropout (see its model options), so all outputs would be the same{hint}"
+            )
         self.checkpoint: Path | None = None
 
     @property
-    def _learnt(self) -> list[str]:
-        """The directions that the run learnt."""
+    def _learned(self) -> list[str]:
+        """The directions that the run learned."""
         return (
             list(self.dataset.directions(self.config.data)) if self.model.learns_all else [self.config.data.direction]
         )
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Channels of the input, where it is an image, and of the output."""
+        """Number of channels of the input, if it is an image, and of the output."""
         source, target = self.dataset.directions(self.config.data)[self.direction]
         channels = self.config.data.channels
         return channels.get(source or "input", channels["input"]), channels.get(target, channels["target"])
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """Those that the run learnt, the one of this translator first."""
-        return (self.direction, *(name for name in self._learnt if name != self.direction))
+        """The directions that the run learned, this translator's first."""
+        return (self.direction, *(name for name in self._learned if name != self.direction))
 
     @property
     def run(self) -> Path:
@@ -111,9 +119,7 @@ class Translator:
         return self.checkpoint.parents[1]
 
     def results(self, style: str | None = None, relabel: str | None = None) -> Path:
-        """Where translated images go unless told: below the run, by step, by direction where it has several, and by the
-        style and the edits of scenes.
-        """
+        """The default output folder: RUN/results/STEP, then the direction if there are several, the style and edits."""
         folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
         folder = folder / self.direction if len(self.directions) > 1 else folder
         parts = [] if style is None else [file_name(style)]
@@ -121,55 +127,61 @@ class Translator:
         return folder / "_".join(parts)
 
     def towards(self, direction: str) -> Translator:
-        """The same run's translator of another direction that it learnt."""
-        assert direction in self.directions, "a direction of this run"
+        """A translator of the same networks in another direction that the run learned."""
+        assert direction in self.directions, "not a direction of this run"
         other = copy.copy(self)  # the networks are shared
         other.direction = direction
         return other
 
     def reversed(self) -> Translator:
-        """The same run's translator of the way back. Raises ValueError if it learnt none."""
+        """The translator of the opposite direction. Raises ValueError if the run did not learn it."""
         known = self.dataset.directions(self.config.data)
-        here = known[self.direction]
-        back = [name for name in self.directions if tuple(known[name]) == (here.target, here.source)]
-        if not back:
-            raise ValueError(f"--cycle: run {self.config.name} learnt {self.direction} only, so there is no way back")
-        return self.towards(back[0])
+        forward = known[self.direction]
+        opposite = [name for name in self.directions if tuple(known[name]) == (forward.target, forward.source)]
+        if not opposite:
+            raise ValueError(f"--cycle: run {self.config.name} learned {self.direction} only, not the way back")
+        return self.towards(opposite[0])
 
     def __call__(self, image: AnyImage, seed: int = 0, **others: np.ndarray) -> AnyImage:
-        """Translates one image.
+        """Translates one image of any size.
 
         Args:
-            image: of any size.
-            seed: of the dropout and noise, where there is any: the same seed gives the same answer.
-            others: further arrays (H, W) or (H, W, C) that the model sees, by their key, such as a mask.
+            image: a PIL image (EXIF orientation is applied), or an array (H, W) or (H, W, C) of RGB order: uint8,
+                uint16, or floats in [0, 1].
+            seed: seed of dropout and noise, if the model has any. The same seed gives the same output.
+            others: further inputs of the model by their key, such as ``mask=``: arrays (H, W) or (H, W, C) of the
+                size of ``image``.
+
+        Returns:
+            An image of the type, dtype and size of ``image``, times ``model.scale``. Arrays are (H, W, C), or (H, W)
+            if ``image`` was and the output has one channel.
 
         Raises:
-            ValueError: an array of a shape, type or range that is no image; a path, or anything else that is none.
+            ValueError: ``image`` is no image (for example a path), or its dtype, shape or range is not supported.
         """
         if isinstance(image, Image.Image):
             upright = ImageOps.exif_transpose(image)
             return _array_to_pil(self(_pil_to_array(upright), seed, **others))
         if isinstance(image, (str, Path)):
-            raise ValueError(f"{image}: is a path, not an image: open it with PIL.Image.open, say")
+            raise ValueError(f"{image}: this is a path; pass the image, for example PIL.Image.open({str(image)!r})")
         if not isinstance(image, np.ndarray):
-            raise ValueError(f"an image of type {type(image).__name__}: give a numpy array or a PIL image")
+            raise ValueError(f"image of type {type(image).__name__}: pass a numpy array or a PIL image")
         _check_type(image)
         arrays = {"input": to_channels(image, self.channels[0])}
         arrays |= {key: value[:, :, None] if value.ndim == 2 else value for key, value in others.items()}
         item = Item("", self.dataset.complete(self.config.data, self.direction, arrays))
-        answer = self.translate(item, seed)
-        return answer[:, :, 0] if image.ndim == 2 and answer.shape[2] == 1 else answer
+        output = self.translate(item, seed)
+        return output[:, :, 0] if image.ndim == 2 and output.shape[2] == 1 else output
 
     def translate(self, item: Item, seed: int = 0) -> np.ndarray:
-        """The answer to one item, (H, W, C) of the depth of its input."""
+        """The output for one item, (H, W, C) of the dtype of its input."""
         return self._translate(item, {}, seed)[0]
 
     def stream(self, seed: int = 0) -> Callable[[Item], np.ndarray]:
-        """``translate`` for items one after the other: what the model hands to a film's next frame is kept.
+        """A function like ``translate``, for the frames of a film in their order.
 
-        ``generate`` returns it beside ``output``; it enters the next batch under the same keys. Another ``sequence``
-        begins anew.
+        What ``model.generate`` returns beside ``output`` is its state: it is added to the batch of the next item with
+        the same ``sequence``. Another sequence starts without state.
         """
         sequence: str | None = None
         state: Batch = {}
@@ -178,8 +190,8 @@ class Translator:
             nonlocal sequence, state
             if item.sequence is None or item.sequence != sequence:
                 sequence, state = item.sequence, {}
-            answer, state = self._translate(item, state, seed)
-            return answer
+            output, state = self._translate(item, state, seed)
+            return output
 
         return step
 
@@ -188,23 +200,31 @@ class Translator:
         height, width = image.shape[-3:-1]
         inputs = item.inputs
         if self.training_size:
-            from img2img.data.transforms import jitter  # and with it albumentations, which takes a second
+            from img2img.data.transforms import jitter  # late: imports albumentations, which takes a second
 
             size = jitter(self.config.data, augment=False).resized(height, width)
             inputs = {key: _resized(array, *size) for key, array in inputs.items()}
-        output, state = self.answer(inputs, seed, state)
-        answer = to_array(output, image.dtype if image.dtype.kind in "uf" else np.uint8)
+        generated, state = self.generate(inputs, seed, state)
+        output = to_array(generated, image.dtype if image.dtype.kind in "uf" else np.uint8)
         if self.training_size:
-            answer = resize(answer, height * self.model.scale, width * self.model.scale)
-        return answer, state
+            output = resize(output, height * self.model.scale, width * self.model.scale)
+        return output, state
 
-    def answer(
+    def generate(
         self, inputs: Mapping[str, np.ndarray], seed: int = 0, state: Batch | None = None
     ) -> tuple[Tensor, Batch]:
-        """The model's image, (C, H, W) in [-1, 1], of arrays of one size by their key in a batch; and its state.
+        """Runs the generator on inputs of one size.
 
-        They are padded by reflection to what the network takes, and the image is cut back, ``model.scale`` times as
-        large. The state is what the model returned beside the image; it stays padded.
+        Inputs are padded by reflection to a size that the network takes, and the output is cropped accordingly.
+
+        Args:
+            inputs: arrays by their key in a batch, without the batch dimension.
+            seed: seed of dropout and noise. The random state of the caller stays as it is.
+            state: state of the previous frame of a film.
+
+        Returns:
+            The image, (C, H, W) in [-1, 1], ``model.scale`` times as large as the inputs; and the state: what else
+            ``model.generate`` returned, uncropped.
         """
         batch, inside = self.batch(inputs)
         devices = [self.device] if self.device.type == "cuda" else []
@@ -214,23 +234,23 @@ class Translator:
         return images["output"][0][inside], {key: value for key, value in images.items() if key != "output"}
 
     def batch(self, inputs: Mapping[str, np.ndarray]) -> tuple[Batch, tuple[slice, slice, slice]]:
-        """A batch of one on the device, padded, and where what was given lies in the output, (C, H', W')."""
+        """A padded batch of one item on the device, and the slices of the output (C, H', W') that crop the padding."""
         height, width = next(iter(inputs.values())).shape[-3:-1]
-        more_high, more_wide = self.model.padded(height) - height, self.model.padded(width) - width
-        top, left = more_high // 2, more_wide // 2
-        pad = [(top, more_high - top), (left, more_wide - left), (0, 0)]
+        pad_height, pad_width = self.model.padded(height) - height, self.model.padded(width) - width
+        top, left = pad_height // 2, pad_width // 2
+        pad = [(top, pad_height - top), (left, pad_width - left), (0, 0)]
         ranges = self.dataset.ranges(self.config.data)
         batch: Batch = {}
         for key, array in inputs.items():
             if array.ndim >= 3:
                 if array.shape[-3:-1] != (height, width):
                     size = f"{array.shape[-2]}x{array.shape[-3]}"
-                    raise ValueError(f"{key} is {size}, and the image {width}x{height}: they need one size")
+                    raise ValueError(f"{key} is {size}, but the image {width}x{height}: both must have the same size")
                 array = np.pad(array, [(0, 0)] * (array.ndim - 3) + pad, mode="reflect")
-            there = torch.from_numpy(np.ascontiguousarray(array))[None].to(self.device)
-            # floats of users are images in [0, 1]; a style's features are what the network takes already
-            given_as_floats = array.dtype.kind == "f" and array.ndim >= 3 and key != "features"
-            batch[key] = normalise(there) if given_as_floats else as_input(there, ranges.get(key))  # (1, C, H', W')
+            tensor = torch.from_numpy(np.ascontiguousarray(array))[None].to(self.device)
+            # float images lie in [0, 1]; the features of a style already are what the network takes
+            is_float_image = array.dtype.kind == "f" and array.ndim >= 3 and key != "features"
+            batch[key] = normalise(tensor) if is_float_image else as_input(tensor, ranges.get(key))  # (1, C, H', W')
         scale = self.model.scale
         return batch, (
             slice(None),
@@ -239,45 +259,47 @@ class Translator:
         )
 
     def show(self, item: Item) -> np.ndarray:
-        """What a grid shows of an item, (H, W, C)."""
+        """The input of an item as grids show it, (H, W, C); the middle frame of several."""
         image = item.image
         return image[len(image) // 2] if image.ndim == 4 else image
 
     def read(self, path: Path, others: Mapping[str, Path] | None = None) -> Item:
-        """Reads a file to translate, and further ones by their key. Raises UnreadableImage and ValueError."""
+        """Reads an input file, and the files of ``others`` by their key. Raises UnreadableImage or ValueError."""
         return self.dataset.read(self.config.data, self.direction, path, others or {})
 
     def styled(self, style: str | None = None, relabel: str | None = None) -> Translator:
-        """This translator with a style, and with edits of what it is given. ValueError: images have neither."""
+        """Only ``LabelTranslator`` has styles and edits: raises ValueError if either is given, else returns itself."""
         for option, value in (("--style", style), ("--relabel", relabel)):
             if value is not None:
-                raise ValueError(f"{option} {value}: run {self.config.name} translates images, not label maps")
+                raise ValueError(
+                    f"{option} {value}: run {self.config.name} translates images, and this option is for label maps"
+                )
         return self
 
     @property
     def draws(self) -> bool:
-        """Whether the seed changes the answer."""
+        """Whether the output depends on the seed."""
         return self.model.random
 
 
 def file_name(text: str) -> str:
-    """A text as the name of a file that no other text has: "cluster:1=2;random" -> "cluster-1=2+random"."""
+    """A unique file name for a text: "cluster:1=2;random" -> "cluster-1=2+random"; others get a hash appended."""
     plain = re.sub(r"[^\w.,=+-]", "-", text.replace(";", "+"), flags=re.ASCII)[:80]
-    if re.fullmatch(r"[\w.,=:;]{,80}", text, re.ASCII):  # told apart by the replacements alone
+    if re.fullmatch(r"[\w.,=:;]{,80}", text, re.ASCII):  # the replacements keep these texts distinct
         return plain
     return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
 def _check_type(image: np.ndarray) -> None:
-    """Raises ValueError for an array that is no image."""
+    """Raises ValueError if the dtype or the range of an array is not an image's."""
     if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != "f":
-        raise ValueError(f"an image of type {image.dtype}: give uint8, uint16, or floats in [0, 1]")
+        raise ValueError(f"image of dtype {image.dtype}: pass uint8, uint16, or floats in [0, 1]")
     if image.dtype.kind == "f":
         _check_range(image)
 
 
 def _resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An input at another size: images by ``resize``, ids to their nearest neighbours, vectors as they are."""
+    """An input at another size: images by ``resize``, class ids by nearest neighbour, vectors unchanged."""
     if array.ndim < 3:
         return array
     if array.ndim == 4:
@@ -286,14 +308,14 @@ def _resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _check_range(image: np.ndarray) -> None:
-    """Raises ValueError for floats that are no image's."""
+    """Raises ValueError if floats are not finite or lie outside [0, 1]."""
     if not np.isfinite(image).all():
-        raise ValueError("an image with NaN or infinite values: mend them, with np.nan_to_num, say")
+        raise ValueError("image with NaN or infinite values: replace them, for example with np.nan_to_num")
     low, high = (float(value) for value in (image.min(initial=0), image.max(initial=0)))
-    if low < -BEYOND or high > 1 + BEYOND:
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
         raise ValueError(
-            f"an image of floats from {low:.4g} to {high:.4g}: they lie in [0, 1]; divide 0..255 by 255, take "
-            "(x + 1) / 2 of [-1, 1], and np.clip what is a little beyond"
+            f"float image with values from {low:.4g} to {high:.4g}: they must lie in [0, 1]; use x / 255 for [0, 255], "
+            "(x + 1) / 2 for [-1, 1], np.clip for small overshoots"
         )
 
 
@@ -301,10 +323,10 @@ def _pil_to_array(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"a PIL image of mode {image.mode} with values beyond 16 bits: scale it to 0..65535")
+            raise ValueError(f"PIL image of mode {image.mode} with values outside 16 bits: scale it to [0, 65535]")
         return values.astype(np.uint16)
     if image.mode == "F":
-        raise ValueError("a PIL image of mode F: give its values as a numpy array of floats in [0, 1]")
+        raise ValueError("PIL image of mode F: pass a numpy array of floats in [0, 1] instead")
     if image.mode == "P" or "transparency" in image.info:
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     if image.mode not in ("L", "RGB", "RGBA"):
@@ -314,7 +336,7 @@ def _pil_to_array(image: Image.Image) -> np.ndarray:
 
 def _array_to_pil(image: np.ndarray) -> Image.Image:
     if image.dtype == np.uint16 and image.ndim == 3 and image.shape[2] > 1:
-        image = (image >> 8).astype(np.uint8)  # PIL has 16 bits for gray images only
+        image = (image >> 8).astype(np.uint8)  # PIL has 16-bit images in gray only
     return Image.fromarray(_squeeze(image) if image.ndim == 3 else image)
 
 

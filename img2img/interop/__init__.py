@@ -1,6 +1,6 @@
-"""Floor 3: the official tools' weights, in and out."""
+"""Floor 3: weights of the official code, import and export."""
 
-from img2img.interop.layouts import Found
+from img2img.interop.layouts import NetworkSpec
 from img2img.interop.official import import_official
 
-__all__ = ["Found", "import_official"]
+__all__ = ["NetworkSpec", "import_official"]

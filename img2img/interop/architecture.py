@@ -1,6 +1,6 @@
-"""Reads an official network's architecture out of its keys and shapes: nobody needs to remember the options.
+"""Recognises the architecture of an official network from the keys and shapes of its weights.
 
-What can't be seen is the U-Nets' dropout, which has no weights and moves none.
+Dropout of U-Nets can't be recognised: it has no weights, and the official U-Net's keys are the same without it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ from typing import Any
 
 from torch import Tensor
 
-from img2img.interop.layouts import Family, Found, unet_level
+from img2img.interop.layouts import Family, NetworkSpec, unet_level
 from img2img.networks.blocks import Norm
 
 Weights = Mapping[str, Tensor]
 
 
-def recognise(weights: Weights, family: Family | None = None, norm: Norm | None = None) -> Found:
-    """What an official state dict is of.
+def recognise(weights: Weights, family: Family | None = None, norm: Norm | None = None) -> NetworkSpec:
+    """Recognises the architecture of an official state dict.
 
-    ``family`` tells whose a ResNet of two halvings is, where it is known: pix2pixHD has the same one. ``norm`` is that
-    of the generator beside a PatchGAN: without batch norm, whether there are biases tells instance norm from none in
-    the code of today, and not in every older one.
+    It reads what distinguishes architectures; ``to_ours`` checks that every key and shape fits.
 
-    It looks at what tells architectures apart alone; whether every key and shape fits is for who builds the network.
+    Args:
+        weights: the state dict.
+        family: official code that the file is of, if known. Needed for a ResNet that downsamples twice, which both have
+            ("junyanz" if unset).
+        norm: norm of the generator beside a PatchGAN, if known. Without batch norm, biases distinguish instance norm
+            from none in the current official code, but not in all older versions.
 
     Raises:
-        ValueError: nothing that is known; the message names the keys.
+        ValueError: no known architecture; the message names the keys.
     """
     try:
         if any(key.startswith("model.model.") for key in weights):
@@ -41,10 +44,10 @@ def recognise(weights: Weights, family: Family | None = None, norm: Norm | None 
         if "model.1.weight" in weights or _numbers(weights, r"model\.(\d+)\.conv_block\."):
             return _chain(weights, family)
     except KeyError as missing:
-        raise ValueError(f"it is incomplete: it lacks {missing.args[0]}") from missing
-    except IndexError as error:  # a weight of fewer dimensions than a convolution's
-        raise ValueError(f"its weights are of no convolutions: {_some(weights)}") from error
-    raise ValueError(f"its keys fit no network of pix2pix, CycleGAN or pix2pixHD: {_some(weights)}")
+        raise ValueError(f"incomplete weights: {missing.args[0]} is missing") from missing
+    except IndexError as error:  # a weight has fewer dimensions than a convolution's
+        raise ValueError(f"not the weights of convolutions: {_some(weights)}") from error
+    raise ValueError(f"unknown keys, of no network of pix2pix, CycleGAN or pix2pixHD: {_some(weights)}")
 
 
 def _some(weights: Weights) -> str:
@@ -53,13 +56,13 @@ def _some(weights: Weights) -> str:
 
 
 def _norm(weights: Weights, conv: str, norm: str) -> Norm:
-    """The norm after a convolution: batch norm has weights, and instance norm leaves the convolution its bias."""
+    """The norm after a convolution: batch norm has weights; before instance norm the convolution has a bias."""
     if f"{norm}.weight" in weights:
         return "batch"
     return "instance" if f"{conv}.bias" in weights else "none"
 
 
-def _unet(weights: Weights) -> Found:
+def _unet(weights: Weights) -> NetworkSpec:
     first, last = weights["model.model.0.weight"], weights["model.model.3.weight"]
     levels = (re.match(r"model\.model\.1((?:\.model\.3)*)\.model\.\d+\.", key) for key in weights)
     num_downs = 1 + max((1 + level[1].count(".model.3") for level in levels if level), default=0)
@@ -67,37 +70,37 @@ def _unet(weights: Weights) -> Found:
     options: dict[str, Any] = {"in_channels": first.shape[1], "out_channels": last.shape[1], "num_downs": num_downs}
     norm = _norm(weights, f"{unet_level(1)}.1", f"{unet_level(1)}.2")
     options |= {"ngf": first.shape[0], "norm": norm, "dropout": True, "dropout_innermost": False}
-    return Found("junyanz", "unet", options)
+    return NetworkSpec("junyanz", "unet", options)
 
 
-def _patches(weights: Weights, norm: Norm | None) -> Found:
+def _patches(weights: Weights, norm: Norm | None) -> NetworkSpec:
     first = weights["model.0.weight"]
     n_layers = 0
     while f"model.{3 * n_layers + 5}.weight" in weights:
         n_layers += 1
-    if not n_layers:  # that of single pixels has another layout
+    if not n_layers:  # 1x1 discriminators have another layout, see _pixels
         raise KeyError("model.5.weight")
     options = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": n_layers}
-    found, biased = _norm(weights, "model.2", "model.3"), "model.2.bias" in weights
-    if found != "batch" and norm in ("instance", "none"):
-        found = norm
-    return Found("junyanz", "patchgan", options | {"norm": found}, biased=biased)
+    own_norm, biased = _norm(weights, "model.2", "model.3"), "model.2.bias" in weights
+    if own_norm != "batch" and norm in ("instance", "none"):
+        own_norm = norm
+    return NetworkSpec("junyanz", "patchgan", options | {"norm": own_norm}, biased=biased)
 
 
-def _pixels(weights: Weights, norm: Norm | None) -> Found:
+def _pixels(weights: Weights, norm: Norm | None) -> NetworkSpec:
     first = weights["net.0.weight"]
     options: dict[str, Any] = {"in_channels": first.shape[1], "ndf": first.shape[0], "n_layers": 0}
-    found, biased = _norm(weights, "net.2", "net.3"), "net.2.bias" in weights or "net.5.bias" in weights
-    options["last_bias"] = found == "batch" and "net.5.bias" in weights  # of an old version
-    known = found == "batch" or norm in ("instance", "none")
-    if found != "batch" and norm in ("instance", "none"):
-        found = norm
-    return Found("junyanz", "patchgan", options | {"norm": found}, biased=biased, guessed=not known)
+    own_norm, biased = _norm(weights, "net.2", "net.3"), "net.2.bias" in weights or "net.5.bias" in weights
+    options["last_bias"] = own_norm == "batch" and "net.5.bias" in weights  # in old versions of the official code
+    known = own_norm == "batch" or norm in ("instance", "none")
+    if own_norm != "batch" and norm in ("instance", "none"):
+        own_norm = norm
+    return NetworkSpec("junyanz", "patchgan", options | {"norm": own_norm}, biased=biased, guessed=not known)
 
 
-def _multi_scale(weights: Weights) -> Found:
+def _multi_scale(weights: Weights) -> NetworkSpec:
     chain = "layer0.0.weight" in weights
-    scales = {key.partition("_")[0].partition(".")[0] for key in weights}  # strange ones are told by who builds it
+    scales = {key.partition("_")[0].partition(".")[0] for key in weights}  # to_ours reports unknown ones
     n_layers = 0
     while (f"layer0.{3 * n_layers + 5}.weight" if chain else f"scale0_layer{n_layers + 2}.0.weight") in weights:
         n_layers += 1
@@ -108,66 +111,66 @@ def _multi_scale(weights: Weights) -> Found:
     norm = _norm(weights, *(("layer0.2", "layer0.3") if chain else ("scale0_layer1.0", "scale0_layer1.1")))
     ndf = first.shape[0]
     options: dict[str, Any] = {"in_channels": first.shape[1], "ndf": ndf, "n_layers": n_layers, "n_scales": len(scales)}
-    # the official widths end at 512, which is 8 x ndf for 64 and never reached by a few layers
+    # official widths are capped at 512: 8 * ndf for ndf 64; narrow or shallow ones never reach it
     options |= {"norm": norm, "max_width": None if last.shape[1] == ndf * min(2**n_layers, 8) else 512}
-    return Found("pix2pixhd", "multi_scale", options, chain)
+    return NetworkSpec("pix2pixhd", "multi_scale", options, chain)
 
 
-def _chain(weights: Weights, family: Family | None) -> Found:
-    """A ResNet of junyanz's, or pix2pixHD's global or local generator or encoder, which are of the same layers.
+def _chain(weights: Weights, family: Family | None) -> NetworkSpec:
+    """A ResNet of junyanz, or pix2pixHD's global or local generator or encoder, which have the same layers.
 
-    They differ in how often they halve the image: twice, or else pix2pixHD's; in biases before batch norm, which
-    only pix2pixHD's keep; and an encoder has no blocks.
+    A network with another number of downsampling layers than two, or with biases before batch norm, is pix2pixHD's. The
+    encoder has no residual blocks.
     """
-    if unreflected := next((key for key in weights if key.endswith(".conv_block.0.weight")), None):
-        raise ValueError(f"{unreflected}: its residual blocks pad with zeros, which is not supported; ours reflect")
+    if zero_padded := next((key for key in weights if key.endswith(".conv_block.0.weight")), None):
+        raise ValueError(f"{zero_padded}: residual blocks with zero padding are not supported, only with reflection")
     first = weights["model.1.weight"]
     width, in_channels = first.shape[0], first.shape[1]
     norm = _norm(weights, "model.1", "model.2")
-    above = max(_numbers(weights, r"model(\d+)_[12]\."), default=0)
+    n_enhancers = max(_numbers(weights, r"model(\d+)_[12]\."), default=0)
     n_downs, n_blocks = _depth(weights, width)
     begin = 3 * n_downs + 4
     _require(weights, (f"model.{place}.weight" for place in range(4, begin, 3)))
     _require(weights, (f"model.{begin + block}.conv_block.1.weight" for block in range(n_blocks)))
-    _require(weights, (f"model{number}_1.1.weight" for number in range(1, above + 1)))
+    _require(weights, (f"model{number}_1.1.weight" for number in range(1, n_enhancers + 1)))
     options = {"in_channels": in_channels, "norm": norm, "n_downs": n_downs}
-    if above:
+    if n_enhancers:
         n_blocks_local = 1 + max(_numbers(weights, r"model1_2\.(\d+)\.conv_block\."), default=-1)
         _require(weights, (f"model1_2.{block}.conv_block.1.weight" for block in range(n_blocks_local)))
-        head = weights[f"model{above}_2.{n_blocks_local + 4}.weight"]
-        width = weights[f"model{above}_1.1.weight"].shape[0]
+        head = weights[f"model{n_enhancers}_2.{n_blocks_local + 4}.weight"]
+        width = weights[f"model{n_enhancers}_1.1.weight"].shape[0]
     else:
         n_blocks_local, head = 3, weights[f"model.{begin + n_blocks + 3 * n_downs + 1}.weight"]
-    if not n_blocks and not above:
+    if not n_blocks and not n_enhancers:
         options |= {"n_features": head.shape[0], "nef": width}
-        return Found("pix2pixhd", "encoder", options)
+        return NetworkSpec("pix2pixhd", "encoder", options)
     options |= {"out_channels": head.shape[0], "ngf": width, "n_blocks": n_blocks}
-    if family == "pix2pixhd" or above or n_downs != 2 or (norm == "batch" and "model.1.bias" in weights):
-        options |= {"n_enhancers": above, "n_blocks_local": n_blocks_local}
-        return Found("pix2pixhd", "coarse_to_fine", options)
+    if family == "pix2pixhd" or n_enhancers or n_downs != 2 or (norm == "batch" and "model.1.bias" in weights):
+        options |= {"n_enhancers": n_enhancers, "n_blocks_local": n_blocks_local}
+        return NetworkSpec("pix2pixhd", "coarse_to_fine", options)
     second = weights.get(f"model.{begin}.conv_block.6.weight")
-    return Found("junyanz", "resnet", options | {"dropout": second is not None and second.dim() == 4})
+    return NetworkSpec("junyanz", "resnet", options | {"dropout": second is not None and second.dim() == 4})
 
 
 def _depth(weights: Weights, width: int) -> tuple[int, int]:
-    """(halvings, residual blocks) of a chain whose first layer has ``width`` feature maps."""
+    """(downsampling layers, residual blocks) of a chain whose first layer has ``width`` feature maps."""
     if blocks := _numbers(weights, r"model\.(\d+)\.conv_block\."):
         n_downs = (min(blocks) - 4) // 3
         return n_downs, max(blocks) + 1 - (3 * n_downs + 4)
-    # A convolution has (out, in, ...), the transposed ones after those that halve have (in, out, ...)
+    # weights of convolutions are (out, in, ...), those of the transposed convolutions that follow (in, out, ...)
     n_downs = 0
     while (conv := weights.get(f"model.{3 * n_downs + 4}.weight")) is not None and conv.shape[1] == width * 2**n_downs:
         n_downs += 1
-    places = [place for place in _numbers(weights, r"model\.(\d+)\.weight") if place % 3 == 2]  # the last one is
+    places = [place for place in _numbers(weights, r"model\.(\d+)\.weight") if place % 3 == 2]  # as the last one
     return (n_downs or (max(places, default=0) - 5) // 6), 0
 
 
 def _require(weights: Weights, keys: Iterable[str]) -> None:
-    """Raises KeyError for the first that is missing, before a network of a size that a lone key tells is built."""
+    """Raises KeyError for the first missing key: without all keys, a stray one could make a huge network."""
     for key in keys:
         weights[key]
 
 
 def _numbers(weights: Weights, pattern: str) -> list[int]:
-    """The numbers that keys have where ``pattern`` has a group."""
-    return [int(found[1]) for key in weights if (found := re.match(pattern, key))]
+    """The numbers in the keys that match ``pattern``, from its first group."""
+    return [int(match[1]) for key in weights if (match := re.match(pattern, key))]

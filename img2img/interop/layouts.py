@@ -1,8 +1,8 @@
-"""Where the official networks' state dicts have each layer of ours: one list of layers an architecture, for both ways.
+"""Names of all layers in the official state dicts and in ours: one list of layers per architecture, used both ways.
 
 Official code: junyanz/pytorch-CycleGAN-and-pix2pix (pix2pix, arXiv 1611.07004; CycleGAN, arXiv 1703.10593) and
-NVIDIA/pix2pixHD (arXiv 1711.11585). The first gives convolutions no bias but before instance norm, and at the edges of
-a network; the second gives all of them one. Ours have one but before batch norm, which has a shift of its own.
+NVIDIA/pix2pixHD (arXiv 1711.11585). In the first, convolutions have a bias before instance norm, in the last layer and
+in the first of PatchGANs; in the second, all have one. Ours have one except before batch norm, which has a shift.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NETWORKS: dict[Kind, type[nn.Module]] = {
     "multi_scale": MultiScaleDiscriminator,
     "encoder": StyleEncoder,
 }
-ROLES: dict[str, dict[str, str]] = {  # of an official file -> the network's name here
+ROLES: dict[str, dict[str, str]] = {  # model -> role in the name of an official file -> name of the network here
     "pix2pix": {"G": "generator", "D": "discriminator"},
     "cyclegan": {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "discriminator_b", "D_B": "discriminator_a"},
     "pix2pixhd": {"G": "generator", "D": "discriminator", "E": "encoder"},
@@ -37,37 +37,37 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a file holds."""
+class NetworkSpec:
+    """Architecture of an official network."""
 
     family: Family
-    """Whose layout it is."""
+    """Which official code it is of."""
     kind: Kind
     """Which architecture."""
     options: dict[str, Any]
-    """Arguments of the network's class, among them ``norm`` and, of generators, ``in_channels``, ``out_channels``."""
+    """Arguments of the network's class: ``norm``, ``in_channels``, for generators ``out_channels``, ..."""
     chain: bool = False
-    """Of pix2pixHD's discriminators: whether each is one chain, as its option no_ganFeat_loss writes them."""
+    """pix2pixHD's discriminators only: whether each scale is one ``nn.Sequential``, as with --no_ganFeat_loss."""
     biased: bool | None = None
-    """Of PatchGANs: whether the convolutions between have biases; unset, as the official code of today has it."""
+    """PatchGANs only: whether the inner convolutions have biases; None: as in the current official code."""
     guessed: bool = field(default=False, compare=False)
-    """Whether the norm is a guess: some versions of the code leave the same keys for another one."""
+    """Whether the norm is a guess, since versions of the official code with different norms have the same keys."""
     dropped: tuple[str, ...] = field(default=(), compare=False)
-    """Keys that mean nothing: statistics that instance norm once kept and never used."""
+    """Keys that are ignored: running statistics that old instance norm kept and never used."""
 
 
 class Layer(NamedTuple):
-    """One convolution, with the norm that follows it; names of modules."""
+    """A convolution and the norm after it, by their module names."""
 
     ours: str
     official: str
     bias: bool
-    """Whether the official convolution has one."""
+    """Whether the official convolution has a bias."""
     norm: tuple[str, str] | None = None
-    """(ours, official) of the norm."""
+    """Names (ours, official) of the norm."""
 
     def tensors(self, batch: bool) -> Iterator[tuple[str, str]]:
-        """(our key, the official one) of all that it may have; ``batch``: the norm is batch norm, with weights."""
+        """Pairs (our key, official key) of all its tensors; ``batch``: whether the norm is batch norm, with weights."""
         for end in ("weight", "bias"):
             yield f"{self.ours}.{end}", f"{self.official}.{end}"
         if self.norm and batch:
@@ -75,32 +75,32 @@ class Layer(NamedTuple):
                 yield f"{self.norm[0]}.{end}", f"{self.norm[1]}.{end}"
 
 
-def layers_of(found: Found) -> list[Layer]:
+def layers_of(spec: NetworkSpec) -> list[Layer]:
     """All layers of a network that have weights."""
-    options, norm = found.options, found.options["norm"]
-    biased = found.family == "pix2pixhd" or norm == "instance" if found.biased is None else found.biased
-    if found.kind == "unet":
+    options, norm = spec.options, spec.options["norm"]
+    biased = spec.family == "pix2pixhd" or norm == "instance" if spec.biased is None else spec.biased
+    if spec.kind == "unet":
         return _unet(options["num_downs"], biased)
-    if found.kind == "resnet":
+    if spec.kind == "resnet":
         return _resnet(options["n_downs"], options["n_blocks"], biased, options["dropout"])
-    if found.kind == "encoder":
+    if spec.kind == "encoder":
         return _resnet(options["n_downs"], 0, biased, prefix="network.")
-    if found.kind == "coarse_to_fine":
+    if spec.kind == "coarse_to_fine":
         return _coarse_to_fine(options, biased)
-    if found.kind == "patchgan":
+    if spec.kind == "patchgan":
         if options["n_layers"] == 0:
             return _pixels(biased, options["last_bias"] if norm == "batch" else biased)
         return _patches(options["n_layers"], biased, "", "model.")
     scales, layers = options["n_scales"], []
     for scale in range(scales):
-        theirs = scales - 1 - scale  # the official numbering begins with the coarsest
-        for layer in _patches(options["n_layers"], biased, f"scales.{scale}.", f"layer{theirs}."):
-            layers.append(layer if found.chain else _staged(layer, theirs))
+        official_scale = scales - 1 - scale  # the official numbering begins with the coarsest
+        for layer in _patches(options["n_layers"], biased, f"scales.{scale}.", f"layer{official_scale}."):
+            layers.append(layer if spec.chain else _staged(layer, official_scale))
     return layers
 
 
 def _unet(num_downs: int, biased: bool) -> list[Layer]:
-    """Nested officially: every level is ``model`` of the submodule of the one around it."""
+    """The official U-Net is nested: each level is the ``model`` of a submodule of the next outer level."""
     layers = [Layer("encoder.0.0", "model.model.0", biased)]
     for level in range(1, num_downs):
         inside, innermost = unet_level(level), level == num_downs - 1
@@ -112,14 +112,14 @@ def _unet(num_downs: int, biased: bool) -> list[Layer]:
 
 
 def unet_level(level: int) -> str:
-    """The official name of what holds level 1, 2, ... of a U-Net; 0 is the outermost."""
+    """The official name of the module of level 1, 2, ... of a U-Net; level 0 is the outermost."""
     return "model.model.1" + ".model.3" * (level - 1) + ".model"
 
 
 def _resnet(
     n_downs: int, n_blocks: int, biased: bool, dropout: bool = False, prefix: str = "", head: bool = True
 ) -> list[Layer]:
-    """One chain officially, which counts paddings and activations, too."""
+    """The official ResNet is one ``nn.Sequential``, whose indices count paddings and activations, too."""
 
     def conv(ours: str, place: int, at: int) -> Layer:
         norm = (f"{prefix}{ours}.{place + 1}", f"model.{at + 1}")
@@ -135,7 +135,7 @@ def _resnet(
 
 
 def _block(ours: str, official: str, biased: bool, dropout: bool) -> list[Layer]:
-    """A residual block. Dropout moves what comes after it by one place officially, and not here."""
+    """A residual block. In the official code, dropout shifts the indices after it by one; not in ours."""
     ours, official, second = f"{ours}.layers", f"{official}.conv_block", 6 if dropout else 5
     return [
         Layer(f"{ours}.0", f"{official}.1", biased, (f"{ours}.1", f"{official}.2")),
@@ -144,6 +144,7 @@ def _block(ours: str, official: str, biased: bool, dropout: bool) -> list[Layer]
 
 
 def _coarse_to_fine(options: dict[str, Any], biased: bool) -> list[Layer]:
+    """pix2pixHD's global generator and its local enhancers."""
     above, n_blocks = options["n_enhancers"], options["n_blocks_local"]
     layers = _resnet(options["n_downs"], options["n_blocks"], biased, prefix="coarse.", head=not above)
     for number in range(above):
@@ -161,6 +162,7 @@ def _coarse_to_fine(options: dict[str, Any], biased: bool) -> list[Layer]:
 
 
 def _patches(n_layers: int, biased: bool, prefix: str, official: str) -> list[Layer]:
+    """A PatchGAN of ``n_layers`` >= 1."""
     layers = [Layer(f"{prefix}stages.0.0", f"{official}0", True)]
     for i in range(1, n_layers + 1):
         at, ours = 3 * i - 1, f"{prefix}stages.{i}"
@@ -169,7 +171,7 @@ def _patches(n_layers: int, biased: bool, prefix: str, official: str) -> list[La
 
 
 def _staged(layer: Layer, scale: int) -> Layer:
-    """A layer of a chain by the name that it has where feature matching wants each stage by itself."""
+    """A layer renamed for the official layout with feature matching, where each stage is a module."""
     stage = layer.ours.split(".")[3]
     official = f"scale{scale}_layer{stage}"
     norm = (layer.norm[0], f"{official}.1") if layer.norm else None
@@ -177,6 +179,7 @@ def _staged(layer: Layer, scale: int) -> Layer:
 
 
 def _pixels(biased: bool, last: bool) -> list[Layer]:
+    """A 1x1 PatchGAN; ``last``: whether its last layer has a bias."""
     return [
         Layer("stages.0.0", "net.0", True),
         Layer("stages.1.0", "net.2", biased, ("stages.1.1", "net.3")),

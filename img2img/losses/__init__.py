@@ -1,1 +1,1 @@
-"""Floor 0: what generators and discriminators are trained with."""
+"""Losses of generators and discriminators (floor 0)."""

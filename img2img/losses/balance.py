@@ -1,6 +1,6 @@
-"""The options that keep generator and discriminator in balance: of every model, all off unless asked for.
+"""``BalanceConfig``: options that stabilise GAN training, for every model. All are off by default.
 
-See docs/balance.md for what helps when.
+docs/balance.md says which option helps against which problem.
 """
 
 from __future__ import annotations
@@ -15,57 +15,63 @@ Policy = Literal["color", "translation", "cutout"]
 
 @dataclass
 class BalanceConfig:
-    """What keeps generator and discriminator in balance; all options are off by default. See docs/balance.md."""
+    """Options that stabilise GAN training, all off by default; see docs/balance.md."""
 
     everyday: ClassVar = "augment gradient_penalty spectral_norm discriminator_steps warmup_d".split()
 
     label_real: tuple[float, float] = (1.0, 1.0)
-    """Range of the label of real images, drawn for each: [0.9,0.9] is one-sided smoothing (arXiv 1606.03498, Sec.
-    3.4), [0.7,1.2] a noisy one; of vanilla, minimax and lsgan."""
+    """Range [low,high] from which each real image's label is drawn uniformly in the D step. [0.9,0.9] is one-sided
+    label smoothing (arXiv 1606.03498, Sec. 3.4), [0.7,1.2] gives noisy labels. gan_loss vanilla, minimax and lsgan
+    only."""
     label_fake: tuple[float, float] = (0.0, 0.0)
-    """Range of the label of fakes when the discriminators learn: [0,0.3], say."""
+    """Range [low,high] of fake images' labels in the D step, such as [0,0.3]. It must lie below label_real. gan_loss
+    vanilla, minimax and lsgan only."""
     label_flip: float = 0.0
-    """Probability that an image is labelled as the opposite when the discriminators learn (S. Chintala et al., "How to
-    Train a GAN?", 2016)."""
+    """Probability, in [0, 0.5), that an image's real or fake label is swapped in the D step (S. Chintala et al., "How
+    to Train a GAN?", 2016)."""
     instance_noise: float = 0.0
-    """Standard deviation of the noise on what the discriminators see, real or fake, of images in [-1, 1] (arXiv
-    1610.04490, Sec. 3)."""
+    """Standard deviation of Gaussian noise added to real and fake images, in [-1, 1], before the discriminators
+    (arXiv 1610.04490, Sec. 3). 0 turns it off."""
     feature_noise: float = 0.0
-    """Standard deviation of the noise on the discriminators' features, as in the code of arXiv 1606.03498."""
+    """Standard deviation of Gaussian noise added to the discriminators' features (official code of arXiv 1606.03498).
+    0 turns it off."""
     noise_steps: int = 10000
-    """Steps in which both noises fall linearly to 0; 0 keeps them."""
+    """Number of steps over which instance_noise and feature_noise fall linearly to 0. 0 keeps them constant."""
     augment: tuple[Policy, ...] = ()
-    """Augmentation of real images and fakes alike before the discriminators see them: color, translation, cutout
-    (DiffAugment, arXiv 2006.10738); for sets of a few hundred images."""
+    """Differentiable augmentations of real and fake images before the discriminators, such as
+    [color,translation,cutout]; for data sets of a few hundred images (DiffAugment, arXiv 2006.10738)."""
     dropout_d: float = 0.0
-    """Dropout after each layer of the discriminators (arXiv 1406.2661, Sec. 5)."""
+    """Dropout probability, in [0, 1), after each hidden layer of the discriminators (arXiv 1406.2661, Sec. 5)."""
     minibatch_std: bool = False
-    """The discriminators also see how much the images of a batch differ (arXiv 1710.10196, Sec. 3)."""
+    """Give the discriminators the standard deviation over the batch as another feature map, against mode collapse
+    (arXiv 1710.10196, Sec. 3)."""
     spectral_norm: Literal["none", "d", "g", "both"] = "none"
-    """Spectral norm (arXiv 1802.05957) in the discriminators (d), in the generators and what learns along with them
-    (g), or in both."""
+    """Spectral normalisation of the discriminators (d), of the generators and the auxiliary networks trained with them
+    (g), or of both (arXiv 1802.05957)."""
     gradient_penalty: Literal["none", "wgan-gp", "r1"] = "none"
-    """Penalty on the discriminators' slope: wgan-gp (arXiv 1704.00028) or r1 (arXiv 1801.04406)."""
+    """Gradient penalty of the discriminators: wgan-gp, between real and fake images (arXiv 1704.00028, Eq. 3), or r1,
+    on real images (arXiv 1801.04406, Eq. 9)."""
     lambda_gp: float = 10.0
-    """Weight of this penalty: 10 in both papers."""
+    """Weight of the gradient penalty (10 in both papers)."""
     penalty_of: PenaltyOf = "mean"
-    """What the slope is of: the mean of an image's logits, which the loss takes, or their sum, as the functions of some
-    other toolkits have it; with a PatchGAN's 900 logits the sum's slope is 900 times as steep."""
+    """Scalar whose gradient is penalised: the mean of an image's logits, as in the loss, or their sum, as in some other
+    toolkits. With the 900 logits of a 70x70 PatchGAN at 256x256 the sum's gradient is 900 times as large."""
     diversity: float = 0.0
-    """Weight of the distance between two outputs for one input, which the generators seek (arXiv 1901.09024); of
+    """Weight of a loss that rewards the generators for different outputs of one input (arXiv 1901.09024). Only for
     models whose generators have noise."""
     discriminator_steps: int = 1
-    """Steps of the discriminators, each with images of its own, for one of the generators (arXiv 1701.07875: 5)."""
+    """Number of D steps for each G step, each with a new batch (arXiv 1701.07875: 5)."""
     first_discriminator_steps: int = 0
-    """The same for the first ``first_steps`` (the WGAN authors' code: 100); 0 for no difference."""
+    """discriminator_steps at the beginning of the run, for first_steps steps (official WGAN code: 100). 0 turns it off;
+    set both or neither."""
     first_steps: int = 0
-    """How many steps of the run these are; 2500, say."""
+    """Number of steps during which first_discriminator_steps applies, such as 2500."""
     warmup_d: int = 0
-    """Steps of the run in which the discriminators alone learn, before all others: new ones beside generators that are
-    trained already (train.init_from), which they would spoil; 500, say."""
+    """Number of steps at the beginning of the run in which only the discriminators are trained, such as 500. Use it
+    when trained generators (train.init_from) get new discriminators, whose first gradients would harm them."""
     skip_above: float = 1.0
-    """The discriminators skip an update where their accuracy on a step's images is above this: 0.8, say; 1 never skips.
-    A rule of practice, of no paper."""
+    """Skip a discriminator update if the discriminators' accuracy on that step's images is above this, such as 0.8; in
+    [0.5, 1], 1 never skips. A rule of thumb without a paper."""
 
     def __post_init__(self) -> None:
         for key in ("instance_noise", "feature_noise", "noise_steps", "lambda_gp", "diversity"):
@@ -90,71 +96,80 @@ class BalanceConfig:
         for key in ("label_real", "label_fake"):
             low, high = getattr(self, key)
             if low > high:
-                raise ValueError(f"balance.{key} {[low, high]}: the first must not be above the second")
+                raise ValueError(f"balance.{key} {[low, high]}: must be [low, high], with low not above high")
         if self.label_fake[1] >= self.label_real[0]:
             raise ValueError(
-                f"balance.label_fake {list(self.label_fake)} and balance.label_real {list(self.label_real)}: fakes' "
-                "labels must lie below those of real images"
+                f"balance.label_fake {list(self.label_fake)} and balance.label_real {list(self.label_real)}: the range "
+                "of label_fake must lie below that of label_real"
             )
 
     @property
     def smooths(self) -> bool:
-        """Whether labels are other than 0 and 1."""
+        """Whether label_real or label_fake differs from 1 and 0."""
         return (*self.label_real, *self.label_fake) != (1.0, 1.0, 0.0, 0.0)
 
     @property
     def mean_labels(self) -> tuple[float, float]:
-        """Means of the labels of real images and of fakes, as the discriminators learn them."""
+        """Expected labels of real and of fake images in the D step, flips included."""
         real, fake, flip = sum(self.label_real) / 2, sum(self.label_fake) / 2, self.label_flip
         return (1 - flip) * real + flip * fake, (1 - flip) * fake + flip * real
 
     @property
     def changes_networks(self) -> bool:
-        """Whether something is built into the networks."""
+        """Whether an option adds layers or a parametrization to the networks."""
         return bool(self.dropout_d or self.feature_noise or self.minibatch_std or self.spectral_norm != "none")
 
     @property
     def used(self) -> list[str]:
-        """What differs from the defaults, as "key value"."""
+        """The options that differ from their defaults, each as "key value"."""
         return [f"{name} {list(value) if isinstance(value, tuple) else value}" for name, value in self.changed.items()]
 
     @property
     def changed(self) -> dict[str, Any]:
-        """What differs from the defaults, by name."""
+        """The options that differ from their defaults, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {field.name: values[field.name] for field in fields(self) if values[field.name] != field.default}
 
     def check_loss(self, kind: GanLoss, clip_d: float) -> None:
-        """Raises ValueError if these options and the loss exclude each other."""
+        """Raises ValueError if these options can't be used with a loss.
+
+        Args:
+            kind: the model's ``gan_loss``.
+            clip_d: the option ``optim.clip_d``.
+        """
         if self.smooths and kind in ("hinge", "wasserstein"):
             raise ValueError(
-                f"balance.label_real and label_fake: {kind} has no labels to smooth; leave them out, or set "
-                "model.gan_loss lsgan or vanilla"
+                f"balance.label_real and balance.label_fake: model.gan_loss {kind} has no labels to smooth; leave them "
+                "out, or set model.gan_loss to lsgan or vanilla"
             )
         if kind in ("vanilla", "minimax") and not all(0 <= mean <= 1 for mean in self.mean_labels):
             raise ValueError(
-                f"balance.label_real {list(self.label_real)} and label_fake {list(self.label_fake)}: {kind}'s labels "
-                "are probabilities, whose means lie in [0, 1]; beyond them the logits run away"
+                f"balance.label_real {list(self.label_real)} and balance.label_fake {list(self.label_fake)}: with "
+                f"model.gan_loss {kind} labels are probabilities, and their means must lie in [0, 1]; choose other "
+                "ranges, or model.gan_loss lsgan"
             )
         if self.gradient_penalty != "none" and not self.lambda_gp:
-            raise ValueError("balance.lambda_gp 0: a penalty of no weight; set it to 10, or gradient_penalty none")
+            raise ValueError(
+                "balance.lambda_gp 0: must be positive with a gradient penalty; set it to 10, or set "
+                "balance.gradient_penalty none"
+            )
         if kind == "wasserstein":
             if self.skip_above < 1:
                 raise ValueError(
-                    f"balance.skip_above {self.skip_above}: a Wasserstein critic has no accuracy; set it to 1"
+                    f"balance.skip_above {self.skip_above}: model.gan_loss wasserstein has no accuracy; set it to 1"
                 )
             if not (clip_d or self.gradient_penalty != "none" or self.spectral_norm in ("d", "both")):
                 raise ValueError(
-                    "model.gan_loss wasserstein: needs a critic of bounded slope; set balance.gradient_penalty wgan-gp "
+                    "model.gan_loss wasserstein: needs a Lipschitz discriminator; set balance.gradient_penalty wgan-gp "
                     "or optim.clip_d 0.01"
                 )
 
     def noise_share(self, step: int) -> float:
-        """Share of the noises that is left at a step."""
+        """Factor in [0, 1] of instance_noise and feature_noise at a step."""
         return max(0.0, 1 - step / self.noise_steps) if self.noise_steps else 1.0
 
     def has_generator_step(self, step: int) -> bool:
-        """Whether the generators learn in a step, too: in the last of every so many, and in none of the warm-up."""
+        """Whether ``step`` has a G step: every ``discriminator_steps``-th one has, and none of the warm-up."""
         step -= self.warmup_d
         if step < 0:
             return False

@@ -1,9 +1,9 @@
-"""Augmentation of what discriminators see, real or fake, through which the generators' gradients pass.
+"""DiffAugment: differentiable augmentation of real and fake images before the discriminators.
 
-Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", arXiv 2006.10738, Sec. 3; the strengths are
-those of the authors' code (mit-han-lab/data-efficient-gans). All of it is drawn from torch's generator, so that a
-step's are keyed by its seed. kornia's translations move by fractions of pixels, which blurs, and its colours are others
-than the paper's; so they are here.
+Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", arXiv 2006.10738, Sec. 3. The strengths are
+those of the official code, mit-han-lab/data-efficient-gans. All random numbers come from torch's global generator,
+which the training step seeds. kornia is not used: it translates by fractions of pixels, which blurs, and its colour
+changes differ from the paper's.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 
 class Augment:
-    """Augments images (B, C, H, W) in [-1, 1] that lie above a condition; places off the image become 0, mid-gray.
+    """Augments images in [-1, 1], each concatenated to its condition. Pixels from outside the image are 0 (mid-gray).
 
     Args:
-        policies: of color (brightness, saturation, contrast), translation and cutout.
+        policies: any of "color" (brightness, saturation, contrast), "translation" and "cutout".
     """
 
     def __init__(self, policies: Sequence[str]) -> None:
@@ -26,18 +26,23 @@ class Augment:
         known: dict[str, Callable[[Tensor], Tensor]] = {"translation": translate, "cutout": cut_out}
         self.moves = [move for name, move in known.items() if name in policies]
 
-    def __call__(self, seen: Sequence[Tensor], channels: Sequence[int]) -> list[Tensor]:
-        """The same augmentation for all of ``seen``; colours change in their last ``channels`` channels alone."""
-        out = list(seen)
+    def __call__(self, inputs: Sequence[Tensor], channels: Sequence[int]) -> list[Tensor]:
+        """Augments all inputs in the same way.
+
+        Args:
+            inputs: (B, C_condition + C, H, W) each, of one size.
+            channels: C of each input: color changes only these last channels. The condition is moved and cut as well.
+        """
+        out = list(inputs)
         if self.colors:
             drawn = torch.rand(3, len(out[0]), 1, 1, 1, device=out[0].device)
-            for i, (whole, count) in enumerate(zip(out, channels, strict=True)):
-                condition, image = whole[:, :-count], whole[:, -count:]
+            for i, (x, count) in enumerate(zip(out, channels, strict=True)):
+                condition, image = x[:, :-count], x[:, -count:]
                 rgb, alpha = image[:, :3], image[:, 3:]
                 out[i] = torch.cat([condition, recolor(rgb, *drawn), alpha], dim=1)  # (B, C_condition + C, H, W)
         if self.moves:
-            sizes = [whole.shape[1] for whole in out]
-            stacked = torch.cat(out, dim=1)  # all of one place move as one
+            sizes = [x.shape[1] for x in out]
+            stacked = torch.cat(out, dim=1)  # so that all are moved by the same distance
             for move in self.moves:
                 stacked = move(stacked)
             out = list(stacked.split(sizes, dim=1))
@@ -45,12 +50,11 @@ class Augment:
 
 
 def recolor(x: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
-    """Images (B, C, H, W) in [-1, 1] brighter or darker by up to a half, their colours from none to the double around
-    each pixel's gray, and their contrast from a half to one and a half around the image's mean.
+    """Changes brightness by up to +-0.5, multiplies saturation by 0 to 2, and contrast by 0.5 to 1.5.
 
     Args:
-        x: the images; gray ones have no saturation.
-        brightness, saturation, contrast: (B, 1, 1, 1) in [0, 1], one half for no change.
+        x: images (B, C, H, W) in [-1, 1]. The saturation of gray images (C = 1) does not change.
+        brightness, saturation, contrast: (B, 1, 1, 1) in [0, 1]; 0.5 changes nothing.
     """
     x = x + (brightness - 0.5)
     gray = x.mean(dim=1, keepdim=True)
@@ -60,7 +64,7 @@ def recolor(x: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor)
 
 
 def translate(x: Tensor, share: float = 1 / 8) -> Tensor:
-    """Each image of (B, C, H, W) moved by whole pixels, up to ``share`` of its height and width; 0 comes in."""
+    """Shifts each image of (B, C, H, W) by whole pixels, up to ``share`` of its height and width; fills with 0."""
     b, _, height, width = x.shape
     for dim, side in ((2, height), (3, width)):
         reach = int(side * share + 0.5)
@@ -73,8 +77,10 @@ def translate(x: Tensor, share: float = 1 / 8) -> Tensor:
 
 
 def cut_out(x: Tensor, share: float = 1 / 2) -> Tensor:
-    """0 in a rectangle of ``share`` of the height and width of each image of (B, C, H, W), around any of its pixels:
-    it may hang over the edge, so that it takes 0.19 of the area in the mean.
+    """Sets a random rectangle of each image of (B, C, H, W) to 0.
+
+    It has ``share`` of the image's height and width. Its centre may be any pixel, so that a part of it may lie outside;
+    on average 0.19 of the image's area is cut out.
     """
     b, _, height, width = x.shape
     within = []

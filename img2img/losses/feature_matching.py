@@ -1,4 +1,4 @@
-"""Feature matching: a generator also learns from the layers of a discriminator.
+"""Feature matching loss: the generator's images should have the discriminator features of real images.
 
 Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", arXiv 1711.11585,
 Sec. 3.2.
@@ -16,35 +16,39 @@ from torch import Tensor, nn
 from img2img.losses.balance import BalanceConfig
 
 
-def comparable_answers(discriminator: nn.Module, real: Tensor, fake: Tensor, options: BalanceConfig) -> tuple[Any, Any]:
-    """A discriminator's answers to a real image and to the fake that should resemble it; the first has no graph.
+def comparable_outputs(discriminator: nn.Module, real: Tensor, fake: Tensor, options: BalanceConfig) -> tuple[Any, Any]:
+    """The discriminator's outputs for real and for fake images, with the same dropout and noise inside D for both.
 
-    Dropout and noise inside D are the same for both, or they would be most of the difference.
+    Without that, the random difference would outweigh the difference of the images.
 
     Args:
-        discriminator: called with the fake first, then with the real image.
-        real, fake: as ``GANLoss.inputs`` returned them with ``alike``.
-        options: those that D was built with.
+        discriminator: the network; it is called with the fakes first.
+        real, fake: what ``GANLoss.inputs`` returned with ``shared_draws``.
+        options: those that the discriminator was built with.
+
+    Returns:
+        The output for ``real``, without a graph, and that for ``fake``.
     """
     is_random = bool(options.dropout_d or options.feature_noise)
-    seed = int(torch.randint(2**31, ())) if is_random else 0  # of the CPU's generator, which the step has seeded
+    seed = int(torch.randint(2**31, ())) if is_random else 0  # from the CPU's generator, which the training step seeds
     if is_random:
         torch.manual_seed(seed)
-    fake_answer = discriminator(fake)
+    fake_output = discriminator(fake)
     if is_random:
         torch.manual_seed(seed)
     with torch.no_grad():
-        return discriminator(real), fake_answer
+        return discriminator(real), fake_output
 
 
 def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
-    """The L1 distance of the discriminators' features of a real image and of its fake.
+    """L1 distance between the discriminators' features of real and of fake images.
 
-    Wang et al., arXiv 1711.11585, Sec. 3.2, Eq. 4: means over scales, sums over layers. A sum over the four layers of a
-    70x70 discriminator is the authors' weight; with another number of layers it stays as large (as their code has it).
+    Wang et al., arXiv 1711.11585, Eq. 4 (Sec. 3.2): the sum over layers of each layer's mean absolute difference. Eq. 5
+    sums over the scales; this is their mean, as in the official code. As there, too, the sum over layers is scaled to
+    that of the four layers of a 70x70 discriminator, whatever the number of layers.
 
     Args:
-        real, fake: for each scale the outputs of its layers, the logits last, which are left out.
+        real, fake: for each scale the outputs of its layers, logits last. The logits are left out.
     """
     total = torch.zeros((), device=fake[0][0].device)
     for real_layers, fake_layers in zip(real, fake, strict=True):

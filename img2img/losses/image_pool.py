@@ -1,7 +1,7 @@
-"""The image pool: discriminators also see what the generators made some time ago, so that they forget none of it.
+"""``ImagePool``: a buffer of generated images, so that discriminators are also trained on earlier fakes.
 
 Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training", arXiv 1612.07828,
-Sec. 2.3, as CycleGAN has it (arXiv 1703.10593, Sec. 4 and the authors' code).
+Sec. 2.3; implemented as in CycleGAN (arXiv 1703.10593, Sec. 4, and its official code).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 
 
 class ImagePool:
-    """Keeps up to ``capacity`` generated images; 0 keeps none and hands every image through.
+    """A buffer of up to ``capacity`` generated images; with 0 it returns every image unchanged.
 
-    While it fills, it stores and returns what comes. Full, it tosses a coin for each image: on heads the image passes,
-    on tails a stored one leaves in its place. The coins are torch's own on the CPU, which the training step seeds.
-    Every process has a pool of its own.
+    Until it is full, it stores and returns each new image. Then, for each new image, with probability 0.5 it returns
+    that image; otherwise it returns a stored image and stores the new one in its place. Random numbers come from
+    torch's CPU generator, which the training step seeds. Every process has its own pools.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -26,10 +26,10 @@ class ImagePool:
         self.count = 0
 
     def __call__(self, fresh: Tensor) -> Tensor:
-        """(B, C, H, W), detached -> as many images, each fresh or stored earlier."""
+        """Detached fakes (B, C, H, W) -> (B, C, H, W), each image new or a stored one."""
         if not self.capacity:
             return fresh
-        if self.images is None or self.images.shape[1:] != fresh.shape[1:]:  # a resumed run may scale otherwise
+        if self.images is None or self.images.shape[1:] != fresh.shape[1:]:  # a resumed run may have another image size
             self.images, self.count = fresh.new_empty(self.capacity, *fresh.shape[1:]), 0
         elif self.images.device != fresh.device or self.images.dtype != fresh.dtype:  # just restored
             self.images = self.images.to(fresh)
@@ -45,12 +45,12 @@ class ImagePool:
         return shown
 
     def state(self) -> dict[str, Any]:
-        """The stored images, on the CPU."""
-        # a copy: saving a part of a tensor saves the memory of all of it
+        """State for a checkpoint: the stored images, on the CPU."""
+        # a copy, because saving a view saves its whole tensor
         return {"pictures": None if self.images is None else self.images[: self.count].to("cpu", copy=True)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes back what ``state`` of a pool of this capacity returned."""
+        """Restores what ``state`` returned, for a pool of the same capacity."""
         stored = state["pictures"]
         if stored is None:
             self.images, self.count = None, 0

@@ -1,8 +1,8 @@
-"""The perceptual loss of pix2pixHD: the distance of two images by VGG19's features.
+"""Perceptual loss of pix2pixHD: L1 distance between VGG19 features of two images.
 
-Johnson et al., arXiv 1603.08155; Wang et al., arXiv 1711.11585, Sec. 4 and the authors' code: the L1 distance of the
-features at relu1_1 to relu5_1, weighted 1/32, 1/16, 1/8, 1/4, 1, of images in [-1, 1] as they are. The network is
-torchvision's, and so are its weights (ImageNet), which are downloaded once or given as a file.
+Johnson et al., arXiv 1603.08155; Wang et al., arXiv 1711.11585, Sec. 4. As in the official code, the features are those
+of relu1_1 to relu5_1 with weights 1/32, 1/16, 1/8, 1/4, 1, and images in [-1, 1] are not normalised for ImageNet. The
+network and its ImageNet weights are torchvision's; the weights are downloaded once, or read from a file.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torchvision.models import VGG19_Weights, vgg19
 from img2img.weights import read_weights
 
 CUTS = (2, 7, 12, 21, 30)  # after relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
-SMALLEST_INPUT = 16  # side in pixels, of which four poolings leave one
+SMALLEST_INPUT = 16  # side in pixels; four poolings reduce it to 1
 WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
 class PerceptualLoss(nn.Module):
-    """(B, 1 or 3, H, W), (B, 1 or 3, H, W) in [-1, 1] -> the weighted distance of their features, a scalar.
+    """Weighted L1 distance of the VGG19 features of two images (B, 1 or 3, H, W) in [-1, 1], a scalar.
 
-    A gray image is shown as three equal channels. The network itself is never trained.
+    Gray images are repeated to three channels. VGG19 is not trained.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class PerceptualLoss(nn.Module):
         self.slices = nn.ModuleList(features[a:b] for a, b in zip((0, *CUTS), CUTS, strict=False))
         for module in self.modules():
             if isinstance(module, nn.ReLU):
-                module.inplace = False  # the features before it are compared
+                module.inplace = False  # no layer overwrites the features of another
         self.requires_grad_(False)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
@@ -47,25 +47,28 @@ class PerceptualLoss(nn.Module):
         return total
 
     def load(self, path: str | None) -> None:
-        """Takes torchvision's weights of VGG19, from a file or by its own loader.
+        """Loads torchvision's VGG19 weights.
+
+        Args:
+            path: their file; None lets torchvision download them.
 
         Raises:
-            ValueError: there is no such file, it holds something else, or nothing can be downloaded.
+            ValueError: the file is missing or no VGG19 weights, or the download fails.
         """
-        remedy = "--model.vgg_weights takes torchvision's vgg19 file, --model.lambda_vgg 0 trains without it"
+        advice = "set --model.vgg_weights to torchvision's file of vgg19, or --model.lambda_vgg 0 to train without it"
         if path is None:
             try:
                 weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
             except (OSError, RuntimeError) as error:
-                raise ValueError(f"VGG19's weights can't be downloaded ({error}): {remedy}") from error
+                raise ValueError(f"VGG19's weights can't be downloaded ({error}); {advice}") from error
         else:
             try:
                 weights = read_weights(Path(path))
             except ValueError as error:
-                raise ValueError(f"model.vgg_weights {error}; {remedy}") from error
+                raise ValueError(f"model.vgg_weights {error}; {advice}") from error
         try:
-            for part in self.slices:  # whose layers keep the numbers that they have in torchvision's
+            for part in self.slices:  # slices keep the layers' numbers of torchvision
                 part.load_state_dict({key: weights[f"features.{key}"] for key in part.state_dict()})
         except (KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[-1].strip()
-            raise ValueError(f"model.vgg_weights {path}: not torchvision's vgg19 ({reason}); {remedy}") from error
+            raise ValueError(f"model.vgg_weights {path}: not torchvision's vgg19 ({reason}); {advice}") from error

@@ -1,10 +1,10 @@
-"""Floor 1: one file a model. The file's name is what ``--model`` takes, and adding a model adds a file:
+"""The models (floor 1), one file each; ``--model NAME`` takes the name of the file. To add a model, add:
 
-1. ``models/<name>.py`` with one subclass of ``base.Model``: its options, its networks, its images and its losses.
-2. ``configs/<name>/toy.yaml``, what training without a data set uses, and presets beside it.
+1. ``models/<name>.py`` with one subclass of ``base.Model``: options, networks, images and losses.
+2. ``configs/<name>/toy.yaml``, the preset for training without a data set, and other presets beside it.
 3. ``tests/models/test_<name>.py``.
 
-The trainer, checkpoints, inference and the command line need no word of it.
+Nothing else changes: trainer, checkpoints, inference and command line find the model by its name.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from img2img.losses.adversarial import GANLoss
 from img2img.losses.balance import BalanceConfig
 from img2img.models.base import Model
 
-_outside: dict[str, Path] = {}  # models from outside the package, by name, that were imported
+_outside: dict[str, Path] = {}  # imported models from outside the package: name -> file
 
 
 def model_names() -> list[str]:
-    """The models of this package: the files beside this one."""
+    """Names of the models of this package: the files beside this one."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "base")))
 
 
 def model_class(name: str) -> type[Model]:
-    """The model of ``models/<name>.py``, or of a file ``<name>.py`` that ``load_model_file`` has imported.
+    """The class of a model: from ``models/<name>.py``, or from a file that ``load_model_file`` has imported.
 
     Raises:
-        ValueError: there is none, with the nearest name; or the file does not define just one model.
+        ValueError: no model has this name (the message suggests the nearest), or the file does not define exactly one.
     """
     if name in model_names():
         module = importlib.import_module(f"img2img.models.{name}")
@@ -42,8 +42,8 @@ def model_class(name: str) -> type[Model]:
         module = sys.modules[name]
     else:
         near = difflib.get_close_matches(name, model_names(), 1)
-        there = f"there is {', '.join(model_names())}, or a file of yours: path/to/mine.py"
-        hint = f"did you mean {near[0]}?" if near else there
+        choices = f"choose from {', '.join(model_names())}, or give the path of your own file: path/to/mine.py"
+        hint = f"did you mean {near[0]}?" if near else choices
         raise ValueError(f"--model {name}: no such model; {hint}")
     models = [
         value
@@ -51,18 +51,20 @@ def model_class(name: str) -> type[Model]:
         if isinstance(value, type) and issubclass(value, Model) and value.__module__ == module.__name__
     ]
     if len(models) != 1:
-        raise ValueError(f"--model {module.__file__}: defines {len(models)} subclasses of Model; it must define one")
+        raise ValueError(
+            f"--model {module.__file__}: defines {len(models)} subclasses of Model; it must define exactly one"
+        )
     return models[0]
 
 
 def load_model_file(path: Path) -> str:
-    """Imports a model from outside the package and returns its name, the file's stem.
+    """Imports a model from a file outside the package and returns its name, the file's stem.
 
-    It is imported by its stem, its folder being the last place to look for modules, so that reading processes that are
-    spawned find it again.
+    The file's folder is appended to ``sys.path`` and the file is imported by its stem, so that spawned data-loading
+    processes can import it, too.
 
     Raises:
-        ValueError: there is no such file, it fails to import, or its name is that of another module or model.
+        ValueError: there is no such file, its import fails, or another module or model has its name.
     """
     name, file = path.stem, path.resolve()
     if _outside.get(name) == file:
@@ -70,16 +72,16 @@ def load_model_file(path: Path) -> str:
     if path.suffix != ".py" or not file.is_file():
         raise ValueError(f"--model {path}: no such Python file")
     if not name.isidentifier() or name in model_names():
-        reason = "is a model of this package" if name in model_names() else "is no name for a Python module"
+        reason = "is a model of this package" if name in model_names() else "can't be the name of a Python module"
         raise ValueError(f"--model {path}: {name} {reason}; rename the file")
     if name in _outside:
         raise ValueError(
-            f"--model {path}: {_outside[name]} has the same name and is loaded already; rename one of them"
+            f"--model {path}: {_outside[name]} has the same name and is already loaded; rename one of the two files"
         )
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
-    found = importlib.util.find_spec(name)
-    if found is None or found.origin is None or Path(found.origin).resolve() != file:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None or Path(spec.origin).resolve() != file:
         raise ValueError(f"--model {path}: {name} is the name of another Python module; rename the file")
     own_code.add(file)
     try:
@@ -91,20 +93,20 @@ def load_model_file(path: Path) -> str:
 
 
 def model_file(name: str) -> Path | None:
-    """The file that a model from outside the package was imported from; None for one of the package."""
+    """The file of a model from outside the package; None for a model of the package."""
     return _outside.get(name)
 
 
 def build_model(config: Any, channels: Mapping[str, int], balance: BalanceConfig) -> Model:
-    """A model with the options ``balance`` in its adversarial loss and in its networks, the same way for all models.
+    """Builds a model and applies the options ``balance`` to its adversarial loss and its networks.
 
     Args:
-        config: the model's own options.
-        channels: as Model has them.
-        balance: the options of both; those of a discriminator have no effect on a model without one.
+        config: the model's options, an instance of its ``Config``.
+        channels: number of channels of the batch's images, by key, as in ``Model``.
+        balance: options that stabilise GAN training. Those of discriminators do nothing in a model without any.
 
     Raises:
-        ValueError: as the model.
+        ValueError: as ``Model``.
     """
     model = model_class(config.name)(config, channels)
     if model.discriminators:
@@ -115,20 +117,20 @@ def build_model(config: Any, channels: Mapping[str, int], balance: BalanceConfig
 
 
 def _regularize(model: Model, balance: BalanceConfig) -> None:
-    """Builds what ``balance`` asks for into the model's networks."""
-    from img2img.networks.regularization import fortify, spectral_norm  # most runs do without
+    """Adds the layers and the spectral norm of ``balance`` to the model's networks, in place."""
+    from img2img.networks.regularization import regularize_discriminator, spectral_norm  # rarely needed
 
     for name in model.discriminators:
-        fortify(
+        regularize_discriminator(
             getattr(model, name),
             dropout=balance.dropout_d,
             feature_noise=balance.feature_noise,
             minibatch_std=balance.minibatch_std,
         )
-    normed: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     if balance.spectral_norm in ("g", "both"):
-        normed += (*model.generators, *model.auxiliary)
+        names += (*model.generators, *model.auxiliary)
     if balance.spectral_norm in ("d", "both"):
-        normed += model.discriminators
-    for name in normed:
+        names += model.discriminators
+    for name in names:
         spectral_norm(getattr(model, name))

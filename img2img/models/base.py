@@ -1,14 +1,23 @@
-"""The contract between a model and everything above it.
+"""``Model``: base class of every model. It says what a model must define, and what it may.
 
-A model is its networks, the images of a step, and the losses of both sides. It knows no device, optimizer, file, logger
-or process: the training step (``training.step``) is one for all models:
+A model defines its networks, the images of a training step (``forward``) and the losses of the D step and the G step.
+It knows nothing of devices, optimizers, files, logging or processes. One training step (``training.step``) serves every
+model:
 
     images = model(batch)
-    for each side in update_order: freeze the other; terms, statistics = its loss; backward(sum of terms); update
+    for side in model.update_order:                      # the D step, then the G step, or the other way round
+        if side == "discriminator":
+            terms, statistics = model.discriminator_loss(batch, detached(images))
+        else:                                            # the discriminators are frozen
+            terms, statistics = model.generator_loss(batch, images)
+        sum(terms.values()).backward()
+        optimizers[side].step()
 
-A side is the discriminators, or the generators with all that learns along with them. A model without discriminators has
-no D step; it needs no ``gan``, no ``discriminator_loss`` and no option ``gan_loss``, and no option that concerns a
-discriminator can be set.
+The G step updates ``generators`` and ``auxiliary``, the D step ``discriminators``.
+
+Every model sets ``Config``, ``dataset`` and ``generators`` and implements ``forward``, ``generator_loss`` and
+``generate``. With discriminators it also has ``gan``, ``discriminator_loss`` and the option ``gan_loss``. Without
+discriminators there is no D step, and options that concern discriminators are refused. docs/extending.md has examples.
 """
 
 from __future__ import annotations
@@ -23,142 +32,178 @@ from img2img.losses.adversarial import GANLoss
 from img2img.networks.patchgan import PatchGAN
 
 Batch = dict[str, Any]
+"""What the data set's samples are collated to: tensors (B, ...) by key, and lists such as the names."""
 Images = dict[str, Tensor]
+"""What ``forward`` returns: the images (B, C, H, W) of a step, and other tensors that both losses need."""
 Terms = dict[str, Tensor]
+"""Scalars by name: loss terms, or statistics for the log."""
 Side = Literal["generator", "discriminator"]
 
 
 class Model(nn.Module):
-    """Base of every model; images are (B, C, H, W) in [-1, 1] throughout.
+    """Base class of every model. Images are (B, C, H, W) in [-1, 1] everywhere.
 
     Args:
-        config: the model's own options, an instance of its nested dataclass ``Config``.
-        channels: of the images of a batch, by their key (a mapping of names to numbers).
+        config: the model's options, an instance of its nested dataclass ``Config``.
+        channels: number of channels of the batch's images, by their key, such as {"input": 3, "target": 3}.
 
     Raises:
-        ValueError: options and channels that exclude each other.
+        ValueError: an option is out of range, or does not go with the channels.
     """
 
     Config: ClassVar[type]
-    """Its options; the field ``name`` is the name of its file. ``everyday`` names those that --help shows first;
-    without it that is all of them."""
+    """Dataclass of the model's options; fields' docstrings are their --help. The field ``name`` is the name of the
+    model's file. ``everyday: ClassVar`` names the options that --help shows first (default: all)."""
     dataset: ClassVar[Kind | tuple[Kind, ...]]
-    """The data set that it learns from: a module of ``img2img.data``, or a class of the model's own file; or several,
-    of which the options choose one (``ImageDataset.is_meant``)."""
+    """Data set to train on: the name of a module of ``img2img.data``, or a class in the model's file. Of several, the
+    options choose one (``ImageDataset.is_meant``)."""
     generators: tuple[str, ...]
-    """Attribute names of its generators, and of what inference needs beside them, such as encoders. These three tuples
-    may differ by instance."""
+    """Attribute names of the generators and of all other networks that inference needs, such as encoders. An instance
+    may set this and the next two in ``__init__``."""
     auxiliary: tuple[str, ...] = ()
-    """Attribute names of networks that learn along with the generators, by the same optimizer, and that inference does
-    not need, such as a projection head. They are saved and restored; they have no EMA."""
+    """Attribute names of networks that are trained with the generators, by the same optimizer, and that inference does
+    not need, such as a projection head. They are in checkpoints and have no EMA."""
     discriminators: tuple[str, ...] = ()
-    """Attribute names of its discriminators; none for a model without adversarial loss."""
+    """Attribute names of the discriminators; () for a model without adversarial loss."""
     rates: Mapping[str, float] = {}
-    """Share of the learning rate of single networks, by attribute name; 1 for all others."""
+    """Factors of the learning rate of single networks, by attribute name (default: 1)."""
     update_order: ClassVar[tuple[Side, Side]] = ("discriminator", "generator")
-    """Which side steps first, as its paper has it."""
+    """Which step comes first, as in the model's paper or its official code."""
     frozen_first: tuple[str, ...] = ()
-    """Names of the modules, below its own, that stay as they are for the first ``train.freeze_global_epochs``. What
-    ``adopt`` adds to them, a checkpoint keeps."""
+    """Modules, such as "generator.coarse", that are frozen for the first ``train.freeze_global_epochs``. ``adopt`` may
+    add to them; checkpoints keep the list."""
     pools: ClassVar[tuple[str, ...]] = ()
-    """Attribute names of its image pools, which each process fills for itself."""
+    """Attribute names of the image pools. Each process has its own; checkpoints contain all of them."""
     learns_all: bool = False
-    """Whether it learns every direction of its data set at once; else the one that the options name."""
+    """True if the model learns every direction of its data set at once; False if only ``data.direction``."""
     scale: int = 1
-    """Side of an output : side of its input."""
+    """Side of the output divided by the side of the input."""
     gan: GANLoss
-    """Its adversarial loss, ``GANLoss(config.gan_loss)``; ``models.build_model`` gives it the options ``balance``."""
+    """Adversarial loss: set it to ``GANLoss(config.gan_loss)``. ``models.build_model`` adds the options ``balance``."""
     draws: ClassVar[bool] = False
     """True for unconditional models (DCGAN, InfoGAN). The monitor then expects the images of a batch to differ as much
     as real ones."""
     fakes: ClassVar[Mapping[str, str]] = {}
-    """Generated images of ``forward`` -> the batch's real ones that discriminators and diagnostics see beside them."""
+    """Maps each generated image of ``forward`` to the batch's real images that it should look like. Diagnostics compare
+    the two."""
     paired: ClassVar[bool] = False
-    """Whether a fake and the real image of the same index show one scene, so that they can be compared."""
+    """True if a fake and its real image show the same content, so that they can be compared pixel by pixel."""
     defaults: ClassVar[Mapping[str, Any]] = {}
-    """Its paper's values of other options, by key, where they differ from everybody's."""
+    """Defaults of other options that differ for this model, by key, such as {"data.load_size": 64}."""
     columns: tuple[str, ...] = ("input", "output", "target")
-    """Names of the images of a sample grid, from left to right: of the batch, or of what ``samples`` returns. Those
-    that neither has are left out, as CycleGAN's identities between domains of different channels."""
+    """Columns of the sample grid, from left to right: keys of the batch or of ``samples``. Missing ones are left
+    out."""
 
     @classmethod
     def resolve(cls, config: Any, size: int) -> Any:
-        """``config`` with all that it leaves to the training images' size, size x size pixels, filled in."""
+        """Fills in the options that depend on the training images' size.
+
+        Args:
+            config: the model's options.
+            size: side of the training images, in pixels (``data.crop_size``).
+
+        Returns:
+            A changed copy, or ``config`` itself.
+        """
         return config
 
     @classmethod
     def check_options(cls, config: Any) -> None:
-        """Raises ValueError for options of a run, a ``config.Config``, that this model's exclude."""
+        """Raises ValueError if options of the run, a ``config.Config``, do not go with the model's."""
 
     @property
     def random(self) -> bool:
-        """Whether two answers to one batch differ: by dropout that is on; a model that draws noise says so itself."""
+        """Whether two calls with one batch differ. By default: whether a generator has active dropout. A model that
+        draws noise sets ``random = True``.
+        """
         layers = [layer for name in self.generators for layer in getattr(self, name).modules()]
         return any(isinstance(layer, nn.Dropout) and layer.p > 0 and layer.training for layer in layers)
 
     def load_pretrained(self) -> None:
-        """Loads the networks that training needs and does not train; inference does without.
+        """Loads pretrained networks that only training needs, such as VGG19 for a perceptual loss.
 
         Raises:
-            ValueError: they can't be had; the message names the ways out.
+            ValueError: the weights can't be loaded; the message names the options to change.
         """
 
-    def adopt(self, name: str, weights: dict[str, Tensor], theirs: Any) -> dict[str, Tensor]:
-        """The state dict of network ``name`` of another run, whose options are ``theirs``, by the names it has here.
+    def adopt(self, name: str, weights: dict[str, Tensor], source_config: Any) -> dict[str, Tensor]:
+        """Converts a network's weights of another run (``train.init_from``) for this model.
+
+        Args:
+            name: attribute name of the network.
+            weights: its state dict in the other run.
+            source_config: the model options of the other run.
+
+        Returns:
+            A state dict with the keys of this model's network; it may be incomplete.
 
         Raises:
-            ValueError: weights of such a run are no beginning for this one; the message says why.
+            ValueError: this model can't start from such a run. The message continues "train.init_from RUN: ".
         """
         return weights
 
     def forward(self, batch: Batch) -> Images:
-        """Makes every image of this step once, for both sides, and what else both of them need."""
+        """Computes all images of a training step once, for both losses.
+
+        Args:
+            batch: samples of the data set, on the device.
+
+        Returns:
+            The images, and other tensors that both losses need.
+        """
         raise NotImplementedError
 
     def discriminator_images(self, batch: Batch) -> Images:
-        """The images of a step without the generators' part (``balance.discriminator_steps``, ``balance.warmup_d``):
-        of ``forward``, those that ``discriminator_loss`` needs.
+        """``forward`` for a step without a G step (``balance.discriminator_steps``, ``balance.warmup_d``): only the
+        images that ``discriminator_loss`` needs. By default all of them.
 
-        Override it only where leaving the others out changes no number: what is left out must draw nothing at random
-        (dropout) and update no statistics (batch norm, spectral norm).
+        Override it only if this changes no number: what is left out must draw no random numbers (dropout) and update no
+        statistics (batch norm, spectral norm).
         """
         return self(batch)
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """(named loss terms, already weighted: their sum is minimised; detached statistics for the log).
+        """Loss of the D step.
 
-        ``images`` are what ``forward`` made, detached: no gradient of this loss can reach a generator. The gradient
-        penalty is one of the terms, ``gan.penalty``; without it, ``balance.gradient_penalty`` is refused.
+        Args:
+            batch: as in ``forward``.
+            images: what ``forward`` returned, detached, so that no gradient reaches a generator.
+
+        Returns:
+            The loss terms, already weighted: their sum is minimised; and detached statistics for the log. One of the
+            terms must be ``gan.penalty``, or else the option ``balance.gradient_penalty`` is refused.
         """
         raise NotImplementedError
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """As ``discriminator_loss``, for the generators' step; ``images`` have their graph."""
+        """Loss of the G step: as ``discriminator_loss``, but with ``images`` in their autograd graph."""
         raise NotImplementedError
 
     def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
-        """Inference: needs no more of the batch than an item's inputs, and returns ``output`` at least; what else it
-        returns enters the batch of a film's next frame.
+        """Inference.
 
-        ``direction`` is meant for models that learn all of them; the others know one only.
+        Args:
+            batch: the inputs of the data set's items (``data.base.Item``), and no more.
+            direction: which direction to translate; for models with ``learns_all``.
+
+        Returns:
+            ``output``. Everything else that is returned is put in the batch of a film's next frame.
         """
         raise NotImplementedError
 
     def samples(self, batch: Batch) -> Images:
-        """The images of a sample grid that are not in the batch."""
+        """Images for the sample grid that are not in the batch: by default those of ``generate``."""
         return self.generate(batch)
 
     def sheet(self) -> list[Batch]:
-        """Where the sample grid owes nothing to the validation set: one batch a row, whose ``samples`` have its
-        images as ``output``; the same at every step. Empty for all that translate: a row for each of a few
-        validation inputs, with ``columns``.
-        """
+        """Fixed inputs of the sample grid, one batch per row. Returns [] (default) to use validation images."""
         return []
 
     def padded(self, side: int) -> int:
-        """The smallest side, in pixels, that its generators take and that is not below ``side``.
+        """The smallest side, in pixels, that is at least ``side`` and that the generators accept.
 
-        The first of ``generators`` tells by its ``stride`` and its ``smallest_input``.
+        By default it is a multiple of ``stride`` and at least ``smallest_input``, attributes of the first generator
+        (1 where it has none).
         """
         generator = getattr(self, self.generators[0])
         stride = getattr(generator, "stride", 1)
@@ -166,27 +211,29 @@ class Model(nn.Module):
 
     @property
     def smallest_side(self) -> int:
-        """The smallest side, in pixels, of images that it can be trained on: that which suits every network."""
+        """The smallest side, in pixels, of training images: the largest ``smallest_input`` of all networks."""
         networks = [getattr(self, name) for name in (*self.generators, *self.discriminators)]
         return max(getattr(network, "smallest_input", 1) for network in networks)
 
     def check_size(self, size: int) -> None:
-        """Raises ValueError, naming the key to change, if it can't train on inputs of size x size pixels."""
+        """Raises ValueError, with the option to change, if the networks can't be trained on inputs of size x size
+        pixels.
+        """
         if self.padded(size) != size:
             step = self.padded(self.padded(1) + 1) - self.padded(1)
             raise ValueError(
-                f"data.crop_size {size * self.scale}: must be a multiple of {step * self.scale}, "
-                f"{self.padded(1) * self.scale} or more"
+                f"data.crop_size {size * self.scale}: must be a multiple of {step * self.scale} and at least "
+                f"{self.padded(1) * self.scale}"
             )
 
     def check_set(self, dataset: Any) -> None:
-        """Raises ValueError, naming the key to change, if it can't learn from this training set."""
+        """Raises ValueError, with the option to change, if the model can't be trained on this data set."""
 
 
 def check_patches(discriminator: PatchGAN, size: int) -> None:
-    """Raises ValueError if size x size images leave the discriminator no patch to judge."""
+    """Raises ValueError if images of size x size pixels are too small for the discriminator."""
     if size < discriminator.smallest_input:
         raise ValueError(
-            f"data.crop_size {size} is too small for model.n_layers_d {discriminator.n_layers}: "
-            f"at least {discriminator.smallest_input} pixels, or fewer layers"
+            f"data.crop_size {size}: must be at least {discriminator.smallest_input} for model.n_layers_d "
+            f"{discriminator.n_layers}; set a larger data.crop_size or a smaller model.n_layers_d"
         )

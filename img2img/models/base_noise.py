@@ -1,4 +1,4 @@
-"""The contract of models that draw images from noise: what ``models.base`` asks of all, and how noise is made."""
+"""``NoiseModel``: base class of the unconditional models (DCGAN, InfoGAN), which generate images from noise."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from img2img.networks.dcgan import SIZES
 
 
 class NoiseModel(Model):
-    """Base of the models that draw images from noise instead of translating any.
+    """Base class of models that generate images from noise instead of translating images.
 
-    A batch holds ``target``, real images (B, C, size, size) in [-1, 1], and ``class`` (B,) int64 where the set has
-    classes; ``noise`` makes the rest. ``generate`` draws ``output`` from what ``noise`` returned, with ``class`` where
-    the model is conditional. Its options have ``size``.
+    A batch has ``target``, real images (B, C, size, size) in [-1, 1]; if the data set has classes also ``class`` (B,)
+    int64. ``noise`` draws the generator's inputs, and ``generate`` makes ``output`` from these, with ``class`` in
+    conditional models. ``Config`` has the field ``size``.
     """
 
     dataset = "unconditional"
@@ -32,56 +32,57 @@ class NoiseModel(Model):
     random = True
     config: Any
     num_classes: int = 0
-    """Classes that it is told; 0: it is told none."""
+    """Number of classes that the model is conditioned on; 0 for none."""
 
     def noise(
         self, count: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
     ) -> Batch:
-        """What ``count`` images are drawn from, as training draws it: tensors (count, length) by their key."""
+        """Draws the generator's inputs for ``count`` images, as in training: tensors (count, length) by key."""
         raise NotImplementedError
 
     @property
     def codes(self) -> Mapping[str, Sequence[float]]:
-        """Names of the parts of the noise that mean something, with the values that a traversal shows."""
+        """Names of the noise's interpretable codes (InfoGAN), each with the values that a traversal shows."""
         return {}
 
     def with_code(self, batch: Batch, name: str, value: float) -> Batch:
-        """The batch with one of ``codes`` set to a value in all images."""
+        """A copy of the batch with the code ``name`` set to ``value`` in every image."""
         raise NotImplementedError
 
     def traversal(self, batch: Batch, name: str) -> Batch:
-        """The batch of one image with one of ``codes`` at each of its values in turn."""
+        """Repeats the batch of one image for each value of the code ``name``."""
         steps = [self.with_code(batch, name, value) for value in self.codes[name]]
         return {key: torch.cat([step[key] for step in steps]) for key in batch}
 
     @classmethod
     def resolve(cls, config: Any, size: int) -> Any:
         if size not in SIZES and config.size is None:
-            raise ValueError(f"data.crop_size {size}: images are drawn at {', '.join(map(str, SIZES))} pixels")
+            raise ValueError(
+                f"data.crop_size {size}: must be one of {', '.join(map(str, SIZES))}, the sizes of the networks"
+            )
         return replace(config, size=config.size or size)
 
     @property
     def smallest_side(self) -> int:
-        return 1  # crops are of one size, which check_size knows
+        return 1  # check_size allows one size only
 
     def check_size(self, size: int) -> None:
-        own = self.config.size
-        if size != own:
-            raise ValueError(f"data.crop_size {size}: the networks are made for model.size {own}; set one of the two")
+        if size != self.config.size:
+            raise ValueError(f"data.crop_size {size}: must equal model.size {self.config.size}; change one of the two")
 
     def check_set(self, images: Any) -> None:
-        there = len(images.classes)
-        if self.num_classes and there != self.num_classes:
-            remedy = f"set it to {there}" if there else "a class is a sub-folder that its images lie in; or set it to 0"
-            raise ValueError(f"model.num_classes {self.num_classes}: the training set has {there} classes; {remedy}")
+        count = len(images.classes)
+        if self.num_classes and count != self.num_classes:
+            advice = f"set it to {count}" if count else "put each class in a sub-folder of its own, or set it to 0"
+            raise ValueError(f"model.num_classes {self.num_classes}: the training set has {count} classes; {advice}")
 
 
 def check_drawing_options(config: Any) -> None:
-    """Raises ValueError for options that no model that draws from noise can have."""
+    """Raises ValueError for options out of range that all models of this kind have."""
     for key, least in (("noise_dim", 1), ("ngf", 1), ("ndf", 1)):
         if getattr(config, key) < least:
             raise ValueError(f"model.{key} {getattr(config, key)}: must be at least {least}")
     if config.size not in (None, *SIZES):
-        raise ValueError(f"model.size {config.size}: there is {', '.join(map(str, SIZES))}")
+        raise ValueError(f"model.size {config.size}: must be one of {', '.join(map(str, SIZES))}")
     if config.init_gain <= 0:
         raise ValueError(f"model.init_gain {config.init_gain}: must be positive")

@@ -2,10 +2,10 @@
 
 By Zhu, Park, Isola and Efros. Official code: junyanz/CycleGAN (Lua) and junyanz/pytorch-CycleGAN-and-pix2pix. Where we
 differ on purpose:
-- a discriminator is named after the domain whose images it sees; the official D_A sees images of B.
-- what a network is asked at one point of the step is one batch, since its norm looks at each image alone; with batch
-  norm, whose statistics would mix two domains, each domain is a batch of its own.
-- each process keeps image pools of its own, and they are saved with the run.
+- ``discriminator_a`` classifies images of A, as in the paper. The official code's D_A classifies images of B.
+- two inputs of the same network (G(a) and G(b), or D(real) and D(fake)) go through it as one batch, which is faster.
+  With batch norm, whose statistics would mix the two, each input is a batch of its own.
+- every process has its own image pools, and checkpoints contain them.
 
 DualGAN (Yi et al., arXiv 1704.02510) is the same model with a Wasserstein critic and no identity loss:
 configs/cyclegan/dualgan.yaml.
@@ -30,7 +30,7 @@ from img2img.networks.patchgan import PatchGAN
 
 
 class CycleGAN(Model):
-    """Two ResNets translate A into B and B into A, two PatchGANs tell real from fake images of A and of B."""
+    """Two ResNets translate A to B and B to A; a PatchGAN for each domain classifies its images as real or fake."""
 
     @dataclass
     class Config:
@@ -41,41 +41,48 @@ class CycleGAN(Model):
         ).split()
 
         name: Literal["cyclegan"] = "cyclegan"
-        """The model, as --model names it."""
+        """Name of the model; set by --model."""
         generator: Literal["resnet", "unet"] = "resnet"
-        """Architecture of the generators: the paper's ResNet, or pix2pix's U-Net."""
+        """Generator architecture: resnet (paper, Appendix 7.2) or unet (pix2pix's)."""
         n_blocks: int | None = None
-        """Residual blocks of a generator; unset, the paper's: 9 for a data.crop_size of 256 or more, 6 below."""
+        """Number of residual blocks of each generator (resnet only). Default: 9 if data.crop_size is 256 or more, else
+        6 (Appendix 7.2)."""
         num_downs: int = 8
-        """How often a U-Net halves the image."""
+        """Number of times the U-Net halves the image (unet only). data.crop_size must be a multiple of 2^num_downs."""
         ngf: int = 64
-        """Feature maps of a generator's first layer."""
+        """Feature maps of each generator's first layer."""
         ndf: int = 64
-        """Feature maps of a discriminator's first layer."""
+        """Feature maps of each discriminator's first layer; deeper layers have up to 8 x ndf."""
         n_layers_d: int = 3
-        """Strided layers of the PatchGANs: 0, 1, 3, 5 judge patches of 1, 16, 70, 286 pixels."""
+        """Number of strided layers of each PatchGAN: 0, 1, 3 or 5 for a receptive field of 1, 16, 70 or 286 pixels. The
+        paper has 3 (Sec. 4)."""
         last_bias_d: bool = False
-        """Of n_layers_d 0 with batch norm: a bias in the last layer, as imported weights of older code have it."""
+        """Give the last layer a bias; with n_layers_d 0 and batch norm only. import_weights.py sets it for weights of
+        old versions of the official PyTorch code."""
         norm: Norm = "instance"
-        """Normalisation in all networks."""
+        """Normalisation layers of all networks."""
         dropout: bool = False
-        """Dropout in the residual blocks, or in a U-Net's inner levels."""
+        """Dropout (0.5) in the residual blocks of the ResNet, or in the inner decoder levels of the U-Net."""
         upsample: Upsample = "deconv"
-        """How the generators enlarge: deconv (paper) or resize, which leaves no checkerboards."""
+        """Upsampling in the generators: deconv (transposed convolution, as in the paper) or resize (nearest neighbour
+        and a 3x3 convolution; avoids checkerboard artifacts)."""
         gan_loss: GanLoss = "lsgan"
-        """Adversarial loss (Sec. 4); wasserstein needs balance.gradient_penalty or optim.clip_d."""
+        """Adversarial loss. The paper's is lsgan (Sec. 4). wasserstein needs balance.gradient_penalty or
+        optim.clip_d."""
         lambda_cycle: float = 10.0
-        """Weight of the cycle loss, the L1 distance of an image to its way there and back (Sec. 3.2 and 4)."""
+        """Weight of the cycle consistency loss, the L1 distance between an image and its reconstruction (Eq. 2 and 3;
+        Sec. 4: 10)."""
         lambda_identity: float = 0.5
-        """Weight of the identity loss, as a share of lambda_cycle (Sec. 5.2); 0 leaves its two forwards out."""
+        """Weight of the identity loss as a multiple of lambda_cycle (Sec. 5.2; Appendix 7.1: 0.5). 0 turns it off and
+        saves two generator passes per step."""
         lambda_cycle_a: float | None = None
-        """lambda_cycle of A alone: of A's cycle A -> B -> A and of A's identity. Unset, lambda_cycle."""
+        """lambda_cycle for images of A: their cycle A -> B -> A and their identity loss. Default: lambda_cycle."""
         lambda_cycle_b: float | None = None
-        """The same of B."""
+        """lambda_cycle for images of B: their cycle B -> A -> B and their identity loss. Default: lambda_cycle."""
         pool_size: int = 50
-        """Images that each discriminator's pool keeps (Sec. 4); 0 for none."""
+        """Capacity of the image pool of each discriminator, in generated images (Sec. 4: 50). 0 turns the pools off."""
         init_gain: float = 0.02
-        """Standard deviation of the initial weights."""
+        """Standard deviation of the initial convolution weights, drawn from N(0, init_gain) (Appendix 7.1: 0.02)."""
 
         def __post_init__(self) -> None:
             at_least = {"n_blocks": 1, "num_downs": 2, "ngf": 1, "ndf": 1, "n_layers_d": 0, "pool_size": 0}
@@ -88,9 +95,11 @@ class CycleGAN(Model):
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 
         def lambda_of(self, domain: str) -> float:
-            """The weight of a domain's cycle: its own, if it is set."""
-            own = self.lambda_cycle_a if domain == "a" else self.lambda_cycle_b
-            return self.lambda_cycle if own is None else own
+            """Weight of the cycle loss of domain "a" or "b": ``lambda_cycle_a`` or ``_b`` if set, else
+            ``lambda_cycle``.
+            """
+            specific = self.lambda_cycle_a if domain == "a" else self.lambda_cycle_b
+            return self.lambda_cycle if specific is None else specific
 
     dataset = "unpaired"
     generators = ("generator_ab", "generator_ba")
@@ -110,8 +119,8 @@ class CycleGAN(Model):
         a, b = channels["a"], channels["b"]
         if config.lambda_identity and a != b:
             raise ValueError(
-                f"model.lambda_identity {config.lambda_identity}: a generator can't leave an image alone when A has "
-                f"{a} channels and B {b}; set it to 0, or data.channels_a and data.channels_b alike"
+                f"model.lambda_identity {config.lambda_identity}: the identity loss needs as many channels in A "
+                f"({a}) as in B ({b}); set it to 0, or set data.channels_a and data.channels_b to the same number"
             )
         self.config, self.gan = config, GANLoss(config.gan_loss)
         self.generator_ab = build_generator(config, a, b, dropout_innermost=False)  # G
@@ -135,24 +144,25 @@ class CycleGAN(Model):
         return {**images, "cycle_a": cycle_a, "cycle_b": cycle_b}
 
     def discriminator_images(self, batch: Batch) -> Images:
-        """Without the cycles, unless they would draw dropout or update batch norm's or spectral norm's statistics. The
-        identities stay: they are of one batch with the fakes, whose last digits depend on that.
+        """The images without the cycles, which D does not need. With dropout, batch norm or spectral norm in the
+        generators all images are made: the cycles then draw random numbers or update statistics. The identities stay,
+        because the last digits of the fakes depend on their batch.
         """
         has_state = self.config.norm == "batch" or self.gan.options.spectral_norm in ("g", "both")
         return self(batch) if self.random or has_state else self.translate(batch)
 
     def translate(self, batch: Batch) -> Images:
-        """The fakes G(a) and F(b); and the identities F(a) and G(b), if there is a loss of them."""
+        """The fakes G(a) and F(b); with an identity loss also the identities F(a) and G(b)."""
         a, b = batch["a"], batch["b"]
         if not self.config.lambda_identity:
             return {"fake_b": self.generator_ab(a), "fake_a": self.generator_ba(b)}
-        fake_b, identity_b = self.ask(self.generator_ab, a, b)
-        fake_a, identity_a = self.ask(self.generator_ba, b, a)
+        fake_b, identity_b = self.run_both(self.generator_ab, a, b)
+        fake_a, identity_a = self.run_both(self.generator_ba, b, a)
         return {"fake_b": fake_b, "fake_a": fake_a, "identity_a": identity_a, "identity_b": identity_b}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 1 with least squares (Sec. 4), on fakes of the pools: E[(D(y) - 1)^2] + E[D(G(x))^2], halved, which slows
-        D down relative to G (Appendix 7.1).
+        """Eq. 1 with least squares (Sec. 4): E[(D(y) - 1)^2] + E[D(G(x))^2], for each domain. The fakes come from the
+        image pools (Sec. 4). The loss is halved, so that D learns more slowly than G (Appendix 7.1).
         """
         terms: Terms = {}
         statistics: Terms = {}
@@ -161,19 +171,22 @@ class CycleGAN(Model):
             ("b", self.discriminator_b, self.pool_b),
         ):
             real, fake = self.gan.inputs(batch[domain], pool(images[f"fake_{domain}"]))
-            answers = self.ask(discriminator, real, fake, alone=self.gan.options.minibatch_std)
-            own_terms, own_statistics = self.gan.discriminator_loss(*answers, weight=0.5)
-            own_terms |= self.gan.penalty(discriminator, real, fake, weight=0.5)
-            terms |= {f"{name}_{domain}": value for name, value in own_terms.items()}
-            statistics |= {f"{name}_{domain}": value for name, value in own_statistics.items()}
+            outputs = self.run_both(discriminator, real, fake, separately=self.gan.options.minibatch_std)
+            domain_terms, domain_statistics = self.gan.discriminator_loss(*outputs, weight=0.5)
+            domain_terms |= self.gan.penalty(discriminator, real, fake, weight=0.5)
+            terms |= {f"{name}_{domain}": value for name, value in domain_terms.items()}
+            statistics |= {f"{name}_{domain}": value for name, value in domain_statistics.items()}
         return terms, statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 3: L_GAN(G, D_B) + L_GAN(F, D_A) + lambda L_cyc(G, F); and L_identity of Sec. 5.2."""
+        """Eq. 3: L_GAN(G, D_B) + L_GAN(F, D_A) + lambda L_cyc(G, F), plus L_identity (Sec. 5.2)."""
         terms: Terms = {}
         for domain, discriminator in (("a", self.discriminator_a), ("b", self.discriminator_b)):
             terms[f"gan_{domain}"] = self.gan.generator_loss(discriminator(self.gan.input(images[f"fake_{domain}"])))
-        for domain in ("a", "b"):  # Eq. 2, ||F(G(a)) - a||_1 and ||G(F(b)) - b||_1; Sec. 5.2, ||F(a) - a||_1
+        for domain in (
+            "a",
+            "b",
+        ):  # Eq. 2: ||F(G(a)) - a||_1 and ||G(F(b)) - b||_1; Sec. 5.2: ||F(a) - a||_1 and ||G(b) - b||_1
             lambda_cycle = self.config.lambda_of(domain)
             terms[f"cycle_{domain}"] = lambda_cycle * (images[f"cycle_{domain}"] - batch[domain]).abs().mean()
             if self.config.lambda_identity:
@@ -181,11 +194,15 @@ class CycleGAN(Model):
                 terms[f"identity_{domain}"] = lambda_cycle * self.config.lambda_identity * distance
         return terms, {}
 
-    def ask(self, network: nn.Module, x: Tensor, y: Tensor, *, alone: bool = False) -> tuple[Tensor, Tensor]:
-        """The network's answers to two batches (B, C, H, W), asked as one batch where norm and sizes allow it; never
-        with ``alone``.
+    def run_both(self, network: nn.Module, x: Tensor, y: Tensor, *, separately: bool = False) -> tuple[Tensor, Tensor]:
+        """The network's outputs for two batches (B, C, H, W), in one pass if norm and sizes allow it.
+
+        Args:
+            network: a generator or discriminator.
+            x, y: its inputs.
+            separately: always use two passes.
         """
-        if alone or self.config.norm == "batch" or x.shape != y.shape:
+        if separately or self.config.norm == "batch" or x.shape != y.shape:
             return network(x), network(y)
         first, second = network(torch.cat([x, y])).chunk(2)  # (2B, C, H, W)
         return first, second
@@ -196,7 +213,9 @@ class CycleGAN(Model):
 
     def samples(self, batch: Batch) -> Images:
         images = self(batch)
-        if "identity_a" not in images and batch["a"].shape[1] == batch["b"].shape[1]:  # shown without a loss, too
+        if (
+            "identity_a" not in images and batch["a"].shape[1] == batch["b"].shape[1]
+        ):  # for the sample grid, even without an identity loss
             images["identity_a"] = self.generator_ba(batch["a"])
             images["identity_b"] = self.generator_ab(batch["b"])
         return images

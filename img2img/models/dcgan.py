@@ -4,11 +4,11 @@ arXiv 1511.06434; with ``num_classes`` conditional, after "Conditional Generativ
 arXiv 1411.1784.
 
 Official code: Newmu/dcgan_code (Theano) and soumith/dcgan.torch. Where we differ on purpose:
-- the noise is Gaussian, as in soumith/dcgan.torch and most work since; the paper's is uniform on [-1, 1].
-- the discriminator's normalisation can be another than the generator's, which WGAN-GP's critic needs (arXiv 1704.00028,
-  Sec. 4: no batch norm, since it makes the logit of one image depend on the others).
-- conditional, the classes of the fakes are those of the batch's real images, so that D can't tell fakes by them; D
-  sees a class as one-hot maps beside the image.
+- the noise is Gaussian, as in soumith/dcgan.torch and most later work. The paper's is uniform on [-1, 1].
+- discriminator and generator have separate options for normalisation. WGAN-GP's critic must not have batch norm, which
+  makes the logit of an image depend on the other images (arXiv 1704.00028, Sec. 4).
+- in the conditional model, fakes get the classes of the batch's real images, so that D can't recognise fakes by their
+  classes. D sees the class as one-hot maps, concatenated to the image.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from img2img.models.base_noise import NoiseModel, check_drawing_options
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.dcgan import Discriminator, Generator
 
-ROWS = 16  # of a conditional sheet, at most
-COLUMNS = 8  # of a sheet
+ROWS = 16  # of a conditional sample grid, at most
+COLUMNS = 8  # of a sample grid
 
 
 class DCGAN(NoiseModel):
-    """G draws images from noise, D tells real from fake; both may be conditioned on a class."""
+    """G generates images from noise, D classifies images as real or fake; both may be conditioned on a class."""
 
     @dataclass
     class Config:
@@ -42,28 +42,32 @@ class DCGAN(NoiseModel):
         everyday: ClassVar = "size num_classes noise_dim ngf ndf norm norm_d gan_loss".split()
 
         name: Literal["dcgan"] = "dcgan"
-        """The model, as --model names it."""
+        """Name of the model; set by --model."""
         size: int | None = None
-        """Side of the images in pixels, which decides how deep the networks are: 32, 64 (paper), 128, 256; unset,
+        """Side of the images in pixels: 32, 64 (paper), 128 or 256. It sets the depth of the networks. Default:
         data.crop_size."""
         num_classes: int = 0
-        """Classes that both networks are conditioned on, as many as the set has; 0 for a model without."""
+        """Number of classes that both networks are conditioned on: the number of classes of the data set, or 0 for an
+        unconditional model (conditional: arXiv 1411.1784)."""
         noise_dim: int = 100
-        """Length of the noise z (Fig. 1)."""
+        """Length of the noise vector z (Fig. 1: 100)."""
         ngf: int = 64
-        """Feature maps of the generator's last level; 64 in the authors' code, 128 in the paper's Fig. 1."""
+        """Feature maps of the generator before its last layer: 64 in the official code, 128 in the paper (Fig. 1).
+        Earlier layers have up to 8 x ngf."""
         ndf: int = 64
-        """Feature maps of the discriminator's first layer."""
+        """Feature maps of the discriminator's first layer; deeper layers have up to 8 x ndf."""
         norm: Norm = "batch"
-        """Normalisation in the generator, but for its output (Sec. 3)."""
+        """Normalisation layers of the generator, except at its output (Sec. 3: batch)."""
         norm_d: Norm = "batch"
-        """Normalisation in the discriminator, but for its input; WGAN-GP wants layer, instance or none."""
+        """Normalisation layers of the discriminator, except at its input (Sec. 3: batch). With balance.gradient_penalty
+        wgan-gp use layer, instance or none (arXiv 1704.00028, Sec. 4)."""
         upsample: Upsample = "deconv"
-        """How the generator enlarges: deconv (paper) or resize, which leaves no checkerboards."""
+        """Upsampling in the generator: deconv (transposed convolution, as in the paper) or resize (nearest neighbour
+        and a 3x3 convolution; avoids checkerboard artifacts)."""
         gan_loss: GanLoss = "vanilla"
-        """Adversarial loss; vanilla is the paper's; wasserstein needs balance.gradient_penalty or optim.clip_d."""
+        """Adversarial loss. The paper's is vanilla. wasserstein needs balance.gradient_penalty or optim.clip_d."""
         init_gain: float = 0.02
-        """Standard deviation of the initial weights (Sec. 4)."""
+        """Standard deviation of the initial convolution weights, drawn from N(0, init_gain) (Sec. 4: 0.02)."""
 
         def __post_init__(self) -> None:
             check_drawing_options(self)
@@ -105,7 +109,9 @@ class DCGAN(NoiseModel):
         return self.generate({**batch, **self.noise(len(real), device=real.device)})
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """E[log D(x|y)] + E[log(1 - D(G(z|y)))]: arXiv 1406.2661, Eq. 1; with classes y arXiv 1411.1784, Eq. 2."""
+        """D maximises E[log D(x|y)] + E[log(1 - D(G(z|y)))] (arXiv 1406.2661, Eq. 1; with classes y: arXiv 1411.1784,
+        Eq. 2).
+        """
         y = self.condition(batch)
         real, fake = self.gan.inputs(batch["target"], images["output"], condition=y)
         terms, statistics = self.gan.discriminator_loss(self.discriminator(real), self.discriminator(fake))
@@ -116,14 +122,14 @@ class DCGAN(NoiseModel):
         return {"gan": self.gan.generator_loss(self.discriminator(fake))}, {}
 
     def condition(self, batch: Batch) -> Tensor | None:
-        """The classes as D sees them, one-hot maps (B, N, S, S); None without classes."""
+        """D's condition: one-hot class maps (B, num_classes, size, size); None for an unconditional model."""
         if not self.num_classes:
             return None
         size = batch["target"].shape[-1]
         return self.one_hot(batch)[:, :, None, None].expand(-1, -1, size, size)
 
     def one_hot(self, batch: Batch) -> Tensor:
-        """The classes one-hot: (B,) -> (B, N)."""
+        """The batch's classes (B,) as one-hot vectors (B, num_classes)."""
         return F.one_hot(batch["class"], self.num_classes).float()
 
     def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
@@ -131,7 +137,9 @@ class DCGAN(NoiseModel):
         return {"output": self.generator(torch.cat([z, self.one_hot(batch)], dim=1) if self.num_classes else z)}
 
     def sheet(self) -> list[Batch]:
-        """8x8 images; conditional, a row for each class (of the first 16) and a column for each z."""
+        """Fixed noise of the sample grid: 8x8 images; conditional, a row for each of the first 16 classes and a column
+        for each z.
+        """
         generator = torch.Generator().manual_seed(0)
         if not self.num_classes:
             return [self.noise(COLUMNS, generator) for _ in range(COLUMNS)]

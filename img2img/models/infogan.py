@@ -2,11 +2,11 @@
 et al., arXiv 1606.03657.
 
 Official code: openai/InfoGAN. Where we differ on purpose:
-- G and the layers that are Q's own learn the mutual information, in the generator's step; D's body, which Q reads,
-  learns from real and fake alone. The authors' code adds the term to D's loss, too.
-- the noise z is Gaussian, and the networks are DCGAN's of any size, without the dense layers of the paper's Appendix C.
-- Q of a continuous code is a Gaussian of variance 1, as the authors' code has it for MNIST (``fix_std``): its negative
-  log-likelihood is then half the squared error, up to a constant, which is left out.
+- the mutual information term trains G and Q's own layers, in the G step. D's layers, whose features Q gets, are trained
+  by the GAN loss only. The official code adds the term to D's loss, too.
+- the noise z is Gaussian, and the networks are DCGAN's, for any of its sizes, without the dense layers of Appendix C.
+- Q models a continuous code as a Gaussian of variance 1, as the official code does for MNIST (``fix_std``). Its
+  negative log-likelihood is half the squared error plus a constant, which is left out.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from img2img.models.base_noise import NoiseModel, check_drawing_options
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.dcgan import CodeHead, Discriminator, Generator
 
-REACH = 2.0  # a continuous code is drawn from [-1, 1] and shown from -2 to 2 (Fig. 2)
-COLUMNS = 9  # of a sheet, and steps of a continuous code
-ROWS = 16  # of a sheet, at most
+REACH = 2.0  # traversals show continuous codes from -2 to 2 (Fig. 2); training draws them from [-1, 1]
+COLUMNS = 9  # of a sample grid, and steps of a continuous code's traversal
+ROWS = 16  # of a sample grid, at most
 
 
 class InfoGAN(NoiseModel):
-    """G draws from noise and codes, D tells real from fake, the recogniser Q finds the codes again in G's images."""
+    """G generates images from noise and codes; D classifies images as real or fake; Q (``recogniser``) predicts the
+    codes from G's images.
+    """
 
     @dataclass
     class Config:
@@ -40,37 +42,38 @@ class InfoGAN(NoiseModel):
         everyday: ClassVar = "size num_categorical categories num_continuous noise_dim ngf ndf gan_loss".split()
 
         name: Literal["infogan"] = "infogan"
-        """The model, as --model names it."""
+        """Name of the model; set by --model."""
         size: int | None = None
-        """Side of the images in pixels, which decides how deep the networks are: 32, 64, 128, 256; unset,
+        """Side of the images in pixels: 32, 64, 128 or 256. It sets the depth of the networks. Default:
         data.crop_size."""
         num_categorical: int = 1
-        """Categorical codes, d1, d2, ...: 1 for MNIST, 10 for faces (Appendix C)."""
+        """Number of categorical codes, named d1, d2, ... (Appendix C: 1 for MNIST, 10 for CelebA)."""
         categories: int = 10
-        """Values of each of them."""
+        """Number of values of each categorical code."""
         num_continuous: int = 2
-        """Continuous codes, c1, c2, ..., uniform on [-1, 1]."""
+        """Number of continuous codes, named c1, c2, ..., drawn uniformly from [-1, 1]."""
         noise_dim: int = 62
-        """Length of the noise z that is no code (Appendix C.1)."""
+        """Length of the noise vector z, without the codes (Appendix C.1: 62)."""
         ngf: int = 64
-        """Feature maps of the generator's last level (Appendix C)."""
+        """Feature maps of the generator before its last layer (Appendix C: 64); earlier layers have up to 8 x ngf."""
         ndf: int = 64
-        """Feature maps of the discriminator's first layer (Appendix C)."""
+        """Feature maps of the discriminator's first layer (Appendix C: 64); deeper layers have up to 8 x ndf."""
         norm: Norm = "batch"
-        """Normalisation in the generator and in Q's own layer."""
+        """Normalisation layers of the generator, except at its output, and of Q."""
         norm_d: Norm = "batch"
-        """Normalisation in the discriminator, but for its input."""
+        """Normalisation layers of the discriminator, except at its input."""
         upsample: Upsample = "deconv"
-        """How the generator enlarges: deconv (paper) or resize, which leaves no checkerboards."""
+        """Upsampling in the generator: deconv (transposed convolution, as in the paper) or resize (nearest neighbour
+        and a 3x3 convolution; avoids checkerboard artifacts)."""
         gan_loss: GanLoss = "vanilla"
-        """Adversarial loss; vanilla is the paper's; wasserstein needs balance.gradient_penalty or optim.clip_d."""
+        """Adversarial loss. The paper's is vanilla. wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_categorical: float = 1.0
-        """Weight of the categorical codes' information (Sec. 6: 1)."""
+        """Weight of the mutual information with the categorical codes (Sec. 6: 1)."""
         lambda_continuous: float = 1.0
-        """Weight of the continuous codes' information: 1 in the authors' code, too, with a variance of 1; with 0.1 the
-        digits' generator leaves these codes alone."""
+        """Weight of the mutual information with the continuous codes. 1 is the official code's; with 0.1 a generator of
+        digits ignores these codes."""
         init_gain: float = 0.02
-        """Standard deviation of the initial weights."""
+        """Standard deviation of the initial convolution weights, drawn from N(0, init_gain)."""
 
         def __post_init__(self) -> None:
             check_drawing_options(self)
@@ -81,10 +84,10 @@ class InfoGAN(NoiseModel):
                     raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
             if not self.num_categorical + self.num_continuous:
                 raise ValueError(
-                    "model.num_categorical and model.num_continuous are both 0: dcgan is the model without"
+                    "model.num_categorical and model.num_continuous are both 0: set one of them, or use --model dcgan"
                 )
 
-    generators = ("generator", "recogniser")  # Q learns along with G
+    generators = ("generator", "recogniser")  # Q is trained with G
     discriminators = ("discriminator",)
     update_order = ("discriminator", "generator")
 
@@ -92,7 +95,9 @@ class InfoGAN(NoiseModel):
         super().__init__()
         self.config, self.gan = config, GANLoss(config.gan_loss)
         size = config.size or 64
-        self.split = [config.categories] * config.num_categorical + [config.num_continuous]  # of the codes, (B, sum)
+        self.split = [config.categories] * config.num_categorical + [
+            config.num_continuous
+        ]  # sizes of the codes (B, sum)
         self.generator = Generator(
             in_features=config.noise_dim + sum(self.split),
             out_channels=channels["target"],
@@ -120,7 +125,9 @@ class InfoGAN(NoiseModel):
     def noise(
         self, count: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
     ) -> Batch:
-        """z (count, noise_dim), and ``codes`` (count, sum): each categorical one one-hot, then the continuous ones."""
+        """``z`` (count, noise_dim) and ``codes`` (count, sum of sizes): one-hot categorical codes, then continuous
+        ones.
+        """
         config = self.config
         z = torch.randn(count, config.noise_dim, generator=generator, device=device)
         shape = (count, config.num_categorical)
@@ -134,26 +141,32 @@ class InfoGAN(NoiseModel):
         return {**self.generate(drawn), "codes": drawn["codes"]}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """V(D, G) = E[log D(x)] + E[log(1 - D(G(z, c)))] (Eq. 1), which D maximises."""
+        """Eq. 1: D maximises V(D, G) = E[log D(x)] + E[log(1 - D(G(z, c)))]."""
         real, fake = self.gan.inputs(batch["target"], images["output"])
         terms, statistics = self.gan.discriminator_loss(self.discriminator(real), self.discriminator(fake))
         return terms | self.gan.penalty(self.discriminator, real, fake), statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 6: V(D, G) - lambda L_I(G, Q). L_I is E[log Q(c|x)] (Eq. 5), up to the codes' entropy, a constant."""
+        """Eq. 6: V(D, G) - lambda L_I(G, Q), where L_I(G, Q) = E[log Q(c|x)] + H(c) (Eq. 5). The entropy H(c) of the
+        codes is a constant and left out.
+        """
         fake = self.gan.input(images["output"])
-        *_, features, answer = self.discriminator(fake, return_features=True)
-        terms = {"gan": self.gan.generator_loss(answer)}
+        *_, features, logits = self.discriminator(fake, return_features=True)
+        terms = {"gan": self.gan.generator_loss(logits)}
         *categorical, continuous = images["codes"].split(self.split, dim=1)
-        *logits, means = self.recogniser(features).split(self.split, dim=1)
+        *code_logits, means = self.recogniser(features).split(self.split, dim=1)
         statistics = {}
         if categorical:
             nll = [
-                -(code * guess.log_softmax(1)).sum(1).mean() for code, guess in zip(categorical, logits, strict=True)
+                -(code * predicted.log_softmax(1)).sum(1).mean()
+                for code, predicted in zip(categorical, code_logits, strict=True)
             ]
             terms["code_categorical"] = self.config.lambda_categorical * torch.stack(nll).sum()
-            right = [(c.argmax(1) == g.argmax(1)).float().mean() for c, g in zip(categorical, logits, strict=True)]
-            statistics["accuracy_code"] = torch.stack(right).mean()
+            accuracies = [
+                (code.argmax(1) == predicted.argmax(1)).float().mean()
+                for code, predicted in zip(categorical, code_logits, strict=True)
+            ]
+            statistics["accuracy_code"] = torch.stack(accuracies).mean()
         if self.config.num_continuous:
             nll_continuous = 0.5 * (continuous - means).square().sum(1).mean()
             terms["code_continuous"] = self.config.lambda_continuous * nll_continuous
@@ -164,13 +177,13 @@ class InfoGAN(NoiseModel):
 
     @property
     def codes(self) -> Mapping[str, Sequence[float]]:
-        """d1, d2, ... with all of their values; c1, c2, ... from -2 to 2."""
+        """The codes by name: d1, d2, ... with all their values; c1, c2, ... with steps from -2 to 2."""
         config = self.config
         steps = [REACH * (2 * i / (COLUMNS - 1) - 1) for i in range(COLUMNS)]
-        found: dict[str, Sequence[float]] = {
+        categorical: dict[str, Sequence[float]] = {
             f"d{i + 1}": range(config.categories) for i in range(config.num_categorical)
         }
-        return found | {f"c{i + 1}": steps for i in range(config.num_continuous)}
+        return categorical | {f"c{i + 1}": steps for i in range(config.num_continuous)}
 
     def with_code(self, batch: Batch, name: str, value: float) -> Batch:
         codes, number = batch["codes"].clone(), int(name[1:]) - 1
@@ -183,8 +196,8 @@ class InfoGAN(NoiseModel):
         return {**batch, "codes": codes}
 
     def sheet(self) -> list[Batch]:
-        """A row for each value of d1, a column for each of c1, all else alike; without c1 the columns are draws, and
-        without d1 the rows.
+        """Fixed noise of the sample grid: a row for each value of d1 and a column for each of c1, with everything else
+        the same. Without c1 each column has its own noise; without d1 each row has.
         """
         generator = torch.Generator().manual_seed(0)
         if "d1" not in self.codes:

@@ -1,9 +1,9 @@
 """pix2pix: "Image-to-Image Translation with Conditional Adversarial Networks", Isola et al., arXiv 1611.07004.
 
 Official code: phillipi/pix2pix (Lua) and junyanz/pytorch-CycleGAN-and-pix2pix. Where we differ on purpose:
-- the GAN loss is LSGAN by default, which trains more steadily; ``gan_loss: vanilla`` is the paper's.
-- at inference dropout is off and batch norm uses its running statistics, so that an image has one answer; both of the
-  paper's ways (Sec. 3.3) are options of ``inference``.
+- the default GAN loss is LSGAN, which trains more steadily; the paper's is ``gan_loss: vanilla``.
+- at inference, dropout is off and batch norm uses its running statistics, so that an input has one output. The paper
+  keeps dropout on and takes the statistics of the test batch (Sec. 3.3); both are options of inference.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from img2img.networks.patchgan import PatchGAN
 
 
 class Pix2Pix(Model):
-    """A U-Net translates, a PatchGAN tells real from fake in (input, output) pairs."""
+    """A U-Net translates; a PatchGAN classifies (input, image) pairs as real or fake."""
 
     @dataclass
     class Config:
@@ -30,35 +30,41 @@ class Pix2Pix(Model):
         everyday: ClassVar = "generator num_downs n_blocks ngf ndf n_layers_d norm dropout gan_loss lambda_l1".split()
 
         name: Literal["pix2pix"] = "pix2pix"
-        """The model, as --model names it."""
+        """Name of the model; set by --model."""
         generator: Literal["unet", "resnet"] = "unet"
-        """Architecture of the generator: the paper's U-Net, or CycleGAN's ResNet."""
+        """Generator architecture: unet (paper, Sec. 3.2.1) or resnet (CycleGAN's)."""
         num_downs: int = 8
-        """How often the U-Net halves the image: 8 for 256x256. crop_size must be a multiple of 2^num_downs."""
+        """Number of times the U-Net halves the image: 8 takes 256x256 to 1x1. data.crop_size must be a multiple of
+        2^num_downs. unet only."""
         n_blocks: int = 9
-        """Residual blocks of a ResNet."""
+        """Number of residual blocks. resnet only."""
         ngf: int = 64
-        """Feature maps of the generator's first layer."""
+        """Feature maps of the generator's first layer; deeper layers have up to 8 x ngf."""
         ndf: int = 64
-        """Feature maps of the discriminator's first layer."""
+        """Feature maps of the discriminator's first layer; deeper layers have up to 8 x ndf."""
         n_layers_d: int = 3
-        """Strided layers of the PatchGAN: 0, 1, 3, 5 judge patches of 1, 16, 70, 286 pixels."""
+        """Number of strided layers of the PatchGAN: 0, 1, 3 or 5 for a receptive field of 1, 16, 70 or 286 pixels
+        (Sec. 4.4)."""
         last_bias_d: bool = False
-        """Of n_layers_d 0 with batch norm: a bias in the last layer, as imported weights of older code have it."""
+        """Give the last layer a bias; with n_layers_d 0 and batch norm only. import_weights.py sets it for weights of
+        old versions of the official PyTorch code."""
         norm: Norm = "batch"
-        """Normalisation in both networks."""
+        """Normalisation layers of both networks."""
         dropout: bool = True
-        """Dropout in the generator's inner levels, the paper's noise; of a ResNet, in its residual blocks."""
+        """Dropout (0.5) in the inner decoder levels of the U-Net, or in the residual blocks of the ResNet. It is the
+        paper's noise z (Sec. 3.1)."""
         dropout_innermost: bool = True
-        """Whether the U-Net's dropout begins in the innermost level (paper) or beside it (the PyTorch port)."""
+        """Where the U-Net's dropout starts: true, in the innermost decoder level (paper); false, in the level next to
+        it (official PyTorch code)."""
         upsample: Upsample = "deconv"
-        """How the decoder enlarges: deconv (paper) or resize, which leaves no checkerboards."""
+        """Upsampling in the decoder: deconv (transposed convolution, as in the paper) or resize (nearest neighbour and
+        a 3x3 convolution; avoids checkerboard artifacts)."""
         gan_loss: GanLoss = "lsgan"
-        """Adversarial loss; the paper's is vanilla; wasserstein needs balance.gradient_penalty or optim.clip_d."""
+        """Adversarial loss. The paper's is vanilla. wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_l1: float = 100.0
-        """Weight of the L1 distance to the target (Sec. 3.1 and 4)."""
+        """Weight of the L1 loss between output and target (Eq. 4; Sec. 4.2: 100)."""
         init_gain: float = 0.02
-        """Standard deviation of the initial weights."""
+        """Standard deviation of the initial convolution weights, drawn from N(0, init_gain) (Appendix 6.2: 0.02)."""
 
         def __post_init__(self) -> None:
             at_least = {"num_downs": 2, "n_blocks": 1, "ngf": 1, "ndf": 1, "n_layers_d": 0, "lambda_l1": 0}
@@ -95,14 +101,16 @@ class Pix2Pix(Model):
         return {"output": self.generator(batch["input"])}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 1, E[log D(x, y)] + E[log(1 - D(x, G(x, z)))]: D maximises it, halved (Sec. 3.3)."""
+        """Eq. 1: D maximises E[log D(x, y)] + E[log(1 - D(x, G(x, z)))]. The loss is halved, so that D learns more
+        slowly than G (Sec. 3.3).
+        """
         x, y = batch["input"], batch["target"]
         real, fake = self.gan.inputs(y, images["output"], condition=x)
         terms, statistics = self.gan.discriminator_loss(self.discriminator(real), self.discriminator(fake), weight=0.5)
         return terms | self.gan.penalty(self.discriminator, real, fake, condition=x, weight=0.5), statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 4: L_cGAN(G, D) + lambda L_L1(G), with L_L1 = E[||y - G(x, z)||_1] (Eq. 3)."""
+        """Eq. 4: L_cGAN(G, D) + lambda L_L1(G), where L_L1(G) = E[||y - G(x, z)||_1] (Eq. 3)."""
         x, y = batch["input"], batch["target"]
         fake = self.gan.input(images["output"], condition=x)
         return {
@@ -114,11 +122,11 @@ class Pix2Pix(Model):
         return {"output": self.generator(batch["input"])}
 
     def check_size(self, size: int) -> None:
-        fitting = (size & -size).bit_length() - 1  # how often 2 divides it
-        if self.config.generator == "unet" and 2 <= fitting < self.config.num_downs:
+        possible_downs = (size & -size).bit_length() - 1  # how often 2 divides the size
+        if self.config.generator == "unet" and 2 <= possible_downs < self.config.num_downs:
             raise ValueError(
-                f"data.crop_size {size} is no multiple of 2^model.num_downs = {self.generator.stride}: "
-                f"set model.num_downs {fitting} or another data.crop_size"
+                f"data.crop_size {size}: must be a multiple of 2^model.num_downs = {self.generator.stride}; "
+                f"set model.num_downs {possible_downs} or another data.crop_size"
             )
         super().check_size(size)
         check_patches(self.discriminator, size)

@@ -1,8 +1,9 @@
 """pix2pixHD: "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", arXiv 1711.11585.
 
 By Wang, Liu, Zhu, Tao, Kautz and Catanzaro. Official code: NVIDIA/pix2pixHD. Where we differ on purpose:
-- the finest discriminator is the first, whatever their number; the official numbering runs the other way.
-- feature matching and VGG19 have a weight each; the official code has one for both.
+- the first discriminator is the one at full resolution, as D_1 in the paper. The official code's last one is.
+- feature matching and the perceptual loss have separate weights. The official code has one for both.
+- feature matching is the mean over the discriminators, as in the official code; the paper's Eq. 5 sums over them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.feature_matching import comparable_answers, feature_matching_loss
+from img2img.losses.feature_matching import comparable_outputs, feature_matching_loss
 from img2img.losses.gan import GanLoss
 from img2img.losses.perceptual import SMALLEST_INPUT, PerceptualLoss
 from img2img.models.base import Batch, Images, Model, Terms
@@ -25,61 +26,71 @@ from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, St
 
 
 class Pix2PixHD(Model):
-    """A coarse-to-fine generator makes images of label maps, discriminators at several scales tell real from fake."""
+    """A coarse-to-fine generator turns label maps into photos; discriminators at several scales classify them as real
+    or fake.
+    """
 
     @dataclass
     class Config:
         """Networks and losses of pix2pixHD."""
 
-        files: ClassVar = ("vgg_weights",)  # which may lie elsewhere when a run is resumed
+        files: ClassVar = ("vgg_weights",)  # options that may change when a run is resumed: paths
         everyday: ClassVar = (
             "stage ngf n_downs ndf n_scales gan_loss lambda_feat lambda_vgg vgg_weights instance_features"
         ).split()
 
         name: Literal["pix2pixhd"] = "pix2pixhd"
-        """The model, as --model names it."""
+        """Name of the model; set by --model."""
         stage: Literal["global", "local"] = "global"
-        """Which generator is trained: the global one, or the whole of it and its enhancers (Sec. 3.2)."""
+        """Generator that is trained: global (G1 alone) or local (G1 with local enhancers on top; starts from the run of
+        a global stage, train.init_from) (Sec. 3.2)."""
         ngf: int = 64
-        """Feature maps at the finest resolution; the stage local of a global one of 64 has 32."""
+        """Feature maps at the finest resolution. Each enhancer halves them: 64 in the global stage are 32 in a local
+        stage with one enhancer."""
         n_downs: int = 4
-        """How often the global generator halves its input."""
+        """Number of times the global generator halves its input. data.crop_size must be a multiple of 2^n_downs,
+        doubled by each enhancer."""
         n_blocks: int = 9
-        """Residual blocks of the global generator."""
+        """Number of residual blocks of the global generator."""
         n_enhancers: int = 1
-        """Local enhancers, each doubling the resolution, in the stage local."""
+        """Number of local enhancers, each of which doubles the resolution. stage local only."""
         n_blocks_local: int = 3
-        """Residual blocks of an enhancer."""
+        """Number of residual blocks of each enhancer. stage local only."""
         ndf: int = 64
-        """Feature maps of a discriminator's first layer."""
+        """Feature maps of each discriminator's first layer."""
         max_ndf: int | None = None
-        """Most feature maps of a discriminator's layer; unset, 8 x ndf. The official code's is 512, whatever ndf."""
+        """Largest number of feature maps of a discriminator's layer. Default: 8 x ndf. The official code always has
+        512."""
         n_layers_d: int = 3
-        """Strided layers of each discriminator."""
+        """Number of strided layers of each discriminator."""
         n_scales: int = 2
-        """Discriminators, each at half the resolution of the one before: 2 or 3 in the paper."""
+        """Number of discriminators, each at half the resolution of the one before (Sec. 3.2: 3; official scripts: 2 for
+        the global stage, 3 for the local one)."""
         norm: Norm = "instance"
-        """Normalisation in all networks."""
+        """Normalisation layers of all networks."""
         upsample: Upsample = "deconv"
-        """How generators enlarge: deconv (paper) or resize, which leaves no checkerboards."""
+        """Upsampling in the generator: deconv (transposed convolution, as in the paper) or resize (nearest neighbour
+        and a 3x3 convolution; avoids checkerboard artifacts)."""
         gan_loss: GanLoss = "lsgan"
-        """Adversarial loss."""
+        """Adversarial loss. The paper's is lsgan (Sec. 4). wasserstein needs balance.gradient_penalty or
+        optim.clip_d."""
         lambda_feat: float = 10.0
-        """Weight of the feature matching loss (Sec. 3.2)."""
+        """Weight of the feature matching loss (Eq. 5; Sec. 4: 10). 0 turns it off."""
         lambda_vgg: float = 10.0
-        """Weight of the perceptual loss (Sec. 4); 0 trains without VGG19."""
+        """Weight of the perceptual loss of VGG19 features (Sec. 4: 10). 0 turns it off, so that VGG19 is not needed."""
         vgg_weights: str | None = None
-        """File of torchvision's VGG19 weights; unset, torchvision downloads them."""
+        """File of torchvision's VGG19 weights. Default: torchvision downloads them."""
         instance_features: bool = False
-        """Train an encoder of styles along, whose features of each instance the generator sees (Sec. 3.4)."""
+        """Train an encoder whose features of each instance are inputs of the generator, which makes styles selectable
+        (Sec. 3.4). Needs data.instances."""
         n_features: int = 3
-        """Channels of these features."""
+        """Number of channels of the instance features (Sec. 3.4: 3)."""
         nef: int = 16
         """Feature maps of the encoder's first layer."""
         n_downs_e: int | None = None
-        """How often the encoder halves its image; unset, n_downs times."""
+        """Number of times the encoder halves its image. Default: n_downs."""
         init_gain: float = 0.02
-        """Standard deviation of the initial weights."""
+        """Standard deviation of the initial convolution weights, drawn from N(0, init_gain)."""
 
         def __post_init__(self) -> None:
             at_least = {"ngf": 1, "n_downs": 1, "n_blocks": 0, "n_enhancers": 1, "n_blocks_local": 0, "ndf": 1}
@@ -92,8 +103,8 @@ class Pix2PixHD(Model):
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 
-    dataset = ("labelled", "paired")  # label maps; or images, with data.label_nc 0
-    # Scenes keep their shape, as the official options have it, whose loadSize of 1024 asks for more memory
+    dataset = ("labelled", "paired")  # paired images with data.label_nc 0, else label maps
+    # The images keep their aspect ratio, as in the official code. Its loadSize is 1024; 512 needs less memory.
     defaults: ClassVar = {"data.preprocess": "scale_width", "data.load_size": 512}
     generators: tuple[str, ...] = ("generator",)
     discriminators = ("discriminator",)
@@ -105,7 +116,9 @@ class Pix2PixHD(Model):
     @classmethod
     def check_options(cls, config: Any) -> None:
         if config.model.stage == "local" and not config.train.init_from:
-            raise ValueError("model.stage local: begins with a global stage's run; set train.init_from runs/THAT")
+            raise ValueError(
+                "model.stage local: begins with a global stage's run; set train.init_from to the name of that run"
+            )
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
@@ -113,16 +126,18 @@ class Pix2PixHD(Model):
         self.label_nc, self.has_instances = channels.get("label", 0), "instance" in channels
         condition = self.label_nc + self.has_instances if self.label_nc else channels["input"]
         if config.instance_features and not self.has_instances:
-            raise ValueError("model.instance_features: needs label maps (data.label_nc) and data.instances true")
+            raise ValueError(
+                "model.instance_features: needs label maps with instances; set data.label_nc and data.instances true"
+            )
         if config.lambda_vgg and channels["target"] == 4:
-            raise ValueError("model.lambda_vgg: VGG19 sees no transparency; set it to 0, or data.channels_b 3")
+            raise ValueError("model.lambda_vgg: VGG19 takes no alpha channel; set it to 0, or set data.channels_b 3")
         features = config.n_features if config.instance_features else 0
-        above = enhancers(config)
+        n_enhancers = enhancers(config)
         self.generator = CoarseToFine(
             in_channels=condition + features,
             out_channels=channels["target"],
             ngf=config.ngf,
-            n_enhancers=above,
+            n_enhancers=n_enhancers,
             n_blocks=config.n_blocks,
             n_blocks_local=config.n_blocks_local,
             n_downs=config.n_downs,
@@ -150,7 +165,7 @@ class Pix2PixHD(Model):
                 init_gain=config.init_gain,
             )
             self.generators = ("generator", "encoder")
-        if above:
+        if n_enhancers:
             self.frozen_first = ("generator.coarse",)
         self.perceptual: PerceptualLoss | None = None
 
@@ -159,39 +174,42 @@ class Pix2PixHD(Model):
             self.perceptual = PerceptualLoss()
             self.perceptual.load(self.config.vgg_weights)
 
-    def adopt(self, name: str, weights: dict[str, Tensor], theirs: Config) -> dict[str, Tensor]:
-        """Enhancers are put on top of a generator that had fewer, whose own output layer they replace; what is below
-        them is frozen at first. Discriminators stay each at the resolution that it knows, so that with every enhancer
-        the finest one is new.
+    def adopt(self, name: str, weights: dict[str, Tensor], source_config: Config) -> dict[str, Tensor]:
+        """Generator: new enhancers replace the output layer of the source run's generator; everything below them is
+        frozen at first (``frozen_first``). Discriminators: each keeps its image resolution, so that the finest
+        discriminator is new for each added enhancer.
         """
-        mine, added = self.config, enhancers(self.config) - enhancers(theirs)
+        source, config = source_config, self.config
+        added = enhancers(config) - enhancers(source)
         if added < 0:
-            raise ValueError(f"it is of model.stage {theirs.stage}, which is no beginning of the stage {mine.stage}")
-        if theirs.ngf != mine.ngf * 2**added:
+            raise ValueError(f"it is of model.stage {source.stage}, which is no beginning of the stage {config.stage}")
+        if source.ngf != config.ngf * 2**added:
             raise ValueError(
-                f"its model.ngf is {theirs.ngf}, and {added} more enhancers on model.ngf {mine.ngf} need one of "
-                f"{mine.ngf * 2**added}: set model.ngf {max(1, theirs.ngf // 2**added)}"
+                f"its model.ngf is {source.ngf}, and {added} more enhancers on model.ngf {config.ngf} need one of "
+                f"{config.ngf * 2**added}: set model.ngf {max(1, source.ngf // 2**added)}"
             )
-        if theirs.instance_features != mine.instance_features:
-            its, change = ("true", "gone") if theirs.instance_features else ("false", "new")
+        if source.instance_features != config.instance_features:
+            setting, change = ("true", "gone") if source.instance_features else ("false", "new")
             raise ValueError(
-                f"its model.instance_features is {its}; with the encoder {change} here, the generator's input is not "
-                f"what its weights are for: set model.instance_features {its}, or begin with another run"
+                f"its model.instance_features is {setting}; with the encoder {change} here, the generator has another "
+                f"input: set model.instance_features {setting}, or start from another run"
             )
         if added:
-            self.frozen_first = ("generator.coarse", *(f"generator.enhancers.{i}" for i in range(enhancers(theirs))))
+            self.frozen_first = ("generator.coarse", *(f"generator.enhancers.{i}" for i in range(enhancers(source))))
         if name != "discriminator":
             heads = ("head.", "coarse.head.") if added else ()
             return {key: value for key, value in weights.items() if not key.startswith(heads)}
-        kept = {}
+        moved = {}
         for key, value in weights.items():
             _, scale, rest = key.split(".", 2)
-            if int(scale) + added < mine.n_scales:
-                kept[f"scales.{int(scale) + added}.{rest}"] = value
-        return kept
+            if int(scale) + added < config.n_scales:
+                moved[f"scales.{int(scale) + added}.{rest}"] = value
+        return moved
 
     def condition(self, batch: Batch) -> Tensor:
-        """What both sides see of the input: one-hot labels and the instances' boundaries, bool, or the RGB image."""
+        """Condition s of G and D: one-hot labels and instance boundaries (B, label_nc + 1, H, W) bool; or the input
+        image (B, C, H, W) with data.label_nc 0.
+        """
         if not self.label_nc:
             return batch["input"]
         labels = one_hot(batch["label"], self.label_nc)  # (B, label_nc, H, W)
@@ -199,18 +217,18 @@ class Pix2PixHD(Model):
             return labels
         return torch.cat([labels, boundary_map(batch["instance"])], dim=1)  # (B, label_nc + 1, H, W)
 
-    def draw(self, condition: Tensor, features: Tensor | None) -> Tensor:
-        """The image of a condition and, where the model has them, a style's features."""
+    def run_generator(self, condition: Tensor, features: Tensor | None) -> Tensor:
+        """G's image (B, C, H, W) for a condition and, with instance_features, features (B, n_features, H, W)."""
         return self.generator(condition.float() if features is None else torch.cat([condition, features], dim=1))
 
     def forward(self, batch: Batch) -> Images:
         features = self.encoder(batch["target"], batch["instance"]) if self.config.instance_features else None
-        condition = self.condition(batch)  # once, for both sides
-        return {"condition": condition, "output": self.draw(condition, features)}
+        condition = self.condition(batch)  # computed once, used by G and D
+        return {"condition": condition, "output": self.run_generator(condition, features)}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 3: the sum over scales k of L_GAN(G, D_k), which is Eq. 2: E[log D(s, x)] + E[log(1 - D(s, G(s)))], with
-        least squares (Sec. 4); halved, as in pix2pix.
+        """Eq. 3: the sum over scales k of L_GAN(G, D_k), with L_GAN = E[log D(s, x)] + E[log(1 - D(s, G(s)))] (Eq. 2),
+        as least squares (Sec. 4). The loss is halved, as in pix2pix.
         """
         s, x = images["condition"], batch["target"]
         real, fake = self.gan.inputs(x, images["output"], condition=s)
@@ -218,16 +236,16 @@ class Pix2PixHD(Model):
         return terms | self.gan.penalty(self.discriminator, real, fake, condition=s, weight=0.5), statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 5: the sum over scales of L_GAN(G, D_k) + lambda L_FM(G, D_k), feature matching (Eq. 4, Sec. 3.2); and
-        the perceptual loss of Sec. 4.
+        """Eq. 5: the sum over scales k of L_GAN(G, D_k), plus lambda times feature matching L_FM (Eq. 4), plus the
+        perceptual loss (Sec. 4). Eq. 5 sums L_FM over the scales; here it is the mean, as in the official code.
         """
         s, x = images["condition"], batch["target"]
-        real, fake = self.gan.inputs(x, images["output"], condition=s, alike=True)
+        real, fake = self.gan.inputs(x, images["output"], condition=s, shared_draws=True)
         terms: Terms = {}
         if self.config.lambda_feat:
-            real_answer, fake_answer = comparable_answers(self.discriminator, real, fake, self.gan.options)
-            terms["gan"] = self.gan.generator_loss(fake_answer)
-            terms["feat"] = self.config.lambda_feat * feature_matching_loss(real_answer, fake_answer)
+            real_output, fake_output = comparable_outputs(self.discriminator, real, fake, self.gan.options)
+            terms["gan"] = self.gan.generator_loss(fake_output)
+            terms["feat"] = self.config.lambda_feat * feature_matching_loss(real_output, fake_output)
         else:
             terms["gan"] = self.gan.generator_loss(self.discriminator(fake))
         if self.perceptual is not None:
@@ -235,15 +253,17 @@ class Pix2PixHD(Model):
         return terms, {}
 
     def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
-        """``features`` of the batch are the style; without, the target's own, which is then needed."""
+        """``output``, in the style given by ``features`` of the batch. Without them the encoder computes the features
+        of ``target``, which the batch must then have.
+        """
         features = batch.get("features")
         if features is None and self.config.instance_features:
             features = self.encoder(batch["target"], batch["instance"])
-        return {"output": self.draw(self.condition(batch), features)}
+        return {"output": self.run_generator(self.condition(batch), features)}
 
     def samples(self, batch: Batch) -> Images:
-        """In the styles of the batch's own photos. Scenes without a photo see features of 0, the middle of the range
-        that the encoder's tanh leaves it; whether any instance looks so is not known.
+        """Images in the style of the batch's photos. Label maps without a photo get features of 0, the middle of the
+        encoder's range of [-1, 1].
         """
         if self.config.instance_features and "target" not in batch:
             b, _, h, w = batch["label"].shape
@@ -266,15 +286,15 @@ class Pix2PixHD(Model):
         if self.padded(size) != size:
             raise ValueError(
                 f"data.crop_size {size}: must be a multiple of {self.padded(2) // 2} (2^model.n_downs, doubled by "
-                f"each enhancer, or 2^model.n_downs_e), {self.padded(2)} or more"
+                f"each enhancer; 2^model.n_downs_e if that is larger) and at least {self.padded(2)}"
             )
         if size < self.smallest_side:
             raise ValueError(
-                f"data.crop_size {size}: the discriminators (model.n_scales) and VGG19 (model.lambda_vgg) need "
-                f"{self.smallest_side} pixels or more"
+                f"data.crop_size {size}: must be at least {self.smallest_side} for the discriminators (model.n_scales) "
+                "and VGG19 (model.lambda_vgg)"
             )
 
 
 def enhancers(config: Pix2PixHD.Config) -> int:
-    """Local enhancers on top of the global generator."""
+    """Number of local enhancers: 0 in the global stage."""
     return config.n_enhancers if config.stage == "local" else 0

@@ -1,1 +1,1 @@
-"""Floor 0: networks. They know tensors alone: no data, no loss, no device."""
+"""Networks (floor 0): tensors in, tensors out, without data sets, losses or devices."""

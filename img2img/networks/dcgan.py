@@ -1,11 +1,11 @@
-"""The DCGAN: an image out of a vector, and one verdict on an image; no pooling, no dense layer.
+"""DCGAN's generator (vector to image) and discriminator (image to one logit), without pooling or dense layers.
 
 Radford et al., "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks",
-arXiv 1511.06434, Sec. 3 and Fig. 1. Official code: Newmu/dcgan_code (Theano) and soumith/dcgan.torch, whose kernels of
-4x4 and whose discriminator, which the paper leaves open, are these. The paper's images are of 64x64; another size
-adds or takes away levels, none more than 8 times as wide as that nearest to the image, as at 64x64.
+arXiv 1511.06434, Sec. 3 and Fig. 1. Official code: Newmu/dcgan_code (Theano) and soumith/dcgan.torch. The 4x4 kernels
+and the discriminator, which the paper does not specify, are those of dcgan.torch. The paper's images have 64x64 pixels;
+other sizes have more or fewer levels, with at most 8 x ngf or 8 x ndf feature maps, as at 64x64.
 
-``CodeHead`` is what InfoGAN (arXiv 1606.03657) adds to the discriminator.
+``CodeHead`` is InfoGAN's Q (arXiv 1606.03657).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from img2img.networks.blocks import Norm, Upsample, downsample, init_weights, needs_bias, norm_layer, upsample
 
 SIZES = (32, 64, 128, 256)  # of the images, in pixels
-SMALLEST = 4  # side in pixels of the feature maps that the vector becomes, and that the verdict is made of
+SMALLEST = 4  # side, in pixels, of the generator's first and the discriminator's last feature maps
 
 
 def widths(first: int, size: int) -> list[int]:
-    """Feature maps of the levels of size/2, size/4, ..., 4 pixels: they double, up to 8 x ``first``."""
+    """Number of feature maps at size/2, size/4, ..., 4 pixels: they double at each level, up to 8 x ``first``."""
     assert size in SIZES
     return [first * min(2**level, 8) for level in range((size // SMALLEST).bit_length() - 1)]
 
@@ -30,12 +30,12 @@ class Generator(nn.Module):
     """(B, in_features) -> (B, out_channels, size, size) in [-1, 1].
 
     Args:
-        in_features: length of the vector: the noise, and what else a model tells its generator.
-        out_channels: of the image.
-        size: of the image, in pixels: one of ``SIZES``.
-        ngf: feature maps of the last level but the image; 64 in the authors' code, 128 in the paper's Fig. 1.
-        norm: normalisation of every layer but the last.
-        upsample_mode: deconv (paper) or resize, as in ``blocks.upsample``; the first layer has nothing to resize.
+        in_features: length of the vector: noise, and codes or a one-hot class.
+        out_channels: channels of the image.
+        size: side of the image, in pixels: one of ``SIZES``.
+        ngf: feature maps before the last layer; 64 in the official code, 128 in the paper's Fig. 1.
+        norm: normalisation of every layer except the last.
+        upsample_mode: "deconv" (paper) or "resize", as in ``blocks.upsample``; the first layer is always deconv.
         init_gain: standard deviation of the initial weights.
     """
 
@@ -67,13 +67,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(B, in_channels, size, size) -> (B, 1, 1, 1) logits: one an image.
+    """(B, in_channels, size, size) -> (B, 1, 1, 1), one logit per image.
 
     Args:
-        in_channels: channels of everything that it sees, concatenated.
-        size: of the image, in pixels: one of ``SIZES``.
+        in_channels: channels of the image and of its condition, if any.
+        size: side of the image, in pixels: one of ``SIZES``.
         ndf: feature maps of the first layer; they double at each layer, up to 8 x ndf.
-        norm: normalisation of every layer but the first and the last.
+        norm: normalisation of every layer except the first and the last.
         init_gain: standard deviation of the initial weights.
     """
 
@@ -90,7 +90,7 @@ class Discriminator(nn.Module):
         init_weights(self, init_gain)
 
     def forward(self, x: Tensor, return_features: bool = False) -> Tensor | list[Tensor]:
-        """Logits (B, 1, 1, 1), or with ``return_features`` the output of every stage, the logits last."""
+        """Logits (B, 1, 1, 1); with ``return_features`` the outputs of all stages, logits last."""
         features = []
         for stage in self.stages:
             x = stage(x)
@@ -99,16 +99,16 @@ class Discriminator(nn.Module):
 
 
 class CodeHead(nn.Module):
-    """InfoGAN's Q on the last features of a discriminator, (B, C, 4, 4) -> (B, out_features): what it guesses of codes.
+    """InfoGAN's Q: the discriminator's last feature maps (B, C, 4, 4) -> predicted codes (B, out_features).
 
-    A layer of ``width`` features and the guesses (arXiv 1606.03657, Appendix C.1: 128).
+    One hidden layer, and the output layer (arXiv 1606.03657, Appendix C.1).
 
     Args:
-        size: of the images that the discriminator sees, in pixels.
-        ndf: its feature maps, as ``Discriminator`` takes them.
-        out_features: numbers that are guessed.
-        norm: normalisation of the layer between.
-        width: of the layer between.
+        size: side of the discriminator's images, in pixels.
+        ndf: as in ``Discriminator``.
+        out_features: sum of the sizes of all codes.
+        norm: normalisation of the hidden layer.
+        width: features of the hidden layer; 128 in the paper.
         init_gain: standard deviation of the initial weights.
     """
 

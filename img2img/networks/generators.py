@@ -1,4 +1,4 @@
-"""The generators of pix2pix and CycleGAN: each model takes its own paper's architecture, or the other one's."""
+"""The generator of pix2pix and CycleGAN: a U-Net or a ResNet, by the model's options."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class GeneratorOptions(Protocol):
-    """The options of a model that say what its generators are; they are described in the model's ``Config``."""
+    """Options that define a generator; a model's ``Config`` has them and their help."""
 
     @property
     def generator(self) -> Literal["unet", "resnet"]: ...
     @property
     def ngf(self) -> int: ...
     @property
-    def num_downs(self) -> int: ...  # of a U-Net
+    def num_downs(self) -> int: ...  # U-Net only
     @property
-    def n_blocks(self) -> int | None: ...  # of a ResNet; None for the default
+    def n_blocks(self) -> int | None: ...  # ResNet only; None: 9
     @property
     def norm(self) -> Norm: ...
     @property
@@ -35,15 +35,15 @@ class GeneratorOptions(Protocol):
 def build_generator(
     options: GeneratorOptions, in_channels: int, out_channels: int, *, dropout_innermost: bool
 ) -> UNet | ResNet:
-    """(B, in_channels, H, W) -> (B, out_channels, H, W), in [-1, 1]: a U-Net or a ResNet.
+    """Builds a U-Net or a ResNet: (B, in_channels, H, W) -> (B, out_channels, H, W) in [-1, 1].
 
     Args:
-        options: of the model.
-        in_channels, out_channels: of the images.
-        dropout_innermost: where a U-Net's dropout begins, as ``UNet`` has it.
+        options: the model's options.
+        in_channels, out_channels: channels of the input and output images.
+        dropout_innermost: as in ``UNet``.
     """
     if options.generator == "unet":
-        from img2img.networks.unet import UNet  # here and below: a run has one of the two
+        from img2img.networks.unet import UNet  # imported here, because a run needs only one of the two
 
         return UNet(
             in_channels=in_channels,

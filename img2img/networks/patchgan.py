@@ -1,4 +1,4 @@
-"""PatchGAN discriminator: one verdict for each overlapping patch instead of one for the whole image.
+"""PatchGAN discriminator: a logit for each of the image's overlapping patches instead of one for the whole image.
 
 Isola et al., arXiv 1611.07004, Sec. 3.2.2 and Appendix 6.1.2. Official code: phillipi/pix2pix.
 """
@@ -13,20 +13,20 @@ from img2img.networks.blocks import Norm, downsample, init_weights, needs_bias, 
 
 
 class PatchGAN(nn.Module):
-    """(B, in_channels, H, W) -> (B, 1, h, w) logits, one a patch.
+    """(B, in_channels, H, W) -> (B, 1, h, w), one logit per patch.
 
     Args:
-        in_channels: channels of everything that it sees, concatenated.
+        in_channels: channels of the image and of its condition, if any.
         ndf: feature maps of the first layer; they double at each layer, up to 8 x ndf.
-        n_layers: strided layers: 0, 1, 3 and 5 judge patches of 1, 16, 70 and 286 pixels, as the paper's.
-        norm: normalisation of every layer but the first and the last.
+        n_layers: number of strided layers: 0, 1, 3 and 5 have a receptive field of 1, 16, 70 and 286 pixels (Sec. 4.4).
+        norm: normalisation of every layer except the first and the last.
         init_gain: standard deviation of the initial weights.
-        padding: of every 4x4 convolution: 1 in pix2pix, 2 in pix2pixHD's code, which makes the verdicts reach farther
-            beyond the edge. It does not change a patch's size.
-        max_width: most feature maps of a layer after the first, instead of 8 x ndf: 512 in pix2pixHD's code, which is
-            the same for an ndf of 64.
-        last_bias: of single pixels (n_layers 0): whether the last layer has a bias even with batch norm, as in older
-            versions of the authors' PyTorch port.
+        padding: padding of every 4x4 convolution: 1 in pix2pix, 2 in pix2pixHD's official code, whose outer patches
+            reach further beyond the image's edge. It does not change the receptive field.
+        max_width: largest number of feature maps of a layer after the first; default 8 x ndf. pix2pixHD's official code
+            has 512, the same for ndf 64.
+        last_bias: with n_layers 0, give the last layer a bias even with batch norm, as old versions of the official
+            PyTorch code do.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class PatchGAN(nn.Module):
     ) -> None:
         super().__init__()
         bias = needs_bias(norm)
-        if n_layers == 0:  # C64-C128 of 1x1 convolutions
+        if n_layers == 0:  # the 1x1 "PixelGAN": C64-C128 of 1x1 convolutions (Appendix 6.1.2)
             stages: list[nn.Module] = [
                 nn.Sequential(nn.Conv2d(in_channels, ndf, 1), nn.LeakyReLU(0.2, inplace=True)),
                 nn.Sequential(
@@ -67,16 +67,16 @@ class PatchGAN(nn.Module):
 
     @property
     def smallest_input(self) -> int:
-        """Side of the smallest image, in pixels, that leaves a patch to judge, and two pixels to normalise over.
+        """Side, in pixels, of the smallest image with at least one logit and two values per normalised feature map.
 
-        A padding of 2 keeps 2 pixels at 2.
+        With padding 2 an image of 2 pixels stays at 2.
         """
         return 2 if self.n_layers == 0 or self.padding == 2 else 3 * 2**self.n_layers
 
     def forward(self, x: Tensor, return_features: bool = False) -> Tensor | list[Tensor]:
-        """Logits (B, 1, h, w), or with ``return_features`` the output of every stage, the logits last.
+        """Logits (B, 1, h, w); with ``return_features`` the outputs of all stages, logits last.
 
-        pix2pixHD's feature matching (arXiv 1711.11585, Sec. 3.2) compares all but the last.
+        pix2pixHD's feature matching (arXiv 1711.11585, Sec. 3.2) compares all outputs except the last.
         """
         features = []
         for stage in self.stages:

@@ -1,8 +1,8 @@
-"""The networks of pix2pixHD: a coarse-to-fine generator, discriminators at several scales, and an encoder of styles.
+"""The networks of pix2pixHD: coarse-to-fine generator, multi-scale discriminator, and encoder of instance features.
 
 Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", arXiv 1711.11585,
-Sec. 3.2, 3.4 and the appendix. Official code: NVIDIA/pix2pixHD. The global generator is a ``resnet.ResNet`` with four
-halvings.
+Sec. 3.2, 3.4 and the appendix. Official code: NVIDIA/pix2pixHD. The global generator is a ``resnet.ResNet`` that halves
+its input four times.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from img2img.networks.resnet import ResidualBlock, ResNet, same
 
 
 def halve(x: Tensor) -> Tensor:
-    """One level down the pyramid, by averages of 3x3 pixels: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
+    """Next level of the image pyramid, by 3x3 average pooling: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
     return F.avg_pool2d(x, kernel_size=3, stride=2, padding=1, count_include_pad=False)
 
 
 class LocalEnhancer(nn.Module):
-    """G2, G3, ...: doubles the resolution of what is below it (Sec. 3.2, Fig. 3).
+    """Local enhancer G2, G3, ...: doubles the resolution of the generator below it (Sec. 3.2, Fig. 3).
 
-    Its residual blocks see the element-wise sum of its own front features and the last feature map from below.
+    The input of its residual blocks is the element-wise sum of its front-end's features and the last feature map of the
+    generator below.
 
     Args:
         in_channels: channels of the input.
-        ngf: feature maps at its own resolution; twice as many come from below.
-        n_blocks: residual blocks, 3 in the paper.
+        ngf: feature maps at the enhancer's resolution; the generator below has twice as many.
+        n_blocks: number of residual blocks, 3 in the paper.
         norm, upsample_mode, init_gain: as in ResNet.
     """
 
@@ -67,14 +68,14 @@ class LocalEnhancer(nn.Module):
 
 
 class CoarseToFine(nn.Module):
-    """(B, in_channels, H, W) -> (B, out_channels, H, W): the global generator G1 and its enhancers.
+    """The global generator G1 and its local enhancers: (B, in_channels, H, W) -> (B, out_channels, H, W) in [-1, 1].
 
     Args:
-        in_channels, out_channels: of the input and of the image.
-        ngf: feature maps of the finest resolution; G1 has ngf x 2^n_enhancers.
-        n_enhancers: how many enhancers; 0 is G1 alone.
-        n_blocks, n_blocks_local: residual blocks of G1, and of each enhancer.
-        n_downs: halvings of G1.
+        in_channels, out_channels: channels of the input and of the image.
+        ngf: feature maps at the finest resolution; G1 has ngf x 2^n_enhancers.
+        n_enhancers: number of enhancers; 0 is G1 alone.
+        n_blocks, n_blocks_local: number of residual blocks of G1, and of each enhancer.
+        n_downs: number of times G1 halves its input.
         norm, upsample_mode, init_gain: as in ResNet.
     """
 
@@ -116,7 +117,7 @@ class CoarseToFine(nn.Module):
             )
             for level in reversed(range(n_enhancers))
         )
-        if n_enhancers:  # nobody sees G1's own image any more
+        if n_enhancers:  # G1's own output image is not used
             self.coarse.head = nn.Sequential()
             self.head = nn.Sequential(same(ngf, out_channels, 7, bias=True), nn.Tanh())
             init_weights(self.head, init_gain)
@@ -136,12 +137,14 @@ class CoarseToFine(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """(B, in_channels, H, W) -> for each scale, the finest first, all layers' outputs, the logits last (Sec. 3.2).
+    """Several PatchGANs, each at half the resolution of the one before (Sec. 3.2).
+
+    (B, in_channels, H, W) -> for each scale, finest first, the outputs of all layers, logits last.
 
     Args:
-        in_channels: channels of everything that it sees, concatenated.
+        in_channels: channels of the image and of its condition.
         ndf, n_layers, norm, init_gain, max_width: as in PatchGAN.
-        n_scales: discriminators of one architecture; each sees half the resolution of the one before.
+        n_scales: number of PatchGANs.
     """
 
     def __init__(
@@ -162,28 +165,28 @@ class MultiScaleDiscriminator(nn.Module):
             )
             for _ in range(n_scales)
         )
-        # halving rounds up, so that a side is 2 at the coarsest scale from here on
+        # halve() rounds up: this is the smallest side that is 2 at the coarsest scale
         coarsest: PatchGAN = self.scales[-1]  # type: ignore[assignment]
         self.smallest_input = (coarsest.smallest_input - 1) * 2 ** (n_scales - 1) + 1
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        found = []
+        outputs = []
         for i, scale in enumerate(self.scales):
             x = halve(x) if i else x
-            found.append(scale(x, return_features=True))
-        return found
+            outputs.append(scale(x, return_features=True))
+        return outputs
 
 
 class StyleEncoder(nn.Module):
-    """E: an image and its instances -> features that are constant within each instance (Sec. 3.4).
+    """Encoder E: features of each instance of an image (Sec. 3.4), the same at all pixels of an instance.
 
-    (B, in_channels, H, W), (B, 1, H, W) integers -> (B, n_features, H, W) in [-1, 1].
+    Image (B, in_channels, H, W), instance ids (B, 1, H, W) -> (B, n_features, H, W) in [-1, 1].
 
     Args:
         in_channels: channels of the image.
         n_features: channels of the features, 3 in the paper.
         nef: feature maps of the first layer.
-        n_downs: halvings.
+        n_downs: number of times the image is halved.
         norm, upsample_mode, init_gain: as in ResNet.
     """
 
@@ -217,15 +220,16 @@ class StyleEncoder(nn.Module):
 
 
 def average_instances(features: Tensor, instances: Tensor) -> Tensor:
-    """Gives every pixel the mean of its instance: (B, C, H, W), (B, 1, H, W) integers -> (B, C, H, W).
+    """Replaces each pixel's features by their mean over its instance ("instance-wise average pooling", Sec. 3.4).
 
-    One scatter and one gather for the whole batch, whatever the number of instances; ids need not be dense.
+    Features (B, C, H, W), instance ids (B, 1, H, W) -> (B, C, H, W). One scatter and one gather for the whole batch,
+    however many instances there are; ids may be any integers.
     """
     b, c, h, w = features.shape
     flat = features.permute(0, 2, 3, 1).reshape(-1, c)  # (B x H x W, C)
     image = torch.arange(b, device=features.device).view(b, 1, 1)
-    keys = (image << 33) + instances[:, 0].long()  # (B, H, W): equal ids of two images differ
-    found, places = torch.unique(keys.flatten(), return_inverse=True)
-    sums = flat.new_zeros(len(found), c, dtype=torch.float32).index_add_(0, places, flat.float())
-    counts = torch.bincount(places, minlength=len(found)).unsqueeze(1)  # (instances, 1)
-    return (sums / counts)[places].to(flat.dtype).view(b, h, w, c).permute(0, 3, 1, 2)
+    keys = (image << 33) + instances[:, 0].long()  # (B, H, W): different keys for the same id in two images
+    unique, inverse = torch.unique(keys.flatten(), return_inverse=True)
+    sums = flat.new_zeros(len(unique), c, dtype=torch.float32).index_add_(0, inverse, flat.float())
+    counts = torch.bincount(inverse, minlength=len(unique)).unsqueeze(1)  # (instances, 1)
+    return (sums / counts)[inverse].to(flat.dtype).view(b, h, w, c).permute(0, 3, 1, 2)

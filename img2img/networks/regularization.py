@@ -1,7 +1,8 @@
-"""What steadies a network and is built into it: dropout, noise, spectral norm, minibatch statistics.
+"""Regularization layers that are added to finished networks: dropout, feature noise, minibatch statistics, spectral
+norm.
 
-The networks themselves know nothing of it. ``fortify`` takes a finished one and adds what is asked for, the same way
-for every architecture whose discriminators are chains of ``stages``, the last of which gives the verdict.
+``regularize_discriminator`` works for every discriminator that has ``stages``, an ``nn.ModuleList`` whose last element
+is the convolution that computes the logits, or that is made of such discriminators.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from torch.nn.utils.parametrizations import spectral_norm as normalise
 
 
 class FeatureNoise(nn.Module):
-    """x + sigma * N(0, 1) while training: (B, ...) -> (B, ...). ``sigma`` is a tensor, so that it may fall as it runs.
+    """In training x + sigma * N(0, 1): (B, ...) -> (B, ...). ``sigma`` is a tensor, because the training step lowers
+    it.
 
     Salimans et al., "Improved Techniques for Training GANs", arXiv 1606.03498: their published code
-    (openai/improved-gan) has such layers in the discriminators.
+    (openai/improved-gan) has such layers in its discriminators.
     """
 
     sigma: Tensor
@@ -31,10 +33,10 @@ class FeatureNoise(nn.Module):
 
 
 class MinibatchStd(nn.Module):
-    """Adds a channel that says how much the images of the batch differ: (B, C, H, W) -> (B, C + 1, H, W).
+    """Adds a feature map with the standard deviation over the batch: (B, C, H, W) -> (B, C + 1, H, W).
 
     Karras et al., "Progressive Growing of GANs", arXiv 1710.10196, Sec. 3: the standard deviation over the batch at
-    each place of each feature map, averaged to one number. The batch is a process's own.
+    each position of each feature map, averaged to one number. Each process uses its own batch.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,14 +45,16 @@ class MinibatchStd(nn.Module):
         return torch.cat([x, deviation.to(x.dtype).expand(b, 1, h, w)], dim=1)  # (B, C + 1, H, W)
 
 
-def fortify(network: nn.Module, dropout: float = 0.0, feature_noise: float = 0.0, minibatch_std: bool = False) -> None:
-    """Builds remedies into a discriminator, in place. Dropout and noise change no name of its weights.
+def regularize_discriminator(
+    network: nn.Module, dropout: float = 0.0, feature_noise: float = 0.0, minibatch_std: bool = False
+) -> None:
+    """Adds regularization layers to a discriminator, in place. Dropout and noise keep the names of its weights.
 
     Args:
-        network: one with ``stages``, or made of such.
-        dropout: share of the features that are dropped after each LeakyReLU while training (arXiv 1406.2661, Sec. 5).
-        feature_noise: standard deviation of the noise added there.
-        minibatch_std: whether the last convolution also sees ``MinibatchStd``.
+        network: a discriminator with ``stages``, or made of such.
+        dropout: dropout probability after each LeakyReLU (arXiv 1406.2661, Sec. 5).
+        feature_noise: standard deviation of ``FeatureNoise`` after each LeakyReLU.
+        minibatch_std: put ``MinibatchStd`` before the last convolution.
     """
     added = [nn.Dropout(dropout)] * bool(dropout) + [FeatureNoise(feature_noise)] * bool(feature_noise)
     if added:
@@ -65,7 +69,7 @@ def fortify(network: nn.Module, dropout: float = 0.0, feature_noise: float = 0.0
 
 
 def widened(conv: nn.Conv2d) -> nn.Conv2d:
-    """The same convolution with one input channel more, whose weights are drawn with the deviation of the others."""
+    """A copy of the convolution with one more input channel, whose weights are drawn with the others' deviation."""
     wide = nn.Conv2d(
         conv.in_channels + 1,
         conv.out_channels,
@@ -83,10 +87,10 @@ def widened(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def spectral_norm(network: nn.Module) -> None:
-    """Divides every convolution's weights by their largest singular value, in place.
+    """Divides the weights of every convolution and linear layer by their largest singular value, in place.
 
-    Miyato et al., "Spectral Normalization for Generative Adversarial Networks", arXiv 1802.05957, Sec. 2.1, for D;
-    Zhang et al., "Self-Attention GANs", arXiv 1805.08318, Sec. 4.1, for G, too.
+    Miyato et al., "Spectral Normalization for Generative Adversarial Networks", arXiv 1802.05957, Sec. 2.1, in D;
+    Zhang et al., "Self-Attention GANs", arXiv 1805.08318, Sec. 4.1, in G as well.
     """
     for module in list(network.modules()):
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):

@@ -1,8 +1,8 @@
-"""ResNet generator: convolve down, transform by residual blocks, convolve up again.
+"""ResNet generator: downsampling convolutions, residual blocks, upsampling convolutions.
 
 Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", arXiv 1603.08155, as Zhu et al.
 use it in CycleGAN, arXiv 1703.10593, Sec. 4 and Appendix 7.2: c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3. The
-layers that keep the resolution pad by reflection; those that change it pad with zeros, as the authors' code does.
+layers that keep the resolution use reflection padding; those that change it pad with zeros, as the official code does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from img2img.networks.blocks import Norm, Upsample, init_weights, needs_bias, no
 
 
 class ResidualBlock(nn.Module):
-    """R<channels>: two 3x3 convolutions whose result is added to their input, (B, channels, H, W) throughout."""
+    """R<channels>: two 3x3 convolutions and a skip connection, (B, channels, H, W) -> (B, channels, H, W)."""
 
     def __init__(self, channels: int, norm: Norm, dropout: bool) -> None:
         super().__init__()
@@ -39,15 +39,15 @@ class ResNet(nn.Module):
         in_channels: channels of the input image.
         out_channels: channels of the output image.
         ngf: feature maps of the first layer; they double at each halving.
-        n_blocks: residual blocks at the lowest resolution; the paper has 6 for 128x128 images, 9 from 256x256 on.
-        n_downs: how many times the image is halved before them.
-        norm: normalisation of every layer but the last.
-        dropout: whether each block drops half of its inner features.
+        n_blocks: number of residual blocks; the paper has 6 for 128x128 images and 9 from 256x256 on.
+        n_downs: number of times the image is halved before the residual blocks.
+        norm: normalisation of every layer except the last.
+        dropout: dropout of 0.5 in each residual block.
         upsample_mode: "deconv" (paper) or "resize".
         init_gain: standard deviation of the initial weights.
 
     Raises:
-        ValueError: in ``forward``, an input whose sides are no multiples of ``stride`` or below ``smallest_input``.
+        ValueError: in ``forward``, if a side of the input is not a multiple of ``stride`` or below ``smallest_input``.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.stride = 2**n_downs
-        self.smallest_input = 2 * self.stride  # a reflection by one pixel takes two
+        self.smallest_input = 2 * self.stride  # reflection padding by one pixel needs two
         bias = needs_bias(norm)
         widths = [ngf * 2**level for level in range(n_downs + 1)]
 
@@ -89,16 +89,16 @@ class ResNet(nn.Module):
         return self.head(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """The last feature map before the image: (B, in_channels, H, W) -> (B, ngf, H, W)."""
+        """The feature map before the last layer: (B, in_channels, H, W) -> (B, ngf, H, W)."""
         sides = tuple(x.shape[-2:])
         if any(side % self.stride or side < self.smallest_input for side in sides):
             raise ValueError(
-                f"the input is {sides}: both sides must be multiples of {self.stride}, {self.smallest_input} or more"
+                f"input of {sides}: both sides must be multiples of {self.stride} and at least {self.smallest_input}"
             )
         return self.decoder(self.blocks(self.encoder(x)))
 
 
 def same(in_channels: int, out_channels: int, kernel_size: int, *, bias: bool) -> nn.Module:
-    """A convolution that keeps the resolution, padded by reflection."""
+    """A convolution that keeps the resolution, with reflection padding."""
     pad = kernel_size // 2
     return nn.Conv2d(in_channels, out_channels, kernel_size, padding=pad, padding_mode="reflect", bias=bias)

@@ -1,7 +1,7 @@
-"""The exponential moving average (EMA) of a network, which gives calmer images than the newest weights.
+"""Exponential moving average (EMA) of a network's weights; its images are more stable than those of the newest weights.
 
-Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN Training", arXiv 1806.04498. Not torch's AveragedModel: it
-asks the device for its counter at every step, and has no warm-up.
+Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN Training", arXiv 1806.04498. torch's AveragedModel has no
+warm-up, and waits for the device at every update.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 
 class EMA:
-    """``module`` is the EMA of a network: ema <- d * ema + (1 - d) * network, at each ``update``.
+    """The EMA of a network, in ``module``. Each ``update`` sets ema <- d * ema + (1 - d) * network.
 
-    After n updates d is min(decay, (1 + n) / (10 + n)), so that the random first weights are soon forgotten (the rule
-    of TensorFlow's ExponentialMovingAverage). Batch norm's statistics are averaged too: those of the newest weights do
-    not fit the averaged ones, and images turn gray. Spectral norm's vectors are of length 1, which means are not:
-    they are the newest.
+    After n updates d is min(decay, (1 + n) / (10 + n)), so that the random initial weights soon lose their influence
+    (the rule of TensorFlow's ExponentialMovingAverage). Batch norm's running statistics are averaged, too: those of the
+    newest weights don't fit averaged weights, and images turn gray. Spectral norm's vectors are copied, since a mean
+    of unit vectors has another length.
+
+    Args:
+        network: the network, which is copied.
+        decay: d in the long run, in [0, 1).
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -31,25 +35,24 @@ class EMA:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Takes the network's current weights into the EMA."""
+        """Updates the EMA with the network's current weights."""
         d = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
-        currents = network.state_dict()
-        means: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for name, average in self.module.state_dict().items():
-            if average.is_floating_point() and not name.endswith(("._u", "._v")):
-                means.append((average, currents[name]))
+        current = network.state_dict()
+        averaged: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for name, ema in self.module.state_dict().items():
+            if ema.is_floating_point() and not name.endswith(("._u", "._v")):
+                averaged.append((ema, current[name]))
             else:
-                average.copy_(currents[name])  # a counter, or spectral norm's
-        torch._foreach_lerp_([average for average, _ in means], [current for _, current in means], 1 - d)
+                ema.copy_(current[name])  # a counter, or spectral norm's vectors
+        torch._foreach_lerp_([ema for ema, _ in averaged], [weight for _, weight in averaged], 1 - d)
         self.updates += 1
 
 
 def keep_statistics(networks: Iterable[nn.Module], keep: bool) -> None:
-    """Keeps batch norm's running statistics and spectral norm's iterations as they are, or lets them go on, of networks
-    in training mode.
+    """Freezes or unfreezes batch-norm running statistics and spectral-norm iterations of networks in train mode.
 
-    Their outputs stay those of training, with dropout and the batch's own statistics: a discriminator that warms up
-    beside them sees the images that it will see later.
+    Outputs stay those of training, with dropout and the statistics of the batch: discriminators that warm up
+    (``balance.warmup_d``) see the kind of images that they will see later.
     """
     for network in networks:
         for module in network.modules():

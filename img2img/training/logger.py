@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar, metrics.csv, TensorBoard and sample grids. Rank 0 alone has a logger."""
+"""The log of a run: progress bar, metrics.csv, TensorBoard and sample grids. Only rank 0 has a logger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from img2img.data.images import write_image
 from img2img.errors import leave_console, printable
 from img2img.files import write_whole
 
-LAYOUT = {  # of TensorBoard's custom scalars: title -> chart -> what is drawn, by regular expressions for any model
+LAYOUT = {  # of TensorBoard's custom scalars: title -> chart -> regular expressions of the tags that it draws
     "balance": {
         "accuracy of the discriminators": ["Multiline", [r"^discriminator/accuracy_"]],
         "gap between the logits of real and fake": ["Multiline", [r"^discriminator/gap"]],
@@ -37,12 +37,12 @@ LAYOUT = {  # of TensorBoard's custom scalars: title -> chart -> what is drawn, 
 
 
 class RunLogger:
-    """Writes into the run's folder ``runs/NAME``.
+    """Writes the log into the run's folder, and prints it.
 
     Args:
-        run: the folder.
-        step: the step that the run stands at; what an interrupted run wrote of later ones is dropped.
-        total: the step at which it will end.
+        run: the folder, runs/NAME.
+        step: number of finished steps; rows of later steps, which an interrupted run wrote, are dropped.
+        total: number of the last step.
         config: the resolved options as YAML.
     """
 
@@ -50,76 +50,82 @@ class RunLogger:
         self.run, self.step, self.config = run, step, config
         self.csv = run / "metrics.csv"
         self.columns = self._keep_rows_until(step)
-        self.unwritten: list[dict[str, object]] = []  # rows that metrics.csv has yet to take
+        self.unwritten: list[dict[str, object]] = []  # rows that are not in metrics.csv yet
         self._board: SummaryWriter | None = None
         threading.excepthook = _without_file_errors
-        # disable=None: no bar, and plain lines instead, where the output is no terminal
+        # disable=None: no bar if the output is no terminal; log() then prints lines instead
         self.bar = tqdm(initial=step, total=total, unit="step", dynamic_ncols=True, disable=None, smoothing=0.05)
 
     def advance(self) -> None:
-        """One step is done."""
+        """Moves the progress bar on by one step."""
         self.bar.update()
 
     def say(self, line: str) -> None:
-        """Prints a line above the bar; without a terminal that takes it, the run goes on all the same."""
+        """Prints a line above the progress bar. If the terminal is gone, the run goes on without."""
         try:
             tqdm.write(printable(line))
         except OSError:
             leave_console(sys.stdout)
 
-    def record(self, step: int, epoch: float, values: Mapping[str, float], verdicts: Sequence[str] = ()) -> None:
-        """A row of metrics.csv, a point of every TensorBoard curve, and the verdicts, each a line, as its text.
+    def record(self, step: int, epoch: float, values: Mapping[str, float], problems: Sequence[str] = ()) -> None:
+        """Writes values and problems to metrics.csv (a row) and to TensorBoard (a point of each curve, a text).
 
-        What can't be written now is said in a line, and tried again at the next time: the rows of metrics.csv are kept
-        until then, TensorBoard's points are lost.
+        If a file can't be written, a line says so. The rows of metrics.csv are kept for the next time; TensorBoard's
+        points are lost.
+
+        Args:
+            step: number of finished steps.
+            epoch: passes over the training set, as a fraction.
+            values: scalars by tag, which are the columns of metrics.csv.
+            problems: a line for each problem that the monitor reports.
         """
         with self._to_board() as board:
             for name, value in values.items():
                 board.add_scalar(name, value, step)
-            if verdicts:
-                board.add_text("verdicts", "  \n".join(verdicts), step)
-        row = {"step": step, "epoch": round(epoch, 4), "time": round(time.time(), 2), "verdict": " | ".join(verdicts)}
+            if problems:
+                board.add_text("verdicts", "  \n".join(problems), step)
+        row = {"step": step, "epoch": round(epoch, 4), "time": round(time.time(), 2), "verdict": " | ".join(problems)}
         self.unwritten.append({**row, **values})
-        with self._said_if_unwritable(self.csv):
+        with self._report_unwritable(self.csv):
             self._write_rows()
 
-    def scalars(self, step: int, epoch: float, values: Mapping[str, float], verdicts: Sequence[str] = ()) -> None:
-        """``record``, the losses beside the bar, and the verdicts above it."""
-        self.record(step, epoch, values, verdicts)
+    def log(self, step: int, epoch: float, values: Mapping[str, float], problems: Sequence[str] = ()) -> None:
+        """As ``record``; also prints the losses and the problems."""
+        self.record(step, epoch, values, problems)
         losses = {
             name.removeprefix("loss/"): f"{value:.3f}" for name, value in values.items() if name.startswith("loss/")
         }
         speed = f"{values.get('speed/images_per_second', 0):.1f} images/s"
         if self.bar.disable:
-            told = "  ".join(f"{name} {value}" for name, value in losses.items())
-            self.say(f"step {step}/{self.bar.total}  epoch {epoch:.2f}  {speed}  {told}")
+            loss_text = "  ".join(f"{name} {value}" for name, value in losses.items())
+            self.say(f"step {step}/{self.bar.total}  epoch {epoch:.2f}  {speed}  {loss_text}")
         else:
             self.bar.set_postfix_str(", ".join([speed, *(f"{name.split('/')[-1]} {v}" for name, v in losses.items())]))
-        for line in verdicts:
+        for line in problems:
             self.say(f"verdict     {line}")
 
     def sample(self, step: int, sheet: np.ndarray) -> None:
-        """A sample grid (H, W, 3) uint8: samples/step-XXXXXX.png, and TensorBoard's images."""
+        """Writes a sample grid (H, W, 3) uint8 to samples/step-XXXXXX.png and to TensorBoard's images."""
         try:
             write_image(self.run / "samples" / f"step-{step:06d}.png", sheet)
         except ValueError as error:
-            self.say(f"no samples  {error}; the next ones are at the next train.sample_every")
+            self.say(f"no samples  {error}; tried again at the next train.sample_every")
         with self._to_board() as board:
             board.add_image("samples", sheet, step, dataformats="HWC")
             board.flush()
 
     def close(self) -> None:
         self.bar.close()
-        with self._said_if_unwritable(self.csv):
+        with self._report_unwritable(self.csv):
             self._write_rows()
         if self._board:
-            with self._said_if_unwritable(self.run / "tensorboard"):
+            with self._report_unwritable(self.run / "tensorboard"):
                 self._board.close()
 
     @contextmanager
     def _to_board(self) -> Iterator[SummaryWriter]:
-        """TensorBoard's writer; one that has failed is closed, and a new file begun at the next time."""
-        with self._said_if_unwritable(self.run / "tensorboard"):
+        """TensorBoard's writer. After an error it is closed, and the next call begins a new file."""
+        with self._report_unwritable(self.run / "tensorboard"):
             try:
                 if self._board is None:
                     self._board = self._new_board()
@@ -138,18 +144,19 @@ class RunLogger:
         return board
 
     @contextmanager
-    def _said_if_unwritable(self, path: Path) -> Iterator[None]:
+    def _report_unwritable(self, path: Path) -> Iterator[None]:
+        """Prints a line, instead of an OSError, if a file can't be written."""
         try:
             yield
         except OSError as error:
             self.say(f"not logged  {path}: can't be written ({error.strerror or error}); tried again at the next log")
 
     def _write_rows(self) -> None:
-        """Appends the rows that are not written yet, all of them or none. Raises OSError."""
+        """Appends the unwritten rows to metrics.csv, all of them or none. Raises OSError."""
         if not self.unwritten:
             return
         new = [column for row in self.unwritten for column in row if column not in self.columns]
-        if new:  # some values come later than others, and none were there in runs of earlier versions
+        if new:  # some values are not in the first rows, or not in those of an older version
             self._add_columns(list(dict.fromkeys(new)))
         size = self.csv.stat().st_size
         try:
@@ -158,15 +165,15 @@ class RunLogger:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            with suppress(OSError):  # a row cut off in its middle would be two halves of two rows
+            with suppress(OSError):  # the next row would continue one that was cut off in its middle
                 os.truncate(self.csv, size)
             raise
         self.unwritten.clear()
 
     def _keep_rows_until(self, step: int) -> list[str]:
-        """Cuts the rows after ``step`` off metrics.csv and returns its columns, or none if there is no file yet.
+        """Removes the rows after ``step`` from metrics.csv; returns its columns, [] if there is no file.
 
-        A power cut can leave zero bytes at the end of the file, and half a row before them.
+        Half a row is removed, too: a power cut can leave one, followed by zero bytes.
         """
         if not self.csv.exists():
             return []
@@ -185,7 +192,7 @@ class RunLogger:
         return (lines[0], lines[1:]) if lines else ([], [])
 
     def _add_columns(self, names: Sequence[str]) -> None:
-        """Widens metrics.csv; what was written before has nothing in the new columns."""
+        """Adds columns to metrics.csv, empty in the rows so far."""
         rows = self._read()[1] if self.columns else []
         columns = [*self.columns, *names]
         self._rewrite([columns, *([*row, *[""] * (len(columns) - len(row))] for row in rows)])
@@ -198,6 +205,6 @@ class RunLogger:
 
 
 def _without_file_errors(failure: threading.ExceptHookArgs) -> None:
-    """Leaves TensorBoard's writing thread to ``RunLogger``, which learns of its errors and says them in a line."""
+    """A threading.excepthook that ignores OSErrors: ``RunLogger`` reports those of TensorBoard's thread."""
     if not (failure.exc_type and issubclass(failure.exc_type, OSError)):
         threading.__excepthook__(failure)

@@ -1,15 +1,16 @@
-"""The monitor: it says which illness a training has, while it happens, and which two options help most often.
+"""The monitor: recognises known problems of GAN training from the logged values, and suggests options that help.
 
-Plain Python over the numbers of each log, for any model: what is looked at is found by the names of the values, where
-SIDE tells several discriminators apart (``_a``) and may be empty, and NAME is an image of the model:
+It works for any model: it finds what to check by the names of the logged values. SIDE tells several discriminators
+apart (``_a``) and may be empty; NAME is a generated image of the model:
 
     loss/generator/TERM, loss/discriminator/TERM    means since the last log
     discriminator/accuracy_realSIDE, accuracy_fakeSIDE, gapSIDE, relative_lossSIDE    likewise (``losses``)
     gradient_norm/NETWORK, signs/..._NAME   of one step (``step``, ``diagnostics``)
 
-An illness is told when its condition has held for PATIENCE logs in a row, once; it can be told again when it has been
-gone for as many. Logs without a generator update are ignored when generator problems are checked; models without
-discriminators have none of theirs. Healthy runs of the toy presets never reach a threshold for so long.
+A problem becomes active, and is reported once, when its condition has held for PATIENCE logs in a row. It is inactive
+again after as many logs without it, and can then be reported anew. Logs without a generator update are ignored when
+generator problems are checked; models without discriminators have no discriminator problems. Healthy runs of the toy
+presets never reach a threshold for so long.
 """
 
 from __future__ import annotations
@@ -17,165 +18,189 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from img2img.models.base import Model
+from img2img.models.base import Model, Side
 
 Values = Mapping[str, float]
 Logs = Sequence[Values]
-"""The latest logs, oldest first, the newest last."""
+"""The latest logs, oldest first."""
 
-WINDOW = 10  # logs that are remembered: a trend is one over these
-PATIENCE = 5  # logs in a row: what passes by itself within 500 steps (at train.log_every 100) is no illness
+WINDOW = 10  # logs that are kept: trends are measured over them
+PATIENCE = 5  # logs in a row: a condition that ends within 500 steps (at train.log_every 100) is no problem
 
-SURE = 0.95  # accuracy on both kinds from which a discriminator makes no mistakes to speak of
-CERTAIN = 0.02  # share of an undecided one's loss: lsgan's logits are then 0.07 off their labels, vanilla's 4.3 from 0
-FALLING = 0.1  # share of its mean in the window's first half by which G's gan loss falls when it is winning ground
-GUESSING = 0.55  # mean accuracy on both kinds that a discriminator exceeds within a few logs if it learns at all
-FLAT = 0.1  # spread of G's gan loss over the window as a share of its mean, or of 0.5, since hinge's is about 0
-ALIKE = 0.07  # of the real images' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after some twenty steps
-STIFF = 0.1  # share of unsaturated values, as a share of the real images', below which tanh passes no gradient
-FEW_TONES = 0.02  # unsaturated share of real images below which they are black and white by nature
-INVERTED = -0.1  # correlation with the target; one that is not learned yet is about 0
-WILD = 10.0  # times an undecided discriminator's loss: logits of 2 for lsgan, of 14 for vanilla, all of them wrong
-EXPLODED = 10.0  # times the lowest value that a loss other than the GAN's has had, and above the one at first
-STEEP = 1000.0  # times the mean gradient norm of the window's first half
+SURE_ACCURACY = 0.95  # on real and on fake images: from here on D makes next to no mistakes
+SURE_LOSS = 0.02  # times an undecided D's loss: lsgan's logits are then 0.07 off the labels, vanilla's 4.3 from 0
+FALLING = 0.1  # G's GAN loss catches up if it falls by this share of its mean in the window's first half
+GUESSING_ACCURACY = 0.55  # mean over real and fake images: a D that learns at all exceeds it within a few logs
+FLAT = 0.1  # range of G's GAN loss over the window, as a share of its mean, or of 0.5, since hinge's mean is about 0
+SAME_DIVERSITY = 0.07  # of the real images' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after 20 steps
+STUCK_SHARE = 0.1  # of the real images' share of unsaturated values: with fewer, tanh passes no gradient
+FEW_TONES = 0.02  # real images with a smaller share of unsaturated values are black and white by nature
+INVERTED = -0.1  # correlation with the target; that of untrained networks is about 0
+WRONG_LOSS = 10.0  # times an undecided D's loss: logits of 2 for lsgan, of 14 for vanilla, all on the wrong side
+EXPLODED_LOSS = 10.0  # times the lowest value so far, and above the first one; not for GAN losses
+EXPLODED_GRADIENT = 1000.0  # times the mean gradient norm in the window's first half
+
+# Prefixes of the running records that each kept log carries along with its values
+BEST = "monitor/best_accuracy"  # + SIDE: highest mean accuracy so far
+FIRST = "monitor/first/"  # + loss: its value at the first log
+LOWEST = "monitor/lowest/"  # + loss: its lowest value so far
+MOST = "monitor/most/"  # + diversity: its highest value so far
+CALM = "monitor/calm/"  # + a critic's gap or G's GAN loss: lowest mean magnitude over a window, but for the first ones
+COUNT = "monitor/logs"  # number of logs so far
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """An illness that has just become certain; ``line`` says where, by what sign, and which two options may help."""
+class Report:
+    """A problem that has just become active.
 
-    illness: str
+    ``line`` is for the user: the problem, where it is, the evidence, and two options that may help.
+    """
+
+    problem: str
     line: str
     step: int
 
 
 @dataclass(frozen=True)
-class Illness:
-    """What it is called, how it is seen, and the options that help most often.
+class Problem:
+    """A known problem: its name, how to find it, and the options that most often help.
 
-    ``signs`` takes the latest logs and returns, for each discriminator, image or loss that has it, what shows it; at
-    a log of ``turn`` only. ``hints`` has the likeliest first, and two at least that every GAN can take.
+    Args:
+        name: as it is printed.
+        find: latest logs -> {place: evidence}, for each discriminator, image or loss that has the problem.
+        hints: (key, value) of options that help, the likeliest first; at least two fit every GAN.
+        side: whose problem it is. A generator's is only checked at logs that have a G step.
     """
 
     name: str
-    signs: Callable[[Logs], dict[str, str]]
+    find: Callable[[Logs], dict[str, str]]
     hints: tuple[tuple[str, str], ...]
-    turn: Literal["generator", "discriminator"] = "generator"
+    side: Side = "generator"
 
-    def advice(self, unfit: Collection[str] = ()) -> str:
-        """As a part of a line: "try optim.lr_d lower or balance.skip_above 0.8"; without the keys in ``unfit``."""
-        hints = [f"{key} {change}" for key, change in self.hints if key not in unfit]
+    def advice(self, excluded: Collection[str] = ()) -> str:
+        """The two likeliest options without those ``excluded``: "try optim.lr_d lower or balance.skip_above 0.8"."""
+        hints = [f"{key} {change}" for key, change in self.hints if key not in excluded]
         return f"try {' or '.join(hints[:2])}"
 
 
-def overpowering(logs: Logs) -> dict[str, str]:
-    """D makes no mistake, pays next to nothing, and G is not catching up."""
-    now, found = logs[-1], {}
+def find_overpowering(logs: Logs) -> dict[str, str]:
+    """D makes no mistakes, its loss is next to nothing, and G is not catching up."""
+    now, evidence = logs[-1], {}
     for side in discriminators(now):
         real, fake = (now[f"discriminator/accuracy_{kind}{side}"] for kind in ("real", "fake"))
-        share, gan = now[f"discriminator/relative_loss{side}"], course(logs, f"loss/generator/gan{side}")
-        before = mean(gan[: WINDOW // 2])
-        if gan and min(real, fake) > SURE and share < CERTAIN and gan[-1] > before - FALLING * abs(before):
-            sign = f"accuracy {real:.2f} on real and {fake:.2f} on fake, {share:.1%} of an undecided D's loss"
-            found[f"D{of(side)}"] = f"{sign}, G's gan {gan[-1]:.3g} after {before:.3g}"
-    return found
+        share, gan_losses = now[f"discriminator/relative_loss{side}"], series(logs, f"loss/generator/gan{side}")
+        if not (gan_losses and min(real, fake) > SURE_ACCURACY and share < SURE_LOSS):
+            continue
+        latest, before = gan_losses[-1], mean(gan_losses[: WINDOW // 2])
+        if latest > before - FALLING * abs(before):
+            evidence[f"D{of(side)}"] = (
+                f"accuracy {real:.2f} on real and {fake:.2f} on fake, {share:.1%} of an undecided D's loss, "
+                f"G's GAN loss {latest:.3g} after {before:.3g}"
+            )
+    return evidence
 
 
-def blind(logs: Logs) -> dict[str, str]:
-    """D has guessed since the beginning, and G's loss says so: nobody learns from anybody."""
-    found = {}
+def find_blind(logs: Logs) -> dict[str, str]:
+    """D has only guessed since the beginning, and G's GAN loss is flat: neither learns from the other."""
+    evidence = {}
     for side in discriminators(logs[-1]):
-        gan = course(logs, f"loss/generator/gan{side}")
+        gan_losses = series(logs, f"loss/generator/gan{side}")
         best = logs[-1][f"{BEST}{side}"]
-        whole = len(logs) == WINDOW and len(gan) >= PATIENCE
-        if best < GUESSING and whole and max(gan) - min(gan) < FLAT * max(abs(mean(gan)), 0.5):
-            found[f"D{of(side)}"] = f"accuracy never above {best:.2f}, G's gan at {gan[-1]:.3g} and flat"
-    return found
+        enough = len(logs) == WINDOW and len(gan_losses) >= PATIENCE
+        if not (best < GUESSING_ACCURACY and enough):
+            continue
+        if max(gan_losses) - min(gan_losses) < FLAT * max(abs(mean(gan_losses)), 0.5):
+            evidence[f"D{of(side)}"] = f"accuracy never above {best:.2f}, G's GAN loss flat at {gan_losses[-1]:.3g}"
+    return evidence
 
 
-def collapse(logs: Logs) -> dict[str, str]:
-    """G draws nearly the same image whatever it is given, or one of each class whatever the noise.
+def find_collapse(logs: Logs) -> dict[str, str]:
+    """Mode collapse: G makes nearly the same image for every input, or the same one of a class for every noise.
 
-    It has drawn several before; or it does so still when WINDOW logs have passed, as untrained images may be alike.
+    Untrained images may be alike: it counts if they were diverse before, or are still alike late in the window.
     """
-    now, found = logs[-1], {}
-    for sign, what in (("noise_diversity", ", given other noise,"), ("diversity", "")):
-        for name, value in images(now, sign):
-            if value < ALIKE and (len(logs) > WINDOW - PATIENCE or now[f"{MOST}signs/{sign}_{name}"] > ALIKE):
-                found[f"G of {name}"] = f"{name}{what} is {value:.0%} as diverse as the real images"
-    return found
+    now, evidence = logs[-1], {}
+    for diagnostic, condition in (("noise_diversity", " for different noise"), ("diversity", "")):
+        for name, value in image_values(now, diagnostic):
+            late = len(logs) > WINDOW - PATIENCE
+            if value < SAME_DIVERSITY and (late or now[f"{MOST}signs/{diagnostic}_{name}"] > SAME_DIVERSITY):
+                evidence[f"G of {name}"] = f"{name}{condition} is {value:.0%} as diverse as the real images"
+    return evidence
 
 
-def saturation(logs: Logs) -> dict[str, str]:
-    """G's tanh is at its ends where the real images are not: no gradient comes through."""
-    found = {}
-    for name, share in images(logs[-1], "saturation"):
+def find_saturation(logs: Logs) -> dict[str, str]:
+    """G's tanh is at its flat ends where the real images are not: no gradient passes."""
+    evidence = {}
+    for name, share in image_values(logs[-1], "saturation"):
         real = logs[-1].get(f"signs/saturation_real_{name}", 1.0)
-        if 1 - real > FEW_TONES and 1 - share < STIFF * (1 - real):
-            found[f"G of {name}"] = f"{share:.1%} of {name} is at the ends of tanh, {real:.1%} of the real images"
-    return found
+        if 1 - real > FEW_TONES and 1 - share < STUCK_SHARE * (1 - real):
+            evidence[f"G of {name}"] = f"{share:.1%} of {name} is at the ends of tanh, {real:.1%} of the real images"
+    return evidence
 
 
-def inversion(logs: Logs) -> dict[str, str]:
-    """Dark is bright and bright is dark."""
+def find_inversion(logs: Logs) -> dict[str, str]:
+    """G makes the negative of the target: dark is bright and bright is dark."""
     return {
         f"G of {name}": f"{name} has a correlation of {value:.2f} with the target"
-        for name, value in images(logs[-1], "correlation")
+        for name, value in image_values(logs[-1], "correlation")
         if value < INVERTED
     }
 
 
-def wild(logs: Logs) -> dict[str, str]:
-    """D's logits are far out, on the wrong side; or a critic's, which knows no sides, ever further, and G's loss too.
+def find_discriminator_divergence(logs: Logs) -> dict[str, str]:
+    """D's logits are far out on the wrong side; or a critic's gap and G's GAN loss grow without end.
 
-    A healthy critic's gap rises for some ten logs, too, until it has learned what there is to tell.
+    A healthy critic's gap rises, too, for some ten logs, until the critic has learned what there is to tell apart.
     """
     now = logs[-1]
     shares = {side: now[f"discriminator/relative_loss{side}"] for side in discriminators(now)}
-    found = {
-        f"D{of(side)}": f"{share:.3g} times an undecided D's loss" for side, share in shares.items() if share > WILD
+    evidence = {
+        f"D{of(side)}": f"{share:.3g} times an undecided D's loss"
+        for side, share in shares.items()
+        if share > WRONG_LOSS
     }
     for side in critics(now):
         names = (f"discriminator/gap{side}", f"loss/generator/gan{side}")
-        if all(f"{CALM}{name}" in now and runs_away(course(logs, name), now[f"{CALM}{name}"]) for name in names):
-            gap = now[names[0]]
-            found[f"D{of(side)}"] = (
-                f"a gap of {gap:.3g} that goes on growing, {now[CALM + names[0]]:.3g} at its calmest"
-            )
-    return found
+        if all(f"{CALM}{name}" in now and runs_away(series(logs, name), now[f"{CALM}{name}"]) for name in names):
+            gap, calm = now[names[0]], now[f"{CALM}{names[0]}"]
+            evidence[f"D{of(side)}"] = f"the critic's gap grows on and on: {gap:.3g}, {calm:.3g} at its calmest"
+    return evidence
 
 
-def divergence(logs: Logs) -> dict[str, str]:
-    """G's losses or anyone's gradients have left the range in which anything is learned."""
-    now, found = logs[-1], {}
+def find_divergence(logs: Logs) -> dict[str, str]:
+    """A loss of G, other than the GAN's, or a gradient of any network is far above its values so far."""
+    now, evidence = logs[-1], {}
     for name, value in now.items():
         if f"{LOWEST}{name}" in now:
             first, lowest = now[f"{FIRST}{name}"], now[f"{LOWEST}{name}"]
-            if value > EXPLODED * lowest and value > first:
-                found[name] = f"{value:.3g}, {first:.3g} at first and {lowest:.3g} at best"
+            if value > EXPLODED_LOSS * lowest and value > first:
+                evidence[name] = f"{value:.3g}, {first:.3g} at first and {lowest:.3g} at best"
         if name.startswith("gradient_norm/"):
-            before = mean(course(logs, name)[: WINDOW // 2])
-            if value > STEEP * before:
-                found[name] = f"{value:.3g} after {before:.3g}"
-    return found
+            before = mean(series(logs, name)[: WINDOW // 2])
+            if value > EXPLODED_GRADIENT * before:
+                evidence[name] = f"{value:.3g} after {before:.3g}"
+    return evidence
 
 
-BEST = "monitor/best_accuracy"  # + SIDE: the highest mean accuracy since the beginning
-FIRST = "monitor/first/"  # + a loss: its value at the first log
-LOWEST = "monitor/lowest/"  # + a loss: its lowest value since
-MOST = "monitor/most/"  # + a diversity: its highest value since the beginning
-CALM = "monitor/calm/"  # + a critic's gap or G's loss with it: the lowest mean size over a window after the first one
-COUNT = "monitor/logs"  # how many there were
-
-ILLNESSES = (
-    Illness("D overpowering", overpowering, (("optim.lr_d", "lower"), ("balance.skip_above", "0.8")), "discriminator"),
-    Illness("D blind", blind, (("optim.lr_d", "higher"), ("balance.discriminator_steps", "2")), "discriminator"),
-    Illness(
+PROBLEMS = (
+    Problem(
+        "D overpowering",
+        find_overpowering,
+        hints=(("optim.lr_d", "lower"), ("balance.skip_above", "0.8")),
+        side="discriminator",
+    ),
+    Problem(
+        "D blind",
+        find_blind,
+        hints=(("optim.lr_d", "higher"), ("balance.discriminator_steps", "2")),
+        side="discriminator",
+    ),
+    Problem(
         "collapse",
-        collapse,
-        (
+        find_collapse,
+        hints=(
             ("balance.diversity", "1"),
             ("balance.minibatch_std", "true"),
             ("balance.gradient_penalty", "r1"),
@@ -184,69 +209,78 @@ ILLNESSES = (
             ("optim.lr_d", "lower"),
         ),
     ),
-    Illness("saturation", saturation, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
-    Illness("colour inversion", inversion, (("optim.lr_d", "lower"), ("train.seed", "another"))),
-    Illness("D divergence", wild, (("optim.lr_d", "lower"), ("optim.clip_grad_norm_d", "1")), "discriminator"),
-    Illness("divergence", divergence, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
+    Problem("saturation", find_saturation, hints=(("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
+    Problem("colour inversion", find_inversion, hints=(("optim.lr_d", "lower"), ("train.seed", "another"))),
+    Problem(
+        "D divergence",
+        find_discriminator_divergence,
+        hints=(("optim.lr_d", "lower"), ("optim.clip_grad_norm_d", "1")),
+        side="discriminator",
+    ),
+    Problem("divergence", find_divergence, hints=(("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
 )
-NOT_FINITE = Illness("NaN", lambda _: {}, (("optim.lr", "lower"), ("optim.clip_grad_norm", "1")))
-"""Found by the trainer, which ends the run at once."""
+NOT_FINITE = Problem("NaN", lambda _: {}, hints=(("optim.lr", "lower"), ("optim.clip_grad_norm", "1")))
+"""The trainer finds this one, and ends the run at once."""
 
 
 class Monitor:
-    """Watches the logs of one run. What it remembers are plain values, which go into the checkpoint.
+    """Watches the logs of one run and reports problems that become active.
 
     Args:
-        unfit: keys of options that no verdict may propose, as ``unfit_hints`` finds them.
+        excluded_hints: keys of options that no report may suggest (``excluded_hints``).
     """
 
-    def __init__(self, unfit: Collection[str] = ()) -> None:
-        self.unfit = frozenset(unfit)
+    def __init__(self, excluded_hints: Collection[str] = ()) -> None:
+        self.excluded_hints = frozenset(excluded_hints)
         self.logs: list[dict[str, float]] = []
-        self.sick: dict[str, int] = {}  # logs in a row for which it has been seen, by illness and place
-        self.gone: dict[str, int] = {}  # logs in a row for which one that was told has not been seen
+        # Keys of both are "PROBLEM: PLACE"
+        self.present: dict[str, int] = {}  # logs in a row that have the problem, PATIENCE at most
+        self.absent: dict[str, int] = {}  # of each active problem: logs in a row that don't have it
 
-    def observe(self, step: int, values: Values) -> list[Verdict]:
-        """Takes the values of a log in and returns what has just become certain."""
+    def observe(self, step: int, values: Values) -> list[Report]:
+        """Adds the values of a log; returns a report for each problem that has just become active."""
         watched = {
             name: value
             for name, value in values.items()
             if name.startswith(("loss/", "discriminator/", "gradient_norm/", "signs/")) and math.isfinite(value)
         }
         self.logs = [*self.logs, {**watched, **self._records(watched)}][-WINDOW:]
-        played = any(name.startswith("loss/generator/") for name in watched)
-        judged = [illness for illness in ILLNESSES if played or illness.turn == "discriminator"]
-        seen = {
-            f"{illness.name}: {place}": (illness, place, evidence)
-            for illness in judged
-            for place, evidence in illness.signs(self.logs).items()
+        has_generator_step = any(name.startswith("loss/generator/") for name in watched)
+        checked = [problem for problem in PROBLEMS if has_generator_step or problem.side == "discriminator"]
+        evidence = {
+            f"{problem.name}: {place}": f"{problem.name} ({place}): {text}; {problem.advice(self.excluded_hints)}"
+            for problem in checked
+            for place, text in problem.find(self.logs).items()
         }
-        verdicts = []
-        for key, (illness, place, evidence) in seen.items():
-            if key in self.gone:
-                self.gone[key] = 0
-            elif self.sick.get(key, 0) + 1 == PATIENCE:
-                self.gone[key] = 0
-                line = f"{illness.name} ({place}): {evidence}; {illness.advice(self.unfit)}"
-                verdicts.append(Verdict(illness.name, line, step))
-        names = {illness.name for illness in judged}
-        silent = {key for key in (*self.sick, *self.gone) if key.partition(": ")[0] not in names}
-        waiting = {key: count for key, count in self.sick.items() if key in silent}
-        self.sick = {key: min(self.sick.get(key, 0) + 1, PATIENCE) for key in seen} | waiting
-        self.gone = {key: count if key in seen or key in silent else count + 1 for key, count in self.gone.items()}
-        self.gone = {key: count for key, count in self.gone.items() if count < PATIENCE}
-        return verdicts
+        self._count(evidence, {problem.name for problem in checked})
+        started = [key for key in evidence if self.present[key] == PATIENCE and key not in self.absent]
+        self.absent |= dict.fromkeys(started, 0)
+        return [Report(key.partition(": ")[0], evidence[key], step) for key in started]
+
+    def _count(self, keys: Collection[str], checked: Collection[str]) -> None:
+        """Updates ``present`` and ``absent``; problems that were not checked keep their counts.
+
+        Args:
+            keys: of the problems that this log has.
+            checked: names of the problems that were checked at this log.
+        """
+        unchecked = {key for key in (*self.present, *self.absent) if key.partition(": ")[0] not in checked}
+        kept = {key: count for key, count in self.present.items() if key in unchecked}
+        self.present = {key: min(self.present.get(key, 0) + 1, PATIENCE) for key in keys} | kept
+        absent = {key: count if key in unchecked else count + 1 for key, count in self.absent.items()}
+        absent |= {key: 0 for key in keys if key in absent}
+        self.absent = {key: count for key, count in absent.items() if count < PATIENCE}
 
     def state(self) -> dict[str, Any]:
-        """What ``restore`` takes back, as plain values."""
-        return {"logs": self.logs, "sick": self.sick, "gone": self.gone}
+        """Plain values for the checkpoint, which ``restore`` accepts."""
+        return {"logs": self.logs, "sick": self.present, "gone": self.absent}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on as the monitor whose ``state`` it was."""
-        self.logs, self.sick, self.gone = list(state["logs"]), dict(state["sick"]), dict(state["gone"])
+        """Restores what ``state`` returned."""
+        self.logs, self.present, self.absent = list(state["logs"]), dict(state["sick"]), dict(state["gone"])
 
     def _records(self, now: Values) -> dict[str, float]:
-        """First, best, lowest and highest values since the beginning, as far as conditions ask for them."""
+        """First, best, lowest and highest values so far, as far as the problems' conditions need them."""
         before = self.logs[-1] if self.logs else {}
         records = {name: value for name, value in before.items() if name.startswith("monitor/")}
         for side in discriminators(now):
@@ -262,19 +296,19 @@ class Monitor:
         window = [*self.logs[1 - WINDOW :], now]
         for side in critics(now) if records[COUNT] >= 2 * WINDOW else ():
             for name in (f"discriminator/gap{side}", f"loss/generator/gan{side}"):
-                sizes = [abs(value) for value in course(window, name)]
+                sizes = [abs(value) for value in series(window, name)]
                 if sizes:
                     records[f"{CALM}{name}"] = min(mean(sizes), before.get(f"{CALM}{name}", math.inf))
         return records
 
 
-def unfit_hints(config: Any, model: Model, precision: str = "no") -> set[str]:
-    """Keys of hints that a run can't take: they would be refused, or the run has them already.
+def excluded_hints(config: Any, model: Model, precision: str = "no") -> set[str]:
+    """Keys of hints that make no sense for a run: it would refuse them, or uses them already.
 
     Args:
         config: the resolved options.
-        model: its model.
-        precision: as accelerate names it.
+        model: the run's model.
+        precision: as accelerate names it: no, bf16 or fp16.
     """
     balance, has_none = config.balance, not model.discriminators
     excluded = {
@@ -288,56 +322,56 @@ def unfit_hints(config: Any, model: Model, precision: str = "no") -> set[str]:
 
 
 def loss_ratio(values: Values) -> dict[str, float]:
-    """What G pays for D's verdicts as a share of what D pays, where D gives verdicts.
+    """``signs/loss_ratio``: G's GAN loss divided by D's loss; empty for critics and without discriminators.
 
-    It soars when D wins, where G's loss is the non-saturating one; minimax's is below 0 and goes to 0 then, and hinge's
-    has either sign.
+    With the non-saturating losses it soars when D wins. Minimax's is negative and then goes to 0; hinge's has either
+    sign.
     """
-    gan = [value for name, value in values.items() if name.startswith("loss/generator/gan")]
-    paid = [value for name, value in values.items() if name.startswith("loss/discriminator/")]
-    if not (gan and paid and discriminators(values)):
+    generator = [value for name, value in values.items() if name.startswith("loss/generator/gan")]
+    discriminator = [value for name, value in values.items() if name.startswith("loss/discriminator/")]
+    if not (generator and discriminator and discriminators(values)):
         return {}
-    return {"signs/loss_ratio": sum(gan) / max(sum(paid), 1e-8)}
+    return {"signs/loss_ratio": sum(generator) / max(sum(discriminator), 1e-8)}
 
 
 def discriminators(values: Values) -> list[str]:
-    """SIDE of each discriminator that gives verdicts, all of whose values are there: what isn't finite is left out."""
+    """SIDE of each discriminator that classifies (has an accuracy) and all of whose values are there and finite."""
     start, others = "discriminator/accuracy_real", ("accuracy_fake", "relative_loss")
     sides = [name.removeprefix(start) for name in values if name.startswith(start)]
     return [side for side in sides if all(f"discriminator/{other}{side}" in values for other in others)]
 
 
 def critics(values: Values) -> list[str]:
-    """SIDE of each discriminator that gives no verdicts, and has a gap alone."""
-    start, verdict = "discriminator/gap", "discriminator/accuracy_real"
+    """SIDE of each Wasserstein critic: a discriminator that has a gap and no accuracy."""
+    start = "discriminator/gap"
     sides = [name.removeprefix(start) for name in values if name.startswith(start)]
-    return [side for side in sides if f"{verdict}{side}" not in values]
+    return [side for side in sides if f"discriminator/accuracy_real{side}" not in values]
 
 
 def runs_away(values: Sequence[float], calm: float) -> bool:
-    """Whether a value's size has grown over the window, half by half, and is EXPLODED times ``calm`` in the second."""
+    """Whether magnitudes grow from the first half to the second, whose mean is over EXPLODED_LOSS times ``calm``."""
     sizes = [abs(value) for value in values]
     before, after = mean(sizes[: len(sizes) // 2]), mean(sizes[len(sizes) // 2 :])
-    return after > before and after > EXPLODED * calm
+    return after > before and after > EXPLODED_LOSS * calm
 
 
-def images(values: Values, sign: str) -> list[tuple[str, float]]:
-    """(name, value) of each image's sign."""
-    start = f"signs/{sign}_"
-    found = [(name.removeprefix(start), value) for name, value in values.items() if name.startswith(start)]
-    return [(name, value) for name, value in found if not name.startswith("real_")]
+def image_values(values: Values, diagnostic: str) -> list[tuple[str, float]]:
+    """(NAME, value) of a diagnostic, for each generated image."""
+    start = f"signs/{diagnostic}_"
+    pairs = [(name.removeprefix(start), value) for name, value in values.items() if name.startswith(start)]
+    return [(name, value) for name, value in pairs if not name.startswith("real_")]
 
 
-def course(logs: Logs, name: str) -> list[float]:
-    """A value's course over the logs that have it, oldest first."""
+def series(logs: Logs, name: str) -> list[float]:
+    """The values of ``name`` in the logs that have it, oldest first."""
     return [log[name] for log in logs if name in log]
 
 
 def of(side: str) -> str:
-    """ " of a" for the side "_a", nothing for the only one."""
+    """ " of a" for the side "_a"; empty for the only one."""
     return side.replace("_", " of ", 1)
 
 
 def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean; of nothing, 0."""
+    """The arithmetic mean; 0 for an empty sequence."""
     return sum(values) / max(len(values), 1)

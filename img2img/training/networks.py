@@ -1,8 +1,8 @@
-"""``Networks``: a model's networks in training, with their EMAs and optimizers; saved and restored.
+"""``Networks``: the networks of a model in training, with optimizers and EMAs; saved and restored.
 
-It knows no model's name (``models.base`` is the contract). Accelerate brings devices, processes and precision. Each
-network is prepared by itself and set back on the model: as one module, wrapped for several processes, the model could
-not call its networks apart.
+It works for any model (``models.base`` is the contract). Accelerate prepares each network by itself, for device,
+processes and precision, and the result replaces the network on the model: a model that is wrapped as a whole could not
+call its networks one by one.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 class Networks:
     """A model with its optimizers and EMAs, on the device.
 
-    ``model`` holds the networks as they are trained: prepared for device, precision and processes. ``bare`` has the
-    same networks without that, by name: these are saved, averaged and sampled from.
+    ``model`` has the networks as Accelerate prepared them. ``bare`` has the same networks before that, by name: these
+    are saved, averaged (EMA) and used for inference.
 
     Args:
         config: the resolved options.
-        accelerator: whose device, processes and precision are used.
+        accelerator: gives device, processes and precision.
 
     Raises:
-        ValueError: options that exclude each other or don't fit the model, image sizes that its networks can't take, or
-            pretrained networks that can't be loaded.
+        ValueError: options that exclude each other or don't fit the model, image sizes that the networks don't accept,
+            or pretrained networks that can't be loaded.
     """
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
@@ -55,6 +55,7 @@ class Networks:
         self.model.load_pretrained()
         self.model.to(device=accelerator.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
+        # Names of the networks that a side's optimizer updates
         self.names: dict[Side, tuple[str, ...]] = {"generator": (*self.model.generators, *self.model.auxiliary)}
         if self.model.discriminators:
             self.names = {"discriminator": self.model.discriminators, **self.names}
@@ -65,6 +66,7 @@ class Networks:
         averaged = self.model.generators if config.train.ema_decay else ()
         self.emas = {name: EMA(self.bare[name], config.train.ema_decay) for name in averaged}
 
+        # Parameter groups: a side's networks by their share of its learning rate, and the full rate of each group
         self.groups: dict[Side, dict[float, list[str]]] = {side: self._groups(side) for side in self.names}
         self.rates: dict[Side, list[float]] = {
             side: [config.optim.of("lr", side) * share for share in groups] for side, groups in self.groups.items()
@@ -76,13 +78,13 @@ class Networks:
             setattr(self.model, name, accelerator.prepare(network))
 
     def set_rates(self, factor: float) -> None:
-        """Sets each network's learning rate to this share of its full one."""
+        """Sets all learning rates to ``factor`` times their full values."""
         for side, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.rates[side], strict=True):
                 group["lr"] = rate * factor
 
     def current_rates(self) -> dict[str, float]:
-        """``rate/SIDE``, and ``rate/NETWORK`` of networks with another one."""
+        """Learning rates to log: ``rate/SIDE``, and ``rate/NETWORK`` for networks with a different one."""
         rates: dict[str, float] = {}
         for side, optimizer in self.optimizers.items():
             for i, (group, names) in enumerate(zip(optimizer.param_groups, self.groups[side].values(), strict=True)):
@@ -90,18 +92,18 @@ class Networks:
         return rates
 
     def update_emas(self) -> None:
-        """Takes the generators' current weights into their EMAs."""
+        """Updates the generators' EMAs with their current weights."""
         for name, ema in self.emas.items():
             ema.update(self.bare[name])
 
     def frozen_modules(self) -> list[nn.Module]:
-        """What the model names as ``frozen_first``, of the bare networks."""
-        places = [place.partition(".") for place in self.model.frozen_first]
-        return [self.bare[name].get_submodule(below) for name, _, below in places]
+        """The modules that the model names in ``frozen_first``, of the bare networks."""
+        paths = [path.partition(".") for path in self.model.frozen_first]
+        return [self.bare[name].get_submodule(submodule) for name, _, submodule in paths]
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """The model as inference has it: bare networks, EMAs in place of what they average, no dropout."""
+        """Within it, the model is as in inference: bare networks or their EMAs, in eval mode, without gradients."""
         prepared = {name: getattr(self.model, name) for name in self.bare}
         for name, network in self.bare.items():
             setattr(self.model, name, self.emas[name].module if name in self.emas else network)
@@ -115,17 +117,17 @@ class Networks:
                 setattr(self.model, name, network)
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
-        """Every network's state dict by name; an EMA's is its network's name with ``_ema``."""
-        averaged = {f"{name}_ema": ema.module.state_dict() for name, ema in self.emas.items()}
-        return {name: network.state_dict() for name, network in self.bare.items()} | averaged
+        """The state dicts of all networks by NAME, and of their EMAs by NAME_ema."""
+        emas = {f"{name}_ema": ema.module.state_dict() for name, ema in self.emas.items()}
+        return {name: network.state_dict() for name, network in self.bare.items()} | emas
 
     def is_finite(self) -> bool:
-        """Whether no weight of any network is NaN or infinite. Waits for the device."""
+        """Whether all weights of all networks are finite. Waits for the device."""
         finite = [torch.stack([p.isfinite().all() for p in network.parameters()]) for network in self.bare.values()]
         return bool(torch.cat(finite).all())
 
     def state(self) -> dict[str, Any]:
-        """What, beside the weights, the next step depends on. All processes call it; the first one's has all pools."""
+        """What the next step depends on, besides the weights. All processes must call it; rank 0 gets all pools."""
         return {
             "pools": self._pools(),
             "optimizers": {side: optimizer.state_dict() for side, optimizer in self.optimizers.items()},
@@ -135,42 +137,42 @@ class Networks:
         }
 
     def restore(self, path: Path, state: dict[str, Any]) -> None:
-        """Takes the weights of a checkpoint and what ``state`` returned back.
+        """Restores the weights of the checkpoint at ``path``, and what ``state`` returned.
 
         Raises:
-            ValueError: the weights are of other networks.
+            ValueError: the weights don't fit the networks.
         """
-        # Set by the run that this one began from; checkpoints of the first version don't have it
+        # train.init_from may have changed it; checkpoints of the first version don't have it
         self.model.frozen_first = tuple(state.get("frozen_first", self.model.frozen_first))
         for name, network in self.bare.items():
             _load(network, path, name)
         for name, ema in self.emas.items():
-            if name in state["updates"]:  # an EMA that begins only now begins with the current weights
+            if name in state["updates"]:  # else train.ema_decay is new: the EMA begins with the current weights
                 _load(ema.module, path, f"{name}_ema")
                 ema.updates = state["updates"][name]
         for side, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][side])
-            for group in optimizer.param_groups:  # whose betas were loaded, too, though the options may have changed
+            for group in optimizer.param_groups:  # load_state_dict set the old betas, but the option may have changed
                 if "betas" in group:
                     group["betas"] = self.config.optim.of("betas", side)
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.pools:
-            from img2img.training.pools import restore_pools  # as in _pools
+            from img2img.training.pools import restore_pools  # imported only by models with pools
 
             pools = state.get("pools", [])  # checkpoints of the first version may have none
             restore_pools(self.accelerator, self.pools, pools, width=self.config.data.width)
 
     def _pools(self) -> list[dict[str, Any]]:
-        """The image pools of all processes, on the first one."""
+        """The image pools of all processes, on rank 0."""
         if not self.pools:
             return []
-        from img2img.training.pools import gather_pools  # few models have any
+        from img2img.training.pools import gather_pools  # imported only by models with pools
 
         return gather_pools(self.accelerator, self.pools)
 
     def _groups(self, side: Side) -> dict[float, list[str]]:
-        """The networks of a side by their share of its learning rate, in order: one parameter group for each share."""
+        """Share of the learning rate -> names of the side's networks that have it: one parameter group each."""
         groups: dict[float, list[str]] = {}
         for name in self.names[side]:
             groups.setdefault(self.model.rates.get(name, 1.0), []).append(name)
@@ -189,58 +191,59 @@ class Networks:
 
 
 def _check_sizes(model: Model, data: DataConfig) -> None:
-    """Raises ValueError if the model can't train on images of the sizes that the options make."""
-    many = 101 * data.stride  # where an odd and large multiple of the stride fits, all do that are large enough
+    """Raises ValueError if the model can't train on images of the sizes that the options give."""
+    large = 101 * data.stride  # if this odd multiple of the stride fits, all large enough multiples do
     if data.preprocess not in ("scale_width", "none"):
         if data.crop_size % model.scale:
-            raise ValueError(f"data.crop_size {data.crop_size}: is the output's, a multiple of {model.scale}")
+            raise ValueError(f"data.crop_size {data.crop_size}: is the output's, must be a multiple of {model.scale}")
         model.check_size(data.crop_size // model.scale)
-    elif model.padded(many) != many:
+    elif model.padded(large) != large:
         raise ValueError(
-            f"data.stride {data.stride}: the generator takes sides of {model.padded(1)}, "
+            f"data.stride {data.stride}: the generator accepts sides of {model.padded(1)}, "
             f"{model.padded(model.padded(1) + 1)}, ...: set a multiple of their difference"
         )
 
 
 def _check_options(model: Model, config: Config, precision: str) -> None:
-    """Raises ValueError for options that have no effect on this model, or can't have one."""
+    """Raises ValueError for options that this model doesn't support."""
     if not model.discriminators:
         _refuse_discriminator_options(config)
     if config.balance.diversity and not model.random:
         raise ValueError(
-            f"balance.diversity {config.balance.diversity}: these generators have no noise that could make two "
-            "outputs of one input differ; set model.dropout true where there is one, or balance.diversity 0"
+            f"balance.diversity {config.balance.diversity}: these generators have no noise, so that two outputs for "
+            "one input don't differ; set model.dropout true if the model has it, or balance.diversity 0"
         )
     if config.balance.gradient_penalty != "none" and precision == "fp16":
         raise ValueError("balance.gradient_penalty: its gradients underflow in fp16; set train.precision bf16")
     if config.train.freeze_global_epochs and not model.frozen_first:
         raise ValueError(
-            f"train.freeze_global_epochs {config.train.freeze_global_epochs}: there is nothing to freeze in this "
-            "model or stage; set it to 0"
+            f"train.freeze_global_epochs {config.train.freeze_global_epochs}: this model or stage has nothing to "
+            "freeze; set it to 0"
         )
     if unknown := sorted(set(model.rates) - {*model.generators, *model.auxiliary, *model.discriminators}):
-        raise ValueError(f"model {config.model.name}: its rates name {unknown[0]}, which is none of its networks")
+        raise ValueError(f"model {config.model.name}: its rates name {unknown[0]}, but it has no such network")
 
 
 def _refuse_discriminator_options(config: Config) -> None:
-    """Raises ValueError for a changed option of discriminators or of the adversarial loss, for a model without them."""
+    """Raises ValueError if an option of discriminators or of the GAN loss is changed; for models without them."""
     changed = {f"balance.{key}": value for key, value in config.balance.changed.items() if key != "diversity"}
     if changed.get("balance.spectral_norm") == "g":
         del changed["balance.spectral_norm"]
     optim = config.optim
-    of_discriminators = [field for field in fields(optim) if field.name.endswith("_d")]
+    discriminator_fields = [field for field in fields(optim) if field.name.endswith("_d")]
     changed |= {
         f"optim.{field.name}": getattr(optim, field.name)
-        for field in of_discriminators
+        for field in discriminator_fields
         if getattr(optim, field.name) != field.default
     }
     if changed:
         key, value = next(iter(changed.items()))
-        remedy = "set it to g or none" if key == "balance.spectral_norm" else "leave it out"
-        raise ValueError(f"{key} {value}: model {config.model.name} has no discriminator; {remedy}")
+        advice = "set it to g or none" if key == "balance.spectral_norm" else "leave it out"
+        raise ValueError(f"{key} {value}: model {config.model.name} has no discriminator; {advice}")
 
 
 def _load(network: nn.Module, path: Path, name: str) -> None:
+    """Loads a network's weights from a checkpoint. Raises ValueError if they don't fit."""
     try:
         network.load_state_dict(load_network(path, name))
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""The processes of a training: signals that stop it, what ends it in all of them, precision, memory."""
+"""The processes of a training: stop signals, the agreement to stop, precision, memory."""
 
 from __future__ import annotations
 
@@ -17,38 +17,37 @@ from img2img.errors import TrainingStopped
 
 
 class StopRequest:
-    """What asks a training to stop only sets ``signal``; the loop looks at it between two steps.
+    """Context manager that catches stop signals: it only sets ``signal``, which the loop reads between two steps.
 
-    Ctrl-C, SIGTERM, a terminal that hangs up, SIGQUIT, and SIGUSR1, with which job managers announce the end. A second
-    Ctrl-C ends at once. SIGHUP, SIGQUIT and SIGUSR1 that were ignored at the start, as nohup does, stay ignored.
-
-    A context manager: the former handlers come back at its end.
+    The signals are Ctrl-C (SIGINT), SIGTERM, SIGHUP (a closed terminal), SIGQUIT, and SIGUSR1, which job managers send
+    before the time is up. A second Ctrl-C ends at once. SIGHUP, SIGQUIT and SIGUSR1 stay ignored if they were before,
+    as under nohup. The former handlers are restored at the end.
     """
 
     def __init__(self) -> None:
         self.signal = 0
-        self._former: dict[int, object] = {}
+        self._former_handlers: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
         for number in STOP_SIGNALS:
             if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
-                self._former[number] = signal.signal(number, self._note)
+                self._former_handlers[number] = signal.signal(number, self._set_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._former.items():
+        for number, handler in self._former_handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _set_signal(self, number: int, _: FrameType | None) -> None:
         if self.signal == signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
 
 
 class Agreement:
-    """Lets all processes end at the same step, for the same reason.
+    """Makes all processes stop at the same step, for the same reason.
 
-    They agree on the CPU: waiting for GPUs after each step would slow them down.
+    They communicate on the CPU (gloo): waiting for the GPUs after each step would slow them down.
     """
 
     def __init__(self, processes: int, *, on_gpus: bool) -> None:
@@ -57,22 +56,25 @@ class Agreement:
         self.group: Any = torch.distributed.new_group(backend="gloo") if needs_group else None
 
     def reason_to_stop(
-        self, *, signal: int, unread: Exception | None, step: int | None = None
+        self, *, signal: int, read_error: Exception | None, step: int | None = None
     ) -> TrainingStopped | None:
-        """What ends the run here, the same in all processes: a signal, or a batch that can't be read.
+        """Why the run must stop, the same in all processes: a signal, or a batch that can't be read. None to go on.
 
         Args:
-            signal: the number of the one that this process got, or 0.
-            unread: why this process has no batch for the next step.
-            step: the one that has just ended; None before the first.
+            signal: number of the signal that this process received, or 0.
+            read_error: why this process has no batch for the next step.
+            step: the step that has just ended; None before the first.
+
+        Returns:
+            An exception to raise, with exit code 128 + signal, 2 for wrong data, 1 for other read errors.
         """
-        data_is_wrong = isinstance(unread, ValueError) and not isinstance(unread, DeadReader)
-        code = 0 if unread is None else 2 if data_is_wrong else 1
-        messages = [str(unread or "")]
+        data_is_wrong = isinstance(read_error, ValueError) and not isinstance(read_error, DeadReader)
+        code = 0 if read_error is None else 2 if data_is_wrong else 1
+        messages = [str(read_error or "")]
         if self.processes > 1:
-            worst = torch.tensor([signal, code])
-            torch.distributed.all_reduce(worst, torch.distributed.ReduceOp.MAX, group=self.group)
-            signal, code = worst.tolist()
+            highest = torch.tensor([signal, code])
+            torch.distributed.all_reduce(highest, torch.distributed.ReduceOp.MAX, group=self.group)
+            signal, code = highest.tolist()
         if code and self.processes > 1:
             own_message, messages = messages[0], [""] * self.processes
             torch.distributed.all_gather_object(messages, own_message, group=self.group)
@@ -82,43 +84,43 @@ class Agreement:
         return TrainingStopped(f"stopped at step {step}", 128 + signal) if signal else None
 
 
-def resolve_precision(own: Precision | Literal[False] | None) -> Precision:
-    """The precision of a run: its own, or the launcher's where it has none.
+def resolve_precision(option: Precision | Literal[False] | None) -> Precision:
+    """The precision of a run: ``train.precision``, or that of ``accelerate launch`` if it isn't set.
 
     Args:
-        own: ``train.precision``, None where it is not set. ``accelerate launch`` says "no" if it isn't told any.
+        option: ``train.precision``; None if unset. The launcher's default is "no".
 
     Raises:
-        ValueError: they contradict each other.
+        ValueError: the two contradict each other.
     """
     launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launcher not in ("no", "bf16", "fp16"):
-        raise ValueError(f"--mixed_precision {launcher} of accelerate launch: there is no, bf16 and fp16")
-    if own is not None and launcher not in ("no", own):
+        raise ValueError(f"--mixed_precision {launcher} of accelerate launch: must be no, bf16 or fp16")
+    if option is not None and launcher not in ("no", option):
         raise ValueError(
-            f"train.precision {own} and --mixed_precision {launcher} of accelerate launch: leave the latter out; "
-            f"--train.precision {launcher} changes it"
+            f"train.precision {option} and --mixed_precision {launcher} of accelerate launch contradict each other: "
+            f"leave the latter out, or set --train.precision {launcher}"
         )
-    return own or launcher  # type: ignore[return-value]
+    return option or launcher  # type: ignore[return-value]
 
 
 def die_with_launcher() -> None:
-    """Asks Linux for a SIGTERM when the parent ends, if the parent is ``accelerate launch``.
+    """Asks Linux to send SIGTERM to this process when its parent ends, if that is ``accelerate launch``.
 
-    The launcher of a single process does not pass SIGTERM on: without this the training would go on as an orphan.
+    With a single process, the launcher doesn't forward SIGTERM: the training would continue as an orphan.
     """
     if sys.platform == "linux" and "ACCELERATE_MIXED_PRECISION" in os.environ and "RANK" not in os.environ:
         parent, pr_set_pdeathsig = os.getppid(), 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-        if os.getppid() != parent:  # it has just ended
+        if os.getppid() != parent:  # the parent ended before the call
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 def keep_memory() -> None:
-    """Tells glibc to reuse freed memory instead of returning it to the system after each tensor.
+    """Makes glibc reuse freed memory instead of returning it to the system.
 
-    Otherwise every large tensor of a step on the CPU is mapped and faulted in anew. It is part of the lead over the
-    plain loop that ``tools/benchmark.py`` shows; other allocators don't know the call, and nothing is lost.
+    On a CPU every large tensor of a step would otherwise be mapped and faulted in anew. ``tools/benchmark.py`` shows
+    the difference. No effect with other allocators.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

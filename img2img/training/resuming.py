@@ -1,4 +1,4 @@
-"""Where a run goes on: its newest checkpoint; what may have changed of its options since, what not, and what has."""
+"""Continues a run: finds its newest checkpoint, refuses options that must not change, lists those that did."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ SECTIONS = ("model", "data", "optim", "train", "balance")
 def open_newest(
     run: Path, config: Config, accelerator: Accelerator, *, learns_all: bool
 ) -> tuple[Path, dict[str, Any], Config]:
-    """The newest checkpoint of a run that verifies: its folder, its state and its options. Says which do not.
+    """Opens a run's newest checkpoint whose checksums are right; prints which ones are damaged.
 
     Args:
-        run: the folder.
-        config: the options that training is to go on with.
-        accelerator: whose first process prints.
-        learns_all: whether the model learns every direction, whatever that of the options is.
+        run: the run's folder.
+        config: the options for the rest of the training.
+        accelerator: prints on rank 0.
+        learns_all: whether the model learns all directions, so that ``data.direction`` may change.
+
+    Returns:
+        The checkpoint's folder, its state, and the options that it was trained with.
 
     Raises:
-        ValueError: there is none, or it can't be continued with these options.
+        ValueError: there is none, or training can't continue with these options.
     """
     path, notes = newest_checkpoint(run)
     for note in notes:
@@ -37,20 +40,20 @@ def open_newest(
     state = load_state(path)
     if "imported" in state:
         raise ValueError(
-            f"--resume: {path} holds imported weights, which no training wrote: begin a run of another --name "
+            f"--resume: {path} holds imported weights, not the state of a training: start a run of another --name "
             f"with --train.init_from {config.name}"
         )
     return path, state, before
 
 
 def refuse_changes(before: Config, now: Config, path: Path, *, learns_all: bool) -> None:
-    """Raises ValueError, naming the key, if an option is another one that weights or optimizers are made for.
+    """Raises ValueError if an option has changed on which weights or optimizer states depend; names its key.
 
     Args:
         before: the options of the checkpoint.
-        now: those that training is to go on with.
-        path: of the checkpoint, for the message.
-        learns_all: whether the model learns every direction, whatever that of the options is.
+        now: the options for the rest of the training.
+        path: the checkpoint, for the message.
+        learns_all: whether the model learns all directions, so that ``data.direction`` may change.
     """
     fixed = [
         (f"model.{key}", vars(before.model).get(key), value)
@@ -62,30 +65,30 @@ def refuse_changes(before: Config, now: Config, path: Path, *, learns_all: bool)
     for key in ("spectral_norm", "minibatch_std"):  # built into the networks' weights
         fixed.append((f"balance.{key}", getattr(before.balance, key), getattr(now.balance, key)))
     sides: tuple[tuple[Side, str], ...] = (("generator", ""), ("discriminator", "_d"))
-    for side, suffix in sides:  # another optimizer has no use for their state
-        was, wanted = before.optim.of("optimizer", side), now.optim.of("optimizer", side)
-        fixed.append((f"optim.optimizer{suffix}", was, wanted))
+    for side, suffix in sides:  # another optimizer can't use the saved state
+        old, new = before.optim.of("optimizer", side), now.optim.of("optimizer", side)
+        fixed.append((f"optim.optimizer{suffix}", old, new))
     fixed.append(("train.init_from", before.train.init_from, now.train.init_from))
-    for key, was, wanted in fixed:
-        if was != wanted:
-            raise ValueError(f"{key} {wanted}: {path} was trained with {was}; keep that")
+    for key, old, new in fixed:
+        if old != new:
+            raise ValueError(f"{key} {new}: {path} was trained with {old}, which can't change; set it to {old}")
 
 
 def changes(before: Config, now: Config) -> list[str]:
-    """A line for each option that is another one than the checkpoint's: "changed     optim.lr 0.0002 -> 0.001"."""
+    """A line for each option that differs from the checkpoint's: "changed     optim.lr 0.0002 -> 0.001"."""
     lines = []
     for section in SECTIONS:
-        was, wanted = (asdict(getattr(config, section)) for config in (before, now))
+        old, new = (asdict(getattr(config, section)) for config in (before, now))
         lines += [
-            f"changed     {section}.{key} {_plain(was.get(key))} -> {_plain(value)}"
-            for key, value in wanted.items()
-            if was.get(key) != value
+            f"changed     {section}.{key} {_as_typed(old.get(key))} -> {_as_typed(value)}"
+            for key, value in new.items()
+            if old.get(key) != value
         ]
     return lines
 
 
-def _plain(value: Any) -> Any:
-    """As YAML and the command line have it."""
+def _as_typed(value: Any) -> Any:
+    """A value as YAML and the command line write it: null, true, false, lists."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return list(value) if isinstance(value, tuple) else value

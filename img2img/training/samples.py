@@ -1,4 +1,4 @@
-"""The sample grids of a run: what inference would show now."""
+"""The sample grids of a run: outputs of the current weights, or of their EMA, as in inference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ SAMPLES = 8  # rows of a grid
 
 
 def sample_grid(networks: Networks, dataset: ImageDataset, config: Config) -> np.ndarray:
-    """(H, W, 3) uint8: the model's own sheet, or a row for each of a few items of the validation set."""
+    """A grid (H, W, 3) uint8: of the model's own fixed inputs (``Model.sheet``), or of a few validation items.
+
+    Args:
+        networks: the networks to sample from.
+        dataset: the validation set.
+        config: the resolved options.
+    """
     ranges = dataset.ranges(config.data)
     model, device = networks.model, networks.accelerator.device
     columns: list[str] = []
@@ -33,30 +39,33 @@ def sample_grid(networks: Networks, dataset: ImageDataset, config: Config) -> np
 
 
 def item_batch(item: Item, networks: Networks, ranges: Mapping[str, Range]) -> Batch:
-    """A batch of one item on the device, with its ``target`` where that is known."""
+    """A batch of one item, on the device; with ``target`` if the item has one."""
     target = {} if item.target is None else {"target": item.target}
     sample: dict[str, Any] = {**item.inputs, **target, "name": item.name, "skipped": []}
     return to_device(collate([sample]), networks.accelerator.device, networks.memory_format, ranges)
 
 
 def _batches(networks: Networks, dataset: ImageDataset, config: Config, ranges: Mapping[str, Range]) -> list[Batch]:
-    """A batch of one for each row. A model that learns every direction shows what a step of training makes."""
+    """A batch of one image for each row; from every domain if the model learns all directions.
+
+    Items that can't be decoded are replaced by the next one that can.
+    """
     if networks.model.learns_all:
-        samples = (collate([dataset[0, index]]) for index in _places(len(dataset)))
+        samples = (collate([dataset[0, index]]) for index in _spaced_indices(len(dataset)))
         return [to_device(batch, networks.accelerator.device, networks.memory_format, ranges) for batch in samples]
     items = dataset.items(config.data.direction)
-    found = []
-    for index in _places(len(items)):
-        for place in range(index, index + len(items)):  # the next one, where an item can't be decoded
+    batches = []
+    for first in _spaced_indices(len(items)):
+        for index in range(first, first + len(items)):
             try:
-                item = items[place % len(items)]
+                item = items[index % len(items)]
             except UnreadableImage:
                 continue
-            found.append(item_batch(item, networks, ranges))
+            batches.append(item_batch(item, networks, ranges))
             break
-    return found
+    return batches
 
 
-def _places(count: int) -> list[int]:
-    """A few indices, evenly spaced."""
+def _spaced_indices(count: int) -> list[int]:
+    """Up to SAMPLES indices below ``count``, evenly spaced."""
     return sorted({round(i * (count - 1) / (SAMPLES - 1)) for i in range(SAMPLES)}) if count else []

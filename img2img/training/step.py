@@ -1,8 +1,8 @@
-"""``GANStep``: one training step of any model, on one or many devices. It knows no model's name (see ``models.base``).
+"""``GANStep``: one training step of any model, on one or many devices (``models.base`` is the contract).
 
-Accelerate brings the devices, the processes and the precision, and nothing else. Its ``accumulate`` would let the
-generators' first micro-batches meet an old discriminator; here a step is all of one side's micro-batches and its
-update, then all of the other's.
+Accelerate handles devices, processes and precision. Its ``accumulate`` isn't used: with it, the generators' gradients
+of the first micro-batches would be of an older discriminator. Here one side finishes all its micro-batches and its
+update before the other side begins.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class GANStep:
-    """Runs steps: the D step and the G step, in the model's order, and the EMA.
+    """Runs training steps: D step and G step in the model's order, then the update of the EMAs.
 
     Args:
         config: the resolved options.
@@ -41,7 +41,7 @@ class GANStep:
         self.model_name, self.seed, self.log_every = config.model.name, config.train.seed, config.train.log_every
         self.noise_layers: list[FeatureNoise] = []
         if self.balance.feature_noise:
-            from img2img.networks.regularization import FeatureNoise  # most runs do without
+            from img2img.networks.regularization import FeatureNoise  # imported only by runs that use it
 
             self.noise_layers = [module for module in self.model.modules() if isinstance(module, FeatureNoise)]
         self.diagnostics = Diagnostics(self.model, self.seed, self.accelerator)
@@ -49,18 +49,18 @@ class GANStep:
     def run(
         self, batches: list[Batch], step: int, rate_factor: float, *, measure: bool = False, frozen: bool = False
     ) -> dict[str, Tensor]:
-        """One step: each side's losses of all micro-batches, and its update.
+        """Runs one step: for each side, the losses of all micro-batches, their gradients, and the update.
 
         Args:
             batches: the micro-batches, with images (B, C, H, W) in [-1, 1] on the device.
-            step: number of this step; it keys all that is drawn at random.
-            rate_factor: share of the full learning rates.
-            measure: whether to measure each network's gradient and the images, too.
-            frozen: whether what the model names as ``frozen_first`` stays as it is.
+            step: number of this step; all random draws are seeded by it.
+            rate_factor: share of the full learning rates, in [0, 1].
+            measure: also measures gradient norms and diagnostics of the images.
+            frozen: leaves the modules that the model names in ``frozen_first`` as they are.
 
         Returns:
-            What is logged: loss terms and statistics of this process, means over the micro-batches, detached, on the
-            device.
+            Scalars to log, by tag: loss terms and statistics of this process, each the mean over the micro-batches;
+            detached, on the device.
         """
         sides = self._begin(step, rate_factor, frozen=frozen)
         images: list[Images | None] = [None] * len(batches)
@@ -70,7 +70,7 @@ class GANStep:
             losses = self._backward(side, batches, images, step=step)
             if measure:
                 logged |= self._gradient_norms(side)
-            if side == "generator":  # before its update, after which the images would be others
+            if side == "generator":  # before the update: a second output must be of the same weights
                 logged |= self._diagnose(batches[-1], images[-1], step, measure=measure)
             if frozen:
                 self._drop_frozen_gradients()
@@ -85,25 +85,25 @@ class GANStep:
         return logged
 
     def is_last_before_log(self, step: int, total: int) -> bool:
-        """Whether this is the last G step before the next log, whose images and gradients are logged.
+        """Whether ``step`` is the last G step before the next log: its diagnostics and gradient norms are logged.
 
         Args:
             step: number of the step.
-            total: that of the run's last one, which is logged in any case.
+            total: steps of the run, which also logs after its last one.
         """
         end = min(self._next_log(step), total)
         return self._count_generator_steps(step, end) == 1 and self._count_generator_steps(step + 1, end) == 0
 
     def _next_log(self, step: int) -> int:
-        """How many steps are done at the next regular log."""
+        """The number of finished steps at the next regular log."""
         return (step // self.log_every + 1) * self.log_every
 
     def _count_generator_steps(self, first: int, end: int) -> int:
-        """How many G steps there are from step ``first`` on and before step ``end``; no more than KEPT."""
+        """The number of G steps in [first, end), counted up to KEPT."""
         return sum(1 for _ in islice(filter(self.balance.has_generator_step, range(first, end)), KEPT))
 
     def _begin(self, step: int, rate_factor: float, *, frozen: bool) -> list[Side]:
-        """Sets rates, noise and what stands still in this step; returns the sides that learn in it, in order."""
+        """Sets learning rates, noise and what is frozen in this step; returns the sides to update, in order."""
         self.networks.set_rates(rate_factor)
         noise_share = self.balance.noise_share(step)
         if self.model.discriminators:
@@ -115,16 +115,17 @@ class GANStep:
         if step == self.balance.warmup_d:
             keep_statistics(generators, False)
         for module in self.networks.frozen_modules():
-            module.train(not frozen)  # or batch norm's running statistics would move; inference() resets it
+            module.train(not frozen)  # eval mode keeps batch norm's running statistics; inference() resets it
         if step < self.balance.warmup_d:
             keep_statistics(generators, True)
 
-        learning = self.model.update_order if self.balance.has_generator_step(step) else ("discriminator",)
-        return [side for side in learning if side in self.networks.names]
+        sides = self.model.update_order if self.balance.has_generator_step(step) else ("discriminator",)
+        return [side for side in sides if side in self.networks.names]
 
     def _freeze_discriminators(self, frozen: bool) -> None:
-        """Frozen in the G step, D computes no gradients of its own weights, which nobody wants. In the D step nothing
-        needs freezing: D sees detached images.
+        """Freezes D in the G step, which saves the gradients of its weights, or unfreezes it.
+
+        The D step needs no frozen G: D's input is detached images.
         """
         for name in self.model.discriminators:
             self.networks.bare[name].requires_grad_(not frozen)
@@ -132,22 +133,22 @@ class GANStep:
     def _backward(
         self, side: Side, batches: list[Batch], images: list[Images | None], *, step: int
     ) -> dict[str, Tensor]:
-        """A side's gradients of all micro-batches; returns the means of its loss terms and statistics.
+        """Accumulates a side's gradients over all micro-batches; returns its mean loss terms and statistics.
 
-        ``images`` has those of each micro-batch that are made already, and takes the others.
+        ``images`` has one entry a micro-batch: its images, or None until they are made; new ones are stored there.
         """
         accumulate = len(batches) > 1
         logged: dict[str, Tensor] = {}
         for i, batch in enumerate(batches):
             with self._synchronised(side, is_last=i == len(batches) - 1):
-                made = images[i]
-                if made is None or (accumulate and side == "generator"):
-                    # One forward serves both sides. With several micro-batches its graph would be kept for all of
-                    # them at once: then the D step makes the images without a graph, and the G step the same again.
-                    made = self._forward(batch, step=step, index=i, graph=side == "generator" or not accumulate)
-                terms, statistics = self._losses(side, batch, made, step=step, index=i)
+                batch_images = images[i]
+                if batch_images is None or (accumulate and side == "generator"):
+                    # One forward serves both sides. With several micro-batches the graphs of all of them would be in
+                    # memory at once: then the D step makes the images without a graph, and the G step repeats them.
+                    batch_images = self._forward(batch, step=step, index=i, graph=side == "generator" or not accumulate)
+                terms, statistics = self._losses(side, batch, batch_images, step=step, index=i)
                 self.accelerator.backward(sum(terms.values()) / len(batches))
-            images[i] = detached(made) if accumulate else made
+            images[i] = detached(batch_images) if accumulate else batch_images
             values = {f"loss/{side}/{name}": term for name, term in terms.items()}
             values |= {f"{side}/{name}": value for name, value in statistics.items()}
             for name, value in values.items():
@@ -156,17 +157,20 @@ class GANStep:
         return logged
 
     def _forward(self, batch: Batch, *, step: int, index: int, graph: bool) -> Images:
-        """A micro-batch's images, all of them or those of a step without the generators'; its draws are keyed."""
+        """Makes a micro-batch's images: all of them, or those that a step without a G step needs.
+
+        Seeded by step, process and micro-batch, so that a second call makes the same images.
+        """
         generators_learn = self.balance.has_generator_step(step)
         torch.manual_seed(keyed_seed(self.seed, step, self.accelerator.process_index, index))
         with torch.set_grad_enabled(graph and generators_learn):
             return self.model(batch) if generators_learn else self.model.discriminator_images(batch)
 
     def _losses(self, side: Side, batch: Batch, images: Images, *, step: int, index: int) -> tuple[Terms, Terms]:
-        """The loss terms of a side for a micro-batch, and its statistics.
+        """The loss terms of a side for a micro-batch, already weighted, and statistics to log.
 
         Raises:
-            ValueError: the gradient penalty that the options ask for is not among them.
+            ValueError: the options set a gradient penalty and the model's discriminator loss has none.
         """
         if side == "generator":
             terms, statistics = self.model.generator_loss(batch, images)
@@ -182,22 +186,22 @@ class GANStep:
         return terms, statistics
 
     def _diversity(self, batch: Batch, images: Images, *, step: int, index: int) -> Tensor:
-        """The mean ``diversity_loss`` of a micro-batch's fakes and those of other noise."""
+        """The mean ``diversity_loss`` between a micro-batch's fakes and fakes made with different noise."""
         torch.manual_seed(keyed_seed(self.seed, step, self.accelerator.process_index, index, "other noise"))
-        others = self.model(batch)
-        return torch.stack([diversity_loss(images[name], others[name]) for name in self.model.fakes]).mean()
+        other_images = self.model(batch)
+        return torch.stack([diversity_loss(images[name], other_images[name]) for name in self.model.fakes]).mean()
 
     @contextmanager
     def _synchronised(self, side: Side, *, is_last: bool) -> Iterator[None]:
-        """Processes exchange a side's gradients once a step, with its last micro-batch."""
+        """Lets processes exchange a side's gradients once a step, at its last micro-batch."""
         with ExitStack() as stack:
             for name in () if is_last else self.networks.names[side]:
                 stack.enter_context(self.accelerator.no_sync(getattr(self.model, name)))
             yield
 
     def _gradient_norms(self, side: Side) -> dict[str, Tensor]:
-        """The L2 norm of the gradient of each network of a side."""
-        scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0  # fp16 alone scales
+        """The L2 norm of each network's gradient."""
+        scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0  # fp16 scales its losses
         norms = {}
         for name in self.networks.names[side]:
             gradients = (p.grad for p in self.networks.bare[name].parameters() if p.grad is not None)
@@ -205,21 +209,21 @@ class GANStep:
         return norms
 
     def _diagnose(self, batch: Batch, images: Images | None, step: int, *, measure: bool) -> dict[str, Tensor]:
-        """Diagnostics of the last micro-batch's images; thumbnails are kept also where they are not wanted."""
+        """Diagnostics of the last micro-batch's images, if ``measure``; keeps its thumbnails in any case."""
         assert images is not None
         steps_to_log = self._count_generator_steps(step + 1, self._next_log(step))
-        return self.diagnostics.measure(batch, images, step, steps_to_log=steps_to_log, wanted=measure)
+        return self.diagnostics.observe(batch, images, step, steps_to_log=steps_to_log, measure=measure)
 
     def _drop_frozen_gradients(self) -> None:
-        """Not by requires_grad: processes would wait for the gradients' exchange."""
+        """Drops gradients of frozen modules. With requires_grad False instead, DDP would wait for them."""
         for module in self.networks.frozen_modules():
             for parameter in module.parameters():
                 parameter.grad = None
 
     def _skips_update(self, losses: dict[str, Tensor]) -> bool:
-        """Whether the discriminators are so accurate that they skip this update, which is noted in ``losses``.
+        """Whether D's accuracy is above ``balance.skip_above``; logs ``discriminator/skipped`` in ``losses``.
 
-        By the accuracy on all processes' images, so that they agree. Waits for the device.
+        The accuracy is the mean over all processes, so that all of them skip or none. Waits for the device.
         """
         if self.balance.skip_above >= 1:
             return False
@@ -229,11 +233,11 @@ class GANStep:
         return bool(losses["discriminator/skipped"])
 
     def _clip_gradients(self, side: Side) -> None:
-        """Bounds the gradients of a side: each network's length, or every element."""
+        """Clips a side's gradients: each network's norm, or every element."""
         norm, value = self.optim.of("clip_grad_norm", side), self.optim.of("clip_grad_value", side)
         if not (norm or value):
             return
-        self.accelerator.unscale_gradients(self.networks.optimizers[side])  # of this side alone
+        self.accelerator.unscale_gradients(self.networks.optimizers[side])  # the other side's must stay scaled
         for name in self.networks.names[side]:
             if norm:
                 torch.nn.utils.clip_grad_norm_(self.networks.bare[name].parameters(), norm)
@@ -242,7 +246,7 @@ class GANStep:
 
     @torch.no_grad()
     def _clip_weights(self, side: Side) -> None:
-        """Clamps the discriminators' weights, and so their slope (Arjovsky et al., arXiv 1701.07875, Algorithm 1)."""
+        """Clamps the discriminators' weights to [-clip_d, clip_d] (WGAN, arXiv 1701.07875, Algorithm 1)."""
         bound = self.optim.clip_d
         if side == "generator" or not bound:
             return
@@ -252,5 +256,5 @@ class GANStep:
 
 
 def detached(images: Mapping[str, Tensor]) -> Images:
-    """The images without their graph."""
+    """The images, detached from their graph."""
     return {name: image.detach() for name, image in images.items()}

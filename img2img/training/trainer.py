@@ -1,8 +1,8 @@
-"""The trainer: data in, training steps, log, samples, checkpoints. One loop for every model.
+"""The trainer: one loop for every model, with data, log, samples, validation and checkpoints around the steps.
 
-Everything random is keyed instead of carried: which images come by (seed, position), their augmentation by (seed,
-epoch, index), dropout by (seed, step, rank). A resumed run therefore equals an uninterrupted one bit for bit, for any
-number of workers; its state is the networks, the optimizers, the image pools, the step and the position.
+Random numbers are seeded by place, not carried from step to step: the order of images by (seed, epoch), their
+augmentation by (seed, epoch, index), dropout by (seed, step, rank). A resumed run therefore equals an uninterrupted one
+bit for bit, for any number of workers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from img2img.runs import RUNS, begin_run, check_run, find_run, hold_run
 from img2img.training.best import Best, scores_line
 from img2img.training.logger import RunLogger
 from img2img.training.means import Means, mean_over_processes
-from img2img.training.monitor import NOT_FINITE, Monitor, loss_ratio, unfit_hints
+from img2img.training.monitor import NOT_FINITE, Monitor, excluded_hints, loss_ratio
 from img2img.training.networks import Networks
 from img2img.training.process import Agreement, StopRequest, keep_memory, resolve_precision
 from img2img.training.samples import sample_grid
@@ -43,18 +43,25 @@ if TYPE_CHECKING:
 
 
 def train(config: Config, *, resume: bool = False, overwrite: bool = False, notes: Sequence[str] = ()) -> Path:
-    """Trains what ``config`` says and returns the run's folder, runs/NAME.
+    """Trains a model and returns the run's folder, runs/NAME.
+
+    Args:
+        config: the options.
+        resume: continues the run from its newest checkpoint.
+        overwrite: replaces a run of this name.
+        notes: lines to print before the training begins.
 
     Raises:
-        ValueError: what the user must mend: data, options, a run that exists.
-        TrainingStopped: by a signal, with a checkpoint; or by a loss that is not finite.
+        ValueError: wrong options or data, or a run that exists already.
+        TrainingStopped: a signal or data that can't be read ended the run, after a checkpoint; or a loss or a weight is
+            not finite.
     """
     run = RUNS / config.name
     with hold_run(run):
         check_run(run, resume=resume, overwrite=overwrite)
         if config.train.init_from and not resume and find_run(config.train.init_from).resolve() == run.resolve():
             raise ValueError(
-                f"train.init_from {config.train.init_from}: is this run itself; --name gives it another name"
+                f"train.init_from {config.train.init_from}: is this run itself; choose another --name for the new one"
             )
         trainer = Trainer(config, run)
         for note in [
@@ -67,12 +74,12 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
         if resume:
             trainer.restore()
         elif config.train.init_from:
-            from img2img.training.starting import start_from  # most runs begin with random weights
+            from img2img.training.starting import start_from  # imported only by runs that use it
 
             start_from(trainer.networks, config.train.init_from)
         try:
             trainer.fit(resume=resume)
-        except TrainingStopped:  # in all processes at once; after another error the others may wait elsewhere
+        except TrainingStopped:  # in all processes; after other errors close() could wait for the others forever
             trainer.close()
             raise
         trainer.close()
@@ -80,14 +87,14 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
 
 
 class Trainer:
-    """Holds one run: the networks, the data and the position in it.
+    """One run: networks, data and the position in the data.
 
     Args:
         config: the resolved options.
-        run: the run's folder; nothing is written to it before ``fit``.
+        run: the run's folder; nothing is written there before ``fit``.
 
     Raises:
-        ValueError: the data can't be found or read, or doesn't fit the networks.
+        ValueError: data that can't be found or read, or doesn't fit the networks; options that exclude each other.
     """
 
     def __init__(self, config: Config, run: Path) -> None:
@@ -104,31 +111,36 @@ class Trainer:
         self.networks = Networks(config, self.accelerator)
         self.model = self.networks.model
         self.gan_step = GANStep(config, self.networks)
-        self.monitor = Monitor(unfit_hints(config, self.model, precision))
-        for part in (self.train_set, self.val_set):
-            part.require_side(self.networks.smallest_side)
+        self.monitor = Monitor(excluded_hints(config, self.model, precision))
+        for split in (self.train_set, self.val_set):
+            split.require_side(self.networks.smallest_side)
         self.model.check_set(self.train_set)
         self.validation: Validation | None = None
         if config.train.evaluate_every:
-            from img2img.training.validation import Validation  # and with it the metrics' libraries, which take seconds
+            from img2img.training.validation import Validation  # the metrics' libraries take seconds to import
 
             self.validation = Validation(config, self.val_set, self.networks)
         self.best = Best()
 
         self.step_size = config.data.batch_size * self.accelerator.num_processes * config.train.gradient_accumulation
         self.step = 0
-        self.position = 0  # images consumed, over all processes: the place in the endless stream of epochs
+        self.position = 0  # training images used so far, by all processes, over all epochs
         self.means = Means(self.accelerator)
-        self.timed = 0  # steps since the clock
-        self.clock = time.perf_counter()  # when the interval began, later by all pauses
-        self.skipped: set[str] = set()
-        self.checkpoint: Path | None = None
-        self.logger: RunLogger | None = None  # rank 0 alone has one
-        self.whole = True  # False within a step and within a save
+        self.timed_steps = 0  # steps since the last log, for the speed
+        self.clock = time.perf_counter()  # time of the last log, moved forward by every pause
+        self.skipped: set[str] = set()  # a message for each file that couldn't be decoded
+        self.checkpoint: Path | None = None  # the newest one
+        self.logger: RunLogger | None = None  # on rank 0 only
+        self.can_save = True  # False while a step or a save is under way
         self.agreement = Agreement(self.accelerator.num_processes, on_gpus=self.device.type != "cpu")
 
     def fit(self, *, resume: bool = False) -> None:
-        """Trains from the current position to the end, or until it is told to stop."""
+        """Trains from the current step to the last one, or until a signal.
+
+        Raises:
+            ValueError: the run is too short for ``balance.warmup_d``.
+            TrainingStopped: see ``train``.
+        """
         total = self.total_steps
         if self.step >= total:
             self.accelerator.print(
@@ -142,11 +154,11 @@ class Trainer:
                 "it, or raise train.epochs or train.max_steps"
             )
         with StopRequest() as stop, closing(self.batches(total)) as stream:
-            # The first batch comes before the run's folder: a set that can't be read leaves what is there alone. When
-            # the processes have agreed, all of them have looked at the folder, and the first one may change it.
-            batches, unread = next_or_error(stream)
-            if reason := self.agreement.reason_to_stop(signal=0, unread=unread):  # a signal counts after a step
-                raise reason
+            # The first batch is read before the run's folder is touched, so that unreadable data changes nothing there.
+            # Agreeing on it also means that all processes have checked the folder before the first one changes it.
+            batches, read_error = next_or_error(stream)
+            if stopped := self.agreement.reason_to_stop(signal=0, read_error=read_error):  # signals count after a step
+                raise stopped
             if self.accelerator.is_main_process:
                 begin_run(self.run, self.config, resume=resume)
                 self.logger = RunLogger(self.run, self.step, total, self.config.to_yaml())
@@ -159,54 +171,63 @@ class Trainer:
                 try:
                     self._loop(batches, stream, total, stop)
                 except Exception as error:
-                    self._save_before(error)
+                    self._save_after_error(error)
                     raise
                 if self.logger:
-                    self._say_goodbye()
+                    self._print_result()
 
     def _loop(self, batches: list[Batch], stream: Iterator[list[Batch]], total: int, stop: StopRequest) -> None:
-        """Steps from the current one to ``total``: each is run, logged, sampled, evaluated and saved as is due."""
+        """Runs the steps up to number ``total``; logs, samples, evaluates and saves when due and after the last one.
+
+        Args:
+            batches: micro-batches of the first step.
+            stream: yields those of the following steps.
+            total: number of the last step.
+            stop: has the signal that asks the run to stop.
+        """
         options = self.config.train
         while True:
             self._step(batches, total)
-            last = self.step == total
-            if self.step % options.log_every == 0 or last:
+            is_last = self.step == total
+
+            if is_last or self.step % options.log_every == 0:
                 self.log()
-            if self.logger and (self.step % options.sample_every == 0 or last):
-                with self._pause():
+            if self.logger and (is_last or self.step % options.sample_every == 0):
+                with self._pause_clock():
                     self.sample()
-            best = False
-            if options.evaluate_every and (self.step % options.evaluate_every == 0 or last):
-                with self._pause():
-                    best = self.evaluate()
-            reason = None
-            if not last:
-                batches, unread = ([], None) if stop.signal else next_or_error(stream)
-                reason = self.agreement.reason_to_stop(signal=stop.signal, unread=unread, step=self.step)
-            if self.step % options.save_every == 0 or last or reason or best:
-                with self._pause():
+            is_best = False
+            if options.evaluate_every and (is_last or self.step % options.evaluate_every == 0):
+                with self._pause_clock():
+                    is_best = self.evaluate()
+
+            stopped = None
+            if not is_last:
+                batches, read_error = ([], None) if stop.signal else next_or_error(stream)
+                stopped = self.agreement.reason_to_stop(signal=stop.signal, read_error=read_error, step=self.step)
+            if is_last or is_best or stopped or self.step % options.save_every == 0:
+                with self._pause_clock():
                     self.save()
-            if reason:
-                raise TrainingStopped(f"{reason}, saved in {self.checkpoint}; {self._again}", reason.code)
-            if last:
+            if stopped:
+                raise TrainingStopped(f"{stopped}, saved in {self.checkpoint}; {self._how_to_resume}", stopped.code)
+            if is_last:
                 return
 
     def _step(self, batches: list[Batch], total: int) -> None:
-        """One step; what it returns is kept for the log."""
-        self.whole = False
+        """Runs one step and collects its values for the log."""
+        self.can_save = False
         frozen = self.epoch < self.config.train.freeze_global_epochs
         measure = self.gan_step.is_last_before_log(self.step, total)
         values = self.gan_step.run(batches, self.step, self.rate_factor, measure=measure, frozen=frozen)
         self.means.add(values)
         self.step += 1
         self.position += self.step_size
-        self.timed += 1
-        self.whole = True
+        self.timed_steps += 1
+        self.can_save = True
         if self.logger:
             self.logger.advance()
 
     def batches(self, total: int) -> Generator[list[Batch], None, None]:
-        """The micro-batches of each step up to ``total``, on the device, from the current position on."""
+        """Yields the micro-batches of each step up to ``total``, on the device, from the current position on."""
         data, accumulation = self.config.data, self.config.train.gradient_accumulation
         keys = KeyedBatches(
             length=len(self.train_set),
@@ -222,11 +243,11 @@ class Trainer:
             for _ in range(total - self.step):
                 batches = [next(reader) for _ in range(accumulation)]
                 for batch in batches:
-                    self._tell_skipped(batch["skipped"])
+                    self._print_skipped(batch["skipped"])
                 yield [to_device(batch, self.device, self.networks.memory_format, self.ranges) for batch in batches]
 
-    def _tell_skipped(self, messages: list[str]) -> None:
-        """Says once of each file that it can't be decoded; they are counted for the log."""
+    def _print_skipped(self, messages: list[str]) -> None:
+        """Prints, once a file, that it can't be decoded; the log counts these files."""
         for message in messages:
             if message not in self.skipped:
                 self.skipped.add(message)
@@ -234,49 +255,54 @@ class Trainer:
 
     @property
     def epoch(self) -> float:
-        """Passes over the set so far, with a fraction."""
+        """Passes over the training set so far, as a fraction."""
         return self.position / len(self.train_set)
 
     @property
     def rate_factor(self) -> float:
-        """Share of the full learning rate now: 1 for ``epochs``, then falling linearly to 0 over ``decay_epochs``."""
+        """Share of the full learning rate: 1 for ``train.epochs``, then linearly to 0 over ``train.decay_epochs``."""
         epochs, decay = self.config.train.epochs, self.config.train.decay_epochs
         return 1.0 if self.epoch <= epochs else max(0.0, 1 - (self.epoch - epochs) / max(decay, 1))
 
     @property
     def total_steps(self) -> int:
-        """The step at which the run ends."""
+        """The number of the run's last step."""
         images = len(self.train_set) * (self.config.train.epochs + self.config.train.decay_epochs)
         by_epochs = self.step + math.ceil((images - self.position) / self.step_size)
         return min(by_epochs, self.config.train.max_steps or by_epochs)
 
     def log(self) -> None:
-        """Means since the last regular log, and what was measured. Reading them waits for the device."""
+        """Logs the means since the last regular log, diagnostics, rates and speed. Waits for the device.
+
+        Raises:
+            TrainingStopped: a loss is not finite.
+        """
         means = self.means.read()
         self._stop_unless_finite(means)
         means |= loss_ratio(means)
         # The last step also logs. Off the log interval it keeps the sums, so that a resumed run logs the same means.
         regular = self.step % self.config.train.log_every == 0
-        verdicts = [verdict.line for verdict in self.monitor.observe(self.step, means)] if regular else []
+        problems = [report.line for report in self.monitor.observe(self.step, means)] if regular else []
+        # The mean over processes of count is the sum of their numbers of skipped files
         count = torch.tensor(len(self.skipped) * self.accelerator.num_processes, device=self.device)
-        skipped = mean_over_processes({"data/skipped": count}, self.accelerator)  # the mean of these is the sum
+        skipped = mean_over_processes({"data/skipped": count}, self.accelerator)
         if self.logger:
-            speed = self.timed * self.step_size / (time.perf_counter() - self.clock)
+            speed = self.timed_steps * self.step_size / (time.perf_counter() - self.clock)
             values = {**means, **self.networks.current_rates(), "speed/images_per_second": speed, **skipped}
-            self.logger.scalars(self.step, self.epoch, values, verdicts)
-        self.timed, self.clock = 0, time.perf_counter()
+            self.logger.log(self.step, self.epoch, values, problems)
+        self.timed_steps, self.clock = 0, time.perf_counter()
         if regular:
             self.means.clear()
 
     @contextmanager
-    def _pause(self) -> Iterator[None]:
-        """Takes what happens within out of the measured speed."""
+    def _pause_clock(self) -> Iterator[None]:
+        """Leaves the time of the block out of the measured speed."""
         began = time.perf_counter()
         yield
         self.clock += time.perf_counter() - began
 
     def _stop_unless_finite(self, values: dict[str, float]) -> None:
-        """Raises TrainingStopped, naming them, if losses among the values are not finite."""
+        """Raises TrainingStopped if a loss among the values is not finite; the message names it."""
         bad = [name for name, value in values.items() if name.startswith("loss/") and not math.isfinite(value)]
         if bad:
             bad = [name.replace("loss/weights", "a weight") for name in bad]
@@ -287,12 +313,12 @@ class Trainer:
             raise TrainingStopped(f"error: {reason}; {last}; {NOT_FINITE.advice()}, or bf16 instead of fp16", 1)
 
     def sample(self) -> None:
-        """A grid of images as in inference: the model's own sheet, or a row for each of a few validation inputs."""
+        """Writes a sample grid: the model's own fixed inputs, or a row for each of a few validation images."""
         assert self.logger is not None
         self.logger.sample(self.step, sample_grid(self.networks, self.val_set, self.config))
 
     def evaluate(self) -> bool:
-        """Measures validation images; whether their scores are the best so far, in all processes."""
+        """Scores validation images and logs it. Returns whether they are the best so far, in all processes."""
         best = torch.zeros((), device=self.device)
         if self.logger and self.validation and (values := self.validation.measure(self.logger.say)):
             self.logger.record(self.step, self.epoch, values)
@@ -303,13 +329,17 @@ class Trainer:
         return bool(self.accelerator.reduce(best, "sum").item())
 
     def save(self) -> None:
-        """Writes a checkpoint of this step; a run whose losses or weights are not finite stops here instead."""
+        """Writes a checkpoint of this step.
+
+        Raises:
+            TrainingStopped: a loss or a weight is not finite; nothing is written.
+        """
         means = self.means.state()
-        # Losses are of the weights before the update; those after it may be worse. All processes hold the same ones.
+        # The losses were computed before the update, so that the weights need a check of their own
         values = {name: value.item() for name, value in means["sums"].items()}
         values["loss/weights"] = 0.0 if self.networks.is_finite() else math.nan
         self._stop_unless_finite(values)
-        self.whole = False
+        self.can_save = False
         state = {**self.networks.state(), "position": self.position, "length": len(self.train_set)}
         state |= {"signs": self.gan_step.diagnostics.state(), "monitor": self.monitor.state(), **means}
         if self.accelerator.is_main_process:
@@ -324,34 +354,35 @@ class Trainer:
             )
         self.accelerator.wait_for_everyone()
         self.checkpoint = checkpoint_of(self.run, self.step)
-        self.whole = True
+        self.can_save = True
 
-    def _save_before(self, error: Exception) -> None:
-        """Saves the last finished step of a run that an error is about to end, where that can be done: not within a
-        step, whose half is no state to go on from; not by one process of several, for which the others don't wait.
+    def _save_after_error(self, error: Exception) -> None:
+        """Saves the last finished step when an error ends the run, if possible.
+
+        It isn't after half a step, nor with several processes, since the others don't take part in the save.
         """
-        at_rest = self.whole and self.accelerator.num_processes == 1 and not isinstance(error, TrainingStopped)
-        if at_rest and self.checkpoint != checkpoint_of(self.run, self.step):
+        possible = self.can_save and self.accelerator.num_processes == 1 and not isinstance(error, TrainingStopped)
+        if possible and self.checkpoint != checkpoint_of(self.run, self.step):
             with suppress(ValueError, RuntimeError, TrainingStopped):
                 self.save()
-                self.accelerator.print(f"saved       {self.checkpoint}; {self._again}")
+                self.accelerator.print(f"saved       {self.checkpoint}; {self._how_to_resume}")
 
     @property
-    def _again(self) -> str:
-        """How the run goes on, as the end of a line."""
+    def _how_to_resume(self) -> str:
+        """The end of a line: which options resume the run."""
         return f"--name {self.config.name} --resume continues"
 
-    def _say_goodbye(self) -> None:
-        """Says what can be done with the run."""
+    def _print_result(self) -> None:
+        """Prints the last and the best checkpoint, and how to use them."""
         assert self.logger is not None
         self.logger.say(f"done        {self.checkpoint}; python tools/infer.py {self.config.name}")
         if self.best.step is not None:
-            taken = "" if self.best.step == self.step else "; infer.py --checkpoint best takes it"
-            self.logger.say(f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{taken}")
+            usage = "" if self.best.step == self.step else "; infer.py --checkpoint best uses it"
+            self.logger.say(f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{usage}")
 
     @property
     def summary(self) -> str:
-        """What is about to happen, in a few lines."""
+        """The lines printed before training: networks, data, steps, processes, precision."""
         sizes = {name: sum(p.numel() for p in net.parameters()) / 1e6 for name, net in self.networks.bare.items()}
         processes = self.accelerator.num_processes
         precision = {"no": "fp32"}.get(self.accelerator.mixed_precision, self.accelerator.mixed_precision)
@@ -367,19 +398,19 @@ class Trainer:
         )
 
     def restore(self) -> None:
-        """Puts everything back as the newest checkpoint that verifies has it.
+        """Restores the newest checkpoint whose checksums are right.
 
         Raises:
-            ValueError: there is none, or it is of another model or other networks than the options say.
+            ValueError: there is none, or it doesn't fit the options.
         """
-        from img2img.training.resuming import changes, open_newest  # a new run resumes nothing
+        from img2img.training.resuming import changes, open_newest  # imported only by runs that use it
 
         path, state, before = open_newest(self.run, self.config, self.accelerator, learns_all=self.model.learns_all)
         self.networks.restore(path, state)
-        self.gan_step.diagnostics.restore(state.get("signs", {}))  # checkpoints of the first version may have none
+        self.gan_step.diagnostics.restore(state.get("signs", {}))  # old checkpoints may have neither this nor a monitor
         self.step, self.position = state["step"], state["position"]
         self.means.restore(state)
-        if "monitor" in state:  # nor this
+        if "monitor" in state:
             self.monitor.restore(state["monitor"])
         self.checkpoint = path
         metric = self.validation.metric if self.validation else None
@@ -387,30 +418,30 @@ class Trainer:
             self.accelerator.print(note)
         if state["length"] != len(self.train_set):
             self.accelerator.print(
-                f"the set has {len(self.train_set)} images, and had {state['length']} when {path} was written: "
-                f"{self.position} images seen are now {self.epoch:.1f} epochs"
+                f"the set has {len(self.train_set)} images, but had {state['length']} when {path} was written; the "
+                f"{self.position} images seen so far now count as {self.epoch:.1f} epochs"
             )
         for line in [f"resuming    {path}, epoch {self.epoch:.2f}", *changes(before, self.config)]:
             self.accelerator.print(line)
 
     def close(self) -> None:
-        """Ends the processes, in the order that leaves none behind."""
+        """Ends the processes; in another order one of them could hang."""
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
         self.accelerator.end_training()
 
 
 def make_accelerator(precision: Precision) -> Accelerator:
-    """Accelerate with the processes that were launched.
+    """The Accelerator of this process, in this precision.
 
     Raises:
-        ValueError: options of the launch that don't fit this trainer, the device or each other.
+        ValueError: options of ``accelerate launch`` that don't fit the trainer, the device or each other.
     """
-    # broadcast_buffers: D sees two batches before one backward, and a broadcast in between breaks its batch norm.
+    # broadcast_buffers: D has two forwards before its backward; a broadcast in between would break its batch norm
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
     launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != accelerator.num_processes:  # each would train alone, all of them into one folder
+    if launched != accelerator.num_processes:  # each would train alone, and all would write to one folder
         raise ValueError(
             f"{launched} processes were launched but don't find each other: on a CPU set ACCELERATE_USE_CPU=true"
         )
@@ -418,16 +449,16 @@ def make_accelerator(precision: Precision) -> Accelerator:
         raise ValueError("--gradient_accumulation_steps of accelerate: use --train.gradient_accumulation instead")
     if accelerator.device.type == "cpu":
         if precision == "fp16":
-            raise ValueError("train.precision fp16: needs a GPU; on a CPU there is bf16")
+            raise ValueError("train.precision fp16: needs a GPU; use bf16 on a CPU")
         keep_memory()
     return accelerator
 
 
 def next_or_error(stream: Iterator[list[Batch]]) -> tuple[list[Batch], Exception | None]:
-    """The next step's batches; or none, and why they can't be read."""
+    """The next step's micro-batches and None; or [] and the error that prevents reading them."""
     try:
         return next(stream), None
     except Exception as error:
         if not isinstance(error, ValueError):
-            traceback.print_exception(error)  # a mistake of ours, or of a library
+            traceback.print_exception(error)  # not the user's data: a bug here or in a library
         return [], error

@@ -1,4 +1,4 @@
-"""What we are measured against does the same maths, and the table says what it should."""
+"""The plain loops do the same maths as the training step; the table's rows; wrong options."""
 
 import copy
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from img2img.benchmark.plain_loops import PLAIN
-from img2img.benchmark.speed import BenchmarkOptions, _batch, _draw_set, _generated, _Side, benchmark
+from img2img.benchmark.speed import BenchmarkOptions, _batch, _draw_set, _generator_passes, _Worker, benchmark
 from img2img.config import Config
 from tests.conftest import make_step
 
@@ -17,67 +17,67 @@ Tiny = Callable[..., Config]
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "pix2pixhd"])
-def test_the_plain_loop_trains_alike(name: str, tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny) -> None:
+def test_plain_loop_trains_like_the_training_step(name: str, tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny) -> None:
     config = {
         "pix2pix": lambda: tiny(model={"norm": "none", "dropout": False}),
         "cyclegan": lambda: tiny_cyclegan(model={"norm": "none", "pool_size": 50}),
         "pix2pixhd": lambda: tiny_hd(model={"norm": "none", "n_layers_d": 2}),
     }[name]()
     gan_step = make_step(config)
-    other = copy.deepcopy(gan_step.model)
+    plain_model = copy.deepcopy(gan_step.model)
     torch.manual_seed(0)
     batch = {key: torch.rand(2, 3, 16, 16) * 2 - 1 for key in ("a", "b", "input", "target")}
     batch |= {key: torch.randint(-1, 9, (2, 1, 16, 16), dtype=torch.int32) for key in ("label", "instance")}
-    plain = PLAIN[name](other, batch, nullcontext)
+    plain_step = PLAIN[name](plain_model, batch, nullcontext)
     before = {key: value.clone() for key, value in gan_step.model.state_dict().items()}
     for step in range(4):
         gan_step.run([batch], step, 1.0)
-        plain()
-    theirs = other.state_dict()
+        plain_step()
+    expected = plain_model.state_dict()
     for key, value in gan_step.model.state_dict().items():
         assert not key.endswith("weight") or not torch.equal(value, before[key])
-        assert (value - theirs[key]).abs().max() < 1e-5, key
+        assert (value - expected[key]).abs().max() < 1e-5, key
 
 
 @pytest.mark.parametrize(
     ("name", "size", "count"), [("pix2pix", 32, 1), ("cyclegan", 32, 6), ("pix2pixhd", "96x64", 1)]
 )
-def test_the_table_counts_what_passes_through_the_generators(name: str, size: int | str, count: int) -> None:
+def test_generator_passes_counts_images_per_sample(name: str, size: int | str, count: int) -> None:
     options = BenchmarkOptions(model=name, size=size, ngf=2, batch_size=3)
     _draw_set(Path("set"), options)
     shapes = {value.shape[:3] for value in _batch(options, "set").values() if isinstance(value, torch.Tensor)}
     assert shapes == {(3, options.height, options.width)}
-    assert _generated(options, "set") == count
+    assert _generator_passes(options, "set") == count
 
 
-def test_inference_is_measured_alone() -> None:
+def test_benchmark_inference_only_has_no_training_rows() -> None:
     small = {"size": "128x64", "ngf": 1, "steps": 1, "turns": 1}
     rows = dict(benchmark(BenchmarkOptions(model="pix2pixhd", stage="local", inference_only=True, **small)))
     assert list(rows) == ["inference, random weights", "peak memory, inference"]
     assert 50 < float(rows["peak memory, inference"].split()[-2]) < 4000
 
 
-def test_a_measuring_process_that_dies_is_not_waited_for() -> None:
-    with pytest.raises(RuntimeError, match="a measuring process died"):
-        _Side(_dies, BenchmarkOptions(), "unused")
+def test_worker_that_dies_raises() -> None:
+    with pytest.raises(RuntimeError, match="process died"):
+        _Worker(exiting_commands, BenchmarkOptions(), "unused")
 
 
-def _dies(options: BenchmarkOptions, root: str) -> dict:
+def exiting_commands(options: BenchmarkOptions, root: str) -> dict:
     raise SystemExit(1)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": "64x"}, "size 64x: a number of pixels, or WIDTHxHEIGHT"),
-        ({"size": 0}, "size 0: a number of pixels"),
-        ({"size": "64x32"}, "size 64x32: pix2pix is measured on squares"),
-        ({"size": 96}, "size 96: pix2pix is measured on squares whose side is a power of 2"),
-        ({"model": "pix2pixhd", "size": "500x250"}, "size 500x250: pix2pixhd takes sides that are multiples of 32"),
-        ({"stage": "local"}, "stage local: pix2pix has no stages"),
-        ({"turns": 0}, "turns 0: must be at least 1"),
+        ({"size": "64x"}, "^size 64x: .*WIDTHxHEIGHT"),
+        ({"size": 0}, "^size 0: .*WIDTHxHEIGHT"),
+        ({"size": "64x32"}, "^size 64x32: .*pix2pix$"),
+        ({"size": 96}, "^size 96: .*pix2pix$"),
+        ({"model": "pix2pixhd", "size": "500x250"}, r"^size 500x250: .*\b32\b.*pix2pixhd"),
+        ({"stage": "local"}, "^stage local: .*pix2pixhd"),
+        ({"turns": 0}, r"^turns 0: .*\b1$"),
     ],
 )
-def test_what_can_not_be_measured_is_named(options: dict, message: str) -> None:
+def test_benchmark_options_names_the_wrong_option(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BenchmarkOptions(**options)

@@ -22,7 +22,7 @@ from img2img.data.images import (
 )
 
 
-def picture(channels: int, dtype: type, height: int = 7, width: int = 9) -> np.ndarray:
+def random_image(channels: int, dtype: type, height: int = 7, width: int = 9) -> np.ndarray:
     top = np.iinfo(dtype).max
     return np.random.default_rng(0).integers(0, top, (height, width, channels), dtype, endpoint=True)
 
@@ -30,8 +30,8 @@ def picture(channels: int, dtype: type, height: int = 7, width: int = 9) -> np.n
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_image_survives_the_disk(tmp_path: Path, channels: int, dtype: type, suffix: str) -> None:
-    image = picture(channels, dtype)
+def test_write_image_round_trips(tmp_path: Path, channels: int, dtype: type, suffix: str) -> None:
+    image = random_image(channels, dtype)
     write_image(tmp_path / f"x{suffix}", image)
     assert np.array_equal(read_image(tmp_path / f"x{suffix}", channels), image)
     header = read_header(tmp_path / f"x{suffix}")
@@ -39,14 +39,14 @@ def test_a_image_survives_the_disk(tmp_path: Path, channels: int, dtype: type, s
     assert header.alpha == (channels == 4)
 
 
-def test_colours_are_in_rgb_order(tmp_path: Path) -> None:
+def test_read_image_returns_rgb(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), (250, 20, 10)).save(tmp_path / "x.png")
     assert read_image(tmp_path / "x.png", 3)[0, 0].tolist() == [250, 20, 10]
     write_image(tmp_path / "y.png", read_image(tmp_path / "x.png", 3))
     assert Image.open(tmp_path / "y.png").getpixel((0, 0)) == (250, 20, 10)
 
 
-def test_alpha_goes_onto_white(tmp_path: Path) -> None:
+def test_read_image_composites_alpha_on_white(tmp_path: Path) -> None:
     hidden = np.zeros((4, 4, 4), np.uint8)
     hidden[..., 0], hidden[0, 0, 3], hidden[0, 1, 3] = 200, 255, 51  # red; opaque, one fifth, else transparent
     write_image(tmp_path / "x.png", hidden)
@@ -57,7 +57,7 @@ def test_alpha_goes_onto_white(tmp_path: Path) -> None:
     assert read_image(tmp_path / "x.png", 1)[2, 2].tolist() == [255]
 
 
-def test_palettes_with_and_without_transparency(tmp_path: Path) -> None:
+def test_read_image_decodes_palettes(tmp_path: Path) -> None:
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 10, 200, 30])
     image.save(tmp_path / "opaque.png")
@@ -68,11 +68,11 @@ def test_palettes_with_and_without_transparency(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpg", "png", "clear.png"])
-def test_images_stand_upright(tmp_path: Path, orientation: int, kind: str) -> None:
+def test_read_image_applies_exif_orientation(tmp_path: Path, orientation: int, kind: str) -> None:
     """As Pillow's exif_transpose turns them, for every orientation that there is."""
     from PIL import ImageOps
 
-    image = Image.fromarray(cv2.resize(picture(3, np.uint8, 3, 4), (40, 24), interpolation=cv2.INTER_NEAREST))
+    image = Image.fromarray(cv2.resize(random_image(3, np.uint8, 3, 4), (40, 24), interpolation=cv2.INTER_NEAREST))
     if kind == "clear.png":
         image.putalpha(Image.new("L", image.size, 255))
     exif = Image.Exif()
@@ -88,18 +88,18 @@ def test_images_stand_upright(tmp_path: Path, orientation: int, kind: str) -> No
         assert (header.height, header.width) == expected.shape[:2]
 
 
-def test_channels_convert_and_refuse() -> None:
-    gray = picture(1, np.uint8)
+def test_to_channels_refuses_other_shapes() -> None:
+    gray = random_image(1, np.uint8)
     assert to_channels(gray[:, :, 0], 3).shape == (7, 9, 3)
     assert np.array_equal(to_channels(to_channels(gray, 3), 1), gray)
     assert (to_channels(gray, 4)[..., 3] == 255).all()
-    assert (to_channels(picture(3, np.uint16), 4)[..., 3] == 65535).all()
-    with pytest.raises(ValueError, match="1, 3 or 4 channels"):
+    assert (to_channels(random_image(3, np.uint16), 4)[..., 3] == 65535).all()
+    with pytest.raises(ValueError, match=r"\(H, W, C\) with 1, 3 or 4"):
         to_channels(np.zeros((4, 4, 2), np.uint8), 3)
 
 
-def test_damaged_files_are_named(tmp_path: Path) -> None:
-    good = picture(3, np.uint8, 64, 64)
+def test_read_image_names_damaged_files(tmp_path: Path) -> None:
+    good = random_image(3, np.uint8, 64, 64)
     for name in ("half.jpg", "half.png"):
         Image.fromarray(good).save(tmp_path / name)
         data = (tmp_path / name).read_bytes()
@@ -116,13 +116,13 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
             read_header(tmp_path / name)
 
 
-def test_a_jpeg_with_a_thumbnail_is_still_seen_to_be_truncated(tmp_path: Path) -> None:
+def test_read_image_refuses_truncated_jpeg_with_thumbnail(tmp_path: Path) -> None:
     """The thumbnail in its header ends with an end-of-image marker of its own."""
     import io
 
     thumbnail = io.BytesIO()
-    Image.fromarray(picture(3, np.uint8)).save(thumbnail, "JPEG")
-    Image.fromarray(picture(3, np.uint8, 64, 64)).save(tmp_path / "x.jpg", comment=thumbnail.getvalue())
+    Image.fromarray(random_image(3, np.uint8)).save(thumbnail, "JPEG")
+    Image.fromarray(random_image(3, np.uint8, 64, 64)).save(tmp_path / "x.jpg", comment=thumbnail.getvalue())
     data = (tmp_path / "x.jpg").read_bytes()
     read_image(tmp_path / "x.jpg", 3)
     (tmp_path / "x.jpg").write_bytes(data[:-100])
@@ -130,7 +130,7 @@ def test_a_jpeg_with_a_thumbnail_is_still_seen_to_be_truncated(tmp_path: Path) -
         read_image(tmp_path / "x.jpg", 3)
 
 
-def test_huge_headers_are_refused_before_decoding(tmp_path: Path) -> None:
+def test_read_image_refuses_huge_headers(tmp_path: Path) -> None:
     header = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
     chunks = [header, b"IDAT" + zlib.compress(bytes(10)), b"IEND"]
     packed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
@@ -140,7 +140,7 @@ def test_huge_headers_are_refused_before_decoding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_tensors_round_trip_exactly(dtype: type) -> None:
+def test_normalise_round_trips_exactly(dtype: type) -> None:
     every = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(-1, 1, 1)
     tensor = normalise(torch.from_numpy(every))
     assert tensor.dtype == torch.float32
@@ -148,12 +148,12 @@ def test_tensors_round_trip_exactly(dtype: type) -> None:
     assert np.array_equal(to_array(tensor, dtype), every)
 
 
-def test_to_array_rounds_and_clips() -> None:
+def test_to_array_rounds_and_clamps() -> None:
     out = to_array(torch.tensor([-2.0, 0.0, 0.003, 9.0]).reshape(1, 2, 2), np.uint8)
     assert out[:, :, 0].tolist() == [[0, 128], [128, 255]]
 
 
-def test_grid_lays_out_rows_and_columns() -> None:
+def test_grid_arranges_rows_and_columns() -> None:
     red, tall = np.full((4, 6, 3), (255, 0, 0), np.uint8), np.zeros((9, 2, 1), np.uint16)
     sheet = grid([[red, tall], [tall]], gap=1)
     assert sheet.shape == (1 + 9 + 1 + 9 + 1, 1 + 6 + 1 + 2 + 1, 3)
@@ -162,15 +162,15 @@ def test_grid_lays_out_rows_and_columns() -> None:
     assert (sheet[0] == 255).all()
 
 
-def test_writing_leaves_nothing_half_done(tmp_path: Path) -> None:
+def test_write_image_leaves_no_partial_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="can't be written"):
-        write_image(tmp_path / "file" / "x.png", picture(3, np.uint8))
-    write_image(tmp_path / "x.png", picture(3, np.uint8))
+        write_image(tmp_path / "file" / "x.png", random_image(3, np.uint8))
+    write_image(tmp_path / "x.png", random_image(3, np.uint8))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "x.png"]
 
 
-def test_grid_titles_stand_above_their_columns_and_are_cut_off() -> None:
+def test_grid_titles_are_above_columns_and_cut_off() -> None:
     rows = [[np.full((20, 30, 3), 200, np.uint8)] * 2]
     bare, titled = grid(rows), grid(rows, ["A", "much too long for this"])
     assert titled.shape == (bare.shape[0] + 14, bare.shape[1], 3)

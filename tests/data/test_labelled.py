@@ -1,4 +1,4 @@
-"""Samples of label maps: parts, keys, layouts, toy scenes, images as inputs; and the batches made of them."""
+"""Samples of label maps: keys, layouts, toy scenes, pairs instead of label maps; and their batches."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def error(root: Path | None, part: str = "train", **changes: Any) -> str:
     return str(raised.value)
 
 
-def test_a_sample_has_maps_and_a_photo_of_one_geometry(labelled_root: Path) -> None:
+def test_labelled_sample_has_maps_and_photo_of_one_geometry(labelled_root: Path) -> None:
     assert dataset_class("labelled") is LabelledDataset
     scenes = LabelledDataset(options(labelled_root), "train", augment=True)
     assert len(scenes) == 4
@@ -50,7 +50,7 @@ def test_a_sample_has_maps_and_a_photo_of_one_geometry(labelled_root: Path) -> N
             assert (sample["name"], sample["skipped"]) == (str(i), [])
 
 
-def test_what_a_sample_lacks(labelled_root: Path) -> None:
+def test_labelled_sample_without_instances_or_photo(labelled_root: Path) -> None:
     assert "instance" not in LabelledDataset(options(labelled_root, instances=False), "train")[0, 0]
     test = LabelledDataset(options(labelled_root, val_split="test"), "val")
     assert sorted(test[0, 0]) == ["instance", "label", "name", "skipped"]
@@ -58,7 +58,7 @@ def test_what_a_sample_lacks(labelled_root: Path) -> None:
     assert (test.item("AtoB", 0).target, test.target_name("AtoB", 0)) == (None, None)
 
 
-def test_augmentation_is_keyed_by_epoch_and_index(labelled_root: Path) -> None:
+def test_labelled_augmentation_is_keyed_by_epoch_and_index(labelled_root: Path) -> None:
     data = options(labelled_root, preprocess="resize_and_crop")
     scenes = LabelledDataset(data, "train", augment=True, seed=1)
     assert same(scenes[3, 2], scenes[3, 2])
@@ -69,7 +69,7 @@ def test_augmentation_is_keyed_by_epoch_and_index(labelled_root: Path) -> None:
     assert same(still[0, 1], still[9, 1])
 
 
-def test_evaluation_sees_a_scene_without_chance(labelled_root: Path) -> None:
+def test_labelled_items_are_not_augmented(labelled_root: Path) -> None:
     scenes = LabelledDataset(options(labelled_root, preprocess="none"), "val")
     label, instances, photo = drawn_scene(31)
     item = scenes.items("AtoB")[1]
@@ -86,7 +86,7 @@ def test_evaluation_sees_a_scene_without_chance(labelled_root: Path) -> None:
     assert np.array_equal(middle.images("b")[1], photo[2:18, 12:28])
 
 
-def test_a_scene_found_broken_later_is_skipped_and_named(labelled_root: Path) -> None:
+def test_labelled_skips_and_names_a_broken_scene(labelled_root: Path) -> None:
     scenes = LabelledDataset(options(labelled_root), "train")
     (labelled_root / "train_inst" / "2.png").write_bytes(b"")
     sample = scenes[0, 2]
@@ -97,14 +97,14 @@ def test_a_scene_found_broken_later_is_skipped_and_named(labelled_root: Path) ->
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_change_nothing(labelled_root: Path, workers: int) -> None:
+def test_labelled_batches_do_not_depend_on_workers(labelled_root: Path, workers: int) -> None:
     scenes = LabelledDataset(options(labelled_root), "train", augment=True)
     keys = KeyedBatches(len(scenes), 2, 0, 8)
     for a, b in zip(keyed_loader(scenes, keys, 0), keyed_loader(scenes, keys, workers), strict=True):
         assert all(torch.equal(a[key], b[key]) for key in ("label", "instance", "target"))
 
 
-def test_ids_reach_the_device_as_integers(labelled_root: Path) -> None:
+def test_to_device_keeps_ids_as_integers(labelled_root: Path) -> None:
     scenes = LabelledDataset(options(labelled_root, preprocess="none"), "val")
     samples = [scenes[0, i] for i in range(2)]
     samples[0]["instance"][0, 0] = 2**31 - 1
@@ -117,70 +117,67 @@ def test_ids_reach_the_device_as_integers(labelled_root: Path) -> None:
     assert -1 <= batch["target"].min() < batch["target"].max() <= 1
 
 
-def test_batches_of_two_sizes_are_one_line(labelled_root: Path) -> None:
+def test_labelled_refuses_batches_of_two_sizes(labelled_root: Path) -> None:
     label, instances, photo = drawn_scene(0, 24, 40)
     write(labelled_root / "train_label" / "2.png", label)
     write(labelled_root / "train_inst" / "2.png", instances)
     write(labelled_root / "train_img" / "2.tif", photo)
     message = error(labelled_root, preprocess="none", batch_size=2)
-    assert "train_label/2.png becomes 40x24 but" in message
-    assert (
-        "train_label/0.png 40x20: a batch takes one size: set data.batch_size 1, or a data.preprocess that" in message
-    )
+    for part in ("train_label/2.png becomes 40x24 ", "train_label/0.png 40x20: ", "data.batch_size", "data.preprocess"):
+        assert part in message
     one = LabelledDataset(options(labelled_root, preprocess="none"), "train", augment=True)
-    with pytest.raises(ValueError, match=r"^label of 2 is 40x24 and that of 0 40x20: a batch takes one size: [^\n]*$"):
+    with pytest.raises(ValueError, match=r"^label of 2 is 40x24 .* 0 40x20: [^\n]*data\.batch_size 1[^\n]*$"):
         collate([one[0, 0], one[0, 2]])
     LabelledDataset(options(labelled_root, batch_size=2), "train", augment=True)  # crops are all of one size
 
 
-def test_images_too_small_are_named_at_start(labelled_root: Path) -> None:
+def test_labelled_names_images_too_small_for_the_crop(labelled_root: Path) -> None:
     message = error(labelled_root, crop_size=24)
-    assert "train_label/0.png: 40x20 is too small for data.crop_size 24: lower it, or let data.preprocess" in message
+    for part in ("train_label/0.png: 40x20 ", "data.crop_size 24: ", "data.preprocess scale_width_and_crop"):
+        assert part in message
     message = error(labelled_root, crop_size=24, preprocess="scale_width_and_crop")
-    assert "scaled to 40x20, is too small for data.crop_size 24: lower it, or raise data.load_size" in message
+    for part in ("train_label/0.png: 40x20, ", "data.crop_size 24: ", "raise data.load_size"):
+        assert part in message
 
 
-def test_what_is_wrong_is_one_line(labelled_root: Path, tmp_path: Path) -> None:
+def test_labelled_names_missing_root_and_wrong_ids(labelled_root: Path, tmp_path: Path) -> None:
     assert "data.root is not set" in error(None)
-    assert "id 4 is neither in 0..3" in error(labelled_root, label_nc=4)
+    assert "label_nc, now 4," in error(labelled_root, label_nc=4)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"label_nc": -1}, r"data\.label_nc -1: must be at least 0"),
-        ({"ignore_id": -1}, r"data\.ignore_id -1: must be at least 0"),
-        ({"stride": 0}, r"data\.stride 0: must be at least 1"),
-        ({"direction": "BtoA"}, r"data\.direction BtoA: label maps become images, AtoB, and not the reverse"),
-        (
-            {"preprocess": "scale_width_and_crop", "load_size": 8},
-            r"data\.crop_size 16 is larger than data\.load_size 8",
-        ),
+        ({"label_nc": -1}, r"^data\.label_nc -1: .* 0$"),
+        ({"ignore_id": -1}, r"^data\.ignore_id -1: .* 0$"),
+        ({"stride": 0}, r"^data\.stride 0: .* 1$"),
+        ({"direction": "BtoA"}, r"^data\.direction BtoA: .*label maps"),
+        ({"preprocess": "scale_width_and_crop", "load_size": 8}, r"^data\.crop_size 16 .*data\.load_size 8:"),
     ],
 )
-def test_options_out_of_range_are_named(changes: dict, message: str) -> None:
+def test_labelled_config_names_options_out_of_range(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         options(None, **changes)
 
 
 @pytest.mark.parametrize("preprocess", ["scale_width", "crop", "none"])
-def test_sizes_that_are_not_used_do_not_matter(preprocess: str) -> None:
+def test_labelled_config_ignores_unused_sizes(preprocess: str) -> None:
     assert options(None, preprocess=preprocess, load_size=8).crop_size == 16
 
 
-def test_channels_tell_a_model_of_its_maps() -> None:
-    pictures = {"a": 3, "b": 3, "input": 3, "target": 3}
-    assert LabelledConfig().channels == pictures
-    assert options(None).channels == {**pictures, "label": 5, "instance": 1}
-    assert options(None, instances=False).channels == {**pictures, "label": 5}
+def test_labelled_config_channels_include_maps() -> None:
+    channels = {"a": 3, "b": 3, "input": 3, "target": 3}
+    assert LabelledConfig().channels == channels
+    assert options(None).channels == {**channels, "label": 5, "instance": 1}
+    assert options(None, instances=False).channels == {**channels, "label": 5}
 
 
 @pytest.mark.parametrize("layout", ["train_", "train", "train/"])
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_images_as_inputs_need_no_maps(tmp_path: Path, layout: str, direction: str) -> None:
+def test_labelled_config_without_label_nc_reads_pairs(tmp_path: Path, layout: str, direction: str) -> None:
     for i in range(2):
-        for side, picture in zip("AB", drawn_pair(i, 20, 40), strict=True):
-            write(tmp_path / f"{layout}{side}" / f"{i}.png", picture)
+        for side, image in zip("AB", drawn_pair(i, 20, 40), strict=True):
+            write(tmp_path / f"{layout}{side}" / f"{i}.png", image)
     data = options(tmp_path, label_nc=0, preprocess="none", direction=direction)
     pairs = dataset_class(Pix2PixHD.dataset, data)(data, "train")
     sample = pairs[0, 1]
@@ -201,42 +198,40 @@ def test_images_as_inputs_need_no_maps(tmp_path: Path, layout: str, direction: s
     assert (len(pairs.images("a")), len(pairs.images("b"))) == (2, 2)
 
 
-def test_options_choose_among_the_data_sets_of_a_model() -> None:
+def test_dataset_class_follows_the_options() -> None:
     assert dataset_class(Pix2PixHD.dataset) is LabelledDataset
     assert dataset_class(Pix2PixHD.dataset, options(None)) is LabelledDataset
     assert dataset_class(Pix2PixHD.dataset, options(None, label_nc=0)) is PairedDataset
 
 
 @pytest.mark.parametrize("preprocess", ["scale_width", "scale_width_and_crop", "crop", "none"])
-def test_pairs_and_strangers_take_every_mode(tmp_path: Path, preprocess: str) -> None:
+def test_paired_and_unpaired_support_every_preprocess(tmp_path: Path, preprocess: str) -> None:
     for i in range(2):
-        for side, picture in zip("AB", drawn_pair(i, 20, 40), strict=True):
-            write(tmp_path / f"train{side}" / f"{i}.png", picture)
+        for side, image in zip("AB", drawn_pair(i, 20, 40), strict=True):
+            write(tmp_path / f"train{side}" / f"{i}.png", image)
     sizes: dict[str, Any] = {"load_size": 40, "stride": 4}
     data = options(tmp_path, label_nc=0, preprocess=preprocess)
     unpaired = UnpairedConfig(str(tmp_path), preprocess=preprocess, crop_size=16, **sizes)
     for dataset in (PairedDataset, UnpairedDataset):
-        pictures = dataset(data if dataset is PairedDataset else unpaired, "train", augment=True)
-        assert pictures.images("a")[0].shape == pictures.item("AtoB", 0).inputs["input"].shape
-        assert pictures.images("a")[0].shape == ((16, 16, 3) if "crop" in preprocess else (20, 40, 3))
-        assert pictures[0, 0][{PairedDataset: "input", UnpairedDataset: "b"}[dataset]].shape[1] in (16, 40)
+        images = dataset(data if dataset is PairedDataset else unpaired, "train", augment=True)
+        assert images.images("a")[0].shape == images.item("AtoB", 0).inputs["input"].shape
+        assert images.images("a")[0].shape == ((16, 16, 3) if "crop" in preprocess else (20, 40, 3))
+        assert images[0, 0][{PairedDataset: "input", UnpairedDataset: "b"}[dataset]].shape[1] in (16, 40)
     small = options(tmp_path, label_nc=0, preprocess="crop", crop_size=21)
     small_sides = UnpairedConfig(str(tmp_path), preprocess="crop", crop_size=21, **sizes)
     write(tmp_path / "trainB" / "1.png", drawn_pair(1, 24, 40)[0])
     write(tmp_path / "trainA" / "1.png", drawn_pair(1, 24, 40)[0])
     for dataset in (PairedDataset, UnpairedDataset):
-        with pytest.raises(ValueError, match=r"trainA/0.png: 40x20 is too small for data\.crop_size 21"):
+        with pytest.raises(ValueError, match=r"trainA/0\.png: 40x20 .*data\.crop_size 21"):
             dataset(small if dataset is PairedDataset else small_sides, "train", augment=True)
     if preprocess == "none":
-        with pytest.raises(
-            ValueError, match=r"trainA/1\.png becomes 40x24 but .*trainA/0\.png 40x20: image pools keep"
-        ):
+        with pytest.raises(ValueError, match=r"trainA/1\.png .*40x24 .*trainA/0\.png .*40x20: .*data\.preprocess"):
             UnpairedDataset(unpaired, "train", augment=True)
 
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the embedded task."""
+    """Replaces the drawings of the toy task by simple ones."""
     module = ModuleType("img2img.data.toy.streets")
 
     def draw_scene(index: int, split: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -247,7 +242,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "img2img.data.toy.streets", module)
 
 
-def test_toy_scenes_are_drawn_twice_as_wide_as_high(toy: None) -> None:
+def test_toy_scenes_are_twice_as_wide_as_high(toy: None) -> None:
     data = options(None, toy=True, preprocess="scale_width", load_size=64)
     train, val = LabelledDataset(data, "train", augment=True), LabelledDataset(data, "val")
     assert (len(train), len(val), train.notes) == (9, 3, [])
@@ -263,10 +258,16 @@ def test_toy_scenes_are_drawn_twice_as_wide_as_high(toy: None) -> None:
     assert dataset_class(Pix2PixHD.dataset, shoes)(shoes, "val")[0, 0]["input"].shape == (16, 16, 3)
 
 
-def test_toy_scenes_know_what_they_cannot_do(toy: None) -> None:
-    assert "data.label_nc 4: the toy scenes have 5 classes" in error(None, toy=True, label_nc=4)
-    assert "the toy task has train, val, test" in error(None, "val", toy=True, val_split="nope")
+def test_toy_scenes_refuse_unsuitable_options(toy: None) -> None:
+    message = error(None, toy=True, label_nc=4)
+    assert message.startswith("data.label_nc 4: ")
+    assert message.endswith("5")
+    message = error(None, "val", toy=True, val_split="nope")
+    assert "'nope'" in message
+    assert "train, val, test" in message
     message = error(None, toy=True, load_size=18, crop_size=8)
-    assert "scenes would be 18x9: raise data.load_size, and data.crop_size with resize_and_crop, to 20" in message
+    for part in ("18x9: ", "data.load_size", "data.crop_size", " 20 "):
+        assert part in message
     message = error(None, toy=True, crop_size=24)
-    assert "the toy task's scene: 40x20 is too small for data.crop_size 24" in message
+    assert "scene: 40x20 " in message
+    assert "data.crop_size 24" in message

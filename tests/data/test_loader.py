@@ -1,4 +1,4 @@
-"""Batches from reading processes: their errors, their end, and the memory layout of what they read."""
+"""Batches from worker processes: errors, the end of workers, and the memory layout of tensors."""
 
 import multiprocessing
 import os
@@ -52,14 +52,14 @@ def stuck(index: int) -> None:
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_reader_gives_batches_in_order(workers: int) -> None:
+def test_reader_yields_batches_in_order(workers: int) -> None:
     with BatchReader(keyed_loader(Numbers(), in_order(6, 2), workers)) as reader:
         assert [batch["name"] for batch in reader] == [["0", "1"], ["2", "3"], ["4", "5"]]
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_reader_raises_what_the_data_set_says(workers: int) -> None:
-    """In its own words, whatever process reads."""
+def test_reader_raises_errors_of_the_data_set(workers: int) -> None:
+    """With the original message, with and without workers."""
     with BatchReader(keyed_loader(Numbers(unreadable), in_order(6, 2), workers)) as reader:
         assert next(reader)["name"] == ["0", "1"]
         with pytest.raises(UnreadableImage) as raised:
@@ -69,8 +69,8 @@ def test_reader_raises_what_the_data_set_says(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_reader_keeps_the_traceback_of_a_librarys_error(workers: int) -> None:
-    """A ValueError of numpy's is no message for a user."""
+def test_reader_keeps_the_traceback_of_library_errors(workers: int) -> None:
+    """A ValueError raised by numpy is a bug, not a message for users."""
     with (
         BatchReader(keyed_loader(Numbers(mistaken), in_order(2, 2), workers)) as reader,
         pytest.raises(ValueError, match="reshape"),
@@ -79,7 +79,7 @@ def test_reader_keeps_the_traceback_of_a_librarys_error(workers: int) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_reader_reports_a_dead_process_at_the_next_batch_only() -> None:
+def test_reader_reports_a_dead_worker_with_the_next_batch() -> None:
     with BatchReader(keyed_loader(Numbers(die), in_order(40, 2), 1)) as reader:
         next(reader)
         end = time.monotonic() + 20
@@ -91,8 +91,8 @@ def test_reader_reports_a_dead_process_at_the_next_batch_only() -> None:
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with its traceback", "alone"])
-def test_reader_ends_its_processes_with_the_block(kept: bool) -> None:
-    """Also while an exception's traceback holds the iterator, as one that is about to end the program does."""
+def test_reader_ends_its_workers_with_the_block(kept: bool) -> None:
+    """Also while an exception's traceback keeps the iterator alive, as before the end of a program."""
     before = signal.getsignal(signal.SIGCHLD)
     try:
         with BatchReader(keyed_loader(Numbers(), in_order(40, 2), 1)) as reader:
@@ -106,8 +106,8 @@ def test_reader_ends_its_processes_with_the_block(kept: bool) -> None:
     assert callable(before) or signal.getsignal(signal.SIGCHLD) is not before
 
 
-def test_reader_kills_a_process_that_does_not_end() -> None:
-    """One that waits for a dead disk, say; it ignores SIGTERM."""
+def test_reader_kills_a_worker_that_does_not_end() -> None:
+    """For example one that waits for a dead disk: it ignores SIGTERM."""
     reader = BatchReader(keyed_loader(Numbers(stuck), in_order(2, 1), 1))
     next(reader)
     (worker,) = multiprocessing.active_children()
@@ -115,7 +115,7 @@ def test_reader_kills_a_process_that_does_not_end() -> None:
     assert worker.exitcode == -signal.SIGKILL
 
 
-def test_reading_processes_outlive_what_stops_a_training() -> None:
+def test_workers_ignore_stop_signals() -> None:
     with BatchReader(keyed_loader(Numbers(), in_order(40, 2), 1)) as reader:
         next(reader)
         (worker,) = multiprocessing.active_children()
@@ -132,21 +132,21 @@ def test_collate_names_images_of_two_sizes(workers: int) -> None:
 
     with (
         BatchReader(keyed_loader(Sizes(), in_order(2, 2), workers)) as reader,
-        pytest.raises(ValueError, match=r"input of 1 is 3x2 and that of 0 2x2: .*data\.batch_size 1"),
+        pytest.raises(ValueError, match=r"input of 1 is 3x2 .* 0 2x2: .*data\.batch_size 1"),
     ):
         next(reader)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_to_device_leaves_images_in_the_order_of_their_channels(dtype: type, channels: int) -> None:
-    """Strides of one channel that suit channels_last, too, make convolutions on the CPU lose digits."""
+def test_to_device_makes_channels_first_strides(dtype: type, channels: int) -> None:
+    """With one channel, strides that are also valid for channels_last make CPU convolutions less precise."""
     batch = {"input": torch.from_numpy(np.zeros((2, 4, 6, channels), dtype))}
     assert to_device(batch, "cpu")["input"].stride() == (24 * channels, 24, 6, 1)
 
 
-def test_every_kind_of_map_has_plain_strides(tiny_hd: Callable[..., Config]) -> None:
-    """Label maps, instance maps and what is computed of them: classes, boundaries, the discriminator's input."""
+def test_to_device_and_condition_make_contiguous_maps(tiny_hd: Callable[..., Config]) -> None:
+    """Label maps, instance maps, and the one-hot classes and boundaries made of them."""
     from img2img.models import build_model
 
     config = tiny_hd()
@@ -159,8 +159,8 @@ def test_every_kind_of_map_has_plain_strides(tiny_hd: Callable[..., Config]) -> 
             assert image.stride() == (c * h * w, h * w, w, 1), name
 
 
-def test_one_channel_trains_as_exactly_as_float64(tmp_path: Path) -> None:
-    """The first gradient of a convolution of a gray image, which was 1e-2 off."""
+def test_to_device_of_one_channel_keeps_gradients_exact(tmp_path: Path) -> None:
+    """The first gradient of a convolution on a gray image, which once was 1e-2 off."""
     torch.manual_seed(0)
     gray = torch.randint(0, 256, (1, 64, 64, 1), dtype=torch.uint8)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 4, 2, 1), torch.nn.Tanh(), torch.nn.Conv2d(16, 1, 4, 2, 1))
@@ -174,16 +174,16 @@ def test_one_channel_trains_as_exactly_as_float64(tmp_path: Path) -> None:
         assert (single - double).norm() / double.norm() < 1e-5
 
 
-def test_ranges_say_what_stands_for_minus_one_and_one() -> None:
-    """Twelve bits in files of sixteen."""
+def test_to_device_maps_ranges_to_minus_one_and_one() -> None:
+    """12-bit values in 16-bit files."""
     values = torch.tensor([0, 2047, 4095], dtype=torch.int32).to(torch.uint16).view(1, 1, 3, 1)
     batch = {"input": values, "target": values}
-    found = to_device(batch, "cpu", ranges={"input": Range(0, 4095)})
-    assert torch.allclose(found["input"].flatten(), torch.tensor([-1.0, 2 * 2047 / 4095 - 1, 1.0]), atol=1e-6)
-    assert torch.allclose(found["target"].flatten(), values.flatten().float() / 65535 * 2 - 1, atol=1e-6)
+    moved = to_device(batch, "cpu", ranges={"input": Range(0, 4095)})
+    assert torch.allclose(moved["input"].flatten(), torch.tensor([-1.0, 2 * 2047 / 4095 - 1, 1.0]), atol=1e-6)
+    assert torch.allclose(moved["target"].flatten(), values.flatten().float() / 65535 * 2 - 1, atol=1e-6)
 
 
-def test_an_array_under_two_keys_is_stacked_once() -> None:
+def test_collate_stacks_an_array_of_two_keys_once() -> None:
     image = np.zeros((2, 2, 1), np.uint8)
     sample = {"a": image, "b": image.copy(), "input": image, "name": "x", "skipped": []}
     batch = to_device(collate([sample, sample]), "cpu")

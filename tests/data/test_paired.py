@@ -1,4 +1,4 @@
-"""Samples: geometry, keys, direction, files found broken later; and the batches that are made of them."""
+"""Samples of pairs: geometry, keys, direction, broken files; and their batches."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ def same(a: dict, b: dict) -> bool:
     return all(np.array_equal(a[key], b[key]) for key in ("input", "target"))
 
 
-def test_transforms_keep_a_and_b_aligned() -> None:
+def test_jitter_keeps_a_and_b_aligned() -> None:
     a = drawn_pair(0, 40, 40)[0]
     transform = Jitter(48, 32, flip=True)
     seen = set()
@@ -31,7 +31,7 @@ def test_transforms_keep_a_and_b_aligned() -> None:
     assert len(seen) > 10
 
 
-def test_transforms_take_different_depths_and_channels() -> None:
+def test_jitter_accepts_different_depths_and_channels() -> None:
     a = np.random.default_rng(0).integers(0, 255, (20, 20, 1), np.uint8)
     b = np.repeat(a.astype(np.uint16) * 257, 4, axis=2)
     x, y = Jitter(24, 16, flip=True)(3, {"a": a, "b": b}).values()
@@ -39,25 +39,25 @@ def test_transforms_take_different_depths_and_channels() -> None:
     assert np.abs(y[:, :, :1] / 257 - x).max() <= 1
 
 
-def test_shrinking_averages_areas() -> None:
+def test_jitter_averages_areas_when_shrinking() -> None:
     board = (np.indices((32, 32)).sum(0) % 2 * 255).astype(np.uint8)[:, :, None].repeat(3, 2)
     x, _ = Jitter(16, 16, flip=False)(0, {"a": board, "b": board}).values()
     assert np.abs(x.astype(int) - 127).max() <= 1  # bicubic without antialiasing would keep a pattern
 
 
-def test_flip_mirrors_half_of_the_pairs() -> None:
+def test_jitter_flips_half_of_the_pairs() -> None:
     a = drawn_pair(1)[0]
     transform = Jitter(20, 20, flip=True)
     flipped = sum(np.array_equal(transform(seed, {"a": a, "b": a})["a"], a[:, ::-1]) for seed in range(200))
     assert 70 < flipped < 130
 
 
-def test_keys_are_stable_and_unrelated() -> None:
+def test_keyed_seed_is_stable_and_unrelated() -> None:
     assert keyed_seed(1, 2, 3) == 3922471037
     assert len({keyed_seed(0, epoch, index) for epoch in range(50) for index in range(50)}) == 2500
 
 
-def test_direction_swaps_the_sides(tiny: Callable[..., Config]) -> None:
+def test_paired_direction_swaps_the_sides(tiny: Callable[..., Config]) -> None:
     forth = PairedDataset(tiny().data, "val")[0, 0]
     back = PairedDataset(tiny(data={"direction": "BtoA"}).data, "val")[0, 0]
     assert np.array_equal(forth["input"], back["target"])
@@ -70,14 +70,14 @@ def test_direction_swaps_the_sides(tiny: Callable[..., Config]) -> None:
     }
 
 
-def test_augmentation_is_keyed_by_epoch_and_index(tiny: Callable[..., Config]) -> None:
+def test_paired_augmentation_is_keyed_by_epoch_and_index(tiny: Callable[..., Config]) -> None:
     pairs = PairedDataset(tiny().data, "train", augment=True, seed=1)
     assert same(pairs[3, 2], pairs[3, 2])
     assert not all(same(pairs[0, i], pairs[1, i]) for i in range(6))
     assert not all(same(pairs[0, i], PairedDataset(tiny().data, "train", augment=True, seed=2)[0, i]) for i in range(6))
 
 
-def test_a_file_found_broken_later_is_skipped_and_named(tiny: Callable[..., Config], paired_root: Path) -> None:
+def test_paired_skips_and_names_a_broken_file(tiny: Callable[..., Config], paired_root: Path) -> None:
     pairs = PairedDataset(tiny().data, "train")
     (paired_root / "train" / "2.png").write_bytes((paired_root / "train" / "2.png").read_bytes()[:-40])
     sample = pairs[0, 2]
@@ -86,11 +86,11 @@ def test_a_file_found_broken_later_is_skipped_and_named(tiny: Callable[..., Conf
     assert "2.png" in sample["skipped"][0]
     for path in (paired_root / "train").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="no image of the set can be decoded"):
+    with pytest.raises(ValueError, match=r"none of the 6 .*train/0\.png"):
         pairs[0, 0]
 
 
-def test_toy_needs_no_files_and_has_disjoint_splits() -> None:
+def test_paired_toy_has_disjoint_splits() -> None:
     config = PairedConfig(toy=True, load_size=32, crop_size=32)
     train, val = PairedDataset(config, "train"), PairedDataset(config, "val")
     assert (len(train), len(val)) == (2000, 48)
@@ -102,24 +102,24 @@ def test_toy_needs_no_files_and_has_disjoint_splits() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"load_size": 64}, "data.crop_size 256 is larger than data.load_size 64"),
-        ({"batch_size": 0}, "data.batch_size 0"),
-        ({"channels_a": 2}, "data.channels_a 2"),
-        ({"num_workers": -1}, "data.num_workers -1"),
-        ({"root": "x", "toy": True}, "choose one"),
+        ({"load_size": 64}, r"^data\.crop_size 256 .*data\.load_size 64:"),
+        ({"batch_size": 0}, r"^data\.batch_size 0: .* 1$"),
+        ({"channels_a": 2}, r"^data\.channels_a 2: "),
+        ({"num_workers": -1}, r"^data\.num_workers -1: .* 0$"),
+        ({"root": "x", "toy": True}, r"^data\.root x and data\.toy true: "),
     ],
 )
-def test_options_out_of_range_are_named(options: dict, message: str) -> None:
+def test_paired_config_names_options_out_of_range(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PairedConfig(**options)
 
 
-def test_a_root_is_asked_for() -> None:
+def test_paired_requires_a_root() -> None:
     with pytest.raises(ValueError, match=r"data\.root is not set"):
         PairedDataset(PairedConfig(), "train")
 
 
-def test_batches_visit_every_image_once_an_epoch() -> None:
+def test_keyed_batches_visit_every_image_once_an_epoch() -> None:
     keys = [key for batch in KeyedBatches(7, 2, 0, 28, seed=5) for key in batch]
     for epoch in range(4):
         part = keys[7 * epoch : 7 * epoch + 7]
@@ -128,7 +128,7 @@ def test_batches_visit_every_image_once_an_epoch() -> None:
     assert [i for _, i in keys[:7]] != [i for _, i in keys[7:14]]
 
 
-def test_batches_resume_anywhere_and_split_between_processes() -> None:
+def test_keyed_batches_resume_anywhere_and_split_between_processes() -> None:
     whole = [key for batch in KeyedBatches(7, 4, 0, 40) for key in batch]
     assert [key for batch in KeyedBatches(7, 4, 12, 40) for key in batch] == whole[12:]
     halves = [list(KeyedBatches(7, 2, 0, 40, rank=rank, world=2)) for rank in (0, 1)]
@@ -136,7 +136,7 @@ def test_batches_resume_anywhere_and_split_between_processes() -> None:
     assert len(KeyedBatches(7, 4, 0, 40)) == 10
 
 
-def test_16_bits_travel_through_workers(tmp_path: Path) -> None:
+def test_loader_keeps_16_bits(tmp_path: Path) -> None:
     for i in range(4):
         deep = drawn_pair(i)[0].astype(np.uint16) * 257 - 1 * (drawn_pair(i)[0] > 0).astype(np.uint16)
         write(tmp_path / "train" / f"{i}.png", np.concatenate([deep, deep], axis=1))
@@ -148,7 +148,7 @@ def test_16_bits_travel_through_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_change_nothing(tiny: Callable[..., Config], workers: int) -> None:
+def test_paired_batches_do_not_depend_on_workers(tiny: Callable[..., Config], workers: int) -> None:
     pairs = PairedDataset(tiny().data, "train", augment=True)
     keys = KeyedBatches(len(pairs), 2, 0, 24)
     alone = list(keyed_loader(pairs, keys, 0))
@@ -156,7 +156,7 @@ def test_workers_change_nothing(tiny: Callable[..., Config], workers: int) -> No
         assert same(a, b)
 
 
-def test_loading_leaves_the_global_generator_alone(tiny: Callable[..., Config]) -> None:
+def test_loader_does_not_use_the_global_generator(tiny: Callable[..., Config]) -> None:
     pairs = PairedDataset(tiny().data, "train", augment=True)
     torch.manual_seed(0)
     list(keyed_loader(pairs, in_order(4, 2), 0))

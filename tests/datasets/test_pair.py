@@ -62,7 +62,7 @@ def stems(folder: Path) -> set[str]:
     return {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.*")}
 
 
-def test_layout(script, folders, capsys):
+def test_pair_makes_train_and_val(script, folders, capsys):
     assert script.main(arguments(folders)) == 0
     out = folders / "out/set"
     assert sorted(path.name for path in out.iterdir()) == ["trainA", "trainB", "valA", "valB"]
@@ -76,12 +76,12 @@ def test_layout(script, folders, capsys):
         source = folders / path.relative_to(out).parts[0][-1].lower() / Path(*path.relative_to(out).parts[1:])
         assert path.read_bytes() == source.read_bytes()
         assert not path.samefile(source)
-    said = capsys.readouterr()
-    assert said.err == ""
-    assert "18 train, 2 val pairs" in said.out
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "18 train, 2 val pairs" in printed.out
 
 
-def test_the_seed_chooses_the_split(script, folders):
+def test_pair_split_depends_on_the_seed(script, folders):
     chosen = []
     for index, seed in enumerate((0, 0, 1)):
         assert (
@@ -96,14 +96,14 @@ def test_the_seed_chooses_the_split(script, folders):
 @pytest.mark.parametrize(
     ("count", "fraction", "train", "val"), [(20, 0, 20, 0), (3, 0.01, 2, 1), (3, 0.99, 1, 2), (1, 0.5, 1, 0)]
 )
-def test_neither_split_is_emptied_by_rounding(script, count, fraction, train, val):
+def test_pair_splits_are_not_empty(script, count, fraction, train, val):
     parts = script.split([str(index) for index in range(count)], fraction, seed=0)
     assert {name: len(members) for name, members in parts.items()} == {
         name: number for name, number in (("train", train), ("val", val)) if number
     }
 
 
-def test_hard_links(script, folders, capsys, monkeypatch):
+def test_pair_makes_hard_links(script, folders, capsys, monkeypatch):
     assert script.main(arguments(folders, "--link")) == 0
     linked = next((folders / "out/set/trainA").rglob("*.jpg"))
     assert linked.samefile(folders / "a" / linked.relative_to(folders / "out/set/trainA"))
@@ -114,50 +114,48 @@ def test_hard_links(script, folders, capsys, monkeypatch):
     monkeypatch.setattr(os, "link", other_device)
     assert script.main([*arguments(folders, "--link"), "--to", str(folders / "two/set")]) == 2
     error = capsys.readouterr().err
-    assert "cannot hard-link" in error
-    assert "leave --link out" in error
+    assert str(folders / "a") in error
+    assert "--link" in error
     assert not list((folders / "two").iterdir())
 
 
-def test_missing_partners(script, folders, capsys):
+def test_pair_lists_missing_partners(script, folders, capsys):
     draw(folders / "b/lonely.png", 0)
     for index in range(12):
         draw(folders / f"a/alone{index:02d}.jpg", 0)
     first = ", ".join(f"alone{index:02d}" for index in range(10))
-    refused(
-        script, capsys, folders, f"--b lacks the partners of 12: {first}, ...", "--a lacks the partners of 1: lonely"
-    )
+    refused(script, capsys, folders, "--b ", f" 12: {first}, ...", "--a ", " 1: lonely")
 
 
-def test_unequal_sizes(script, folders, capsys):
+def test_pair_refuses_different_sizes(script, folders, capsys):
     draw(folders / "b/0.png", 0, size=(6, 8))
-    refused(script, capsys, folders, "1: 0 (8x6 and 6x8)", "same size")
+    refused(script, capsys, folders, "1: 0 (8x6 and 6x8)")
     exif = Image.Exif()
-    exif[0x0112] = 6  # a turned photo is compared as it is shown
+    exif[0x0112] = 6  # sizes are compared after applying the orientation
     draw(folders / "a/0.jpg", 0, exif=exif)
     assert script.main(arguments(folders)) == 0
 
 
-def test_unusable_folders(script, folders, capsys):
+def test_pair_names_unusable_folders_and_files(script, folders, capsys):
     (folders / "a/0.jpg").write_bytes(b"no image")
-    refused(script, capsys, folders, str(folders / "a/0.jpg"), "not a readable image")
+    refused(script, capsys, folders, str(folders / "a/0.jpg"), "readable")
     draw(folders / "a/0.png", 0)
-    refused(script, capsys, folders, "0.jpg", "0.png", "differ by the suffix only")
+    refused(script, capsys, folders, str(folders / "a/0.jpg"), str(folders / "a/0.png"), "suffix")
     (folders / "b").rename(folders / "c")
     (folders / "a/0.png").unlink()
     refused(script, capsys, folders, f"--b {folders / 'b'}: no such folder")
     (folders / "b").mkdir()
-    refused(script, capsys, folders, f"--b {folders / 'b'}: no images there")
+    refused(script, capsys, folders, f"--b {folders / 'b'}: no images")
 
 
-def test_an_existing_folder_is_left_alone(script, folders, capsys):
+def test_pair_keeps_an_existing_folder(script, folders, capsys):
     (folders / "out/set").mkdir(parents=True)
     assert script.main(arguments(folders)) == 2
-    assert "move it away or choose another --to" in capsys.readouterr().err
+    assert f"{folders / 'out/set'} " in capsys.readouterr().err
     assert not list((folders / "out/set").iterdir())
 
 
-def test_the_command_line(folders):
+def test_pair_command_line(folders):
     def command(*more: object) -> subprocess.CompletedProcess[str]:
         call = [sys.executable, str(SCRIPT), *arguments(folders, *more)]
         return subprocess.run(call, capture_output=True, text=True, check=False)

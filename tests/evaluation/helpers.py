@@ -1,4 +1,4 @@
-"""What several tests of evaluation need: two folders of images, and the scores of an image set by metrics' names."""
+"""Helpers of several test modules of evaluation."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.conftest import drawn_pair, write
 
 
 def folders(count: int = 24, noise: float = 20) -> tuple[Path, Path]:
-    """Images with noise on them, of two sizes, and without; names agree but for the suffix."""
+    """Writes images of two sizes, made/NN.png with noise and real/NN.bmp without, and returns both folders."""
     random = np.random.default_rng(0)
     for i in range(count):
         image = drawn_pair(i, 32, 32 + 8 * (i % 5 == 0))[1]
@@ -25,7 +25,7 @@ def folders(count: int = 24, noise: float = 20) -> tuple[Path, Path]:
 
 
 def decoded_files(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """The names of the image files of folders that are decoded from here on, and how often each was."""
+    """Counts how often each image file of a folder is decoded from here on, by file name."""
     names: Counter[str] = Counter()
     read = folder.read_image
 
@@ -38,5 +38,5 @@ def decoded_files(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def measure(image_set: ImageSet, metrics: str, networks: FeatureNetworks | None = None, batch_size: int = 16) -> Scores:
-    """Scores of metrics by their names."""
+    """Evaluates metrics by their names: "l1,fid"."""
     return evaluate(image_set, choose_metrics(metrics), networks, batch_size=batch_size)

@@ -1,4 +1,4 @@
-"""Metrics from outside: a class each, and nothing else, makes them known to commands, reports and validation."""
+"""New metrics: defining a class makes a metric known to tools/evaluate.py, its help, reports and training."""
 
 import csv
 import gc
@@ -24,7 +24,7 @@ from tests.helpers import call
 
 @pytest.fixture(autouse=True)
 def _defined() -> Iterator[None]:
-    """A metric of each image and its target, and one of two sets; no other test is to know them."""
+    """Defines a pair metric and a set metric, and removes them after the test."""
 
     class Brightness(PairMetric):
         name, titles, lower_is_better = "brightness", {"brightness": "brightness (of 255)"}, True
@@ -41,21 +41,22 @@ def _defined() -> Iterator[None]:
 
     class SetBrightness(Metric):
         name, titles, needs_real = "darker", {"darker": "darker than real ones by"}, True
-        fewest, statistics = 2, (Level,)
+        min_images, statistics = 2, (Level,)
 
         def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:
             return {"darker": float(np.mean(real[Level].levels) - np.mean(made[Level].levels))}
 
     yield
     del Brightness, SetBrightness
-    gc.collect()  # subclasses live in circles
+    gc.collect()  # classes are in reference cycles
 
 
 def levels(folder: Path) -> np.ndarray:
+    """Mean levels of the images, in [0, 1]."""
     return np.array([read_image(path, 3).mean() / 255 for path in sorted(folder.iterdir())])
 
 
-def test_new_metrics_are_evaluated() -> None:
+def test_new_metric_is_evaluated() -> None:
     made, real = folders(7)
     scores = evaluate(folder_set(made, real, pairs=True), choose_metrics("brightness,darker"), batch_size=3)
     assert scores.per_image["brightness"] == pytest.approx(255 * np.abs(levels(made) - levels(real)))
@@ -65,17 +66,17 @@ def test_new_metrics_are_evaluated() -> None:
     assert (scores.count, scores.real_count) == (7, 7)
 
 
-def test_new_metrics_are_checked() -> None:
+def test_new_metric_requirements_are_checked() -> None:
     made, real = folders(1)
-    with pytest.raises(ValueError, match="darker: needs 2 images in each set, and there are 1"):
+    with pytest.raises(ValueError, match=r"^darker: .*\b2\b.*\b1\b"):  # images
         measure(folder_set(made, real), "darker")
-    with pytest.raises(ValueError, match=r"brightness: no target of the name of 00\.png"):
+    with pytest.raises(ValueError, match=r"^brightness: .*\b00\.png"):  # without target
         measure(folder_set(made), "brightness")
-    with pytest.raises(ValueError, match="darker: compares with real images, and there are none"):
+    with pytest.raises(ValueError, match=r"^darker: .*--reference"):
         measure(folder_set(made), "darker")
 
 
-def test_new_metrics_are_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_metric_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     made, real = folders(4)
     argv = (str(made), "--reference", str(real), "--metrics", "darker,brightness", "--output", "report")
     assert call(monkeypatch, "evaluate", *argv) == 0
@@ -86,15 +87,15 @@ def test_new_metrics_are_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert Path("report/pictures.csv").read_text().startswith("name,brightness\n00.png,")
 
 
-def test_new_metrics_stand_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_metric_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_evaluate_arguments("", ["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "l1,psnr,ssim,lpips,brightness (each image and its target)" in text
-    assert "fid,kid,is,pr,darker (all images)" in text
+    assert "l1,psnr,ssim,lpips,brightness (" in text
+    assert "fid,kid,is,pr,darker (" in text
 
 
-def test_new_metrics_are_measured_in_training(tiny: Callable[..., Config]) -> None:
+def test_new_metric_is_measured_in_training(tiny: Callable[..., Config]) -> None:
     options = {"evaluate_every": 1, "evaluate_pictures": 0, "max_steps": 2, "metrics": "darker,brightness"}
     config = tiny(train={**options, "best_by": "brightness"})
     validation = Trainer(config, Path("nowhere")).validation

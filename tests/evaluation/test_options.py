@@ -1,45 +1,70 @@
-"""What tools/evaluate.py is asked for: the defaults of its command line, and options that exclude each other."""
+"""Options of tools/evaluate.py: defaults, names, and options that exclude each other."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from img2img.evaluation.arguments import parse_evaluate_arguments
-from img2img.evaluation.options import FCNOptions, MetricOptions, RunOptions, given
+from img2img.evaluation.metrics import choose_metrics
+from img2img.evaluation.options import EvaluateOptions, FCNOptions, Kind, MetricOptions, RunOptions, changed_options
 
 
-def test_the_command_line_has_the_defaults_of_the_options() -> None:
+def test_parse_evaluate_arguments_has_the_defaults_of_the_dataclasses() -> None:
     options = parse_evaluate_arguments("", ["nothing"])
     assert (options.of_run, options.of_metrics, options.of_fcn) == (RunOptions(), MetricOptions(), FCNOptions())
     assert (options.name, options.kind, options.metrics, options.device) == ("nothing", "run", None, None)
 
 
-def test_given_options_have_the_names_of_the_command_line() -> None:
-    assert given(MetricOptions(lpips_weights="x", batch_size=3)) == ["--lpips-weights", "--batch-size"]
-    assert given(RunOptions()) == []
+def test_changed_options_are_named_as_on_the_command_line() -> None:
+    assert changed_options(MetricOptions(lpips_weights="x", batch_size=3)) == ["--lpips-weights", "--batch-size"]
+    assert changed_options(RunOptions()) == []
 
 
-def test_numbers_out_of_range_are_refused() -> None:
-    for make, message in {
-        lambda: RunOptions(count=0): "--count 0: must be at least 1",
-        lambda: MetricOptions(batch_size=0): "--batch-size 0: must be at least 1",
-        lambda: FCNOptions(segmenter_steps=0): "--segmenter-steps 0: must be at least 1",
-        lambda: FCNOptions(segmenter_steps=7): "--segmenter-steps: goes with --train-segmenter",
-        lambda: FCNOptions(train_segmenter=True, segmenter="x"): "--train-segmenter and --segmenter: choose one",
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            make()
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: RunOptions(count=0), r"^--count 0: .*\b1$"),
+        (lambda: MetricOptions(batch_size=0), r"^--batch-size 0: .*\b1$"),
+        (lambda: FCNOptions(segmenter_steps=0), r"^--segmenter-steps 0: .*\b1$"),
+        (lambda: FCNOptions(segmenter_steps=7), r"^--segmenter-steps: .*--train-segmenter"),
+        (lambda: FCNOptions(train_segmenter=True, segmenter="x"), r"^--train-segmenter and --segmenter: "),
+    ],
+)
+def test_options_refuse_values(make: Callable[[], object], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        make()
+
+
+def test_fcn_options_train_steps() -> None:
     assert FCNOptions(train_segmenter=True, segmenter_steps=7).train_steps == 7
     assert FCNOptions().train_steps is None
 
 
-def test_options_without_effect_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("argv", "error"),
+    [
+        ("x --style random", r"^--style: .*--metrics"),
+        ("x --seed 3", r"^--seed: .*--metrics"),
+        ("images --metrics l1 --seed 3", r"^--seed: .*\bimages\b"),
+        ("images --metrics fid --labels maps", r"^--labels: .*--metrics fcn"),
+        ("images", r"^images .*--metrics.*\bl1,psnr"),
+    ],
+)
+def test_parse_evaluate_arguments_refuses_options_without_effect(argv: str, error: str) -> None:
     Path("images").mkdir()
-    for argv, message in {
-        "x --style random": "--style: goes with --metrics",
-        "x --seed 3": "--seed: is of no use here, x draws none from noise",
-        "images --metrics l1 --seed 3": "--seed: is for runs, and images is a folder of images",
-        "images --metrics fid --labels maps": "--labels: goes with --metrics fcn",
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            parse_evaluate_arguments("", argv.split())
+    with pytest.raises(ValueError, match=error):
+        parse_evaluate_arguments("", argv.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error"),
+    [
+        ("run", RunOptions(count=3), r"^--count: .*noise.*\bx\b"),
+        ("run", RunOptions(seed=3), r"^--seed: .*noise.*--style.*\bx\b"),
+        ("noise", RunOptions(paired=True), r"^--paired: .*translate.*\bx\b"),
+    ],
+)
+def test_evaluate_options_refuse_options_of_other_runs(kind: Kind, options: RunOptions, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        EvaluateOptions("x", kind, choose_metrics("fid"), None, options, MetricOptions(), FCNOptions())

@@ -1,4 +1,4 @@
-"""What several tests of official weights need: small official networks, their folder, and a preset."""
+"""Helpers of tests of official weights: small official networks, their folder, a preset."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The official networks, rebuilt from their published layouts alone in plain torch: what ours are compared with."""
+"""The official networks, rebuilt in plain torch from their published layouts, as a reference for ours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def norm_of(norm: str, channels: int) -> nn.Module:
 
 
 class Level(nn.Module):
-    """One level of the nested U-Net; what is around it sees (x, answer)."""
+    """One level of the nested U-Net; except for the outermost it returns (x, output) concatenated."""
 
     def __init__(self, layers: list[nn.Module], outermost: bool) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class Scales(nn.Module):
 
 
 def randomised(network: nn.Module) -> Any:
-    """With weights, biases and statistics of a trained network: none is what it began with."""
+    """Gives all weights, biases and statistics random values, as of a trained network."""
     torch.manual_seed(0)
     for key, value in network.state_dict().items():
         if key.endswith("running_var"):
@@ -193,7 +193,7 @@ def randomised(network: nn.Module) -> Any:
 
 
 def refuses(content: Any, reason: str, path: Path) -> None:
-    """What torch.save writes of this is refused in one line that names the file and gives the reason."""
+    """Asserts that a saved content is refused in one line that begins with the file and matches ``reason``."""
     torch.save(content, path)
     with pytest.raises(ValueError, match=reason) as raised:
         import_official(path)

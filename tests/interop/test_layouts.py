@@ -1,6 +1,6 @@
-"""The official networks at their published sizes: each layout is recognised, and nothing in it is left over.
+"""Official networks at their published sizes: each architecture is recognised, and all its weights are used.
 
-Numbers of tensors and of parameters are those of the official code's own state dicts.
+Numbers of tensors and parameters are those of state dicts of the official code.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_is_recognised_whole(layout: str) -> None:
+def test_recognise_and_to_ours_take_every_layout_completely(layout: str) -> None:
     make: Callable[[], nn.Module]
     make, tensors, millions, kind, options = LAYOUTS[layout]
     with torch.device("meta"):
@@ -62,12 +62,12 @@ def test_every_layout_is_recognised_whole(layout: str) -> None:
         assert len(weights) == tensors
     if millions is not None:
         assert round(sum(p.numel() for p in official.parameters()) / 1e6, 3) == pytest.approx(millions, abs=0.0011)
-    found = recognise(weights)
-    assert (found.kind, found.chain) == (kind, "layer0.0.weight" in weights)
-    assert {key: found.options[key] for key in options} == options
+    spec = recognise(weights)
+    assert (spec.kind, spec.chain) == (kind, "layer0.0.weight" in weights)
+    assert {key: spec.options[key] for key in options} == options
     with torch.device("meta"):
-        network = NETWORKS[found.kind](**found.options)
-        state, dropped = to_ours(weights, found, network)
-        back = to_official(state, found)
+        network = NETWORKS[spec.kind](**spec.options)
+        state, dropped = to_ours(weights, spec, network)
+        back = to_official(state, spec)
     assert dropped == []
     assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in weights.items()}

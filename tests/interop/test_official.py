@@ -1,4 +1,4 @@
-"""Official weights in and out: every architecture answers as the official one, rebuilt independently, and goes back."""
+"""Official weights, imported and exported: the same outputs as the official networks, rebuilt independently."""
 
 from __future__ import annotations
 
@@ -63,77 +63,77 @@ def _patchgan(c_in: int, ndf: int, n_layers: int, norm: str) -> nn.Module:
     return Chain([layer for stage in patches(c_in, ndf, n_layers, norm, norm == "instance") for layer in stage])
 
 
-def flat(answer: Any) -> list[Tensor]:
-    return [answer] if isinstance(answer, Tensor) else [tensor for part in answer for tensor in flat(part)]
+def flat(output: Any) -> list[Tensor]:
+    return [output] if isinstance(output, Tensor) else [tensor for part in output for tensor in flat(part)]
 
 
-def answers(network: nn.Module, shape: tuple[int, ...], last: bool = False) -> list[Tensor]:
+def outputs(network: nn.Module, shape: tuple[int, ...], last: bool = False) -> list[Tensor]:
     torch.manual_seed(1)
     x = torch.rand(2, *shape) * 2 - 1
     with torch.no_grad():
-        answer = network.network(x) if hasattr(network, "network") else network(x)
-    return [scale[-1] for scale in answer] if last else flat(answer)
+        output = network.network(x) if hasattr(network, "network") else network(x)
+    return [scale[-1] for scale in output] if last else flat(output)
 
 
 @pytest.mark.parametrize(("make", "shape"), [case[1:] for case in JUNYANZ + HD], ids=[c[0] for c in JUNYANZ + HD])
-def test_answers_are_the_official_ones_and_the_way_back_is_strict(
+def test_import_official_gives_the_official_outputs_and_to_official_loads_strictly(
     make: Callable[[], nn.Module], shape: tuple[int, ...], tmp_path: Path
 ) -> None:
     official = randomised(make())
-    network, found = import_official(saved(official, tmp_path / "net.pth"))
-    expected = answers(official, shape)
-    got = answers(network, shape, last=found.chain)
+    network, spec = import_official(saved(official, tmp_path / "net.pth"))
+    expected = outputs(official, shape)
+    got = outputs(network, shape, last=spec.chain)
     assert len(expected) == len(got)
     assert min(tensor.std() for tensor in expected) > 1e-3
     for one, other in zip(expected, got, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
 
     again = make().eval()
-    again.load_state_dict(to_official(network.state_dict(), found), strict=True)
-    for one, other in zip(expected, answers(again, shape), strict=True):
+    again.load_state_dict(to_official(network.state_dict(), spec), strict=True)
+    for one, other in zip(expected, outputs(again, shape), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
 
 
-def test_many_blocks_of_instance_norm_add_no_rounding(tmp_path: Path) -> None:
+def test_import_official_with_many_instance_norms_adds_no_rounding(tmp_path: Path) -> None:
     """At pix2pixHD's own depth, with weights as they begin: as a group norm it would be off by 1e-5."""
     official = Chain(chain(36, 3, 16, 4, 9, "instance")).eval()
     torch.manual_seed(3)
     for weight in official.parameters():
         torch.nn.init.normal_(weight, 0, 0.02)
     network, _ = import_official(saved(official, tmp_path / "net.pth"))
-    (expected,), (got,) = answers(official, (36, 64, 128)), answers(network, (36, 64, 128))
+    (expected,), (got,) = outputs(official, (36, 64, 128)), outputs(network, (36, 64, 128))
     assert (expected - got).abs().max() < 1e-6
 
 
-def test_dropout_sits_where_the_official_u_net_has_it(tmp_path: Path) -> None:
+def test_import_official_puts_dropout_where_the_official_u_net_has_it(tmp_path: Path) -> None:
     official = randomised(Nested(3, 3, 8, 1, "batch", dropout=True))
-    network, found = import_official(saved(official, tmp_path / "net.pth"))
+    network, spec = import_official(saved(official, tmp_path / "net.pth"))
     assert isinstance(network, UNet)
-    assert found.options["num_downs"] == 8
+    assert spec.options["num_downs"] == 8
     # The official levels from the outside in; of ours the decoder from the inside out, without the outermost
     levels = [m for m in official.modules() if isinstance(m, Level)][1:]
-    theirs = [any(isinstance(layer, nn.Dropout) for layer in level.model) for level in levels]
-    mine = [isinstance(level[2], nn.Dropout) for level in network.decoder]  # type: ignore[index]
-    assert sum(mine) == 3
-    assert theirs[::-1] == mine
+    official_dropout = [any(isinstance(layer, nn.Dropout) for layer in level.model) for level in levels]
+    own_dropout = [isinstance(level[2], nn.Dropout) for level in network.decoder]  # type: ignore[index]
+    assert sum(own_dropout) == 3
+    assert official_dropout[::-1] == own_dropout
 
 
-def test_old_files(tmp_path: Path) -> None:
+def test_import_official_reads_files_of_old_versions(tmp_path: Path) -> None:
     """``module.`` before every key, statistics of instance norm, no counts of batches, half precision."""
     official = randomised(Chain(chain(3, 3, 4, 2, 2, "instance", dropout=True)))
     old = {f"module.{key}": value for key, value in official.state_dict().items()}
     old |= {"module.model.2.running_mean": torch.ones(4), "module.model.2.running_var": torch.ones(4)}
     old |= {"module.model.10.conv_block.7.running_mean": torch.ones(16)}
     torch.save(old, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    network, found = import_official(tmp_path / "old.pth")
-    assert found.options["dropout"]
-    assert set(found.dropped) == {key.removeprefix("module.") for key in old if "running" in key}
-    torch.testing.assert_close(answers(network, (3, 16, 16)), answers(official, (3, 16, 16)), rtol=1e-5, atol=1e-5)
+    network, spec = import_official(tmp_path / "old.pth")
+    assert spec.options["dropout"]
+    assert set(spec.dropped) == {key.removeprefix("module.") for key in old if "running" in key}
+    torch.testing.assert_close(outputs(network, (3, 16, 16)), outputs(official, (3, 16, 16)), rtol=1e-5, atol=1e-5)
 
     official = randomised(_patchgan(6, 2, 2, "batch"))
     torch.save({k: v for k, v in official.state_dict().items() if "tracked" not in k}, tmp_path / "old.pth")
     network, _ = import_official(tmp_path / "old.pth")
-    torch.testing.assert_close(answers(network, (6, 32, 32)), answers(official, (6, 32, 32)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(outputs(network, (6, 32, 32)), outputs(official, (6, 32, 32)), rtol=1e-5, atol=1e-5)
 
     saved(randomised(Pixels(3, 2, "none")).half(), tmp_path / "half.pth")
     network, _ = import_official(tmp_path / "half.pth")
@@ -147,27 +147,27 @@ class Harmful:
 
 RESNET = Chain(chain(3, 3, 4, 2, 2, "batch", bias=False)).state_dict()
 REFUSED = {
-    "code": ({"model.0.weight": Harmful()}, "could run code"),
-    "module": (nn.Conv2d(3, 3, 1), "could run code"),
-    "list": ([torch.ones(2)], "no tensors by their names"),
-    "empty": ({}, "no tensors by their names"),
-    "wrapped": ({"state_dict": {"model.0.weight": torch.ones(2)}, "epoch": 3}, "'state_dict' is a dict"),
-    "strange": ({"conv1.weight": torch.ones(2), "fc.bias": torch.ones(2)}, "conv1.weight"),
-    "flat": ({"model.1.weight": torch.ones(2)}, "no convolutions"),
-    "more": ({**RESNET, "model.99.weight": torch.ones(2)}, "model.99.weight fits nothing"),
+    "code": ({"model.0.weight": Harmful()}, "state_dict"),
+    "module": (nn.Conv2d(3, 3, 1), "state_dict"),
+    "list": ([torch.ones(2)], "state_dict"),
+    "empty": ({}, "state_dict"),
+    "wrapped": ({"state_dict": {"model.0.weight": torch.ones(2)}, "epoch": 3}, "'state_dict'"),
+    "unknown": ({"conv1.weight": torch.ones(2), "fc.bias": torch.ones(2)}, "conv1.weight"),
+    "flat": ({"model.1.weight": torch.ones(2)}, "model.1.weight"),
+    "more": ({**RESNET, "model.99.weight": torch.ones(2)}, "model.99.weight"),
     "less": ({k: v for k, v in RESNET.items() if k != "model.11.conv_block.5.weight"}, "model.11.conv_block.5.weight"),
     "no statistics": (
         {k: v for k, v in RESNET.items() if k != "model.5.running_var"},
-        "model.5.running_var is missing",
+        "model.5.running_var",
     ),
     "no head": ({k: v for k, v in RESNET.items() if k != "model.19.weight"}, "model.19.weight"),
-    "shape": ({**RESNET, "model.5.weight": torch.ones(3)}, r"model.5.weight is \(3,\), not \(8,\)"),
-    "bias": ({**RESNET, "model.4.bias": torch.ones(8)}, "model.4.bias fits nothing"),
+    "shape": ({**RESNET, "model.5.weight": torch.ones(3)}, r"model.5.weight .*\(3,\).*\(8,\)"),
+    "bias": ({**RESNET, "model.4.bias": torch.ones(8)}, "model.4.bias"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_not_wholly_an_official_network_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
+def test_import_official_refuses_files_that_do_not_fit_completely(case: str, tmp_path: Path) -> None:
     refuses(*REFUSED[case], tmp_path / "net.pth")
     assert not Path("harm").exists()
 
@@ -178,7 +178,7 @@ ELSEWHERE = ("unet-256", "resnet-9", "patches-instance-1", "pixels-batch-biased"
 
 
 @pytest.mark.parametrize("make", [case[1] for case in JUNYANZ + HD if case[0] not in ELSEWHERE])
-def test_no_key_can_be_left_out_or_be_another(make: Callable[[], nn.Module]) -> None:
+def test_to_ours_refuses_missing_and_misshapen_keys(make: Callable[[], nn.Module]) -> None:
     whole = make().state_dict()
     for key in [*whole][:: max(1, len(whole) // 12)]:  # all of them take a minute
         if key.endswith("num_batches_tracked"):
@@ -190,14 +190,14 @@ def test_no_key_can_be_left_out_or_be_another(make: Callable[[], nn.Module]) -> 
 
 
 def translated(weights: dict[str, Tensor]) -> None:
-    found = recognise(weights)
+    spec = recognise(weights)
     with torch.device("meta"):
-        network = NETWORKS[found.kind](**found.options)
-    to_ours(weights, found, network)
+        network = NETWORKS[spec.kind](**spec.options)
+    to_ours(weights, spec, network)
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none\.pth: can't be read"):
+def test_import_official_refuses_missing_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none\.pth: "):
         import_official(tmp_path / "none.pth")
     whole = saved(Pixels(3, 2, "none"), tmp_path / "cut.pth").read_bytes()
     for content in (b"", b"hello", whole[: len(whole) // 2]):

@@ -1,4 +1,4 @@
-"""``GANLoss``: labels, inputs, losses and penalties, against the plain words of their options."""
+"""``GANLoss`` and ``BalanceConfig``: labels, inputs, losses and penalties do what their options say."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ class Mean(nn.Module):
 @pytest.mark.parametrize(
     "network", [PatchGAN(5, 4, n_layers=1, norm="none"), MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2)]
 )
-def test_without_options_it_is_the_loss_of_every_scale(network: nn.Module) -> None:
+def test_gan_loss_without_options_sums_the_loss_over_scales(network: nn.Module) -> None:
     x, y, condition = images()
     gan = GANLoss("lsgan")
     real, fake = gan.inputs(x, y, condition)
@@ -45,20 +45,20 @@ def test_without_options_it_is_the_loss_of_every_scale(network: nn.Module) -> No
     assert gan.penalty(network, real, fake, condition=condition) == {}
 
 
-def test_real_before_fake_is_drawn_for_the_inputs() -> None:
-    """Golden traces and resumed runs depend on it; for wgan-gp and features that are compared, one draw is for both."""
+def test_gan_loss_inputs_draw_noise_for_real_then_fake() -> None:
+    """Golden tests and resumed runs depend on the order. With wgan-gp or shared_draws one noise is for both."""
     x, y, _ = images()
-    for alike, penalty, drawn in ((False, "none", 2), (True, "none", 1), (False, "wgan-gp", 1), (False, "r1", 2)):
+    for shared, penalty, drawn in ((False, "none", 2), (True, "none", 1), (False, "wgan-gp", 1), (False, "r1", 2)):
         gan = GANLoss("lsgan", BalanceConfig(instance_noise=0.5, gradient_penalty=penalty))
         torch.manual_seed(3)
-        real, fake = gan.inputs(x, y, alike=alike)
+        real, fake = gan.inputs(x, y, shared_draws=shared)
         torch.manual_seed(3)
         noises = [torch.randn_like(x) for _ in range(drawn)]
         assert torch.equal(real, x + 0.5 * noises[0])
         assert torch.equal(fake, y + 0.5 * noises[-1])
 
 
-def test_an_answer_may_be_logits_or_one_entry_a_scale() -> None:
+def test_gan_loss_takes_logits_or_a_list_over_scales() -> None:
     fine, coarse, features = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 2, 2), torch.rand(2, 8, 4, 4)
     gan = GANLoss("vanilla")
     expected = gan.generator_loss(fine) + gan.generator_loss(coarse)
@@ -67,22 +67,22 @@ def test_an_answer_may_be_logits_or_one_entry_a_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "output",
     [(torch.rand(2, 1), torch.rand(2, 5)), [(torch.rand(2, 1), torch.rand(2, 5))], [], [[]], {"logits": 1}, None],
 )
-def test_an_answer_of_another_form_is_refused(answer: object) -> None:
-    """Of (logits, classes) either half's last rows would pass for logits."""
+def test_gan_loss_refuses_other_outputs(output: object) -> None:
+    """(logits, classes) must not be taken for a list of scales."""
     gan, logits = GANLoss("lsgan"), torch.rand(2, 1)
     for loss in (
         gan.generator_loss,
         lambda x: gan.discriminator_loss(logits, x),
         lambda x: gan.discriminator_loss(x, x),
     ):
-        with pytest.raises(ValueError, match=r"pass\s+answer\[0\]"):
-            loss(answer)
+        with pytest.raises(ValueError, match=rf"{type(output).__name__}.*output\[0\]"):
+            loss(output)
 
 
-def test_labels_lie_in_their_range_and_flip_with_their_probability() -> None:
+def test_gan_loss_labels_lie_in_their_range_and_flip() -> None:
     options = BalanceConfig(label_real=(0.7, 1.2), label_fake=(0.0, 0.3), label_flip=0.1)
     torch.manual_seed(0)
     gan = GANLoss("lsgan", options)
@@ -96,7 +96,7 @@ def test_labels_lie_in_their_range_and_flip_with_their_probability() -> None:
     assert labels[high].mean().item() == pytest.approx(0.95, abs=0.01)
 
 
-def test_smoothing_is_one_sided_if_asked() -> None:
+def test_gan_loss_label_real_smooths_one_side() -> None:
     real, fake, _ = images()
     options = BalanceConfig(label_real=(0.9, 0.9))
     terms, _ = GANLoss("lsgan", options).discriminator_loss(Mean()(real), Mean()(fake))
@@ -104,7 +104,7 @@ def test_smoothing_is_one_sided_if_asked() -> None:
     assert terms["fake"].item() == pytest.approx((Mean()(fake) ** 2).mean().item(), rel=1e-5)
 
 
-def test_mean_labels_are_those_that_are_drawn() -> None:
+def test_balance_config_mean_labels_equal_the_drawn_labels_mean() -> None:
     options = BalanceConfig(label_real=(0.7, 1.2), label_fake=(0.0, 0.3), label_flip=0.2)
     torch.manual_seed(0)
     gan, (real, fake) = GANLoss("lsgan", options), (options.label_real, options.label_fake)
@@ -115,45 +115,47 @@ def test_mean_labels_are_those_that_are_drawn() -> None:
     assert options.mean_labels == pytest.approx(drawn, abs=0.01)
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1))
     pair = images()[:2]
-    _, found = gan.discriminator_loss(*map(network, pair))
+    _, statistics = gan.discriminator_loss(*map(network, pair))
     expected = sum(((network(x) - label) ** 2).mean() for x, label in zip(pair, options.mean_labels, strict=True)) / 0.5
-    assert found["relative_loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert statistics["relative_loss"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_generators_never_see_smoothed_or_flipped_labels() -> None:
-    answer = torch.randn(4, 1, 3, 3)
+def test_gan_loss_of_generator_ignores_smoothed_labels() -> None:
+    logits = torch.randn(4, 1, 3, 3)
     options = BalanceConfig(label_real=(0.7, 1.2), label_fake=(0.0, 0.3), label_flip=0.4)
-    assert GANLoss("vanilla", options).generator_loss(answer) == GANLoss("vanilla").generator_loss(answer)
+    assert GANLoss("vanilla", options).generator_loss(logits) == GANLoss("vanilla").generator_loss(logits)
 
 
-def test_noise_is_on_the_image_alone_and_fades() -> None:
+def test_gan_loss_instance_noise_is_on_the_image_only_and_fades() -> None:
     real, _, condition = images(size=64)
     gan = GANLoss("lsgan", BalanceConfig(instance_noise=0.2, noise_steps=100))
     for step, left in ((0, 0.2), (50, 0.1), (100, 0.0), (150, 0.0)):
         gan.noise_share = gan.options.noise_share(step)
-        seen = gan.input(real, condition)
-        assert torch.equal(seen[:, :2], condition)
-        assert (seen[:, 2:] - real).std().item() == pytest.approx(left, rel=0.02)
+        prepared = gan.input(real, condition)
+        assert torch.equal(prepared[:, :2], condition)
+        assert (prepared[:, 2:] - real).std().item() == pytest.approx(left, rel=0.02)
     assert BalanceConfig(instance_noise=0.2, noise_steps=0).noise_share(10**6) == 1.0
 
 
-def test_the_penalty_pulls_the_slope_along_the_image_to_one() -> None:
-    """D = w x mean of 3 x 16 x 16 values: its slope has the length w / sqrt(768), whatever the condition."""
+def test_gan_loss_penalty_equals_that_of_a_known_gradient() -> None:
+    """D(x) = w * mean of 3 x 16 x 16 values: its gradient has the norm w / sqrt(768), whatever the condition."""
     real, fake, condition = images()
-    length = 2 / 768**0.5
-    for kind, expected in (("wgan-gp", (length - 1) ** 2), ("r1", length**2 / 2)):
+    norm = 2 / 768**0.5
+    for kind, expected in (("wgan-gp", (norm - 1) ** 2), ("r1", norm**2 / 2)):
         options = BalanceConfig(gradient_penalty=kind, lambda_gp=10.0)
         network = Mean()
         gan = GANLoss("wasserstein", options)
         terms = gan.penalty(network, *gan.inputs(real, fake, condition), condition=condition)
         assert terms["penalty"].item() == pytest.approx(10 * expected, rel=1e-4)
         terms["penalty"].backward()
-        assert (network.weight.grad < 0).item() == (kind == "wgan-gp")  # too flat for the one, never for the other
+        assert (network.weight.grad < 0).item() == (
+            kind == "wgan-gp"
+        )  # wgan-gp wants a larger gradient, r1 a smaller one
 
 
 @pytest.mark.parametrize("kind", ["lsgan", "vanilla", "minimax", "hinge", "wasserstein"])
 @pytest.mark.parametrize("penalty", ["wgan-gp", "r1"])
-def test_every_loss_takes_a_penalty_whose_gradient_reaches_all_weights(kind: str, penalty: str) -> None:
+def test_gan_loss_penalty_has_gradients_in_all_weights(kind: str, penalty: str) -> None:
     real, fake, condition = images(size=32)
     network = MultiScaleDiscriminator(5, 4, n_layers=1, n_scales=2)
     gan = GANLoss(kind, BalanceConfig(gradient_penalty=penalty))
@@ -162,14 +164,14 @@ def test_every_loss_takes_a_penalty_whose_gradient_reaches_all_weights(kind: str
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights)
 
 
-def test_images_of_two_sizes_have_nothing_between_them() -> None:
+def test_gan_loss_refuses_wgan_gp_for_two_image_sizes() -> None:
     real, _, _ = images()
     gan = GANLoss("wasserstein", BalanceConfig(gradient_penalty="wgan-gp"))
-    with pytest.raises(ValueError, match="set it to r1"):
+    with pytest.raises(ValueError, match=r"balance\.gradient_penalty wgan-gp.*data\.preprocess"):
         gan.penalty(Mean(), *gan.inputs(real, torch.rand(2, 3, 8, 8)))
 
 
-def test_the_penalty_takes_the_logits_out_of_an_answer_that_holds_more() -> None:
+def test_gan_loss_penalty_extracts_logits_from_other_outputs() -> None:
     real, fake, condition = images()
     network = PatchGAN(5, 4, n_layers=1, norm="none")
     gan = GANLoss("wasserstein", BalanceConfig(gradient_penalty="r1"))
@@ -179,26 +181,26 @@ def test_the_penalty_takes_the_logits_out_of_an_answer_that_holds_more() -> None
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return network(x), torch.rand(len(x), 10)
 
-    both = gan.penalty(WithClasses(), *inputs, condition=condition, weight=0.5, logits=lambda answer: answer[0])
-    alone = gan.penalty(network, *inputs, condition=condition)
-    assert 2 * both["penalty"].item() == pytest.approx(alone["penalty"].item(), rel=1e-6)
-    with pytest.raises(ValueError, match="a tuple"):
+    with_classes = gan.penalty(WithClasses(), *inputs, condition=condition, weight=0.5, logits=lambda output: output[0])
+    logits_only = gan.penalty(network, *inputs, condition=condition)
+    assert 2 * with_classes["penalty"].item() == pytest.approx(logits_only["penalty"].item(), rel=1e-6)
+    with pytest.raises(ValueError, match=r"tuple.*output\[0\]"):
         gan.penalty(WithClasses(), *inputs, condition=condition)
 
 
-def test_generators_have_the_last_of_every_so_many_steps() -> None:
+def test_balance_config_has_a_generator_step_after_n_discriminator_steps() -> None:
     options = BalanceConfig(discriminator_steps=3, first_discriminator_steps=5, first_steps=10)
     assert [step for step in range(20) if options.has_generator_step(step)] == [4, 9, 12, 15, 18]
     assert all(BalanceConfig().has_generator_step(step) for step in range(5))
 
 
-def test_what_is_used_is_told() -> None:
+def test_balance_config_used_lists_changed_options() -> None:
     assert BalanceConfig().used == []
     assert BalanceConfig(label_real=(0.9, 0.9), label_flip=0.1).used == ["label_real [0.9, 0.9]", "label_flip 0.1"]
 
 
 @pytest.mark.parametrize("labels", [{"label_real": (1.2, 1.2)}, {"label_fake": (-0.5, -0.3)}])
-def test_probabilities_have_means_between_0_and_1(labels: dict) -> None:
-    with pytest.raises(ValueError, match="probabilities"):
+def test_balance_config_check_loss_refuses_vanilla_labels_outside_0_and_1(labels: dict) -> None:
+    with pytest.raises(ValueError, match=r"balance\.label_real .*balance\.label_fake .*vanilla"):
         BalanceConfig(**labels).check_loss("vanilla", 0.0)
     BalanceConfig(**labels).check_loss("lsgan", 0.0)

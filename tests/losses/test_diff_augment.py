@@ -1,4 +1,4 @@
-"""Augmentation of what discriminators see: gradients pass, what belongs together stays together."""
+"""DiffAugment: gradients pass; image and condition are moved together; strengths are the paper's."""
 
 import pytest
 import torch
@@ -13,42 +13,42 @@ def images(channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("policies", [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_gradients_reach_the_image(policies: tuple[str, ...], channels: int) -> None:
+def test_augment_passes_gradients_to_the_image(policies: tuple[str, ...], channels: int) -> None:
     condition, image = images(channels)
     image.requires_grad_(True)
-    (seen,) = Augment(policies)([torch.cat([condition, image], 1)], [channels])
-    assert seen.shape == (2, 2 + channels, 32, 32)
-    assert not torch.equal(seen[:, 2:], image)
-    seen.sum().backward()
+    (out,) = Augment(policies)([torch.cat([condition, image], 1)], [channels])
+    assert out.shape == (2, 2 + channels, 32, 32)
+    assert not torch.equal(out[:, 2:], image)
+    out.sum().backward()
     assert image.grad is not None
     assert (image.grad.abs() > 0).float().mean() > 0.5
 
 
-def test_colours_leave_the_condition_and_opacity_alone() -> None:
+def test_augment_color_changes_neither_condition_nor_alpha() -> None:
     condition, image = images(4)
-    (seen,) = Augment(("color",))([torch.cat([condition, image], 1)], [4])
-    assert torch.equal(seen[:, :2], condition)
-    assert torch.equal(seen[:, 5:], image[:, 3:])
+    (out,) = Augment(("color",))([torch.cat([condition, image], 1)], [4])
+    assert torch.equal(out[:, :2], condition)
+    assert torch.equal(out[:, 5:], image[:, 3:])
 
 
 @pytest.mark.parametrize("policies", [("color",), ("color", "translation", "cutout")])
-def test_images_that_are_compared_are_augmented_alike(policies: tuple[str, ...]) -> None:
+def test_augment_is_the_same_for_all_inputs_of_a_call(policies: tuple[str, ...]) -> None:
     condition, image = images()
-    seen = torch.cat([condition, image], 1)
-    first, second = Augment(policies)([seen, seen.clone()], [3, 3])
+    out = torch.cat([condition, image], 1)
+    first, second = Augment(policies)([out, out.clone()], [3, 3])
     assert torch.allclose(first, second)
-    assert not torch.allclose(first, Augment(policies)([seen], [3])[0])
+    assert not torch.allclose(first, Augment(policies)([out], [3])[0])
 
 
-def test_translate_moves_whole_pixels() -> None:
-    """Each image is a cut-out of the old one, unblurred, at the same place in all channels; every shift is drawn."""
+def test_translate_moves_by_whole_pixels() -> None:
+    """Each result is the shifted image, unblurred, with one shift for all channels; every shift occurs."""
     torch.manual_seed(0)
     x = torch.rand(300, 2, 16, 24) + 0.5
     moved = translate(x)
     shifts = set()
     for before, after in zip(x, moved, strict=True):
         rows, columns = (after[0] != 0).nonzero().T
-        found = [
+        matches = [
             (dy, dx)
             for dy in range(-2, 3)
             for dx in range(-3, 4)
@@ -56,35 +56,35 @@ def test_translate_moves_whole_pixels() -> None:
             and len(rows.unique()) == 16 - abs(dy)
             and len(columns.unique()) == 24 - abs(dx)
         ]
-        assert len(found) == 1
-        shifts.update(found)
+        assert len(matches) == 1
+        shifts.update(matches)
     assert len(shifts) == 5 * 7
 
 
-def test_a_image_moves_with_its_condition() -> None:
+def test_augment_moves_image_and_condition_together() -> None:
     ramp = torch.linspace(-1, 1, 32).view(1, 1, 1, 32).expand(2, 1, 32, 32)
-    (seen,) = Augment(("translation",))([torch.cat([ramp, ramp.expand(-1, 3, -1, -1)], 1)], [3])
-    assert torch.allclose(seen[:, :1], seen[:, 1:2])
-    assert not torch.allclose(seen[:, :1], ramp)
+    (out,) = Augment(("translation",))([torch.cat([ramp, ramp.expand(-1, 3, -1, -1)], 1)], [3])
+    assert torch.allclose(out[:, :1], out[:, 1:2])
+    assert not torch.allclose(out[:, :1], ramp)
 
 
-def test_strengths_are_the_papers() -> None:
-    """0.19 of the area are cut out in the mean, nothing moves by more than an eighth, brightness by at most a half."""
+def test_augment_strengths_equal_the_papers() -> None:
+    """On average 0.19 of the area is cut out; shifts are at most 1/8 of the side; brightness changes by at most 0.5."""
     torch.manual_seed(0)
     ones = torch.ones(64, 3, 32, 32)
     (cut,) = Augment(("cutout",))([torch.ones(4096, 1, 32, 32)], [1])
     assert (cut == 0).float().mean().item() == pytest.approx(0.1875, abs=0.005)
-    assert (cut == 0).float().mean((1, 2, 3)).max() == 0.25  # where it lies inside
-    assert (cut == 0).float().mean((1, 2, 3)).min() < 0.1  # where it hangs over a corner
+    assert (cut == 0).float().mean((1, 2, 3)).max() == 0.25  # rectangles inside the image
+    assert (cut == 0).float().mean((1, 2, 3)).min() < 0.1  # rectangles over a corner
     (moved,) = Augment(("translation",))([ones], [3])
     empty = (moved[:, 0] < 0.5).float()
     assert 0 < empty.mean((1, 2)).max() <= 1 - (28 / 32) ** 2 + 0.02
-    (seen,) = Augment(("color",))([torch.full((256, 3, 8, 8), 0.2)], [3])
-    assert 0.65 < seen.amax() <= 0.7  # a flat gray knows brightness alone: by up to a half
-    assert -0.3 <= seen.amin() < -0.25
+    (out,) = Augment(("color",))([torch.full((256, 3, 8, 8), 0.2)], [3])
+    assert 0.65 < out.amax() <= 0.7  # a uniform gray image changes in brightness only, by up to 0.5
+    assert -0.3 <= out.amin() < -0.25
 
 
-def test_colours_are_what_their_equations_say() -> None:
+def test_recolor_equals_its_equations() -> None:
     """One pixel red, one green: saturation is around each pixel's gray, contrast around the image's mean."""
     x = torch.tensor([[0.9, 0.0], [0.0, 0.6], [0.0, 0.0]]).view(1, 3, 1, 2)
     half = torch.full((1, 1, 1, 1), 0.5)
@@ -95,10 +95,10 @@ def test_colours_are_what_their_equations_say() -> None:
     assert torch.allclose(flat - 0.25, (x - 0.25) / 2)
 
 
-def test_it_is_keyed_by_torchs_seed() -> None:
+def test_augment_is_reproducible_from_torchs_seed() -> None:
     condition, image = images()
-    found = []
+    results = []
     for _ in range(2):
         torch.manual_seed(7)
-        found.append(Augment(("color", "translation", "cutout"))([torch.cat([condition, image], 1)], [3])[0])
-    assert torch.equal(*found)
+        results.append(Augment(("color", "translation", "cutout"))([torch.cat([condition, image], 1)], [3])[0])
+    assert torch.equal(*results)

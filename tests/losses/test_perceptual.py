@@ -1,4 +1,4 @@
-"""The perceptual loss with small random weights, through the path that the real ones take."""
+"""The perceptual loss, with random weights that are saved and loaded as real ones are."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def official() -> torch.nn.Module:
     return vgg19(weights=None)
 
 
-def test_it_is_the_weighted_distance_of_torchvisions_features(official: torch.nn.Module, tmp_path: Path) -> None:
+def test_perceptual_loss_is_the_weighted_distance_of_vgg19_features(official: torch.nn.Module, tmp_path: Path) -> None:
     torch.save({k: v for k, v in official.state_dict().items() if k.startswith("features")}, tmp_path / "vgg.pth")
     loss = PerceptualLoss()
     loss.load(str(tmp_path / "vgg.pth"))
@@ -38,7 +38,7 @@ def test_it_is_the_weighted_distance_of_torchvisions_features(official: torch.nn
     assert not any(p.requires_grad for p in loss.parameters())
 
 
-def test_files_that_are_no_weights_are_one_line_with_both_ways_out(tmp_path: Path) -> None:
+def test_perceptual_loss_load_names_the_file_and_the_options(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("weights")
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "part.pth")
     torch.save([1], tmp_path / "list.pth")
@@ -48,15 +48,17 @@ def test_files_that_are_no_weights_are_one_line_with_both_ways_out(tmp_path: Pat
         assert "\n" not in str(raised.value)
 
 
-def test_without_file_and_network_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_perceptual_loss_load_without_file_and_network_names_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(ValueError, match=r"can't be downloaded .*--model\.vgg_weights .*--model\.lambda_vgg 0"):
+    with pytest.raises(ValueError, match=r"VGG19.*--model\.vgg_weights .*--model\.lambda_vgg 0"):
         PerceptualLoss().load(None)
 
 
-def test_the_smallest_image_leaves_a_pixel_of_the_deepest_features() -> None:
+def test_perceptual_loss_smallest_input_is_the_limit() -> None:
     loss = PerceptualLoss()
     image = torch.zeros(1, 3, SMALLEST_INPUT, SMALLEST_INPUT)
     assert loss(image, image + 1).isfinite()

@@ -1,4 +1,4 @@
-"""pix2pix keeps the contract of models.base."""
+"""pix2pix: losses, sizes and options; and the search for a model by its name."""
 
 import inspect
 
@@ -21,7 +21,7 @@ def batch() -> dict[str, torch.Tensor]:
     return {"input": torch.rand(2, 3, 16, 16) * 2 - 1, "target": torch.rand(2, 1, 16, 16) * 2 - 1}
 
 
-def test_every_model_file_holds_one_model_of_its_own_name() -> None:
+def test_model_class_finds_the_model_of_every_file() -> None:
     for name in model_names():
         model = model_class(name)
         assert issubclass(model, Model)
@@ -29,13 +29,13 @@ def test_every_model_file_holds_one_model_of_its_own_name() -> None:
         assert model.Config().name == name
 
 
-def test_an_unknown_model_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="did you mean pix2pix"):
+def test_model_class_suggests_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match=r"--model pixpix: .*\bpix2pix\b"):
         model_class("pixpix")
 
 
-def test_losses_are_the_papers() -> None:
-    """Sec. 3.1: D on (input, target) and (input, output) pairs, halved (3.4); G adds lambda x L1."""
+def test_pix2pix_losses_equal_the_papers() -> None:
+    """Eq. 1 with D's loss halved (Sec. 3.3), on (input, target) and (input, output) pairs; Eq. 4 with Eq. 3's L1."""
     model, data = make(gan_loss="vanilla", lambda_l1=100.0).eval(), batch()
     images = model(data)
     real = model.discriminator(torch.cat([data["input"], data["target"]], 1)).sigmoid()
@@ -50,7 +50,7 @@ def test_losses_are_the_papers() -> None:
     assert terms["l1"].item() == pytest.approx(100 * (images["output"] - data["target"]).abs().mean().item(), rel=1e-5)
 
 
-def test_generate_needs_the_input_alone() -> None:
+def test_pix2pix_generate_needs_only_the_input() -> None:
     data = batch()
     assert make().generate({"input": data["input"]})["output"].shape == data["target"].shape
 
@@ -58,17 +58,17 @@ def test_generate_needs_the_input_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "size", "message"),
     [
-        ({"num_downs": 4}, 24, "num_downs 3"),
-        ({"num_downs": 4}, 17, "multiple of"),
-        ({"num_downs": 2, "n_layers_d": 5}, 64, "n_layers_d 5"),
+        ({"num_downs": 4}, 24, r"model\.num_downs 3"),
+        ({"num_downs": 4}, 17, r"\b16\b"),
+        ({"num_downs": 2, "n_layers_d": 5}, 64, r"model\.n_layers_d 5"),
     ],
 )
-def test_sizes_that_do_not_fit_are_named_with_the_remedy(options: dict, size: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_pix2pix_check_size_names_the_option_to_change(options: dict, size: int, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"data\.crop_size {size}\b.*{message}"):
         make(**options).check_size(size)
 
 
 @pytest.mark.parametrize("options", [{"num_downs": 1}, {"ngf": 0}, {"lambda_l1": -1.0}, {"init_gain": 0.0}])
-def test_options_out_of_range_are_named(options: dict) -> None:
+def test_pix2pix_config_names_options_out_of_range(options: dict) -> None:
     with pytest.raises(ValueError, match=rf"model\.{next(iter(options))}"):
         Pix2Pix.Config(**options)

@@ -1,4 +1,4 @@
-"""pix2pixHD against its paper, written out term by term."""
+"""pix2pixHD's losses against its paper's equations; its stages, options and sizes."""
 
 from collections.abc import Callable
 
@@ -31,12 +31,12 @@ def numbers(terms: dict[str, torch.Tensor]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("features", [False, True])
-def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
+def test_pix2pixhd_losses_and_gradients_equal_the_papers(features: bool) -> None:
     model, data = make(instance_features=features, n_scales=2), batch()
     condition = torch.cat([one_hot(data["label"], 5), boundary_map(data["instance"])], 1).float()
     assert torch.equal(model.condition(data).float(), condition)
-    seen = torch.cat([condition, model.encoder(data["target"], data["instance"])], 1) if features else condition
-    output = model.generator(seen)
+    features_too = torch.cat([condition, model.encoder(data["target"], data["instance"])], 1) if features else condition
+    output = model.generator(features_too)
     images = model(data)
     torch.testing.assert_close(images["output"], output)
 
@@ -54,15 +54,15 @@ def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
     expected = {"gan": gan, "feat": 10 * 4 / 3 / 2 * feat}  # three layers, two scales
     terms, _ = model.generator_loss(data, images)
     assert numbers(terms) == pytest.approx(numbers(expected), rel=1e-4)
-    learning = [p for name in model.generators for p in getattr(model, name).parameters()]
+    weights = [p for name in model.generators for p in getattr(model, name).parameters()]
     for name, term in terms.items():
-        found = torch.autograd.grad(term, learning, retain_graph=True, materialize_grads=True)
-        wanted = torch.autograd.grad(expected[name], learning, retain_graph=True, materialize_grads=True)
-        for a, b in zip(found, wanted, strict=True):
+        gradients = torch.autograd.grad(term, weights, retain_graph=True, materialize_grads=True)
+        references = torch.autograd.grad(expected[name], weights, retain_graph=True, materialize_grads=True)
+        for a, b in zip(gradients, references, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
-    if features:  # the losses teach the encoder through the generator
-        reached = torch.autograd.grad(sum(terms.values()), list(model.encoder.parameters()), materialize_grads=True)
-        assert sum(gradient.abs().sum() for gradient in reached) > 0
+    if features:  # gradients reach the encoder through the generator
+        gradients = torch.autograd.grad(sum(terms.values()), list(model.encoder.parameters()), materialize_grads=True)
+        assert sum(gradient.abs().sum() for gradient in gradients) > 0
 
     terms, statistics = model.discriminator_loss(data, {name: x.detach() for name, x in images.items()})
     fake, real = layers(output.detach()), layers(data["target"])
@@ -75,47 +75,47 @@ def test_losses_and_their_gradients_are_the_papers(features: bool) -> None:
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])
-def test_both_sides_share_one_condition(
+def test_pix2pixhd_computes_the_condition_once_per_step(
     micro_batches: int, tiny_hd: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gan_step, made, seen = make_step(tiny_hd()), [], []
+    gan_step, conditions, pointers = make_step(tiny_hd()), [], []
     label = torch.randint(9, (1, 1, 16, 16), dtype=torch.int32)
-    given = [{"label": label, "instance": label, "target": torch.zeros(1, 3, 16, 16)}] * micro_batches
+    batches = [{"label": label, "instance": label, "target": torch.zeros(1, 3, 16, 16)}] * micro_batches
     condition, prepare = gan_step.model.condition, gan_step.model.gan._prepare
-    monkeypatch.setattr(gan_step.model, "condition", lambda one: made.append(condition(one)) or made[-1])
+    monkeypatch.setattr(gan_step.model, "condition", lambda data: conditions.append(condition(data)) or conditions[-1])
 
-    def noted(images: list, shared: torch.Tensor) -> list:
-        seen.append(shared.data_ptr())
-        return prepare(images, shared)
+    def recording_prepare(images: list, condition: torch.Tensor) -> list:
+        pointers.append(condition.data_ptr())
+        return prepare(images, condition)
 
-    monkeypatch.setattr(gan_step.model.gan, "_prepare", noted)
-    gan_step.run(given, 0, 1.0)
-    assert len(made) == micro_batches
-    assert made[0].dtype == torch.bool
-    asked = [x.data_ptr() for x in made]  # fake and real together in the G step, one after the other in the D step
-    assert seen == [*asked, *(pointer for pointer in asked for _ in range(2))]
+    monkeypatch.setattr(gan_step.model.gan, "_prepare", recording_prepare)
+    gan_step.run(batches, 0, 1.0)
+    assert len(conditions) == micro_batches
+    assert conditions[0].dtype == torch.bool
+    expected = [x.data_ptr() for x in conditions]  # the G step prepares fake and real in one call, the D step in two
+    assert pointers == [*expected, *(pointer for pointer in expected for _ in range(2))]
 
 
-def test_terms_without_weight_are_left_out() -> None:
+def test_pix2pixhd_leaves_out_terms_of_weight_zero() -> None:
     model, data = make(lambda_feat=0.0), batch()
     assert set(model.generator_loss(data, model(data))[0]) == {"gan"}
 
 
-def test_the_perceptual_term_is_weighted() -> None:
+def test_pix2pixhd_weighs_the_perceptual_loss() -> None:
     model, data = make(lambda_vgg=3.0), batch()
     model.perceptual = lambda x, y: (x - y).abs().mean()  # type: ignore[assignment]
     terms, _ = model.generator_loss(data, images := model(data))
     assert terms["vgg"].item() == pytest.approx(3 * F.l1_loss(images["output"], data["target"]).item(), rel=1e-5)
 
 
-def test_images_as_inputs_need_no_maps() -> None:
+def test_pix2pixhd_takes_images_as_inputs() -> None:
     model = make({"input": 3, "target": 3})
     data = {"input": torch.rand(1, 3, 32, 32), "target": torch.rand(1, 3, 32, 32)}
     assert model.condition(data) is data["input"]
     assert set(model.samples(data)) == {"output"}
 
 
-def test_scenes_without_a_photo_see_features_of_zero() -> None:
+def test_pix2pixhd_samples_without_photos_have_features_of_zero() -> None:
     model, data = make(instance_features=True), batch()
     del data["target"]
     condition = torch.cat([model.condition(data), torch.zeros(2, 3, 32, 48)], 1)
@@ -123,51 +123,66 @@ def test_scenes_without_a_photo_see_features_of_zero() -> None:
     assert model.samples(data)["labels"].shape == (2, 3, 32, 48)
 
 
-def test_a_local_stage_adopts_a_global_one() -> None:
-    theirs = make(ngf=8)
-    mine = make(stage="local", n_scales=3)
-    weights = theirs.generator.state_dict()
-    adopted = mine.adopt("generator", weights, theirs.config)
-    assert adopted.keys() == {key for key in mine.generator.state_dict() if key.startswith("coarse.")}
-    before = theirs.discriminator.state_dict()
-    adopted = mine.adopt("discriminator", before, theirs.config)  # each at the resolution that it knows
+def test_pix2pixhd_local_stage_adopts_a_global_generator() -> None:
+    source, local = make(ngf=8), make(stage="local", n_scales=3)
+    adopted = local.adopt("generator", source.generator.state_dict(), source.config)
+    assert adopted.keys() == {key for key in local.generator.state_dict() if key.startswith("coarse.")}
+    assert local.frozen_first == ("generator.coarse",)
+
+
+def test_pix2pixhd_second_enhancer_freezes_the_first() -> None:
+    source, finer = make(stage="local"), make(stage="local", n_enhancers=2, ngf=2)
+    finer.adopt("generator", source.generator.state_dict(), source.config)
+    assert finer.frozen_first == ("generator.coarse", "generator.enhancers.0")
+
+
+def test_pix2pixhd_local_stage_keeps_the_resolution_of_discriminators() -> None:
+    source, local = make(ngf=8), make(stage="local", n_scales=3)
+    before = source.discriminator.state_dict()
+    adopted = local.adopt("discriminator", before, source.config)
     assert {key.split(".")[1] for key in adopted} == {"1", "2"}
     assert torch.equal(adopted["scales.1.stages.0.0.weight"], before["scales.0.stages.0.0.weight"])
     assert torch.equal(adopted["scales.2.stages.0.0.weight"], before["scales.1.stages.0.0.weight"])
-    assert mine.frozen_first == ("generator.coarse",)
-    finer = make(stage="local", n_enhancers=2, ngf=2)
-    finer.adopt("generator", mine.generator.state_dict(), mine.config)  # all that is below its new enhancer
-    assert finer.frozen_first == ("generator.coarse", "generator.enhancers.0")
-    with pytest.raises(ValueError, match=r"instance_features is false; with the encoder new here"):
-        make(stage="local", instance_features=True).adopt("discriminator", {}, theirs.config)
-    with pytest.raises(ValueError, match=r"need one of 8: set model\.ngf 8"):
-        mine.adopt("generator", weights, make(ngf=16).config)
-    with pytest.raises(ValueError, match=r"of model\.stage local, which is no beginning of the stage global"):
-        theirs.adopt("generator", {}, mine.config)
 
 
-def test_what_can_not_be_is_named() -> None:
-    with pytest.raises(ValueError, match=r"model\.instance_features: needs label maps"):
+def test_pix2pixhd_adopt_names_the_option_that_differs() -> None:
+    source, local = make(ngf=8), make(stage="local", n_scales=3)
+    with pytest.raises(ValueError, match=r"model\.instance_features is false"):
+        make(stage="local", instance_features=True).adopt("discriminator", {}, source.config)
+    with pytest.raises(ValueError, match=r"model\.ngf is 16.*set model\.ngf 8"):
+        local.adopt("generator", source.generator.state_dict(), make(ngf=16).config)
+    with pytest.raises(ValueError, match=r"model\.stage local.* global"):
+        source.adopt("generator", {}, local.config)
+
+
+def test_pix2pixhd_instance_features_need_instances() -> None:
+    with pytest.raises(ValueError, match=r"model\.instance_features: .*data\.instances"):
         make({"label": 5, "target": 3}, instance_features=True)
+
+
+def test_pix2pixhd_config_names_options_out_of_range() -> None:
     for options in ({"ngf": 0}, {"n_scales": 0}, {"lambda_feat": -1.0}, {"n_layers_d": 0}, {"n_enhancers": 0}):
         with pytest.raises(ValueError, match=rf"model\.{next(iter(options))}"):
             make(**options)
-    with pytest.raises(ValueError, match=r"data\.crop_size 18: must be a multiple of 4"):
+
+
+def test_pix2pixhd_check_size_names_crop_size() -> None:
+    with pytest.raises(ValueError, match=r"data\.crop_size 18: .*\b4\b.*model\.n_downs"):
         make().check_size(18)
-    for options in ({"n_scales": 4}, {"lambda_vgg": 1.0}):  # of which the coarsest would see a pixel
-        with pytest.raises(ValueError, match=r"data\.crop_size 8: the discriminators \(model\.n_scales\) and VGG19"):
+    for options in ({"n_scales": 4}, {"lambda_vgg": 1.0}):  # the coarsest scale, and VGG19's, would have one pixel
+        with pytest.raises(ValueError, match=r"data\.crop_size 8: .*model\.n_scales.*model\.lambda_vgg"):
             make(**options).check_size(8)
     make(n_scales=3).check_size(8)
     assert make(stage="local").padded(30) == 32
 
 
-def test_the_encoder_may_halve_more_often_than_the_generator() -> None:
+def test_pix2pixhd_encoder_may_have_its_own_n_downs() -> None:
     data = batch()
     model = make(instance_features=True, n_downs_e=3)
     assert model.encoder.network.stride == 8
     assert model.generate(data)["output"].shape == data["target"].shape
     assert [model.padded(side) for side in (1, 16, 17)] == [16, 16, 24]
-    with pytest.raises(ValueError, match=r"must be a multiple of 8 "):
+    with pytest.raises(ValueError, match=r"data\.crop_size 20: .*\b8\b.*model\.n_downs_e"):
         model.check_size(20)
     assert make(instance_features=True, n_downs_e=1).padded(9) == 12
 
@@ -179,7 +194,7 @@ def test_the_encoder_may_halve_more_often_than_the_generator() -> None:
     (16, {"max_ndf": 512}, [16, 32, 64, 128, 256]),
     (16, {}, [16, 32, 64, 128, 128]),
 ])  # fmt: skip
-def test_a_discriminator_is_as_wide_as_its_option_says(ndf: int, options: dict, widths: list[int]) -> None:
+def test_pix2pixhd_discriminator_widths_follow_ndf_and_max_ndf(ndf: int, options: dict, widths: list[int]) -> None:
     """The official code has ``nf = min(nf * 2, 512)``."""
     with torch.device("meta"):
         model = make(ndf=ndf, n_layers_d=4, n_scales=1, **options)

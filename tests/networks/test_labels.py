@@ -1,4 +1,4 @@
-"""One-hot classes and boundaries against slow and obvious references on random maps."""
+"""One-hot classes and instance boundaries against slow references on random maps."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def slow_boundary(instances: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-def test_one_hot_is_the_obvious_one(dtype: torch.dtype) -> None:
+def test_one_hot_equals_a_slow_reference(dtype: torch.dtype) -> None:
     label = random_ids(0, -1, 0, 1, 2, 3, 4, 255).to(dtype)
     out = one_hot(label, 5)
     assert out.dtype == torch.bool
@@ -45,7 +45,7 @@ def test_one_hot_is_the_obvious_one(dtype: torch.dtype) -> None:
     assert torch.equal(out.sum(1, keepdim=True) == 0, (label < 0) | (label > 4))
 
 
-def test_colours_tell_the_classes_apart() -> None:
+def test_colour_labels_differ_by_class() -> None:
     label = torch.arange(-1, 35, dtype=torch.int32).view(1, 1, 6, 6)
     out = colour_labels(label)
     assert out.shape == (1, 3, 6, 6)
@@ -57,22 +57,22 @@ def test_colours_tell_the_classes_apart() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("shape", [(2, 1, 7, 9), (1, 1, 1, 6), (1, 1, 5, 1), (3, 1, 8, 8)])
-def test_boundaries_are_the_obvious_ones(seed: int, shape: tuple[int, ...]) -> None:
+def test_boundary_map_equals_a_slow_reference(seed: int, shape: tuple[int, ...]) -> None:
     instances = random_ids(seed, 7, 7, 7, 26001, 26002, 33001, 2**24, 2**24 + 1, shape=shape)
     out = boundary_map(instances)
     assert out.dtype == torch.bool
     assert torch.equal(out, slow_boundary(instances))
 
 
-def test_both_sides_of_a_boundary_are_marked_and_the_frame_is_none() -> None:
+def test_boundary_map_marks_both_sides_and_not_the_frame() -> None:
     instances = torch.zeros(1, 1, 4, 6, dtype=torch.int32)
     instances[..., 3:] = 40000
     assert torch.equal(boundary_map(instances)[0, 0, 0], torch.tensor([0, 0, 1, 1, 0, 0]).bool())
     assert boundary_map(torch.full((1, 1, 4, 4), 9)).sum() == 0
 
 
-def test_neither_reads_a_value_back() -> None:
-    """Tensors without data would raise: on a GPU reading one back waits for everything before it."""
+def test_one_hot_and_boundary_map_do_not_wait_for_the_device() -> None:
+    """Reading a value of a meta tensor raises; on a GPU it would wait for the device."""
     ids = torch.zeros(2, 1, 8, 8, dtype=torch.int32, device="meta")
     assert one_hot(ids, 5).shape == (2, 5, 8, 8)
     assert boundary_map(ids).shape == (2, 1, 8, 8)

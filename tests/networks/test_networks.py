@@ -1,4 +1,4 @@
-"""Shapes, parameter counts, and the rules that the blocks promise."""
+"""U-Net, ResNet, PatchGAN and their blocks: shapes, parameters, dropout, initial weights."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def millions(network: nn.Module) -> float:
     return round(sum(p.numel() for p in network.parameters()) / 1e6, 3)
 
 
-def test_parameter_counts_are_the_papers() -> None:
+def test_parameter_counts_equal_the_papers() -> None:
     assert millions(UNet()) == 54.414
     assert millions(UNet(num_downs=7)) == 41.829
     assert millions(ResNet()) == 11.378
@@ -36,20 +36,23 @@ def test_unet_keeps_the_size_and_learns(num_downs: int, norm: str, mode: str) ->
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
 
 
-def test_unet_trains_on_one_image_of_its_stride() -> None:
+def test_unet_trains_on_one_image_of_its_smallest_input() -> None:
     for norm in ("batch", "instance"):
         UNet(num_downs=4, ngf=4, norm=norm)(torch.zeros(1, 3, 16, 16))  # 1x1 at the bottom
 
 
-def test_unet_names_a_size_that_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="multiples of 16"):
+def test_unet_refuses_sides_that_are_no_multiples_of_its_stride() -> None:
+    with pytest.raises(ValueError, match=r"\(16, 24\).*\b16$"):
         UNet(num_downs=4, ngf=4)(torch.zeros(1, 3, 16, 24))
-    with pytest.raises(ValueError, match="at least twice"):
+
+
+def test_unet_refuses_less_than_two_halvings() -> None:
+    with pytest.raises(ValueError, match="num_downs 1"):
         UNet(num_downs=1)
 
 
 def test_unet_joins_encoder_and_decoder_at_each_resolution() -> None:
-    """Cut off from all deeper levels, the outermost skip alone still carries the input to the output."""
+    """With zeroed deeper levels the outermost skip connection still carries the input to the output."""
     network = UNet(num_downs=3, ngf=4, norm="none", dropout=False).eval()
     for up in network.decoder:
         nn.init.zeros_(up[0].weight)
@@ -69,7 +72,7 @@ def test_resnet_keeps_the_size_and_learns(n_blocks: int, n_downs: int, norm: str
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
 
 
-def test_resnet_is_the_papers_layer_by_layer() -> None:
+def test_resnet_equals_the_paper_layer_by_layer() -> None:
     """Appendix 7.2 of arXiv 1703.10593: c7s1-8, d16, d32, R32 x 2, u16, u8, c7s1-3."""
     network = ResNet(3, 3, ngf=8, n_blocks=2, init_gain=0.2)
     convolutions = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
@@ -96,20 +99,20 @@ def test_resnet_is_the_papers_layer_by_layer() -> None:
     torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_resnet_names_a_size_that_does_not_fit() -> None:
+def test_resnet_refuses_sides_that_do_not_fit() -> None:
     for height, width in ((16, 18), (4, 16)):
-        with pytest.raises(ValueError, match="multiples of 4, 8 or more"):
+        with pytest.raises(ValueError, match=rf"\({height}, {width}\).*\b4\b.*\b8$"):
             ResNet(3, 3, ngf=4, n_blocks=1)(torch.zeros(1, 3, height, width))
     assert ResNet(3, 3, ngf=4, n_blocks=1)(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
 
 
-def test_resnets_dropout_is_on_in_training_only() -> None:
+def test_resnet_dropout_is_on_in_training_only() -> None:
     network, x = ResNet(3, 3, ngf=4, n_blocks=2, norm="none", dropout=True, init_gain=0.3), torch.rand(1, 3, 16, 16)
     assert not torch.equal(network(x), network(x))
     assert torch.equal(network.eval()(x), network(x))
 
 
-def test_dropout_sits_in_the_three_innermost_levels_and_only_in_training() -> None:
+def test_unet_dropout_is_in_the_three_innermost_levels_in_training() -> None:
     network = UNet(num_downs=8, ngf=1)
     assert [isinstance(up[2], nn.Dropout) for up in network.decoder] == [True] * 3 + [False] * 4
     assert not any(isinstance(m, nn.Dropout) for m in UNet(num_downs=4, ngf=1).modules())
@@ -119,15 +122,15 @@ def test_dropout_sits_in_the_three_innermost_levels_and_only_in_training() -> No
 
 
 @pytest.mark.parametrize(("n_layers", "field"), [(0, 1), (1, 16), (3, 70), (5, 286)])
-def test_patchgan_judges_patches_of_the_papers_sizes(n_layers: int, field: int) -> None:
-    """The gradient of one logit reaches exactly the patch that it judges."""
+def test_patchgan_receptive_field_equals_the_papers(n_layers: int, field: int) -> None:
+    """The gradient of one logit is nonzero in exactly its receptive field."""
     network = PatchGAN(1, ndf=1, n_layers=n_layers, norm="none", init_gain=1.0)
     x = torch.rand(1, 1, 320, 320, requires_grad=True)
     logits = network(x)
     logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
     assert x.grad is not None
-    reached = (x.grad[0, 0] != 0).nonzero()
-    sides = reached.max(dim=0).values - reached.min(dim=0).values + 1
+    pixels = (x.grad[0, 0] != 0).nonzero()
+    sides = pixels.max(dim=0).values - pixels.min(dim=0).values + 1
     assert sides.tolist() == [field, field]
 
 
@@ -140,7 +143,7 @@ def test_patchgan_returns_its_features() -> None:
 
 
 @pytest.mark.parametrize("n_layers", [0, 1, 3, 5])
-def test_patchgans_smallest_input_leaves_one_patch(n_layers: int) -> None:
+def test_patchgan_smallest_input_has_one_logit(n_layers: int) -> None:
     network = PatchGAN(ndf=1, n_layers=n_layers, norm="instance")
     side = network.smallest_input
     assert min(network(torch.rand(1, 6, side, side)).shape[2:]) >= 1
@@ -150,7 +153,7 @@ def test_patchgans_smallest_input_leaves_one_patch(n_layers: int) -> None:
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
-def test_wider_padding_takes_two_pixels(n_layers: int) -> None:
+def test_patchgan_with_padding_2_takes_two_pixels(n_layers: int) -> None:
     network = PatchGAN(ndf=1, n_layers=n_layers, norm="instance", padding=2)
     assert network.smallest_input == 2
     assert min(network(torch.rand(1, 6, 2, 2)).shape[2:]) >= 1
@@ -159,8 +162,8 @@ def test_wider_padding_takes_two_pixels(n_layers: int) -> None:
             network(torch.rand(1, 6, 1, 1))
 
 
-def test_instance_norm_has_the_right_gradient_for_channels_last() -> None:
-    """nn.InstanceNorm2d has not, on the CPU at batch 1: its input gradient is off by a relative 1.4."""
+def test_instance_norm_gradient_is_right_for_channels_last() -> None:
+    """On the CPU at batch size 1 nn.InstanceNorm2d's input gradient has a relative error of 1.4."""
     x = torch.randn(1, 8, 6, 5, requires_grad=True)
     weight = torch.randn(1, 8, 6, 5)
     (InstanceNorm(8)(x) * weight.contiguous(memory_format=torch.channels_last)).sum().backward()
@@ -176,7 +179,7 @@ def test_instance_norm_has_the_right_gradient_for_channels_last() -> None:
         assert torch.equal(InstanceNorm(8).eval()(torch.ones(2, 8, 1, 1)), torch.zeros(2, 8, 1, 1))
 
 
-def test_blocks_halve_and_double() -> None:
+def test_downsample_halves_and_upsample_doubles() -> None:
     x = torch.zeros(2, 3, 8, 12)
     assert downsample(3, 5, "batch", bias=False)(x).shape == (2, 5, 4, 6)
     assert downsample(3, 5, "batch", bias=False, stride=1)(x).shape == (2, 5, 7, 11)
@@ -185,7 +188,7 @@ def test_blocks_halve_and_double() -> None:
             assert upsample(3, 5, bias=False, mode=mode, kernel_size=kernel)(x).shape == (2, 5, 16, 24)
 
 
-def test_init_draws_dcgans_weights() -> None:
+def test_init_weights_draws_dcgans_distributions() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(64, 64, 4), nn.BatchNorm2d(4096))
     init_weights(network, 0.02)

@@ -1,4 +1,4 @@
-"""Twice the size, from one folder of images: a small one is the mean of 2x2 pixels."""
+"""Super-resolution by 2 from one folder of images: the input is the target, reduced to half its size."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ class Halved(ImageDataset):
 
 
 class DoubleSize(Model):
-    """Two convolutions and a pixel shuffle, L1 alone."""
+    """Two convolutions and a pixel shuffle, trained with an L1 loss."""
 
     @dataclass
     class Config:

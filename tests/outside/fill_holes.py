@@ -1,4 +1,4 @@
-"""An image and a mask in, the image with its holes filled out: only what the mask covers is the network's."""
+"""Inpainting: the network fills the pixels that a mask covers; all others are copied from the input."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +62,13 @@ class Holes(ImageDataset):
     def read(cls, config, direction, path, others):
         refuse_companions(others, cls.companions)
         if "mask" not in others:
-            raise ValueError(f"{path}: needs its mask: --with mask=FILE|DIR")
+            raise ValueError(f"{path}: needs a mask; add --with mask=FILE|DIR")
         mask = others["mask"] / path.name if others["mask"].is_dir() else others["mask"]
         return Item(path.stem, {"input": read_image(path, config.channels_a), "mask": read_image(mask, 1)})
 
 
 class FillHoles(Model):
-    """Two convolutions; the composite of Pathak et al. keeps all that is known."""
+    """Two convolutions; the output keeps the known pixels (composite as in Pathak et al., arXiv 1604.07379)."""
 
     @dataclass
     class Config:

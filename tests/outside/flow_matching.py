@@ -1,4 +1,4 @@
-"""Flow matching on pairs (arXiv 2210.02747): noise flows to the target, led by the input, in several steps."""
+"""Flow matching on pairs (arXiv 2210.02747): from noise to the target in several steps, conditioned on the input."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -12,13 +12,13 @@ STEPS = 4
 
 
 class FlowMatching(Model):
-    """The velocity from noise to the target, given the input and the time."""
+    """A network for the velocity from noise to the target, given the input and the time."""
 
     @dataclass
     class Config:
         name: Literal["flow_matching"] = "flow_matching"
         width: int = 8
-        """Feature maps."""
+        """Feature maps of the hidden layer."""
 
     dataset = "paired"
     generators, discriminators = ("velocity",), ()
@@ -29,9 +29,9 @@ class FlowMatching(Model):
     def __init__(self, config, channels):
         super().__init__()
         self.channels = channels["target"]
-        seen, width = channels["input"] + channels["target"] + 1, config.width
+        in_channels, width = channels["input"] + channels["target"] + 1, config.width
         self.velocity = nn.Sequential(
-            nn.Conv2d(seen, width, 3, 1, 1), nn.SiLU(), nn.Conv2d(width, self.channels, 3, 1, 1)
+            nn.Conv2d(in_channels, width, 3, 1, 1), nn.SiLU(), nn.Conv2d(width, self.channels, 3, 1, 1)
         )
 
     def flow(self, x, state, time):
@@ -41,10 +41,10 @@ class FlowMatching(Model):
         y = batch["target"]
         noise, time = torch.randn_like(y), torch.rand(len(y), 1, 1, 1, device=y.device)
         state = (1 - time) * noise + time * y  # Eq. 22 with sigma_min 0
-        return {"velocity": self.flow(batch["input"], state, time), "goal": y - noise}
+        return {"velocity": self.flow(batch["input"], state, time), "velocity_target": y - noise}
 
     def generator_loss(self, batch, images):
-        return {"flow": (images["velocity"] - images["goal"]).square().mean()}, {}  # Eq. 23
+        return {"flow": (images["velocity"] - images["velocity_target"]).square().mean()}, {}  # Eq. 23
 
     def generate(self, batch, direction="AtoB"):
         x = batch["input"]

@@ -1,4 +1,4 @@
-"""L1 regression on pairs, without a discriminator: pix2pix's own first row (arXiv 1611.07004, Table 1)."""
+"""L1 regression on pairs, without a discriminator: the L1 row of pix2pix's Table 1 (arXiv 1611.07004)."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -8,13 +8,13 @@ from img2img.networks.unet import UNet
 
 
 class L1Regression(Model):
-    """A U-Net that learns the L1 distance alone."""
+    """A U-Net, trained with an L1 loss."""
 
     @dataclass
     class Config:
         name: Literal["l1_regression"] = "l1_regression"
         num_downs: int = 4
-        """Halvings of the U-Net."""
+        """Number of times the U-Net halves the image."""
 
     dataset = "paired"
     generators, discriminators = ("generator",), ()

@@ -1,4 +1,4 @@
-"""One way on unpaired folders: a GAN, and features of input and output that a trained head must find alike (as CUT)."""
+"""One-sided unpaired translation: a GAN loss, and a loss on features of input and output (a simplified CUT)."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -13,7 +13,7 @@ from img2img.networks.patchgan import PatchGAN
 
 
 class Generator(nn.Module):
-    """(B, C, H, W) -> (B, C', H, W); with ``layers`` the features of these layers instead."""
+    """(B, C, H, W) -> (B, C', H, W); with ``layers`` a list of the outputs of these layers instead."""
 
     def __init__(self, c_in: int, c_out: int, width: int) -> None:
         super().__init__()
@@ -25,18 +25,18 @@ class Generator(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer(x)
             if i in layers:
-                taps.append(x.clone())  # the ReLU that follows works in place
+                taps.append(x.clone())  # a copy: the next ReLU works in place
         return taps if layers else x
 
 
 class PatchFeatures(Model):
-    """Translates one way and keeps what its own features show."""
+    """Translates A to B; features of input and output, projected by a trained head, should be equal."""
 
     @dataclass
     class Config:
         name: Literal["patch_features"] = "patch_features"
         width: int = 8
-        """Feature maps."""
+        """Feature maps of every hidden layer."""
         gan_loss: GanLoss = "lsgan"
         """Adversarial loss."""
 
@@ -64,8 +64,8 @@ class PatchFeatures(Model):
         (before,) = self.generator(batch["input"], layers=(2,))
         (after,) = self.generator(images["output"], layers=(2,))
         feature = (self.head(before) - self.head(after)).square().mean()
-        answer = self.discriminator(self.gan.input(images["output"]))
-        return {"gan": self.gan.generator_loss(answer), "feature": feature}, {}
+        logits = self.discriminator(self.gan.input(images["output"]))
+        return {"gan": self.gan.generator_loss(logits), "feature": feature}, {}
 
     def generate(self, batch, direction="AtoB"):
         return {"output": self.generator(batch["input"])}

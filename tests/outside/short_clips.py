@@ -1,4 +1,4 @@
-"""Clips of three frames: each output is an input of the next frame, in training and over a folder of frames."""
+"""Video: clips of three frames, where the output of each frame is an input of the next, also in inference."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class Clips(ImageDataset):
 
 
 class ShortClips(Model):
-    """A convolution of a frame and of what was made of the one before."""
+    """A convolution of a frame and of the output of the frame before."""
 
     @dataclass
     class Config:

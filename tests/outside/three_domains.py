@@ -1,4 +1,4 @@
-"""One generator for three domains: it sees the target domain as a vector, D also names the domain (as StarGAN)."""
+"""One generator for three domains, conditioned on the target domain; D also classifies the domain (as StarGAN)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ DOMAINS = ("circles", "squares", "stripes")
 
 
 class Domains(ImageDataset):
-    """root/train/DOMAIN/x.png. Samples have ``input``, its domain ``class``, and ``domain``, the vector to become."""
+    """root/train/DOMAIN/x.png. Samples have ``input``, its domain ``class``, and ``domain``, the target as a vector."""
 
     @dataclass
     class Config(TwoDomainConfig):
         direction: str = "circles"
-        """Domain that inference makes unless told."""
+        """Default target domain of inference."""
 
     def __init__(self, config, part, *, augment=False, seed=0):
         super().__init__(config, part, augment=augment, seed=seed)
@@ -41,9 +41,9 @@ class Domains(ImageDataset):
     def __getitem__(self, key):
         domain, place = self.places[key[1]]
         image, name, skipped = read_or_next(self.sources[domain], place)
-        wanted = DOMAINS[int(np.random.default_rng((self.seed, *key)).integers(len(DOMAINS)))]
+        target = DOMAINS[int(np.random.default_rng((self.seed, *key)).integers(len(DOMAINS)))]
         image = self.transform(keyed_seed(self.seed, *key), {"image": image})["image"]
-        sample = {"input": image, "target": image, "domain": vector(wanted), "class": DOMAINS.index(domain)}
+        sample = {"input": image, "target": image, "domain": vector(target), "class": DOMAINS.index(domain)}
         return {**sample, "name": name, "skipped": skipped}
 
     def others(self, direction):
@@ -86,7 +86,7 @@ def vector(domain):
 
 
 class Critic(nn.Module):
-    """(B, C, H, W) -> logits (B, 1, H', W') and the domains' logits (B, 3)."""
+    """(B, C, H, W) -> real/fake logits (B, 1, H', W') and domain logits (B, 3)."""
 
     def __init__(self, channels):
         super().__init__()
@@ -99,7 +99,7 @@ class Critic(nn.Module):
 
 
 class ThreeDomains(Model):
-    """A generator that is told where to go, and a critic that says where it came from."""
+    """A generator conditioned on the target domain, and a critic that also classifies the domain."""
 
     @dataclass
     class Config:
@@ -132,7 +132,7 @@ class ThreeDomains(Model):
         real, fake = self.gan.inputs(batch["input"], images["output"])
         (real_logits, domains), (fake_logits, _) = self.discriminator(real), self.discriminator(fake)
         terms, statistics = self.gan.discriminator_loss(real_logits, fake_logits)
-        terms |= self.gan.penalty(self.discriminator, real, fake, logits=lambda answer: answer[0])
+        terms |= self.gan.penalty(self.discriminator, real, fake, logits=lambda output: output[0])
         return terms | {"domain": F.cross_entropy(domains, batch["class"])}, statistics
 
     def generator_loss(self, batch, images):

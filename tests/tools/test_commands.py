@@ -1,7 +1,8 @@
-"""The commands as a user gives them: what they print, where it goes, and how they end."""
+"""The tools as from the command line: what they print and write, and their exit codes."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tests.conftest import drawn_scene, write
 from tests.helpers import ROOT, TINY, call
 
 
-def test_from_training_to_a_translated_image(
+def test_train_infer_and_evaluate_pix2pix(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ("--model", "pix2pix", "--data.root", str(paired_root))
@@ -43,7 +44,7 @@ def test_from_training_to_a_translated_image(
     assert Path("runs/mine/checkpoints/latest").read_text() == "step-000006\n"
 
 
-def test_both_directions_of_one_run(
+def test_infer_and_evaluate_both_directions_of_cyclegan(
     unpaired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny = "--model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split() + TINY[8:]
@@ -60,11 +61,11 @@ def test_both_directions_of_one_run(
     assert call(monkeypatch, "evaluate", "two", "--paired") == 0
     printed = capsys.readouterr().out
     assert printed.index("| BtoA |") < printed.index("| output |") < printed.index("| AtoB |")
-    found = json.loads(Path("runs/two/evaluation/step-000004/pixels.json").read_text())
-    assert set(found["AtoB"]) == set(found["BtoA"]) == {"output", "input", "mean training image", "cycle"}
+    scores = json.loads(Path("runs/two/evaluation/step-000004/pixels.json").read_text())
+    assert set(scores["AtoB"]) == set(scores["BtoA"]) == {"output", "input", "mean training image", "cycle"}
 
 
-def test_a_run_of_one_direction_says_so(
+def test_infer_refuses_directions_that_the_run_did_not_learn(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ("--model", "pix2pix", "--data.root", str(paired_root))
@@ -72,20 +73,24 @@ def test_a_run_of_one_direction_says_so(
     assert call(monkeypatch, "infer", "one", "--direction", "AtoB") == 0
     capsys.readouterr()
     assert call(monkeypatch, "encode_features", "one") == 2
-    assert "run one has no encoder: train one with --model.instance_features true" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "run one" in error
+    assert "--model.instance_features" in error
     for argv, message in {
-        ("--direction", "BtoA"): "learnt AtoB only; leave it out, or train another run with --data.direction BtoA",
-        ("--cycle",): "--cycle: run one learnt AtoB only",
-        ("--direction", "BtoC"): "--direction BtoC: run one learnt AtoB only; leave it out\n",
+        ("--direction", "BtoA"): r"--direction BtoA: run one .*AtoB.*--data\.direction BtoA",
+        ("--cycle",): "--cycle: run one .*AtoB",
+        ("--direction", "BtoC"): r"--direction BtoC: run one (?!.*data\.direction).*AtoB",
     }.items():
         assert call(monkeypatch, "infer", "one", *argv) == 2
         error = capsys.readouterr().err
-        assert message in error
+        assert re.search(message, error)
         assert error.count("\n") == 1
 
 
-def test_from_training_to_styles(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """pix2pixHD on the embedded scenes: train, find the styles, draw scenes in them."""
+def test_train_encode_features_and_infer_styles_of_pix2pixhd(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pix2pixHD on the toy streets: train, cluster the styles, translate label maps in them."""
     monkeypatch.setattr("img2img.data.toy.streets.LENGTHS", {"train": 80, "val": 4, "test": 4})
     small = "--model.ngf 4 --model.n_downs 1 --model.n_blocks 1 --model.ndf 4 --model.n_layers_d 1 --model.nef 4"
     data = "--data.toy true --data.label_nc 9 --data.preprocess scale_width --data.load_size 64 --data.stride 16"
@@ -95,12 +100,12 @@ def test_from_training_to_styles(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert call(monkeypatch, "train", *argv) == 0
     capsys.readouterr()
     assert call(monkeypatch, "infer", "toy", "--style", "random") == 2
-    assert "run tools/encode_features.py runs/toy first" in capsys.readouterr().err
+    assert "tools/encode_features.py runs/toy" in capsys.readouterr().err
     assert call(monkeypatch, "encode_features", "toy", "--clusters", "4") == 0
     printed = capsys.readouterr().out
     assert "runs/toy/styles/step-000003.npz" in printed
-    assert "instances in 9 classes, 80 images" in printed
-    assert "so all count: class " in printed
+    assert re.search("9 classes, 80 images", printed)
+    assert re.search("--min-share .*: class ", printed)
     assert call(monkeypatch, "infer", "toy", "--style", "random;cluster:road=1", "--samples", "2", "--output", "o") == 0
     assert len(list(Path("o").glob("*.png"))) == 2 * 4
     label, instances = drawn_scene(0)[:2]
@@ -111,7 +116,7 @@ def test_from_training_to_styles(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     five = [Path(f"five/label_{i}.png").read_bytes() for i in range(1, 6)]
     assert len(set(five)) > 1
     assert Path("again/label_1.png").read_bytes() == five[2]  # the seeds are 3 to 7
-    for style in ("random", "cluster:road=1"):  # of which neither writes over the other
+    for style in ("random", "cluster:road=1"):  # each has its own folder
         assert call(monkeypatch, "infer", "toy", *one, "--style", style, "--relabel", "1:tree") == 0
         place = f"runs/toy/results/step-000003/{style.replace(':', '-')}_relabel-1-tree"
         assert place in capsys.readouterr().out
@@ -120,21 +125,21 @@ def test_from_training_to_styles(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert Path("e/label_1.png").read_bytes() != five[0]
     capsys.readouterr()
     for argv, message in {
-        ("--style", "cluster:raod=1"): "no class raod; did you mean road?",
-        ("--style", "cluster:car=4"): "class car has no cluster 4; it has 0..3",
-        ("--style", "instance:77=0"): "the instance map has no 77; it has 0, 1",
-        ("--style", "cars"): "cars is no style; there are random, cluster:CLASS=N",
-        ("--relabel", "car:9"): "--relabel car:9: no class 9; there are 0..8: 0 void, 1 road",
-        ("--samples", "2"): "it has one answer only; --style random draws others",
-        (): "draws in a style: choose one (--style random, or",
+        ("--style", "cluster:raod=1"): "--style cluster:raod=1: .*raod.*road",
+        ("--style", "cluster:car=4"): "--style cluster:car=4: class car .*0 to 3",
+        ("--style", "instance:77=0"): "--style instance:77=0: .*77.*0, 1",
+        ("--style", "cars"): "--style cars: .*cluster:CLASS=N",
+        ("--relabel", "car:9"): "--relabel car:9: .*0 to 8: 0 void, 1 road",
+        ("--samples", "2"): "run toy .*dropout.*--style random",
+        (): "run toy .*--style random",
     }.items():
         assert call(monkeypatch, "infer", "toy", *one, *argv) == 2
         error = capsys.readouterr().err
-        assert message in error
+        assert re.search(message, error)
         assert error.count("\n") == 1
 
 
-def test_print_config_prints_what_loads_again(
+def test_train_print_config_prints_a_config_that_loads(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
@@ -150,26 +155,26 @@ def test_print_config_prints_what_loads_again(
 @pytest.mark.parametrize(
     ("name", "argv", "message"),
     [
-        ("train", ["--model", "pix2pix", "--data.rot", "x"], "did you mean --data.root?"),
-        ("train", ["--model", "pix2pix", "--data.root", "nowhere"], "nowhere: no such folder"),
+        ("train", ["--model", "pix2pix", "--data.rot", "x"], "--data.root?"),
+        ("train", ["--model", "pix2pix", "--data.root", "nowhere"], "nowhere: "),
         ("train", ["--model", "pix2pix", "--data.root", "{root}", "--train.seed", "-1"], "train.seed -1"),
         ("train", ["--model", "pix2pix", "--data.root", "{root}", "--data.crop_size", "60"], "data.crop_size 60"),
-        ("train", ["--model", "pix2pix", "--data.root", "{root}", "--name", "new", "--resume"], "there is no run"),
+        ("train", ["--model", "pix2pix", "--data.root", "{root}", "--name", "new", "--resume"], "--resume"),
         ("train", ["--model", "cyclegan", "--data.root", "{root}"], "datasets/unpair.py"),
         ("train", ["--model", "cyclegan", "--data.root_a", "{root}"], "data.root_b"),
-        ("train", ["--model", "cyclegan", "--data.root_a", "{root}", "--data.root_b", "{root}"], "as A and as B"),
+        ("train", ["--model", "cyclegan", "--data.root_a", "{root}", "--data.root_b", "{root}"], "{root}"),
         ("train", ["--model", "pix2pix", "--data.root_a", "{root}", "--data.root_b", "{root}"], "datasets/pair.py"),
-        ("infer", ["nothing"], "no such run"),
-        ("infer", ["nothing", "--sampels", "3"], "did you mean --samples?"),
-        ("infer", ["nothing", "--seed", "x"], "invalid int value"),
-        ("infer", [], "required: run"),
-        ("infer", ["{root}"], "no such run"),
-        ("evaluate", ["nothing"], "no such run"),
-        ("encode_features", ["nothing"], "no such run"),
-        ("encode_features", ["nothing", "--clusters", "x"], "invalid int value"),
+        ("infer", ["nothing"], "nothing: "),
+        ("infer", ["nothing", "--sampels", "3"], "--samples?"),
+        ("infer", ["nothing", "--seed", "x"], "--seed: "),
+        ("infer", [], ": run"),
+        ("infer", ["{root}"], "{root}: "),
+        ("evaluate", ["nothing"], "nothing: "),
+        ("encode_features", ["nothing"], "nothing: "),
+        ("encode_features", ["nothing", "--clusters", "x"], "--clusters: "),
     ],
 )
-def test_mistakes_end_with_one_line_and_code_2(
+def test_tools_end_mistakes_with_one_line_and_code_2(
     name: str,
     argv: list[str],
     message: str,
@@ -179,53 +184,57 @@ def test_mistakes_end_with_one_line_and_code_2(
 ) -> None:
     assert call(monkeypatch, name, *[word.format(root=paired_root) for word in argv]) == 2
     error = capsys.readouterr().err
-    assert message in error
+    assert message.format(root=paired_root) in error
     assert error.count("\n") == 1
     assert not Path("runs").exists()
 
 
-def test_a_run_that_exists_is_safe(
+def test_train_replaces_or_changes_an_existing_run_only_on_request(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "mine"]
     assert call(monkeypatch, "train", *argv) == 0
     marker = Path("runs/mine/metrics.csv").read_text()
     assert call(monkeypatch, "train", *argv) == 2
-    assert "--resume continues it, --overwrite begins anew" in capsys.readouterr().err
-    assert call(monkeypatch, "train", *argv, "--overwrite", "--data.val_split", "nope") == 2  # nothing lost yet
+    error = capsys.readouterr().err
+    assert "--resume" in error
+    assert "--overwrite" in error
+    assert (
+        call(monkeypatch, "train", *argv, "--overwrite", "--data.val_split", "nope") == 2
+    )  # refused before the old run is removed
     assert Path("runs/mine/metrics.csv").read_text() == marker
     with hold_run(Path("runs/mine")):  # as another training does
-        for more in (["--overwrite"], ["--resume", "--train.max_steps", "9"]):
+        for options in (["--overwrite"], ["--resume", "--train.max_steps", "9"]):
             capsys.readouterr()
-            assert call(monkeypatch, "train", *argv, *more) == 2
-            assert "runs/mine is being trained by another process" in capsys.readouterr().err
+            assert call(monkeypatch, "train", *argv, *options) == 2
+            assert "runs/mine is being trained" in capsys.readouterr().err
     assert Path("runs/mine/metrics.csv").read_text() == marker
     assert call(monkeypatch, "train", *argv, "--overwrite") == 0
     capsys.readouterr()
-    more = "--resume --train.max_steps 6 --optim.lr 0.001 --optim.betas [0,0.9] --train.evaluate_every 6".split()
-    assert call(monkeypatch, "train", "--name", "mine", *more) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert "changed     optim.lr 0.0002 -> 0.001" in told
-    assert {line for line in told if line.startswith("changed")} == {
+    options = "--resume --train.max_steps 6 --optim.lr 0.001 --optim.betas [0,0.9] --train.evaluate_every 6".split()
+    assert call(monkeypatch, "train", "--name", "mine", *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "changed     optim.lr 0.0002 -> 0.001" in lines
+    assert {line for line in lines if line.startswith("changed")} == {
         "changed     optim.lr 0.0002 -> 0.001",
         "changed     optim.betas [0.5, 0.999] -> [0.0, 0.9]",
         "changed     train.max_steps 4 -> 6",
         "changed     train.evaluate_every 0 -> 6",
     }
-    (scores,) = (line for line in told if line.startswith("evaluation  step 6: l1 "))
-    assert scores.endswith("; the best so far")
-    assert "done        runs/mine/checkpoints/step-000006; python tools/infer.py mine" in told
-    assert told[-1].startswith("best        step 6: l1 ")
+    (scores,) = (line for line in lines if line.startswith("evaluation  step 6: l1 "))
+    assert "best" in scores
+    assert "done        runs/mine/checkpoints/step-000006; python tools/infer.py mine" in lines
+    assert lines[-1].startswith("best        step 6: l1 ")
 
 
-def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_line_errors_keeps_the_traceback_of_bugs(monkeypatch: pytest.MonkeyPatch) -> None:
     from img2img.errors import one_line_errors
 
     with pytest.raises(ValueError, match="invalid literal"), one_line_errors():
         int("x")  # raised outside of the package
 
 
-def test_sigterm_to_the_launcher_saves_a_checkpoint(paired_root: Path) -> None:
+def test_train_saves_a_checkpoint_on_sigterm_to_the_launcher(paired_root: Path) -> None:
     """One process under ``accelerate launch``, which by itself would leave it training as an orphan."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(ROOT / "tools" / "train.py")]
@@ -245,10 +254,10 @@ def test_sigterm_to_the_launcher_saves_a_checkpoint(paired_root: Path) -> None:
     assert Path("runs/mine/checkpoints/latest").exists()
 
 
-def test_from_training_to_images_out_of_noise(
+def test_train_and_infer_models_that_draw_from_noise(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Classes, ways, codes; and options that are of no use to a run."""
+    """Classes, interpolations, codes; and options that a run has no use for."""
     toy = "--data.toy true --data.channels_b 1 --data.load_size 32 --data.crop_size 32".split()
     small = "--model.ngf 2 --model.ndf 2 --data.num_workers 0 --data.batch_size 4 --train.max_steps 2".split()
     classes = ("--model.num_classes", "10", "--name", "classes")
@@ -266,15 +275,15 @@ def test_from_training_to_images_out_of_noise(
     assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
     capsys.readouterr()
     for command, message in {
-        ("infer", "classes", "--input", "x.png"): "--input: is for runs that translate images, and classes draws",
-        ("infer", "classes", "--samples", "2"): "--samples: is for runs that translate images",
-        ("infer", "classes", "--class", "10"): "--class 10: run classes knows 0 to 9",
-        ("infer", "classes", "--traverse", "c1"): "code c1: run classes has no such code",
-        ("infer", "codes", "--class", "1"): "--class 1: run codes knows no classes",
-        ("infer", "p", "--count", "3"): "--count: is for runs that draw images from noise, and p translates",
-        ("infer", "p", "--class", "0"): "--class: is for runs that draw images from noise",
-        ("evaluate", "classes"): "python tools/evaluate.py classes --metrics fid measures them",
-        ("encode_features", "codes"): "run codes draws images from noise",
+        ("infer", "classes", "--input", "x.png"): "--input: .*classes",
+        ("infer", "classes", "--samples", "2"): "--samples: .*classes",
+        ("infer", "classes", "--class", "10"): "--class 10: run classes .*0 to 9",
+        ("infer", "classes", "--traverse", "c1"): "code c1: run classes ",
+        ("infer", "codes", "--class", "1"): r"--class 1: run codes .*model\.num_classes",
+        ("infer", "p", "--count", "3"): "--count: .* p ",
+        ("infer", "p", "--class", "0"): "--class: .* p ",
+        ("evaluate", "classes"): r"tools/evaluate\.py classes --metrics fid",
+        ("encode_features", "codes"): r"run codes .*tools/infer\.py codes",
         (
             "train",
             "--model",
@@ -285,9 +294,9 @@ def test_from_training_to_images_out_of_noise(
             "--model.num_classes",
             "9",
             "--overwrite",
-        ): "has 10 class",
+        ): "10 class",
     }.items():
         assert call(monkeypatch, *command) == 2
         error = capsys.readouterr().err
-        assert message in error
+        assert re.search(message, error)
         assert error.count("\n") == 1

@@ -1,6 +1,7 @@
-"""tools/evaluate.py with --metrics, from a training or a folder to the report."""
+"""tools/evaluate.py with --metrics: reports of runs and folders, errors."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.conftest import drawn_pair, write
 from tests.helpers import TINY, Colours, call
 
 
-def test_the_report_of_a_run_and_of_its_images(
+def test_evaluate_writes_reports_of_a_run_and_of_a_folder(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
@@ -33,7 +34,7 @@ def test_the_report_of_a_run_and_of_its_images(
     assert scores["fid"] > 1e-4
 
 
-def test_two_directions_have_two_reports(unpaired_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_writes_a_report_per_direction(unpaired_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
     tiny = "--model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split() + TINY[8:]
     data = ("--model", "cyclegan", "--data.root", str(unpaired_root))
@@ -42,61 +43,63 @@ def test_two_directions_have_two_reports(unpaired_root: Path, monkeypatch: pytes
     assert sorted(path.parent.name for path in Path("o").glob("*/summary.json")) == ["AtoB", "BtoA"]
 
 
-def test_mistakes_end_with_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_ends_mistakes_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for i in range(3):
-        write(Path("pictures") / f"{i}.png", drawn_pair(i)[0])
+        write(Path("images") / f"{i}.png", drawn_pair(i)[0])
     torch.save({"a": torch.zeros(1)}, "a.pth")
     for argv, message in {
-        ("pictures",): "images is a folder of images: --metrics says what to measure",
-        ("pictures", "--metrics", "fdi"): "fdi is none; there are l1,psnr",
-        ("pictures", "--metrics", "l1", "--checkpoint", "4"): "--checkpoint: is for runs, and images is a folder",
-        ("nothing", "--reference", "pictures"): "--reference: goes with --metrics",
-        ("nothing", "--metrics", "fid"): "nothing: no such run",
-        ("pictures", "--metrics", "l1"): "l1: no target of the name of 0.png, 1.png, 2.png",
-        ("pictures", "--metrics", "l1", "--reference", "other"): "other: no such folder",
-        ("pictures", "--metrics", "is", "--weights", "a.pth"): "is: needs 10 images",
+        ("images",): "images .*--metrics",
+        ("images", "--metrics", "fdi"): "fdi .*l1,psnr",
+        ("images", "--metrics", "l1", "--checkpoint", "4"): "--checkpoint: .*images",
+        ("nothing", "--reference", "images"): "--reference: .*--metrics",
+        ("nothing", "--metrics", "fid"): "nothing: ",
+        ("images", "--metrics", "l1"): r"l1: .*0\.png, 1\.png, 2\.png",
+        ("images", "--metrics", "l1", "--reference", "other"): "other: ",
+        ("images", "--metrics", "is", "--weights", "a.pth"): "is: .*10 images",
         (
-            "pictures",
+            "images",
             "--metrics",
             "fid",
             "--reference",
-            "pictures",
+            "images",
             "--weights",
             "a.pth",
-        ): "error: --weights a.pth: not those of inception",
+        ): r"error: --weights a\.pth: .*inception",
         (
-            "pictures",
+            "images",
             "--metrics",
             "l1",
             "--reference",
-            "pictures",
+            "images",
             "--weights",
             "a.pth",
-        ): "error: --weights a.pth: none of the metrics l1 needs them",
+        ): r"error: --weights a\.pth: .*l1",
         (
-            "pictures",
+            "images",
             "--metrics",
             "lpips",
             "--reference",
-            "pictures",
+            "images",
             "--lpips-weights",
             "a.pth",
-        ): "error: --lpips-weights a.pth: not those of alexnet",
+        ): r"error: --lpips-weights a\.pth: .*alexnet",
         (
-            "pictures",
+            "images",
             "--metrics",
             "fcn",
-        ): "--metrics fcn: of a folder of images it takes --labels DIR",
-        ("pictures", "--metrics", "l1", "--palette", "cityscapes"): "--palette: goes with --metrics fcn",
-        ("pictures", "--metrics", "fcn", "--segmenter-steps", "3"): "--segmenter-steps: goes with --train-segmenter",
+        ): "--metrics fcn: .*--labels",
+        ("images", "--metrics", "l1", "--palette", "cityscapes"): "--palette: .*--metrics fcn",
+        ("images", "--metrics", "fcn", "--segmenter-steps", "3"): "--segmenter-steps: .*--train-segmenter",
     }.items():
         assert call(monkeypatch, "evaluate", *argv) == 2
         error = capsys.readouterr().err
-        assert message in error
+        assert re.search(message, error)
         assert [line for line in error.splitlines() if line.startswith("error: ")] == [error.splitlines()[-1]]
 
 
-def test_options_of_other_runs_are_refused(
+def test_evaluate_refuses_options_of_other_runs(
     paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy = "--data.toy true --data.channels_b 1 --data.load_size 32 --data.crop_size 32".split()
@@ -109,32 +112,34 @@ def test_options_of_other_runs_are_refused(
     assert set(summary["scores"]) == {"fid", "is", "precision", "recall"}
     capsys.readouterr()
     assert call(monkeypatch, "evaluate", "digits", "--metrics", "psnr") == 2
-    assert "run digits draws from noise: its images have no targets" in capsys.readouterr().err
+    assert re.search("psnr.*digits|digits.*target", capsys.readouterr().err)
     assert call(monkeypatch, "evaluate", "digits", "--metrics", "fid", "--paired") == 2
-    assert "--paired: is of no use here, digits draws images from noise" in capsys.readouterr().err
+    assert re.search("--paired: .*digits", capsys.readouterr().err)
     assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
     capsys.readouterr()
     assert call(monkeypatch, "evaluate", "p", "--metrics", "fid", "--count", "3") == 2
-    assert "--count: is of no use here, p draws none from noise" in capsys.readouterr().err
+    assert re.search("--count: .* p ", capsys.readouterr().err)
 
 
-def test_label_maps_are_recognised(
+def test_evaluate_fcn_trains_and_reads_a_segmenter(
     labelled_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = f"--data.root {labelled_root} --data.label_nc 5 --data.preprocess scale_width --data.load_size 40".split()
     small = (
         "--data.stride 4 --model.n_downs 1 --model.n_blocks 1 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1".split()
     )
-    more = "--model.lambda_vgg 0 --train.max_steps 1 --data.num_workers 0 --name scenes".split()
-    assert call(monkeypatch, "train", "--model", "pix2pixhd", *data, *small, *more) == 0
+    rest = "--model.lambda_vgg 0 --train.max_steps 1 --data.num_workers 0 --name scenes".split()
+    assert call(monkeypatch, "train", "--model", "pix2pixhd", *data, *small, *rest) == 0
     capsys.readouterr()
     assert call(monkeypatch, "evaluate", "scenes", "--metrics", "fcn") == 2
-    assert "--train-segmenter trains a network on the set's photos, --segmenter names one" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "--train-segmenter" in error
+    assert "--segmenter " in error
     train = ("--train-segmenter", "--segmenter-steps", "2", "--classes", "0,1,3")
     assert call(monkeypatch, "evaluate", "scenes", "--metrics", "fcn,l1", *train) == 0
     printed = capsys.readouterr().out
-    assert "| recognised by | runs/scenes/segmenter.safetensors, 3 classes |" in printed
-    assert "| mean IoU of the real ones | " in printed
+    assert re.search(r"\| runs/scenes/segmenter\.safetensors, 3 classes \|", printed)
+    assert "| mean IoU of the real " in printed
     folder = Path("runs/scenes/evaluation/step-000001/AtoB")
     assert (folder / "classes.csv").read_text().startswith("id,name,pixels,accuracy,iou\n0,,")
     scores = json.loads((folder / "summary.json").read_text())["scores"]

@@ -1,4 +1,4 @@
-"""Run by two processes: trains, then checks that both hold the same weights and says how many they were."""
+"""Run by two processes: trains, checks that both have the same weights, and prints the number of processes."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ def main() -> None:
 
         def unreadable(index: int) -> tuple[np.ndarray, np.ndarray]:
             if trainer.step >= broken:
-                raise UnreadableImage("this.png: is gone")
+                raise UnreadableImage("this.png: does not exist")
             return read(index)
 
         trainer.train_set.source.read = unreadable
@@ -35,7 +35,7 @@ def main() -> None:
         trainer.fit(resume=resume)
     flat = torch.cat([p.detach().flatten() for net in trainer.networks.bare.values() for p in net.parameters()])
     both = trainer.accelerator.gather(flat[None])
-    assert (both == both[0]).all(), "the processes drifted apart"
+    assert (both == both[0]).all(), "the processes have different weights"
     trainer.accelerator.print(f"processes: {trainer.accelerator.num_processes}")
     trainer.close()
 

@@ -1,4 +1,4 @@
-"""Two processes on the CPU (gloo) are one process with their batches together."""
+"""Two processes on the CPU (gloo) give the same results as one process with twice the batch."""
 
 import shutil
 from collections.abc import Callable
@@ -13,28 +13,28 @@ from img2img.config import Config
 from img2img.training.trainer import train
 from tests.helpers import launch, rows
 
-COARSE = ("coarse.encoder.0.weight", "coarse.blocks.0.layers.0.weight")  # of a generator, taken from a global stage
+COARSE = ("coarse.encoder.0.weight", "coarse.blocks.0.layers.0.weight")  # of a generator, from a global stage
 
 
 @pytest.mark.parametrize(("norm", "accumulation"), [("instance", 1), ("none", 2)])
 def test_two_processes_equal_one(tiny: Callable[..., Config], norm: str, accumulation: int) -> None:
-    model = {"norm": norm, "dropout": False}  # batch statistics and noise are each process's own
+    model = {"norm": norm, "dropout": False}  # batch statistics and noise differ by process
     options = {"max_steps": 10, "gradient_accumulation": accumulation, "ema_decay": 0.9}
     train(tiny("one", model=model, data={"batch_size": 4}, train=options))
     assert "processes: 2" in launch(tiny("two", model=model, train=options), 2)
     for file in sorted(newest_checkpoint(Path("runs/one"))[0].glob("*.safetensors")):
         two = load_file(newest_checkpoint(Path("runs/two"))[0] / file.name)
         for key, value in load_file(file).items():
-            # a bias before instance norm has no gradient but rounding noise, which Adam makes steps of
+            # before instance norm a bias has only rounding noise as its gradient, which Adam scales up to full steps
             if norm == "none" or key.endswith("weight"):
                 assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
-    ours, theirs = (rows(Path("runs") / name)[-1] for name in ("one", "two"))
-    for name in (name for name in ours if name.startswith("signs/")):  # of the images of both
-        assert float(theirs[name]) == pytest.approx(float(ours[name]), rel=1e-3, abs=1e-3), name
+    one, two = (rows(Path("runs") / name)[-1] for name in ("one", "two"))
+    for name in (name for name in one if name.startswith("signs/")):  # of the images of both processes
+        assert float(two[name]) == pytest.approx(float(one[name]), rel=1e-3, abs=1e-3), name
 
 
 def test_two_processes_equal_one_for_four_networks(tiny_cyclegan: Callable[..., Config]) -> None:
-    """CycleGAN without its pools, whose coins are each process's own."""
+    """CycleGAN without its pools, which draw other random numbers in each process."""
     model, options = {"norm": "none", "pool_size": 0}, {"max_steps": 8, "ema_decay": 0.9}
     train(tiny_cyclegan("one", model=model, data={"batch_size": 4}, train=options))
     assert "processes: 2" in launch(tiny_cyclegan("two", model=model, train=options), 2)
@@ -56,17 +56,17 @@ def test_two_processes_equal_one_for_a_frozen_stage_with_an_encoder(tiny_hd: Cal
     for step in ("step-000004", "step-000008"):
         one, two = (Path("runs") / name / "checkpoints" / step for name in ("one", "two"))
         for file in sorted(one.glob("*.safetensors")):
-            theirs = load_file(two / file.name)
+            two_weights = load_file(two / file.name)
             for key, value in load_file(file).items():
-                assert (value - theirs[key]).abs().max() < 2e-5, f"{step} {file.name} {key}"
-        still = [torch.equal(load_file(two / "generator.safetensors")[key], first[key]) for key in COARSE]
-        assert still == [step == "step-000004"] * len(COARSE)
-    begun = load_file(newest_checkpoint(Path("runs/first"))[0] / "encoder.safetensors")
-    moved = load_file(two / "encoder.safetensors")
-    assert not any(torch.equal(moved[key], begun[key]) for key in begun if key.endswith("weight"))
+                assert (value - two_weights[key]).abs().max() < 2e-5, f"{step} {file.name} {key}"
+        frozen = [torch.equal(load_file(two / "generator.safetensors")[key], first[key]) for key in COARSE]
+        assert frozen == [step == "step-000004"] * len(COARSE)
+    initial = load_file(newest_checkpoint(Path("runs/first"))[0] / "encoder.safetensors")
+    final = load_file(two / "encoder.safetensors")
+    assert not any(torch.equal(final[key], initial[key]) for key in initial if key.endswith("weight"))
 
 
-def test_each_process_keeps_and_finds_its_own_pools(tiny_cyclegan: Callable[..., Config]) -> None:
+def test_two_processes_resume_with_their_own_pools(tiny_cyclegan: Callable[..., Config]) -> None:
     options = {"max_steps": 8, "save_every": 5, "keep_checkpoints": 0}
     launch(tiny_cyclegan("two", train=options), 2)
     last = newest_checkpoint(Path("runs/two"))[0]
@@ -76,23 +76,22 @@ def test_each_process_keeps_and_finds_its_own_pools(tiny_cyclegan: Callable[...,
     assert not torch.equal(*pools)
     shutil.rmtree(last)
     launch(tiny_cyclegan("two", train=options), 2, "--resume")
-    again = load_state(last)["pools"]
-    for mine, theirs in zip(whole, again, strict=True):
-        assert all(torch.equal(mine[name]["pictures"], theirs[name]["pictures"]) for name in mine)
+    for before, after in zip(whole, load_state(last)["pools"], strict=True):
+        assert all(torch.equal(before[name]["pictures"], after[name]["pictures"]) for name in before)
     for name, tensors in weights.items():
         assert all(torch.equal(value, load_file(last / name)[key]) for key, value in tensors.items())
 
 
 def test_two_processes_stop_and_save_together_when_one_can_not_read(tiny: Callable[..., Config]) -> None:
-    """At the same step, and to go on exactly."""
+    """At the same step, and they resume exactly."""
     options = {"max_steps": 6, "log_every": 2}
     launch(tiny("whole", train=options), 2)
-    said = launch(tiny("two", train=options), 2, "--unreadable", "3", fails=True)
-    assert "this.png" in said
+    errors = launch(tiny("two", train=options), 2, "--unreadable", "3", fails=True)
+    assert "this.png" in errors
     assert [path.name for path in list_checkpoints(Path("runs/two"))] == ["step-000003"]
     launch(tiny("two", train=options), 2, "--resume")
     whole, two = (newest_checkpoint(Path("runs") / name)[0] for name in ("whole", "two"))
     assert whole.name == two.name
     for file in whole.glob("*.safetensors"):
-        theirs = load_file(two / file.name)
-        assert all(torch.equal(value, theirs[key]) for key, value in load_file(file).items())
+        two_weights = load_file(two / file.name)
+        assert all(torch.equal(value, two_weights[key]) for key, value in load_file(file).items())

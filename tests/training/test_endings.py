@@ -1,4 +1,4 @@
-"""How a training ends that can't go on: its last finished step is saved, and resuming is exact."""
+"""What ends a training early: its last finished step is saved, and it resumes exactly."""
 
 import os
 import shutil
@@ -26,26 +26,26 @@ TRAIN = Path(__file__).parents[2] / "tools" / "train.py"
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
-    """Lets ``act`` happen within a step, between its forward and its end."""
-    real = GANStep.run
+    """Calls ``act`` at the beginning of a step."""
+    run_step = GANStep.run
 
-    def play(self: GANStep, batches: list, number: int, rate_factor: float, **options: bool) -> dict:
+    def run(self: GANStep, batches: list, number: int, rate_factor: float, **options: bool) -> dict:
         if number == step:
             act()
-        return real(self, batches, number, rate_factor, **options)
+        return run_step(self, batches, number, rate_factor, **options)
 
-    monkeypatch.setattr(GANStep, "run", play)
+    monkeypatch.setattr(GANStep, "run", run)
 
 
 def same_as_uninterrupted(config: Config) -> bool:
-    """Resumes the run and compares it with one that nothing has disturbed."""
+    """Resumes the run and compares it with an uninterrupted one."""
     train(config, resume=True)
     whole = train(Config("whole", config.model, config.data, config.optim, config.train, config.balance))
     return equal(weights(Path("runs/tiny")), weights(whole)) and logged(Path("runs/tiny"))["12"] == logged(whole)["12"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_data_that_vanish_end_the_run_with_its_last_step_saved(
+def test_missing_data_stop_the_run_after_a_save(
     tiny: Tiny, paired_root: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     config = tiny(train=LONG, data={"num_workers": workers})
@@ -63,8 +63,8 @@ def test_data_that_vanish_end_the_run_with_its_last_step_saved(
     assert same_as_uninterrupted(config)
 
 
-def test_a_training_whose_reading_processes_raise_ends(paired_root: Path, tmp_path: Path) -> None:
-    """As a command, whose interpreter waits for its processes: no hang, one line, exit code 2."""
+def test_train_command_ends_when_its_data_workers_raise(paired_root: Path, tmp_path: Path) -> None:
+    """Without a hang, with one line and exit code 2."""
     for file in (paired_root / "train").iterdir():
         data = file.read_bytes()
         file.write_bytes(data[: len(data) * 2 // 3])  # whole headers, no images
@@ -77,11 +77,10 @@ def test_a_training_whose_reading_processes_raise_ends(paired_root: Path, tmp_pa
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "runs" / "x").exists()  # nothing was trained: the same command may be given again
+    assert not (tmp_path / "runs" / "x").exists()  # so that the same command can be run again
 
 
-def test_a_set_that_breaks_before_the_first_step_costs_no_older_run(tiny: Tiny, paired_root: Path) -> None:
-    """--overwrite deletes a run when there is something to replace it."""
+def test_overwrite_keeps_the_old_run_if_the_data_are_broken(tiny: Tiny, paired_root: Path) -> None:
     before = weights(train(tiny()))
     for file in (paired_root / "train").iterdir():
         file.write_bytes(file.read_bytes()[:200])
@@ -91,9 +90,7 @@ def test_a_set_that_breaks_before_the_first_step_costs_no_older_run(tiny: Tiny, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT])
-def test_what_asks_to_stop_saves_the_step_that_it_falls_into(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_stop_signal_finishes_and_saves_the_step(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     config = tiny(train=LONG)
     with monkeypatch.context() as patch:
         at_step(patch, 2, lambda: os.kill(os.getpid(), number))
@@ -104,8 +101,7 @@ def test_what_asks_to_stop_saves_the_step_that_it_falls_into(
     assert same_as_uninterrupted(config)
 
 
-def test_a_hang_up_that_was_ignored_at_the_start_stays_ignored(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As by nohup."""
+def test_sighup_stays_ignored_under_nohup(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGHUP))
@@ -116,7 +112,7 @@ def test_a_hang_up_that_was_ignored_at_the_start_stays_ignored(tiny: Tiny, monke
     assert newest_checkpoint(run)[0].name == "step-000004"
 
 
-def test_an_error_between_two_steps_saves_the_last_one(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_between_two_steps_saves_the_last_one(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Trainer) -> None:
         raise RuntimeError("out of memory")
 
@@ -131,16 +127,16 @@ def test_an_error_between_two_steps_saves_the_last_one(tiny: Tiny, monkeypatch: 
     assert equal(weights(Path("runs/tiny")), weights(whole))
 
 
-def test_an_error_within_a_step_saves_no_half_of_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The discriminator has moved, the generator has not: that is no state to go on from."""
+def test_error_within_a_step_saves_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The discriminator has been updated, the generator has not."""
     config = tiny(train={**LONG, "save_every": 2})
-    real = GANStep._backward
-    turns = iter(range(100))
+    backward = GANStep._backward
+    calls = iter(range(100))
 
     def fail(self: GANStep, side: str, *args: object, **options: object) -> dict:
-        if next(turns) == 2 * 3 + 1:
+        if next(calls) == 2 * 3 + 1:
             raise RuntimeError("out of memory")
-        return real(self, side, *args, **options)  # type: ignore[arg-type]
+        return backward(self, side, *args, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(GANStep, "_backward", fail)
@@ -150,10 +146,10 @@ def test_an_error_within_a_step_saves_no_half_of_it(tiny: Tiny, monkeypatch: pyt
     assert same_as_uninterrupted(config)
 
 
-def test_logs_and_samples_that_cannot_be_written_are_said_and_tried_again(
+def test_logger_reports_and_retries_what_it_cannot_write(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder in the place of metrics.csv, a file in that of samples/: for a while; then both are mended."""
+    """For a few steps metrics.csv is a folder and samples/ a file."""
     run = Path("runs/tiny")
     kept = Path("kept.csv")
 
@@ -163,28 +159,28 @@ def test_logs_and_samples_that_cannot_be_written_are_said_and_tried_again(
         shutil.rmtree(run / "samples")
         (run / "samples").write_text("")
 
-    def mend_both() -> None:
+    def repair_both() -> None:
         (run / "metrics.csv").rmdir()
         kept.rename(run / "metrics.csv")
         (run / "samples").unlink()
 
-    acts = {3: break_both, 6: mend_both}
-    real = GANStep.run
+    acts = {3: break_both, 6: repair_both}
+    run_step = GANStep.run
 
-    def play(self: GANStep, batches: list, number: int, rate_factor: float, **options: bool) -> dict:
+    def run_with_acts(self: GANStep, batches: list, number: int, rate_factor: float, **options: bool) -> dict:
         acts.get(number, lambda: None)()
-        return real(self, batches, number, rate_factor, **options)
+        return run_step(self, batches, number, rate_factor, **options)
 
-    monkeypatch.setattr(GANStep, "run", play)
+    monkeypatch.setattr(GANStep, "run", run_with_acts)
     train(tiny(train={"max_steps": 8, "log_every": 1, "sample_every": 2}))
-    said = capsys.readouterr().out
-    assert said.count("metrics.csv: can't be written") == 3  # steps 4 to 6
-    assert said.count("no samples") == 2  # steps 4 and 6
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("metrics.csv" in line for line in lines) == 3  # steps 4 to 6
+    assert sum(line.startswith("no samples ") for line in lines) == 2  # steps 4 and 6
     assert [row["step"] for row in rows(run)] == [str(step) for step in range(1, 9)]
     assert [path.name for path in (run / "samples").iterdir()] == ["step-000008.png"]
 
 
-def test_an_event_file_that_fails_is_begun_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logger_begins_a_new_event_file_after_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logger = RunLogger(tmp_path, 0, 10, "")
     logger.record(1, 0.1, {"loss/x": 1.0})
 
@@ -201,8 +197,8 @@ def test_an_event_file_that_fails_is_begun_anew(tmp_path: Path, capsys: pytest.C
     assert len(list((tmp_path / "tensorboard").iterdir())) == 2
 
 
-def test_a_closed_terminal_costs_no_line_of_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Gone:
+def test_logger_writes_on_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ClosedTerminal:
         def write(self, text: str) -> None:
             raise OSError(5, "Input/output error")
 
@@ -212,27 +208,27 @@ def test_a_closed_terminal_costs_no_line_of_the_log(tmp_path: Path, monkeypatch:
             raise OSError(9, "Bad file descriptor")
 
     logger = RunLogger(tmp_path, 0, 10, "")
-    monkeypatch.setattr(sys, "stdout", Gone())
-    logger.scalars(1, 0.1, {"loss/x": 1.0})
+    monkeypatch.setattr(sys, "stdout", ClosedTerminal())
+    logger.log(1, 0.1, {"loss/x": 1.0})
     logger.close()
     assert [row["step"] for row in rows(tmp_path)] == ["1"]
 
 
 @pytest.mark.parametrize("rest", [b"", b"\0" * 700, None], ids=["empty", "zeros", "gone"])
-def test_a_power_cut_that_takes_the_options_costs_no_run(tiny: Tiny, rest: bytes | None) -> None:
-    """The newest checkpoint's serve: for resuming, finding and inference."""
+def test_config_lost_in_a_power_cut_is_read_from_the_newest_checkpoint(tiny: Tiny, rest: bytes | None) -> None:
+    """By resuming, by finding the run and by inference."""
     run = train(tiny(train=LONG))
     config = load_config(run / "config.yaml")
-    own = run / "config.yaml"
+    file = run / "config.yaml"
     if rest is None:
-        own.unlink()
+        file.unlink()
     else:
-        own.write_bytes(rest)
+        file.write_bytes(rest)
     assert load_config(config_file(run)) == config
     assert find_run("tiny") == run
     assert load_translator("tiny").config == config
     train(tiny(train={**LONG, "max_steps": 13}), resume=True)
-    assert load_config(own).train.max_steps == 13
+    assert load_config(file).train.max_steps == 13
 
 
 @pytest.mark.parametrize(
@@ -245,7 +241,7 @@ def test_a_power_cut_that_takes_the_options_costs_no_run(tiny: Tiny, rest: bytes
     ],
     ids=["zeros after", "zeros in the last row", "half a row", "all zeros"],
 )
-def test_a_power_cut_in_metrics_is_read_past_and_cut(tiny: Tiny, damage: Callable[[bytes], bytes]) -> None:
+def test_resume_repairs_metrics_after_a_power_cut(tiny: Tiny, damage: Callable[[bytes], bytes]) -> None:
     config = tiny(train={"max_steps": 4, "log_every": 1, "save_every": 2})
     run = train(config)
     before = logged(run)
@@ -259,22 +255,20 @@ def test_a_power_cut_in_metrics_is_read_past_and_cut(tiny: Tiny, damage: Callabl
     assert b"\0" not in file.read_bytes()
 
 
-def test_what_must_survive_a_power_cut_is_flushed_before_it_is_renamed(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of every rename into a run: its content had been on the disk."""
+def test_files_of_a_run_are_flushed_before_they_are_renamed(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut after the rename must not leave an empty file."""
     flushed: set[int] = set()
     unsafe = []
-    real_fsync, real_replace = os.fsync, os.replace
+    os_fsync, os_replace = os.fsync, os.replace
 
     def fsync(descriptor: int) -> None:
         flushed.add(os.fstat(descriptor).st_ino)
-        real_fsync(descriptor)
+        os_fsync(descriptor)
 
     def replace(source: Path, target: Path) -> None:
         if os.stat(source).st_ino not in flushed and Path(target).suffix != ".png":  # noqa: PTH116
             unsafe.append(str(target))
-        real_replace(source, target)
+        os_replace(source, target)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)

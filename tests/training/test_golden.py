@@ -1,8 +1,8 @@
-"""Golden traces: from the same weights and the same batches, our losses are those of the published update rules.
+"""Golden traces: with the same weights and batches, losses are the same as by the papers' update rules.
 
-The other side is written from the papers in plain torch, with the official networks as ``tests.interop.official`` has
-them; the weights come from there by way of ``import_official``. Both sides compute in fp64: in fp32 Adam makes full
-steps of rounding noise where instance norm leaves a bias no gradient.
+The reference is written from the papers in plain torch, with the official networks (``tests.interop.official``), whose
+weights ``import_official`` converts. Both compute in fp64: in fp32, a bias before instance norm has only rounding noise
+as its gradient, which Adam scales up to full steps.
 """
 
 from collections.abc import Callable
@@ -25,22 +25,22 @@ Tiny = Callable[..., Config]
 STEPS = 20
 
 
-def drawn(network: nn.Module) -> nn.Module:
-    """Weights from N(0, 0.02), as all three papers have them; norms and biases as torch makes them."""
+def initialised(network: nn.Module) -> nn.Module:
+    """Draws weights from N(0, 0.02) as in all three papers; norms and biases stay as torch initialises them."""
     for parameter in network.parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, 0.0, 0.02)
     return network
 
 
-def adopt(gan_step: GANStep, family: Family | None = None, **official: nn.Module) -> None:
-    """Puts the official networks' weights into ours, by the names they have here."""
+def copy_weights(gan_step: GANStep, family: Family | None = None, **official: nn.Module) -> None:
+    """Copies weights of official networks into the step's networks of the same names."""
     for name, network in official.items():
-        mine, _ = import_official(saved(network, Path(f"{name}.pth")), family)
-        ours = mine.state_dict()
-        if family == "pix2pixhd" and name == "generator":  # a global one is a ResNet by itself
-            ours = {key if key.startswith("coarse.") else f"coarse.{key}": value for key, value in ours.items()}
-        gan_step.networks.bare[name].load_state_dict(ours)
+        imported, _ = import_official(saved(network, Path(f"{name}.pth")), family)
+        weights = imported.state_dict()
+        if family == "pix2pixhd" and name == "generator":  # imported as a plain ResNet
+            weights = {key if key.startswith("coarse.") else f"coarse.{key}": value for key, value in weights.items()}
+        gan_step.networks.bare[name].load_state_dict(weights)
         gan_step.networks.bare[name].double()
         network.double()
 
@@ -49,7 +49,7 @@ def adam(*networks: nn.Module) -> torch.optim.Adam:
     return torch.optim.Adam(joined(*(network.parameters() for network in networks)), 2e-4, (0.5, 0.999))
 
 
-def learn(optimizer: torch.optim.Adam, loss: Tensor) -> None:
+def update(optimizer: torch.optim.Adam, loss: Tensor) -> None:
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -61,16 +61,16 @@ def images(*channels: int) -> list[tuple[Tensor, ...]]:
 
 
 def patchgan(c_in: int, norm: str) -> nn.Module:
-    return drawn(Chain([layer for stage in patches(c_in, 4, 2, norm, norm == "instance") for layer in stage]))
+    return initialised(Chain([layer for stage in patches(c_in, 4, 2, norm, norm == "instance") for layer in stage]))
 
 
-def test_pix2pix(tiny: Tiny) -> None:
-    """arXiv 1611.07004, Sec. 3.3 and 3.4: D on pairs, halved; then G with the non-saturating loss and 100 x L1."""
+def test_step_of_pix2pix_follows_the_paper(tiny: Tiny) -> None:
+    """arXiv 1611.07004, Sec. 3.1 and 3.3: D on pairs, halved; then G with the non-saturating loss and 100 x L1."""
     model = {"num_downs": 5, "ngf": 4, "ndf": 4, "n_layers_d": 2, "norm": "batch", "dropout": False}
     gan_step = make_step(tiny(model={**model, "gan_loss": "vanilla"}, data={"load_size": 32, "crop_size": 32}))
     torch.manual_seed(0)
-    g, d = drawn(Nested(3, 3, 5, 4, "batch", dropout=False)), patchgan(6, "batch")
-    adopt(gan_step, generator=g, discriminator=d)
+    g, d = initialised(Nested(3, 3, 5, 4, "batch", dropout=False)), patchgan(6, "batch")
+    copy_weights(gan_step, generator=g, discriminator=d)
     adam_g, adam_d = adam(g), adam(d)
 
     def log_loss(logits: Tensor, real: bool) -> Tensor:
@@ -81,24 +81,24 @@ def test_pix2pix(tiny: Tiny) -> None:
         fake = g(x)
         pairs = torch.cat([x, y], 1), torch.cat([x, fake.detach()], 1)
         loss_d = [0.5 * log_loss(d(pair), real) for pair, real in zip(pairs, (True, False), strict=True)]
-        learn(adam_d, loss_d[0] + loss_d[1])
+        update(adam_d, loss_d[0] + loss_d[1])
         loss_g = [log_loss(d(torch.cat([x, fake], 1)), True), 100 * (y - fake).abs().mean()]
-        learn(adam_g, loss_g[0] + loss_g[1])
+        update(adam_g, loss_g[0] + loss_g[1])
 
-        told = gan_step.run([{"input": x, "target": y}], step, 1.0)
-        ours = [told[f"loss/{name}"] for name in ("discriminator/real", "discriminator/fake")]
-        ours += [told[f"loss/generator/{name}"] for name in ("gan", "l1")]
-        torch.testing.assert_close(torch.stack(ours), torch.stack(loss_d + loss_g).detach(), rtol=1e-6, atol=1e-9)
+        values = gan_step.run([{"input": x, "target": y}], step, 1.0)
+        losses = [values[f"loss/{name}"] for name in ("discriminator/real", "discriminator/fake")]
+        losses += [values[f"loss/generator/{name}"] for name in ("gan", "l1")]
+        torch.testing.assert_close(torch.stack(losses), torch.stack(loss_d + loss_g).detach(), rtol=1e-6, atol=1e-9)
 
 
-def test_cyclegan(tiny_cyclegan: Tiny) -> None:
+def test_step_of_cyclegan_follows_the_paper(tiny_cyclegan: Tiny) -> None:
     """arXiv 1703.10593, Sec. 3, 4 and 5.2: both generators, then both discriminators, each halved; without a pool."""
     model = {"n_blocks": 2, "ngf": 4, "ndf": 4, "n_layers_d": 2, "norm": "instance", "pool_size": 0}
     gan_step = make_step(tiny_cyclegan(model=model, data={"load_size": 32, "crop_size": 32}))
     torch.manual_seed(0)
-    g, f = (drawn(Chain(chain(3, 3, 4, 2, 2, "instance"))) for _ in "ab")
+    g, f = (initialised(Chain(chain(3, 3, 4, 2, 2, "instance"))) for _ in "ab")
     d_a, d_b = patchgan(3, "instance"), patchgan(3, "instance")
-    adopt(gan_step, generator_ab=g, generator_ba=f, discriminator_a=d_a, discriminator_b=d_b)
+    copy_weights(gan_step, generator_ab=g, generator_ba=f, discriminator_a=d_a, discriminator_b=d_b)
     adam_g, adam_d = adam(g, f), adam(d_a, d_b)
 
     def distance(p: Tensor, q: Tensor) -> Tensor:
@@ -115,29 +115,32 @@ def test_cyclegan(tiny_cyclegan: Tiny) -> None:
         }
         expected |= {"generator/cycle_a": 10 * distance(f(fake_b), a), "generator/cycle_b": 10 * distance(g(fake_a), b)}
         expected |= {"generator/identity_a": 5 * distance(f(a), a), "generator/identity_b": 5 * distance(g(b), b)}
-        learn(adam_g, torch.stack(list(expected.values())).sum())
+        update(adam_g, torch.stack(list(expected.values())).sum())
         for network in (d_a, d_b):
             network.requires_grad_(True)
-        judged = {}
+        expected_d = {}
         for domain, d, real, fake in (("a", d_a, a, fake_a), ("b", d_b, b, fake_b)):
-            judged[f"discriminator/real_{domain}"] = 0.5 * ((d(real) - 1) ** 2).mean()
-            judged[f"discriminator/fake_{domain}"] = 0.5 * (d(fake.detach()) ** 2).mean()
-        learn(adam_d, torch.stack(list(judged.values())).sum())
+            expected_d[f"discriminator/real_{domain}"] = 0.5 * ((d(real) - 1) ** 2).mean()
+            expected_d[f"discriminator/fake_{domain}"] = 0.5 * (d(fake.detach()) ** 2).mean()
+        update(adam_d, torch.stack(list(expected_d.values())).sum())
 
-        told = gan_step.run([{"a": a, "b": b}], step, 1.0)
-        for name, value in (expected | judged).items():
-            assert told[f"loss/{name}"].item() == pytest.approx(value.item(), rel=1e-6), (step, name)
+        values = gan_step.run([{"a": a, "b": b}], step, 1.0)
+        for name, value in (expected | expected_d).items():
+            assert values[f"loss/{name}"].item() == pytest.approx(value.item(), rel=1e-6), (step, name)
 
 
-def test_pix2pixhd(tiny_hd: Tiny) -> None:
-    """arXiv 1711.11585, Sec. 3.2 to 3.4: G with features at two scales x 10, then D, halved; labels and boundaries."""
+def test_step_of_pix2pixhd_follows_the_paper(tiny_hd: Tiny) -> None:
+    """arXiv 1711.11585, Sec. 3.2 and 3.3: G with features at two scales x 10, then D, halved; labels and boundaries."""
     config = tiny_hd(model={"ngf": 4, "n_downs": 2, "n_blocks": 2, "n_layers_d": 2}, data={"stride": 4})
     gan_step = make_step(config)
     torch.manual_seed(0)
-    g, d = drawn(Chain(chain(10, 3, 4, 2, 2, "instance"))), drawn(Scales(13, 4, 2, 2, "instance", features=True))
-    adopt(gan_step, "pix2pixhd", generator=g, discriminator=d)
-    # maps of 0 and 1 are fp32
-    gan_step.model.generator.register_forward_pre_hook(lambda _, given: (given[0].double(),))
+    g, d = (
+        initialised(Chain(chain(10, 3, 4, 2, 2, "instance"))),
+        initialised(Scales(13, 4, 2, 2, "instance", features=True)),
+    )
+    copy_weights(gan_step, "pix2pixhd", generator=g, discriminator=d)
+    # one-hot label maps are fp32
+    gan_step.model.generator.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
     adam_g, adam_d = adam(g), adam(d)
     scenes = []
     for (y,) in images(3):
@@ -160,22 +163,23 @@ def test_pix2pixhd(tiny_hd: Tiny) -> None:
         x = encoded(label, instance)
         fake = g(x)
         d.requires_grad_(False)
-        judged, goal = d(torch.cat([x, fake], 1)), d(torch.cat([x, y], 1))
-        gan = torch.stack([((scale[-1] - 1) ** 2).mean() for scale in judged]).sum()
+        of_fake, of_real = d(torch.cat([x, fake], 1)), d(torch.cat([x, y], 1))
+        gan = torch.stack([((scale[-1] - 1) ** 2).mean() for scale in of_fake]).sum()
         feat = torch.zeros(()).double()
-        for mine, theirs in zip(judged, goal, strict=True):  # four layers there, three here: as large a sum
-            for p, q in zip(mine[:-1], theirs[:-1], strict=True):
+        # weights of the official code: 1 / scales and 4 / (n_layers_d + 1)
+        for fake_layers, real_layers in zip(of_fake, of_real, strict=True):
+            for p, q in zip(fake_layers[:-1], real_layers[:-1], strict=True):
                 feat = feat + 10 * (1 / 2) * (4 / 3) * (p - q).abs().mean()
-        learn(adam_g, gan + feat)
+        update(adam_g, gan + feat)
         d.requires_grad_(True)
         loss_d = [
             0.5 * torch.stack([((scale[-1] - goal) ** 2).mean() for scale in d(torch.cat([x, image], 1))]).sum()
             for image, goal in ((y, 1.0), (fake.detach(), 0.0))
         ]
-        learn(adam_d, loss_d[0] + loss_d[1])
+        update(adam_d, loss_d[0] + loss_d[1])
 
-        told = gan_step.run([{"label": label, "instance": instance, "target": y}], step, 1.0)
-        ours = [told["loss/generator/gan"], told["loss/generator/feat"]]
-        ours += [told["loss/discriminator/real"], told["loss/discriminator/fake"]]
+        values = gan_step.run([{"label": label, "instance": instance, "target": y}], step, 1.0)
+        losses = [values["loss/generator/gan"], values["loss/generator/feat"]]
+        losses += [values["loss/discriminator/real"], values["loss/discriminator/fake"]]
         expected = torch.stack([gan, feat, *loss_d]).detach()
-        torch.testing.assert_close(torch.stack(ours), expected, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(torch.stack(losses), expected, rtol=1e-6, atol=1e-9)

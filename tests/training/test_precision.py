@@ -1,4 +1,4 @@
-"""Mixed precision: bf16 on the CPU for every model, fp16's loss scaling by a scaler of the CPU's, and the option."""
+"""Mixed precision: bf16 on the CPU for every model, fp16's loss scaling with a CPU scaler, and train.precision."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ MODELS = ["tiny", "tiny_cyclegan", "tiny_hd", "tiny_dcgan", "tiny_infogan"]
 
 @pytest.fixture(autouse=True)
 def _own_precision() -> Iterator[None]:
-    """Accelerate keeps the first precision of a process for all that come."""
+    """Accelerate keeps the first precision of a process for all later Accelerators."""
     AcceleratorState._reset_state()
     yield
     AcceleratorState._reset_state()
@@ -32,7 +32,7 @@ def _own_precision() -> Iterator[None]:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_bf16_trains_and_resumes_bit_for_bit(model: str, request: pytest.FixtureRequest) -> None:
-    """With an EMA and two micro-batches a step; it is another arithmetic than fp32, and near it."""
+    """With an EMA and two micro-batches a step; losses differ from fp32's, but only a little."""
     tiny: Tiny = request.getfixturevalue(model)
     options = {"max_steps": 3, "log_every": 1, "ema_decay": 0.9, "gradient_accumulation": 2, "precision": "bf16"}
     whole = train(tiny("whole", train=options))
@@ -52,7 +52,7 @@ def test_bf16_networks_compute_in_bf16(tiny: Tiny) -> None:
     seen = []
     trainer = Trainer(tiny(train={"precision": "bf16"}), Path("runs/tiny"))
     convolution = next(m for m in trainer.networks.bare["generator"].modules() if isinstance(m, torch.nn.Conv2d))
-    convolution.register_forward_hook(lambda _, given, answer: seen.append(answer.dtype))
+    convolution.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
     with trainer.networks.inference():
         pass
     trainer.fit()
@@ -65,7 +65,7 @@ def scaled(config: Config, scaler: torch.amp.GradScaler | None) -> GANStep:
     accelerator = Accelerator()
     accelerator.scaler = scaler
     gan_step = make_step(config, accelerator)
-    if scaler:  # or accelerate would leave gradients scaled that are to be clipped
+    if scaler:  # else accelerate would not unscale the gradients before clipping
         accelerator.native_amp, accelerator.state._mixed_precision = True, "fp16"
     return gan_step
 
@@ -77,15 +77,14 @@ def steps(gan_step: GANStep, config: Config, count: int = 3) -> list[dict[str, t
 
 
 @pytest.mark.parametrize("clip", [{}, {"clip_grad_norm": 0.1, "clip_grad_value_d": 0.001}], ids=["free", "clipped"])
-def test_scaled_gradients_make_the_same_updates(tiny: Tiny, clip: dict) -> None:
-    """A power of two changes no digit: losses, norms and weights are those without a scaler."""
+def test_fp16_scaler_changes_no_updates(tiny: Tiny, clip: dict) -> None:
+    """A power of two changes no digit: losses, norms and weights are the same as without a scaler."""
     config = tiny(optim=clip)
     plain, with_scaler = scaled(config, None), scaled(config, torch.amp.GradScaler("cpu", init_scale=2.0**10))
-    first, second = steps(plain, config), steps(with_scaler, config)
-    for ours, theirs in zip(first, second, strict=True):
-        assert ours.keys() == theirs.keys()
-        for name in ours:
-            assert torch.allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-7), name
+    for unscaled, scaled_values in zip(steps(plain, config), steps(with_scaler, config), strict=True):
+        assert unscaled.keys() == scaled_values.keys()
+        for name in unscaled:
+            assert torch.allclose(unscaled[name], scaled_values[name], rtol=1e-5, atol=1e-7), name
     for name, tensors in plain.networks.weights().items():
         for key, value in tensors.items():
             assert torch.allclose(value.float(), with_scaler.networks.weights()[name][key].float(), atol=1e-6), (
@@ -94,7 +93,7 @@ def test_scaled_gradients_make_the_same_updates(tiny: Tiny, clip: dict) -> None:
             )
 
 
-def test_an_overflow_skips_the_update_and_lowers_the_scale(tiny: Tiny) -> None:
+def test_fp16_overflow_skips_the_update_and_lowers_the_scale(tiny: Tiny) -> None:
     config = tiny()
     gan_step = scaled(config, torch.amp.GradScaler("cpu", init_scale=2.0**126, growth_interval=10**6))
     before = {key: value.clone() for key, value in gan_step.networks.bare["generator"].named_parameters()}
@@ -103,7 +102,7 @@ def test_an_overflow_skips_the_update_and_lowers_the_scale(tiny: Tiny) -> None:
     assert gan_step.accelerator.scaler.get_scale() < 2.0**126
 
 
-def test_the_scalers_state_is_saved_and_restored(tiny: Tiny, tmp_path: Path) -> None:
+def test_fp16_scaler_is_saved_and_restored(tiny: Tiny, tmp_path: Path) -> None:
     config = tiny()
     gan_step = scaled(config, torch.amp.GradScaler("cpu", init_scale=2.0**9, growth_interval=4))
     steps(gan_step, config)
@@ -114,36 +113,34 @@ def test_the_scalers_state_is_saved_and_restored(tiny: Tiny, tmp_path: Path) -> 
     assert other.state_dict() == gan_step.accelerator.scaler.state_dict()
 
 
-def test_fp16_on_a_cpu_is_refused(tiny: Tiny) -> None:
+def test_fp16_is_refused_on_a_cpu(tiny: Tiny) -> None:
     with pytest.raises(ValueError, match=r"train\.precision fp16"):
         train(tiny(train={"precision": "fp16"}))
     assert not Path("runs/tiny").exists()
 
 
 @pytest.mark.parametrize(
-    ("own", "launcher", "found"),
+    ("option", "launcher", "precision"),
     [(None, None, "no"), (None, "no", "no"), (None, "bf16", "bf16"), ("bf16", "no", "bf16"), ("no", "no", "no")],
 )
-def test_precision_is_the_runs_own_or_the_launchers(
-    own: str | None, launcher: str | None, found: str, monkeypatch: pytest.MonkeyPatch
+def test_precision_is_the_option_or_the_launchers(
+    option: str | None, launcher: str | None, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if launcher:
         monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
     else:
         monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
-    assert resolve_precision(own) == found  # type: ignore[arg-type]
+    assert resolve_precision(option) == precision  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("own", "launcher"), [("no", "bf16"), ("bf16", "fp16"), (None, "fp8")])
-def test_precisions_that_contradict_each_other_are_refused(
-    own: str | None, launcher: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("option", "launcher"), [("no", "bf16"), ("bf16", "fp16"), (None, "fp8")])
+def test_precision_refuses_contradictions(option: str | None, launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
     with pytest.raises(ValueError, match=launcher):
-        resolve_precision(own)  # type: ignore[arg-type]
+        resolve_precision(option)  # type: ignore[arg-type]
 
 
-def test_resume_keeps_the_precision_that_the_launcher_gave(
+def test_precision_of_the_launcher_is_kept_at_a_resume(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tiny(train={"max_steps": 2})
@@ -157,7 +154,7 @@ def test_resume_keeps_the_precision_that_the_launcher_gave(
     assert trainer.accelerator.mixed_precision == "bf16"
 
 
-def test_yamls_unquoted_no_is_a_precision(tmp_path: Path) -> None:
+def test_precision_accepts_an_unquoted_no_in_yaml(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("name: x\nmodel:\n  name: pix2pix\ndata:\n  toy: true\ntrain:\n  precision: no\n")
     assert load_config(file).train.precision == "no"

@@ -1,4 +1,4 @@
-"""Signals and memory."""
+"""Stop signals, and glibc's memory."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ import pytest
 from img2img.training.process import StopRequest
 
 
-def test_signals_are_noted_and_handlers_come_back() -> None:
+def test_stop_request_keeps_the_signal_and_restores_handlers() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with StopRequest() as stop:
         assert stop.signal == 0
@@ -20,7 +20,7 @@ def test_signals_are_noted_and_handlers_come_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_second_ctrl_c_ends_at_once() -> None:
+def test_stop_request_ends_at_once_at_a_second_ctrl_c() -> None:
     with StopRequest() as stop, pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.signal == signal.SIGINT
@@ -38,9 +38,9 @@ print(int(open("/proc/self/statm").read().split()[1]) * 4096)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="it is glibc's setting")
-def test_freed_memory_is_kept() -> None:
-    """Without the setting, glibc hands a block of 64 MiB back at once."""
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_keep_memory_keeps_freed_memory() -> None:
+    """Without the setting, glibc returns a block of 64 MiB to the system at once."""
     kept, not_kept = (
         int(subprocess.run([sys.executable, "-c", MEASURE, how], capture_output=True, text=True, check=True).stdout)
         for how in ("keep", "return")

@@ -1,4 +1,4 @@
-"""Stages of pix2pixHD: a run begins with another's weights, what it took stays still for a while, and it resumes."""
+"""Stages of pix2pixHD: a run starts from another run's weights, freezes them for a while, and resumes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def local(tiny_hd: Tiny, name: str = "local", **train_options: object) -> Config
     return tiny_hd(name, model=LOCAL, train=options)
 
 
-def test_the_global_part_is_adopted_stays_still_and_then_moves(
+def test_local_stage_loads_and_freezes_and_then_trains_the_global_part(
     tiny_hd: Tiny, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """400 scenes in batches of two: 0.01 of an epoch are two steps."""
@@ -34,15 +34,15 @@ def test_the_global_part_is_adopted_stays_still_and_then_moves(
     capsys.readouterr()
     run = train(config)
     assert "new: enhancers.0, head.0" in capsys.readouterr().out
-    frozen, moved = generator(run, "2"), generator(run, "6")
+    frozen, final = generator(run, "2"), generator(run, "6")
     for key, value in first.items():
         if key.startswith("coarse.") and not key.startswith("coarse.head."):
             assert torch.equal(frozen[key], value), key
-    assert not torch.equal(moved["coarse.encoder.0.weight"], first["coarse.encoder.0.weight"])
-    assert not torch.equal(frozen["head.0.weight"], moved["head.0.weight"])
+    assert not torch.equal(final["coarse.encoder.0.weight"], first["coarse.encoder.0.weight"])
+    assert not torch.equal(frozen["head.0.weight"], final["head.0.weight"])
 
 
-def test_a_second_stage_resumes_bit_for_bit_and_thaws_by_the_step(tiny_hd: Tiny) -> None:
+def test_local_stage_resumes_bit_for_bit_and_unfreezes_at_the_same_step(tiny_hd: Tiny) -> None:
     train(tiny_hd("first"))
     results = []
     for name, stops in (("whole", [6]), ("parts", [1, 3, 6])):
@@ -53,63 +53,59 @@ def test_a_second_stage_resumes_bit_for_bit_and_thaws_by_the_step(tiny_hd: Tiny)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
-def test_what_is_no_beginning_is_one_line_and_leaves_nothing(tiny_hd: Tiny, tiny: Tiny) -> None:
+def test_init_from_refuses_unsuitable_runs_in_one_line(tiny_hd: Tiny, tiny: Tiny) -> None:
     train(tiny_hd("first"))
     train(tiny("other"))
     train(tiny_hd("wide", model={"ngf": 8}))
-    for name, message in {
-        "nowhere": "nowhere: no such run",
-        "other": "train.init_from other: a run of pix2pix, not of pix2pixhd",
-        "wide": "its model.ngf is 8, and 1 more enhancers on model.ngf 2 need one of 4",
+    for name, named in {
+        "nowhere": r"\bnowhere\b",
+        "other": r"train\.init_from other: .*pix2pix\b.*pix2pixhd\b",
+        "wide": r"model\.ngf .*\b8\b.*\b4\b",
     }.items():
-        with pytest.raises(ValueError, match=message) as raised:
+        with pytest.raises(ValueError, match=named) as raised:
             train(local(tiny_hd, "bad", init_from=name))
         assert "\n" not in str(raised.value)
         assert not Path("runs/bad").exists()
-    with pytest.raises(ValueError, match=r"model\.stage local: begins with a global stage's run"):
+    with pytest.raises(ValueError, match=r"model\.stage local: .*init_from"):
         local(tiny_hd, init_from=None)
-    with pytest.raises(ValueError, match=r"train\.freeze_global_epochs 3: there is nothing to freeze"):
+    with pytest.raises(ValueError, match=r"train\.freeze_global_epochs 3: "):
         train(tiny_hd("bad", train={"freeze_global_epochs": 3}))
     train(local(tiny_hd))
-    with pytest.raises(ValueError, match="which is no beginning of the stage global"):
+    with pytest.raises(ValueError, match=r"train\.init_from local: .*\bglobal\b"):
         train(tiny_hd("bad", train={"init_from": "local"}))
 
 
-def test_more_than_one_enhancer_trains(tiny_hd: Tiny) -> None:
+def test_local_stage_trains_two_enhancers(tiny_hd: Tiny) -> None:
     train(tiny_hd("first"))
     model = {"stage": "local", "ngf": 1, "n_enhancers": 2}
     run = train(tiny_hd("two", model=model, train={"init_from": "first"}))
     assert newest_checkpoint(run)[0].name == "step-000004"
 
 
-def test_a_run_of_other_networks_is_refused_before_anything_is_lost(tiny_hd: Tiny) -> None:
+def test_init_from_refuses_other_networks_before_overwriting(tiny_hd: Tiny) -> None:
     train(tiny_hd("first", model={"instance_features": True}))
-    with pytest.raises(
-        ValueError, match=r"init_from first: its model\.instance_features is true; with the encoder gone"
-    ):
+    with pytest.raises(ValueError, match=r"init_from first: .*model\.instance_features .*true"):
         train(local(tiny_hd))
-    with pytest.raises(ValueError, match=r"generator\.coarse\.encoder\.0\.weight is not the same there and here"):
+    with pytest.raises(ValueError, match=r"init_from first: .*generator\.coarse\.encoder\.0\.weight"):
         train(tiny_hd("other", model={**LOCAL, "instance_features": True, "n_features": 2}, train=BEGIN))
     train(tiny_hd("plain"))
-    with pytest.raises(
-        ValueError, match=r"init_from plain: its model\.instance_features is false; with the encoder new"
-    ):
+    with pytest.raises(ValueError, match=r"init_from plain: .*model\.instance_features .*false"):
         train(tiny_hd("other", model={**LOCAL, "instance_features": True}, train={"init_from": "plain"}))
     assert not Path("runs/other").exists()
-    with pytest.raises(ValueError, match="is this run itself; --name"):
+    with pytest.raises(ValueError, match=r"train\.init_from first: .*--name"):
         train(tiny_hd("first", train={"init_from": "first"}), overwrite=True)
     assert newest_checkpoint(Path("runs/first"))[0].name == "step-000004"
 
 
-def test_what_the_ids_mean_may_not_change_at_a_resume(tiny_hd: Tiny) -> None:
+def test_resume_refuses_changes_of_the_label_options(tiny_hd: Tiny) -> None:
     train(tiny_hd())
     for key, value in {"label_nc": 10, "ignore_id": 0, "instances": False}.items():
-        with pytest.raises(ValueError, match=rf"data\.{key} {value}: .*was trained with"):
+        with pytest.raises(ValueError, match=rf"data\.{key} {value}: "):
             train(tiny_hd(data={key: value}, train={"max_steps": 5}), resume=True)
     train(tiny_hd(model={"vgg_weights": "elsewhere.pth"}, train={"max_steps": 5}), resume=True)
 
 
-def test_a_second_enhancer_goes_on_top_of_the_first(tiny_hd: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+def test_local_stage_adds_a_second_enhancer_above_the_first(tiny_hd: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
     train(tiny_hd("first"))
     train(local(tiny_hd))
     capsys.readouterr()
@@ -120,13 +116,13 @@ def test_a_second_enhancer_goes_on_top_of_the_first(tiny_hd: Tiny, capsys: pytes
     assert "new: scales.0" in printed
 
 
-def test_what_is_below_a_second_enhancer_stays_still_also_after_a_resume(tiny_hd: Tiny) -> None:
-    """Weights and batch norm's running statistics alike: 400 scenes in batches of two, 0.02 of an epoch are four
-    steps, and the run is stopped after the first and the third.
+def test_local_stage_freezes_what_is_below_a_second_enhancer_also_after_a_resume(tiny_hd: Tiny) -> None:
+    """Weights and batch norm's running statistics. 400 scenes in batches of two: 0.02 of an epoch are four steps; the
+    run is stopped after the first and the third.
     """
     norm = {"norm": "batch"}
     train(tiny_hd("first", model=norm))
-    begun = generator(train(tiny_hd("local", model={**LOCAL, **norm}, train=BEGIN)))
+    initial = generator(train(tiny_hd("local", model={**LOCAL, **norm}, train=BEGIN)))
     model = {"stage": "local", "ngf": 1, "n_enhancers": 2, **norm}
     options = {"init_from": "local", "freeze_global_epochs": 0.02, "save_every": 1, "keep_checkpoints": 0}
     results = []
@@ -134,10 +130,10 @@ def test_what_is_below_a_second_enhancer_stays_still_also_after_a_resume(tiny_hd
         for i, stop in enumerate(stops):
             train(tiny_hd(name, model=model, train={**options, "max_steps": stop, "sample_every": 1}), resume=i > 0)
         results.append(generator(Path("runs") / name))
-        taken = [key for key in begun if key.startswith(("coarse.", "enhancers.0."))]
-        assert any("running_mean" in key for key in taken)
+        loaded = [key for key in initial if key.startswith(("coarse.", "enhancers.0."))]
+        assert any("running_mean" in key for key in loaded)
         at_four = generator(Path("runs") / name, "4")
-        assert all(torch.equal(at_four[key], begun[key]) for key in taken)
-        assert not all(torch.equal(results[-1][key], begun[key]) for key in taken if "running_mean" in key)
+        assert all(torch.equal(at_four[key], initial[key]) for key in loaded)
+        assert not all(torch.equal(results[-1][key], initial[key]) for key in loaded if "running_mean" in key)
         assert not torch.equal(at_four["enhancers.1.front.0.weight"], results[-1]["enhancers.1.front.0.weight"])
     assert all(torch.equal(results[0][key], results[1][key]) for key in results[0])

@@ -1,4 +1,4 @@
-"""The trainer's promises: exact resume, the right side moves, accumulation, averages, endings."""
+"""The trainer: exact resume, which side each step updates, accumulation, EMA, what ends a run."""
 
 import multiprocessing
 import os
@@ -28,17 +28,17 @@ Tiny = Callable[..., Config]
 
 
 @pytest.mark.parametrize("still", ["generator", "discriminator"])
-def test_a_turn_changes_its_side_alone(tiny: Tiny, still: Side) -> None:
-    """With its learning rate at zero a side stays bit for bit where it was, whatever the other one does."""
+def test_step_changes_only_weights_of_its_own_side(tiny: Tiny, still: Side) -> None:
+    """A side with a learning rate of zero stays as it is, bit for bit."""
     gan_step = make_step(tiny())
     gan_step.networks.rates[still] = [0.0]
     before = {name: {k: v.clone() for k, v in p.items()} for name, p in gan_step.networks.weights().items()}
-    after = play_on(gan_step, tiny())
+    after = run_step(gan_step, tiny())
     moved = {n for n in before for k, v in before[n].items() if "running" not in k and not torch.equal(v, after[n][k])}
     assert moved - {"num_batches_tracked"} == {"generator", "discriminator"} - {still}
 
 
-def play_on(gan_step: GANStep, config: Config) -> dict[str, dict[str, torch.Tensor]]:
+def run_step(gan_step: GANStep, config: Config) -> dict[str, dict[str, torch.Tensor]]:
     pairs = PairedDataset(config.data, "train")
     batch = next(iter(keyed_loader(pairs, in_order(6, 2), 0)))
     tracked = [
@@ -47,11 +47,11 @@ def play_on(gan_step: GANStep, config: Config) -> dict[str, dict[str, torch.Tens
     counts = [m.num_batches_tracked.clone() for m in tracked]
     gan_step.run([to_device(batch, "cpu")], 0, 1.0)
     for module, count in zip(tracked, counts, strict=True):
-        module.num_batches_tracked.copy_(count)  # it counts forwards, which both sides make
+        module.num_batches_tracked.copy_(count)  # counts forwards, which both sides do
     return gan_step.networks.weights()
 
 
-def test_in_the_generators_turn_the_discriminator_collects_no_gradient(tiny: Tiny) -> None:
+def test_generator_step_leaves_the_discriminator_without_gradients(tiny: Tiny) -> None:
     gan_step = make_step(tiny())
     seen = []
     for side, optimizer in gan_step.networks.optimizers.items():
@@ -64,12 +64,12 @@ def test_in_the_generators_turn_the_discriminator_collects_no_gradient(tiny: Tin
             real()
 
         optimizer.step = step
-    play_on(gan_step, tiny())
+    run_step(gan_step, tiny())
     assert seen == [("discriminator", {"discriminator"}), ("generator", {"generator"})]
 
 
-def test_resume_equals_an_uninterrupted_run_bit_for_bit(tiny: Tiny) -> None:
-    """Dropout, batch norm, averages, augmentation, two epochs, odd stops; workers come and go."""
+def test_resume_equals_uninterrupted_run_bit_for_bit(tiny: Tiny) -> None:
+    """With dropout, batch norm, EMA, augmentation, two epochs, odd stops, and changing numbers of workers."""
     options = {"max_steps": 11, "log_every": 4, "ema_decay": 0.9, "epochs": 2, "decay_epochs": 3}
     model = {"num_downs": 5}  # the first depth with dropout
     data = {"load_size": 36, "crop_size": 32}
@@ -80,11 +80,11 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(tiny: Tiny) -> None:
     assert equal(weights(Path("runs/whole")), weights(Path("runs/parts")))
     whole, parts = logged(Path("runs/whole")), logged(Path("runs/parts"))
     assert set(whole) == {"4", "8", "11"}
-    assert set(parts) == {"3", "4", "7", "8", "11"}  # where a part ends, it logs what it has
+    assert set(parts) == {"3", "4", "7", "8", "11"}  # the last step of each part logs, too
     assert parts["11"] == whole["11"]
 
 
-def test_resume_after_a_kill_drops_what_was_logged_later(tiny: Tiny) -> None:
+def test_resume_after_a_kill_drops_later_rows_of_the_log(tiny: Tiny) -> None:
     config = tiny(train={"max_steps": 8, "save_every": 4, "log_every": 1})
     train(config)
     uninterrupted, before = weights(Path("runs/tiny")), logged(Path("runs/tiny"))
@@ -97,8 +97,8 @@ def test_resume_after_a_kill_drops_what_was_logged_later(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "pix2pixhd"])
-def test_accumulation_equals_the_big_batch(name: str, tiny: Tiny, tiny_hd: Tiny) -> None:
-    # no norm: a bias before instance norm has no gradient but rounding noise, which Adam makes steps of
+def test_accumulation_equals_a_large_batch(name: str, tiny: Tiny, tiny_hd: Tiny) -> None:
+    # no norm: before instance norm a bias has only rounding noise as its gradient, which Adam scales up to full steps
     model = {"norm": "none", **({"dropout": False} if name == "pix2pix" else {})}
     make = tiny if name == "pix2pix" else tiny_hd
     train(make("big", model=model, data={"batch_size": 4}))
@@ -107,7 +107,7 @@ def test_accumulation_equals_the_big_batch(name: str, tiny: Tiny, tiny_hd: Tiny)
     assert max((big[key] - small[key]).abs().max().item() for key in big) < 2e-6
 
 
-def test_overfits_four_pairs(tiny: Tiny) -> None:
+def test_training_overfits_four_pairs(tiny: Tiny) -> None:
     config = tiny(
         data={"load_size": 16, "flip": False, "batch_size": 4},
         model={"ngf": 16, "dropout": False, "norm": "instance"},
@@ -121,7 +121,7 @@ def test_overfits_four_pairs(tiny: Tiny) -> None:
     assert float(last["loss/generator/l1"]) < 0.2 * float(first["loss/generator/l1"])
 
 
-def test_the_average_follows_its_equation(tiny: Tiny) -> None:
+def test_ema_follows_its_equation(tiny: Tiny) -> None:
     """min(decay, (1 + n) / (10 + n)) after n updates, for weights and batch norm's statistics alike."""
     config = tiny(train={"ema_decay": 0.25})
     gan_step = make_step(config)
@@ -138,7 +138,7 @@ def test_the_average_follows_its_equation(tiny: Tiny) -> None:
         torch.testing.assert_close(gan_step.networks.weights()["generator_ema"][key], value)
 
 
-def test_rates_decay_linearly_by_the_images_seen(tiny: Tiny) -> None:
+def test_rate_factor_decays_linearly_with_the_images_used(tiny: Tiny) -> None:
     trainer = Trainer(tiny(train={"epochs": 2, "decay_epochs": 2, "max_steps": 0}), Path("runs/tiny"))
     assert trainer.total_steps == 12  # 6 images, 4 epochs, steps of 2
     seen = []
@@ -148,13 +148,13 @@ def test_rates_decay_linearly_by_the_images_seen(tiny: Tiny) -> None:
     assert seen == [1, 1, 1, 1, 1, 1, 1, 0.8333, 0.6667, 0.5, 0.3333, 0.1667]
 
 
-def test_discriminator_has_a_rate_of_its_own(tiny: Tiny) -> None:
+def test_lr_d_is_the_discriminators_rate(tiny: Tiny) -> None:
     train(tiny(optim={"lr_d": 1e-5}))
     assert {row["rate/discriminator"] for row in rows(Path("runs/tiny"))} == {"1e-05"}
     assert {row["rate/generator"] for row in rows(Path("runs/tiny"))} == {"0.0002"}
 
 
-def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
+def test_train_writes_samples_checkpoints_metrics_and_tensorboard(tiny: Tiny) -> None:
     run = train(tiny(train={"sample_every": 2, "save_every": 2, "keep_checkpoints": 1}))
     assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step-00000{i}.png" for i in (0, 2, 4)]
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["latest", "step-000004"]
@@ -172,14 +172,14 @@ def test_a_run_writes_what_it_promises(tiny: Tiny) -> None:
     assert set(board.Tags()["tensors"]) == {"config/text_summary", "custom_scalars__config__"}
 
 
-def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = GANStep.run
+def test_nan_stops_and_names_the_loss_and_the_last_good_checkpoint(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_step = GANStep.run
 
-    def poisoned(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
-        told = real(self, batches, step, rate_factor, **more)
-        return {**told, "loss/generator/l1": told["loss/generator/l1"] * float("nan" if step == 5 else 1)}
+    def with_nan(self: GANStep, batches: list, step: int, rate_factor: float, **options: bool) -> dict:
+        values = run_step(self, batches, step, rate_factor, **options)
+        return {**values, "loss/generator/l1": values["loss/generator/l1"] * float("nan" if step == 5 else 1)}
 
-    monkeypatch.setattr(GANStep, "run", poisoned)
+    monkeypatch.setattr(GANStep, "run", with_nan)
     with pytest.raises(TrainingStopped) as stopped:
         train(tiny(train={"max_steps": 20, "save_every": 3, "log_every": 10}))
     assert "loss/generator/l1" in str(stopped.value)
@@ -187,36 +187,36 @@ def test_nan_stops_with_the_term_and_the_last_good_checkpoint(tiny: Tiny, monkey
     assert newest_checkpoint(Path("runs/tiny"))[0].name == "step-000003"
 
 
-def test_weights_that_an_update_broke_are_not_saved(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = GANStep.run
+def test_save_refuses_weights_that_are_not_finite(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_step = GANStep.run
 
-    def poisoned(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
-        told = real(self, batches, step, rate_factor, **more)
+    def with_broken_weight(self: GANStep, batches: list, step: int, rate_factor: float, **options: bool) -> dict:
+        values = run_step(self, batches, step, rate_factor, **options)
         if step == 3:
             with torch.no_grad():
                 next(self.networks.bare["generator"].parameters()).fill_(float("inf"))
-        return told
+        return values
 
-    monkeypatch.setattr(GANStep, "run", poisoned)
-    with pytest.raises(TrainingStopped, match=r"a weight became NaN or infinite.*step-000002"):
+    monkeypatch.setattr(GANStep, "run", with_broken_weight)
+    with pytest.raises(TrainingStopped, match=r"weight .*step-000002"):
         train(tiny(train={"max_steps": 20, "save_every": 2, "log_every": 10}))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    options = {"max_steps": 6, "log_every": 5}  # the stop falls within an interval, whose sums are saved
+def test_signal_saves_a_checkpoint_and_stops(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    options = {"max_steps": 6, "log_every": 5}  # the run stops between two logs, and saves the sums
     config = tiny(train=options)
     train(tiny("whole", train=options))
-    real = GANStep.run
+    run_step = GANStep.run
 
-    def interrupted(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
+    def interrupted(self: GANStep, batches: list, step: int, rate_factor: float, **options: bool) -> dict:
         if step == 2:
             os.kill(os.getpid(), number)
-        return real(self, batches, step, rate_factor, **more)
+        return run_step(self, batches, step, rate_factor, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(GANStep, "run", interrupted)
-        with pytest.raises(TrainingStopped, match="--resume continues") as stopped:
+        with pytest.raises(TrainingStopped, match="--resume") as stopped:
             train(config)
     assert stopped.value.code == 128 + number
     assert newest_checkpoint(Path("runs/tiny"))[0].name == "step-000003"
@@ -225,14 +225,14 @@ def test_signals_save_and_leave(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, num
     assert logged(Path("runs/tiny")) == logged(Path("runs/whole"))
 
 
-def test_a_worker_that_dies_is_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = GANStep.run
+def test_worker_that_dies_stops_the_run_in_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_step = GANStep.run
 
-    def killing(self: GANStep, batches: list, step: int, rate_factor: float, **more: bool) -> dict:
+    def killing(self: GANStep, batches: list, step: int, rate_factor: float, **options: bool) -> dict:
         if step == 3:
             for child in multiprocessing.active_children():
                 os.kill(child.pid or 0, signal.SIGKILL)
-        return real(self, batches, step, rate_factor, **more)
+        return run_step(self, batches, step, rate_factor, **options)
 
     monkeypatch.setattr(GANStep, "run", killing)
     with pytest.raises(TrainingStopped, match=r"data.num_workers.*step-0+4;") as stopped:
@@ -241,13 +241,13 @@ def test_a_worker_that_dies_is_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPa
     assert "\n" not in str(stopped.value)
 
 
-def test_a_file_that_breaks_during_training_is_skipped_and_counted(
+def test_file_that_breaks_during_training_is_skipped_and_counted(
     tiny: Tiny, paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = trainer_module.begin_run
+    begin_run = trainer_module.begin_run
 
     def begin(*args: object, **kwargs: object) -> None:
-        real(*args, **kwargs)  # type: ignore[arg-type]
+        begin_run(*args, **kwargs)  # type: ignore[arg-type]
         (paired_root / "train" / "1.png").write_bytes(b"")
 
     monkeypatch.setattr(trainer_module, "begin_run", begin)
@@ -256,30 +256,32 @@ def test_a_file_that_breaks_during_training_is_skipped_and_counted(
     assert rows(run)[-1]["data/skipped"] == "1.0"
 
 
-def test_a_complete_run_says_so(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_of_a_complete_run_changes_nothing(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
     train(tiny())
     before = weights(Path("runs/tiny"))
     train(tiny(), resume=True)
-    assert "raise train.epochs or train.max_steps" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "train.epochs" in printed
+    assert "train.max_steps" in printed
     assert equal(weights(Path("runs/tiny")), before)
 
 
-def test_a_checkpoint_of_other_networks_is_refused(tiny: Tiny) -> None:
+def test_resume_refuses_options_that_do_not_fit_the_weights(tiny: Tiny) -> None:
     train(tiny())
-    with pytest.raises(ValueError, match=r"model\.ngf 8: .*was trained with 4"):
+    with pytest.raises(ValueError, match=r"model\.ngf 8: .*\b4\b"):
         train(tiny(model={"ngf": 8}, train={"max_steps": 9}), resume=True)
-    with pytest.raises(ValueError, match=r"data\.direction BtoA: .*was trained with AtoB"):
+    with pytest.raises(ValueError, match=r"data\.direction BtoA: .*AtoB"):
         train(tiny(data={"direction": "BtoA"}, train={"max_steps": 9}), resume=True)
 
 
-def test_processes_that_would_train_alone_are_refused(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchrun on a CPU, without accelerate being told that it is one."""
+def test_accelerator_refuses_processes_that_would_train_alone(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under torchrun on a CPU without ACCELERATE_USE_CPU."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="ACCELERATE_USE_CPU=true"):
         train(tiny())
 
 
-def test_nothing_is_written_before_data_and_networks_are_known_to_fit(tiny: Tiny) -> None:
+def test_train_writes_nothing_if_data_and_networks_do_not_fit(tiny: Tiny) -> None:
     for changes in ({"data": {"root": "nowhere"}}, {"data": {"crop_size": 17}}, {"data": {"val_split": "test"}}):
         with pytest.raises(ValueError, match=r"data\."):
             train(tiny(**changes))
@@ -290,7 +292,7 @@ def test_nothing_is_written_before_data_and_networks_are_known_to_fit(tiny: Tiny
     ("options", "tolerance"),
     [({"channels_last": True}, 1e-6), pytest.param({"compile": True}, 2e-5, marks=pytest.mark.slow)],
 )
-def test_speed_options_train_alike(tiny: Tiny, options: dict, tolerance: float) -> None:
+def test_speed_options_change_no_weights(tiny: Tiny, options: dict, tolerance: float) -> None:
     model = {"dropout": False}
     train(tiny("plain", model=model, train={"max_steps": 2}))
     train(tiny("fast", model=model, train={"max_steps": 2, **options}))
@@ -299,41 +301,41 @@ def test_speed_options_train_alike(tiny: Tiny, options: dict, tolerance: float) 
     assert max((plain[key].float() - fast[key]).abs().max().item() for key in plain) < tolerance
 
 
-def test_strides_that_the_networks_do_not_take_are_refused(tiny: Tiny) -> None:
+def test_networks_refuse_strides_that_do_not_fit_the_generator(tiny: Tiny) -> None:
     data = {"preprocess": "scale_width", "load_size": 40, "stride": 8}
-    with pytest.raises(ValueError, match=r"data\.stride 8: the generator takes sides of 16, 32, \.\.\."):
+    with pytest.raises(ValueError, match=r"data\.stride 8: .* 16, 32, "):
         train(tiny(data=data))
     train(tiny(data={**data, "stride": 16}))
 
 
-def test_images_too_small_for_the_networks_are_named_before_training(
+def test_train_names_images_that_are_too_small_for_the_networks(
     tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny, labelled_root: Path
 ) -> None:
     scaled = {"preprocess": "scale_width", "stride": 4}
     folder = {"toy": False, "root": str(labelled_root), "label_nc": 5, "preprocess": "none", "stride": 4}
     for name, image in zip(("label", "inst", "img"), drawn_scene(0, 4, 40), strict=True):
         write(labelled_root / f"val_{name}" / f"1{'.tif' if name == 'img' else '.png'}", image)
-    for config, message in [
+    for config, named in [
         (
             tiny(model={"n_layers_d": 3}, data={"preprocess": "none", "stride": 16}),
-            r"train/0\.png becomes 16x16, .* 24 pix",
+            r"train/0\.png .*16x16.* 24 ",
         ),
         (
             tiny_cyclegan(model={"n_layers_d": 2}, data={**scaled, "load_size": 8}),
-            r"/a0\.png becomes 8x8, .* 12 pixels",
+            r"/a0\.png .*8x8.* 12 ",
         ),
-        (tiny_hd(data={"load_size": 60}), r"the toy task's scenes would be 60x30: raise data\.load_size, .* to 64 or"),
+        (tiny_hd(data={"load_size": 60}), r"60x30.*data\.load_size.* 64 "),
         (
             tiny_hd(model={"n_downs": 5}, data={"stride": 32}),
-            r"scene becomes 64x32, .* 64 pixels .* raise data\.load_size",
+            r"64x32.* 64 .*data\.load_size",
         ),
-        (tiny_hd(model={"n_scales": 6}), "scene becomes 64x32, .* 33 pixels"),
+        (tiny_hd(model={"n_scales": 6}), r"64x32.* 33 "),
         (
             tiny_hd(model={"n_downs": 2}, data=folder),
-            r"val_label/1\.png becomes 40x4, .* 8 pixels .* scale_width enlarge",
+            r"val_label/1\.png .*40x4.* 8 .*scale_width",
         ),
     ]:
-        with pytest.raises(ValueError, match=message) as raised:
+        with pytest.raises(ValueError, match=named) as raised:
             train(config)
         assert "\n" not in str(raised.value)
         assert not Path("runs").exists()

@@ -1,11 +1,11 @@
-"""The embedded tasks: data that the package draws itself."""
+"""The toy tasks: images that the package draws itself, so that nothing is downloaded."""
 
 from collections.abc import Mapping, Sequence
 
 
 def toy_split(names: Sequence[str], lengths: Mapping[str, int]) -> tuple[str, int]:
-    """The first of these splits that an embedded task has, and its number of samples. Raises ValueError for none."""
+    """(Name, number of samples) of the first of these splits that a toy task has. Raises ValueError if it has none."""
     for name in names:
         if name in lengths:
             return name, lengths[name]
-    raise ValueError(f"data split '{names[0]}': the toy task has {', '.join(lengths)}")
+    raise ValueError(f"data split '{names[0]}': the toy task has no such split; choose one of {', '.join(lengths)}")

@@ -1,16 +1,15 @@
-"""The embedded toy task: side views of shoes and their outlines, drawn here, so that nothing is downloaded.
+"""Toy task of pix2pix and CycleGAN: draws side views of shoes and their outlines, so that nothing is downloaded.
 
-It stands in for edges -> shoes of pix2pix (Image-to-Image Translation with Conditional Adversarial Networks, Isola et
-al., arXiv:1611.07004, Sec. 4). Three steps:
+It replaces the set edges2shoes of pix2pix (Isola et al., arXiv 1611.07004, Sec. 4). Three steps:
 
     shape     everything is a polygon, in units of one foot: x from heel 0 to toe 1, y up from the ground 0. All shoes
               are built around the same foot; `_STYLES` holds what sets a pump apart from a boot.
-    image   the polygons are filled on a canvas of at least twice the size, lit from above on the left, and shrunk.
+    image     the polygons are filled on a canvas of at least twice the size, lit from above on the left, and shrunk.
     outline   Canny edges of the image, as wide as one pixel of 128.
 
 The colour follows from the kind (sneakers are blue, pumps are red), and the kind shows in the outline: a small pix2pix
-learns to colour and shade within minutes. Random numbers never depend on the size, and come from a generator seeded
-with the split's name and the index: sample i is the same shoe at any size, and no two splits share one.
+learns to colour and shade within minutes. The random generator is seeded with the split's name and the index, and
+random numbers don't depend on the size: sample i is the same shoe at any size, and splits have no shoe in common.
 """
 
 import colorsys
@@ -26,7 +25,7 @@ from img2img.data.toy import toy_split
 Colour = tuple[float, float, float]  # RGB, 0 to 255
 Part = tuple[np.ndarray, Colour]  # a polygon (N, 2), filled
 
-LENGTHS = {"train": 2000, "val": 48, "test": 48}  # shoes of the splits that the toolkit uses
+LENGTHS = {"train": 2000, "val": 48, "test": 48}  # number of shoes by split
 
 _WHITE, _PALE, _GREY, _DARK = (255.0, 255, 255), (208.0, 204, 196), (198.0, 195, 190), (62.0, 52, 50)
 _GOLD, _CORK = (232.0, 186, 80), (208.0, 168, 120)
@@ -64,7 +63,7 @@ def _disc(centre: np.ndarray, radius: float) -> np.ndarray:
 
 
 class _Shoe:
-    """A shoe in the making: the leather around a foot, and the parts that are sewn on it."""
+    """The parts of a shoe while it is drawn: the leather around a foot, and what is sewn on it."""
 
     collar: np.ndarray  # from heel to throat, 17 points
     instep: np.ndarray  # from throat to toe, 80 points at even distances
@@ -317,11 +316,13 @@ def _shade(
 def draw_shoe(index: int, split: str = "train", size: int = 128, colour: str | None = None) -> np.ndarray:
     """Sample `index` of a split: a shoe on white, (size, size, 3) uint8 RGB in [0, 255], size 16 or more.
 
-    The kinds take turns: it is of KINDS[index % len(KINDS)]. Any name makes a split. Its colour is its kind's, or the
-    one of COLOURS that is named.
+    Its kind is KINDS[index % len(KINDS)]. Every name of a split gives other shoes. ``colour`` is a key of COLOURS (unset:
+    the colour of its kind).
     """
     if size < 16:
-        raise ValueError(f"size is {size}: a shoe takes 16 pixels or more")
+        raise ValueError(
+            f"the toy task's images would be {size}x{size}, which is too small: set data.load_size to 16 or more"
+        )
     rng = np.random.default_rng((zlib.crc32(split.encode()), index))
     style = _STYLES[KINDS[index % len(KINDS)]]
     shoe = _make(style, rng, None if colour is None else COLOURS[colour])
@@ -360,7 +361,7 @@ def draw_shoe(index: int, split: str = "train", size: int = 128, colour: str | N
 def draw_outline(image: np.ndarray) -> np.ndarray:
     """Canny edges of an image (S, S, 3) uint8 RGB: black on white, the same shape; lines as wide as 1 pixel of 128."""
     side = len(image)
-    if side < 256:  # a small image is looked at enlarged: whole pixels are too coarse for laces
+    if side < 256:  # small images are enlarged first: whole pixels are too coarse for laces
         image = cv2.resize(image, (2 * side, 2 * side), interpolation=cv2.INTER_CUBIC)
     pen = max(2, round(side / 128))
     edges = cv2.dilate(cv2.Canny(image, 60, 160, L2gradient=True), np.ones((pen, pen), np.uint8))
@@ -374,7 +375,7 @@ def draw_pair(index: int, split: str = "train", size: int = 128) -> tuple[np.nda
 
 
 class ToyPairs:
-    """The embedded task as a source of pairs: A is a shoe's outline, B the shoe, drawn at ``size`` when asked for."""
+    """Source of pairs: A is a shoe's outline, B the shoe, of ``size`` x ``size`` pixels, drawn on access."""
 
     def __init__(self, splits: tuple[str, ...], size: int) -> None:
         self.split, self.length = toy_split(splits, LENGTHS)
@@ -392,7 +393,7 @@ class ToyPairs:
 
 
 class ToyImages:
-    """The embedded task: A has outlines, B shoes. In training no outline is that of a shoe; elsewhere all are."""
+    """Source of unpaired images: A has outlines, B shoes. Only in the training split are they of different shoes."""
 
     def __init__(self, domain: str, splits: tuple[str, ...], size: int) -> None:
         self.split, self.length = toy_split(splits, LENGTHS)

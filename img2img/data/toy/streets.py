@@ -1,24 +1,25 @@
-"""The embedded toy task of pix2pixHD: street scenes with their class and instance maps, drawn here, nothing downloaded.
+"""Toy task of pix2pixHD: draws street scenes with their class and instance maps, so that nothing is downloaded.
 
-It stands in for Cityscapes (High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs, Wang et
-al., arXiv:1711.11585, Sec. 4). Two steps:
+It replaces Cityscapes as used by pix2pixHD (Wang et al., arXiv 1711.11585, Sec. 4). Two steps:
 
     scene     a list of polygons from back to front, in heights of the image: x from 0 to 2, y down from 0 to 1. Each
               is a part of one instance and has one colour. Other shapes than 2:1 stretch it.
-    maps      the parts' numbers are filled on one canvas of three times the size. Its look-ups give all three maps: the
-              instance at the middle of each pixel (labels follow from it), and the mean colour of its nine fine pixels.
+    maps      the numbers of the parts are filled on one canvas of three times the size, from which all arrays are read:
+              the instance at the centre of each pixel (labels follow from it), and the mean colour of its nine fine
+              pixels.
 
-What a colour depends on is what there is to learn:
+Colours depend on the class and on a random style:
 
-    class     fixes most: roads are grey, trees green, tyres dark, windows stand in a grid that fits their building.
-    style     is free, and no map shows it. Each thing has its own: a car one of six paints, a building one of six
-              facades (and windows lit or dark, at dusk), a tree one of three greens, a person clothes, skin and hair.
-              Each scene has one: a sky (day, grey or dusk, which tints all else and lights the lamps), paving, asphalt.
+    class     roads are grey, trees green, tyres dark; windows form a grid that fits their building.
+    style     isn't visible in the maps. It is drawn for each instance (a car has one of six paints, a building one of
+              six facades and, at dusk, lit or dark windows, a tree one of three greens, a person clothes, skin and
+              hair) and for each scene (sky: day, grey or dusk, which tints everything and lights the lamps; paving;
+              asphalt).
 
-A style is a draw from a short list with a little jitter: the features of instances form clusters. Cars stand bumper to
-bumper and in front of each other, houses share walls: only the instances tell them apart. Random numbers never depend
-on the size, and come from a generator seeded with the split's name and the index: sample i is the same scene at any
-size, and no two splits share one.
+Styles are drawn from short lists with a little jitter, so the features of instances form clusters. Cars and houses
+touch or overlap, so only the instance maps separate them. The random generator is seeded with the split's name and the
+index, and random numbers don't depend on the size: sample i is the same scene at any size, and splits have no scene in
+common.
 """
 
 import zlib
@@ -29,9 +30,9 @@ import cv2
 import numpy as np
 
 CLASSES: tuple[str, ...] = ("void", "road", "sidewalk", "building", "lamp", "tree", "sky", "person", "car")
-THINGS = ("building", "tree", "person", "car")  # these are counted; the others have no instances
+THINGS = ("building", "tree", "person", "car")  # classes with instances
 SMALLEST = 32  # side of a scene, in pixels
-LENGTHS = {"train": 400, "val": 24, "test": 24}  # scenes of the splits that the toolkit uses
+LENGTHS = {"train": 400, "val": 24, "test": 24}  # number of scenes by split
 
 _VOID, _ROAD, _SIDEWALK, _LAMP, _SKY = (CLASSES.index(name) for name in ("void", "road", "sidewalk", "lamp", "sky"))
 _FINE = 3  # fine pixels in a pixel's side; odd, so that one is its middle
@@ -112,7 +113,7 @@ def _shade(colour: np.ndarray, brightness: float) -> np.ndarray:
 
 
 class _Scene:
-    """A scene in the making: parts from back to front."""
+    """The parts of a scene while it is drawn, from back to front."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -287,11 +288,14 @@ def draw_scene(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sample `index` of a split: its labels (H, W) uint8, instances (H, W) uint16 and image (H, W, 3) uint8 RGB.
 
-    Labels are places in `CLASSES`. Instances are numbered as in Cityscapes: 1000 * label + 0, 1, ... for `THINGS`, the
-    label itself for all else. Height and width are 32 or more, best 1:2. Any name makes a split.
+    Labels are indices of `CLASSES`. Instances are numbered as in Cityscapes: 1000 * label + 0, 1, ... for `THINGS`, the
+    label itself for other classes. Height and width must be 32 or more, best 1:2. Every name of a split gives other
+    scenes.
     """
     if min(height, width) < SMALLEST:
-        raise ValueError(f"size is {width}x{height}: a scene takes {SMALLEST}x{SMALLEST} pixels or more")
+        raise ValueError(
+            f"the toy task's scenes would be {width}x{height}, which is too small: {SMALLEST}x{SMALLEST} is the least"
+        )
     scene = _make(np.random.default_rng((zlib.crc32(split.encode()), index)))
     rows, columns = _FINE * height, _FINE * width
     canvas = np.empty((rows, columns), np.uint16)  # of parts' numbers
@@ -306,9 +310,8 @@ def draw_scene(
 
     instances = np.take(np.array(scene.instances, np.uint16), canvas[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE])
     labels = np.where(instances < 1000, instances, instances // 1000).astype(np.uint8)
-    palette = np.zeros(
-        (len(scene.colours), 4), np.uint8
-    )  # four bytes a colour: looked up as one number, three times as fast
+    # Four bytes per colour: looked up as one 32-bit number, which is three times as fast
+    palette = np.zeros((len(scene.colours), 4), np.uint8)
     palette[:, :3] = np.rint(np.clip(scene.colours, 0, 255))
     fine = np.take(palette.view(np.uint32)[:, 0], canvas).view(np.uint8).reshape(rows, columns, 4)
     image = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)[..., :3]

@@ -1,4 +1,4 @@
-"""The class maps of a run's set (its label maps, painted images, or a folder beside it), and its labelled photos."""
+"""Ground-truth label maps of a run's data set, and its photos with label maps, to train a segmentation network on."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from img2img.data import dataset_class
 from img2img.data.base import ImageDataset
 from img2img.data.images import UnreadableImage, eight_bits
 from img2img.data.options import Domain, Part
-from img2img.evaluation.fcn.label_maps import LabelFolder, Palette, scored_classes
+from img2img.evaluation.fcn.label_maps import LabelFolder, Palette, choose_eval_classes
 from img2img.inference.label_edits import Classes
 from img2img.models import model_class
 from img2img.models.base_noise import NoiseModel
 
 
 class ClassMaps:
-    """Which class each pixel of a set's images is of.
+    """Ground-truth label maps of the items of a run's data set.
 
-    Where the inputs are label maps (``data.label_nc``) these are their ids. Else one of the two domains is painted in a
-    palette's colours, ``painted``: the one whose images are nearer to them. ``folder`` replaces the maps of either.
+    - With ``data.label_nc`` the inputs are label maps of ids.
+    - Otherwise one domain has colour-coded label maps (``label_domain``): the one whose first image is closer to the
+      palette's colours.
+    - ``folder`` replaces the label maps of either.
 
     Args:
         config: the run's options.
-        palette: of a set of images.
-        folder: maps by the names of the images.
-        scored: the classes that count; unset, Cityscapes' 19 of its 34, of other sets all.
+        palette: colours of the label maps, if these are images.
+        folder: label maps by the names of the images.
+        eval_classes: class ids to evaluate (default: 19 of Cityscapes' 34, all of other data sets).
 
     Raises:
-        ValueError: the run has no label maps; neither domain, or either, could be painted in the palette; a class that
-            is none of the set's.
+        ValueError: the run has no label maps; the palette fits neither domain, or both; an unknown class.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class ClassMaps:
         config: Config,
         palette: Palette | None = None,
         folder: LabelFolder | None = None,
-        scored: tuple[int, ...] | None = None,
+        eval_classes: tuple[int, ...] | None = None,
     ) -> None:
         kind = model_class(config.model.name)
         if issubclass(kind, NoiseModel):
@@ -50,128 +51,134 @@ class ClassMaps:
         self.config, self.kind, self.palette, self.folder = config, kind, palette, folder
         if "label" in config.data.channels:
             if palette is not None:
-                raise ValueError(f"--palette {palette.name}: run {config.name} has label maps; leave it out")
+                raise ValueError(f"--palette {palette.name}: run {config.name} has label maps of ids; leave it out")
             classes = Classes(config.data)
             self.count, self.names = classes.count, classes.names
-            self.painted: Domain = "a"
+            self.label_domain: Domain = "a"
         elif palette is None:
             raise ValueError(
-                f"--metrics fcn: run {config.name} has its label maps as images; --palette tells what colours mean"
+                f"--metrics fcn: run {config.name} has images as label maps; name the colours of classes with --palette"
             )
         else:
             self.count, self.names = len(palette.colours), palette.names
-            self.painted = self._painted(palette)
-        known = palette.meant if palette is not None else tuple(range(self.count))
-        self.scored = scored_classes(scored, known, self.names)
+            self.label_domain = self._find_label_domain(palette)
+        known = palette.classes if palette is not None else tuple(range(self.count))
+        self.eval_classes = choose_eval_classes(eval_classes, known, self.names)
 
     @property
-    def photos(self) -> Domain:
-        """The domain of the photos."""
-        return "b" if self.painted == "a" else "a"
+    def photo_domain(self) -> Domain:
+        """The domain of the photos, "a" or "b"."""
+        return "b" if self.label_domain == "a" else "a"
 
-    def paints(self, direction: str) -> bool:
-        """Whether what a direction makes are painted maps."""
+    def makes_label_maps(self, direction: str) -> bool:
+        """Whether the outputs of a direction are colour-coded label maps."""
         return (
             dataset_class(self.kind.dataset, self.config.data).directions(self.config.data)[direction].target
-            == self.painted
+            == self.label_domain
         )
 
-    def of(self, dataset: ImageDataset, direction: str, index: int) -> np.ndarray:
-        """The class map (H, W) of an item of a data set, which ``knows`` it. Raises UnreadableImage."""
+    def class_map(self, dataset: ImageDataset, direction: str, index: int) -> np.ndarray:
+        """Class ids (H, W) of an item. Only for directions that ``require`` returns. Raises UnreadableImage."""
         if self.folder is not None:
-            return self.folder.read(self._names(dataset, direction, index)[0])
+            return self.folder.read(self._file_names(dataset, direction, index)[0])
         read = eight_bits if self.palette is None else self.palette.ids
-        return dataset.class_map(direction, index, "target" if self.paints(direction) else "input", read)
+        return dataset.class_map(direction, index, "target" if self.makes_label_maps(direction) else "input", read)
 
-    def knows(self, dataset: ImageDataset, direction: str) -> bool:
-        """Whether all items of a direction have class maps."""
+    def complete(self, dataset: ImageDataset, direction: str) -> bool:
+        """Whether all items of a direction have label maps."""
         return all(
-            self._names(dataset, direction, index)
+            self._file_names(dataset, direction, index)
             if self.folder is not None
-            else not self.paints(direction) or dataset.has_target(direction, index)
+            else not self.makes_label_maps(direction) or dataset.has_target(direction, index)
             for index in range(dataset.count(direction))
         )
 
-    def require(self, dataset: ImageDataset, ways: Sequence[str]) -> list[str]:
-        """The directions whose items have class maps. Raises ValueError if there is none, or a map can't be read."""
-        known = [way for way in ways if self.knows(dataset, way)]
-        first = ways[0]
+    def require(self, dataset: ImageDataset, directions: Sequence[str]) -> list[str]:
+        """Those of ``directions`` in which all items have label maps. Raises ValueError if there are none, or a label
+        map can't be read."""
+        labelled = [direction for direction in directions if self.complete(dataset, direction)]
+        first = directions[0]
         if self.folder is None:
-            if not known:
+            if not labelled:
                 raise ValueError(
-                    "--metrics fcn: no image has a class map; --labels names some, --paired finds partners"
+                    "--metrics fcn: some images have no label map; name a folder of label maps with --labels, or pair "
+                    "images of the same name with --paired"
                 )
-        elif not known:
+        elif not labelled:
             self.folder.require(dataset.item_name(first, index) for index in range(dataset.count(first)))
         else:
-            for way in known:
-                names = (self._names(dataset, way, index)[0] for index in range(dataset.count(way)))
+            for direction in labelled:
+                names = (self._file_names(dataset, direction, index)[0] for index in range(dataset.count(direction)))
                 self.folder.require(names)
-        return known
+        return labelled
 
-    def _names(self, dataset: ImageDataset, direction: str, index: int) -> list[str]:
-        """The names by which an item's map lies in the folder: its own, or its target's."""
+    def _file_names(self, dataset: ImageDataset, direction: str, index: int) -> list[str]:
+        """Names of an item with a label map in the folder: its input's and its target's."""
         names = [dataset.item_name(direction, index), dataset.target_name(direction, index)]
         return [name for name in names if name is not None and self.folder is not None and name in self.folder]
 
-    def set(self, part: Part) -> ImageDataset:
-        """The data set of a part; in training, too, images of one name are partners here, where that is asked for.
+    def dataset(self, part: Part) -> ImageDataset:
+        """The data set of a part. Unpaired training images of the same name are pairs, unless there is a folder.
 
         Raises:
             ValueError: its files can't be found.
         """
         data = self.config.data
-        if part == "train" and self.kind.learns_all:  # unpaired images have partners as validation ones only
+        if part == "train" and self.kind.learns_all:  # unpaired data sets pair images in their validation part only
             part, data = "val", replace(data, val_split=data.train_split)
             data = data.with_partners() if self.folder is None else data
         return dataset_class(self.kind.dataset, data)(data, part)
 
-    def _painted(self, palette: Palette) -> Domain:
-        found = dataset_class(self.kind.dataset, self.config.data)(self.config.data, "val")
-        images: dict[Domain, Sequence[np.ndarray]] = {"a": found.images("a"), "b": found.images("b")}
+    def _find_label_domain(self, palette: Palette) -> Domain:
+        """The domain whose first image has the palette's colours. Raises ValueError if it is neither, or unclear."""
+        dataset = dataset_class(self.kind.dataset, self.config.data)(self.config.data, "val")
+        images: dict[Domain, Sequence[np.ndarray]] = {"a": dataset.images("a"), "b": dataset.images("b")}
         if not all(images.values()):
             raise ValueError(f"--metrics fcn: run {self.config.name} has no validation images")
-        distance = {domain: palette.strangeness(eight_bits(own[0])) for domain, own in images.items()}
+        distance = {domain: palette.distance(eight_bits(sequence[0])) for domain, sequence in images.items()}
         near, far = sorted(distance, key=lambda domain: distance[domain])
-        if distance[near] > 12 or 2 * distance[near] > distance[far]:  # a JPEG's colours are off by some levels
+        if distance[near] > 12 or 2 * distance[near] > distance[far]:  # JPEG changes colours by some levels
             raise ValueError(
-                f"--palette {palette.name}: its colours are {distance['a']:.0f} levels away from A's first image "
-                f"and {distance['b']:.0f} from that of B; one of them must be painted in it"
+                f"--palette {palette.name}: distance to the first image of A is {distance['a']:.0f} levels of 255, "
+                f"to that of B {distance['b']:.0f}; exactly one of them must have the palette's colours"
             )
         return near
 
 
 class LabelledPhotos(Dataset[dict]):
-    """The real training photos of a run's set with their class maps, without chance: ``photo`` (H, W, 3) uint8 and
-    ``label`` (H, W) of an index.
+    """The real training photos of a run's data set with their label maps, without augmentation.
+
+    A sample has ``photo`` (H, W, 3) uint8, ``label`` (H', W') of class ids, and ``name``. A photo that can't be decoded
+    is replaced by the next one.
 
     Raises:
-        ValueError: as ``ClassMaps.set``; when sampling, if no image can be read.
+        ValueError: as ``ClassMaps.dataset``; in sampling, if no photo can be decoded.
     """
 
     def __init__(self, maps: ClassMaps) -> None:
         self.maps = maps
         try:
-            self.dataset = maps.set("train")
+            self.dataset = maps.dataset("train")
             if maps.folder is not None:
                 maps.folder.require(self._name(index) for index in range(len(self)))
         except ValueError as error:
             if maps.kind.learns_all and maps.folder is None:
                 raise ValueError(
-                    "--train-segmenter: the training photos have no partners that are painted maps; --labels names a "
-                    f"folder of maps by the photos' names, --segmenter a network ({error})"
+                    "--train-segmenter: the training photos have no label maps of the same name; name a folder of "
+                    f"label maps with --labels, or a network with --segmenter ({error})"
                 ) from error
             raise
 
     @property
     def direction(self) -> str:
-        """The one whose items' inputs are the photos; of label maps the one whose targets are."""
-        known = self.dataset.directions(self.maps.config.data)
-        return next((name for name, way in known.items() if way.source == self.maps.photos), next(iter(known)))
+        """The direction whose inputs are the photos; with label maps of ids, the only one, whose targets they are."""
+        directions = self.dataset.directions(self.maps.config.data)
+        from_photos = (name for name, direction in directions.items() if direction.source == self.maps.photo_domain)
+        return next(from_photos, next(iter(directions)))
 
     @property
     def photo_is_target(self) -> bool:
-        return self.dataset.directions(self.maps.config.data)[self.direction].target == self.maps.photos
+        return self.dataset.directions(self.maps.config.data)[self.direction].target == self.maps.photo_domain
 
     def _name(self, index: int) -> str:
         return self.dataset.item_name(self.direction, index)
@@ -188,12 +195,12 @@ class LabelledPhotos(Dataset[dict]):
                 unreadable = error
                 continue
             return {"photo": eight_bits(photo), "label": label, "name": self._name(place)}
-        raise ValueError(f"--train-segmenter: no photo of the set can be decoded: {unreadable}")
+        raise ValueError(f"--train-segmenter: no training photo can be decoded: {unreadable}")
 
     def _read(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         maps, item = self.maps, self.dataset.item(self.direction, place)
         photo = item.target if self.photo_is_target else item.inputs["input"]
-        assert photo is not None, "the training part has photos"
-        if "label" in maps.config.data.channels and maps.folder is None:  # one scene has both
+        assert photo is not None, "training items have photos"
+        if "label" in maps.config.data.channels and maps.folder is None:  # the item has both
             return photo, item.inputs["label"][:, :, 0]
-        return photo, maps.of(self.dataset, self.direction, place)
+        return photo, maps.class_map(self.dataset, self.direction, place)

@@ -1,4 +1,4 @@
-"""Which classes were taken for which, and the scores of Long et al. (arXiv 1411.4038) that follow."""
+"""Confusion matrix of semantic segmentation, and its scores (Long et al., arXiv 1411.4038, Sec. 5)."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ import numpy as np
 
 
 class Confusion:
-    """How many pixels of each class were taken for which: ``counts`` (K, K + 1), the last column for none of them.
+    """Confusion matrix ``counts`` (K, K + 1): pixels by true class (row) and predicted class (column).
+
+    The last column counts predictions outside ``ids``. Pixels whose true class is not in ``ids`` are ignored.
 
     Args:
-        ids: the K classes that are scored; pixels that are truly of another one, or of none, are left out.
+        ids: the K class ids to evaluate.
     """
 
     def __init__(self, ids: Sequence[int]) -> None:
         self.ids = np.array(sorted(ids))
         self.counts = np.zeros((len(ids), len(ids) + 1), np.int64)
 
-    def add(self, truth: np.ndarray, seen: np.ndarray) -> float:
-        """Takes in two maps of ids of one shape and returns the share of scored pixels that agree; NaN without any."""
+    def add(self, target: np.ndarray, predicted: np.ndarray) -> float:
+        """Adds two arrays of class ids of one shape and returns their pixel accuracy; NaN if all pixels are ignored."""
         size = len(self.ids)
-        rows, columns = places(truth.ravel(), self.ids), places(seen.ravel(), self.ids)
-        scored = rows < size
-        found = np.bincount(rows[scored] * (size + 1) + columns[scored], minlength=size * (size + 1))
-        found = found.reshape(size, size + 1)
-        self.counts += found
-        return float(np.trace(found) / found.sum()) if found.any() else float("nan")
+        rows, columns = class_indices(target.ravel(), self.ids), class_indices(predicted.ravel(), self.ids)
+        evaluated = rows < size
+        counts = np.bincount(rows[evaluated] * (size + 1) + columns[evaluated], minlength=size * (size + 1))
+        counts = counts.reshape(size, size + 1)
+        self.counts += counts
+        return float(np.trace(counts) / counts.sum()) if counts.any() else float("nan")
 
     def scores(self) -> dict[str, float]:
-        """Pixel accuracy, class accuracy (mean over the classes that are there) and mean IoU (over those and the seen).
+        """Pixel accuracy, class accuracy and mean IoU.
 
-        The definitions of Long et al., arXiv 1411.4038, Sec. 5. Raises ValueError if no pixel was scored.
+        Class accuracy is the mean over classes in the ground truth, mean IoU over classes in the ground truth or the
+        predictions. Raises ValueError if all pixels are ignored.
         """
         if not self.counts.any():
-            raise ValueError(f"fcn: no pixel of the class maps is of a class that counts ({self.ids.tolist()})")
+            raise ValueError(f"fcn: no pixel of the label maps has a class that is evaluated ({self.ids.tolist()})")
         return {
             "pixel_accuracy": float(np.trace(self.counts) / self.counts.sum()),
             "class_accuracy": float(np.nanmean(self.accuracies())),
@@ -42,18 +45,18 @@ class Confusion:
         }
 
     def accuracies(self) -> np.ndarray:
-        """(K,): the share of each class's pixels that was recognised; NaN where there are none."""
-        there = self.counts.sum(axis=1)
-        return np.where(there > 0, np.diag(self.counts) / np.maximum(there, 1), np.nan)
+        """(K,): share of each class's pixels that was predicted correctly; NaN for classes without pixels."""
+        pixels = self.counts.sum(axis=1)
+        return np.where(pixels > 0, np.diag(self.counts) / np.maximum(pixels, 1), np.nan)
 
     def ious(self) -> np.ndarray:
-        """(K,): intersection over union of each class; NaN where it is neither there nor seen."""
-        right = np.diag(self.counts)
-        union = self.counts.sum(axis=1) + self.counts[:, :-1].sum(axis=0) - right
-        return np.where(union > 0, right / np.maximum(union, 1), np.nan)
+        """(K,): intersection over union of each class; NaN for classes neither in ground truth nor predictions."""
+        intersection = np.diag(self.counts)
+        union = self.counts.sum(axis=1) + self.counts[:, :-1].sum(axis=0) - intersection
+        return np.where(union > 0, intersection / np.maximum(union, 1), np.nan)
 
 
-def places(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Where each label stands among the sorted ``ids`` (K,), in an array of the same shape; K if it is none of them."""
-    place = np.searchsorted(ids, labels).clip(max=len(ids) - 1)
-    return np.where(ids[place] == labels, place, len(ids))
+def class_indices(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The index of each label in the sorted ``ids`` (K,), in an array of the same shape; K for labels not in it."""
+    index = np.searchsorted(ids, labels).clip(max=len(ids) - 1)
+    return np.where(ids[index] == labels, index, len(ids))

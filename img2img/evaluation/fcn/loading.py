@@ -1,4 +1,4 @@
-"""What the options of the FCN-score name: class maps, and the network that looks for classes in images."""
+"""Loads what the options of the FCN-score name: ground-truth label maps and the segmentation network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from img2img.config import config_file, load_config
 from img2img.evaluation.base import ImageSet
 from img2img.evaluation.fcn.class_maps import ClassMaps, LabelledPhotos
-from img2img.evaluation.fcn.label_maps import LabelFolder, load_palette, parse_classes, scored_classes
+from img2img.evaluation.fcn.label_maps import LabelFolder, choose_eval_classes, load_palette, parse_classes
 from img2img.evaluation.fcn.segmenter import Segmenter, load_segmenter
 from img2img.evaluation.fcn.train_segmenter import train_segmenter
 from img2img.runs import find_run, is_image_folder
@@ -28,26 +28,26 @@ def load_class_maps(
     paired: bool = False,
     photos: bool = True,
 ) -> ClassMaps | LabelFolder:
-    """The class maps of the images of a run, or of a folder.
+    """Loads the ground-truth label maps of a run's data set, or of a folder of images.
 
     Args:
-        run: a run, or a folder of images.
-        labels: folder of class maps, instead of the set's own.
+        run: name or folder of a run, or a folder of images.
+        labels: folder of label maps (default for a run: those of its data set).
         palette: see ``load_palette``.
         classes: see ``parse_classes``.
-        paired: whether validation images of one name are partners although the run's options don't say so.
-        photos: whether a folder's images are photos; else, with a palette, they are painted maps.
+        paired: treat unpaired validation images of the same name as pairs.
+        photos: whether a folder's images are photos. If False and there is a palette, they are colour-coded label maps.
 
     Raises:
-        ValueError: an option is missing, or names something that can't be had.
+        ValueError: an option is missing or invalid.
     """
     colours = None if palette is None else load_palette(palette)
     ids = None if classes is None else parse_classes(classes)
     if is_image_folder(run):
         if labels is None:
-            raise ValueError("--metrics fcn: of a folder of images it takes --labels DIR")
-        painted = None if photos or colours is None else scored_classes(ids, colours.meant, colours.names)
-        return LabelFolder(labels, colours, painted)
+            raise ValueError("--metrics fcn: a folder of images needs --labels DIR")
+        image_classes = None if photos or colours is None else choose_eval_classes(ids, colours.classes, colours.names)
+        return LabelFolder(labels, colours, image_classes)
     folder = None if labels is None else LabelFolder(labels, colours)
     config = load_config(config_file(find_run(run)))
     if paired:
@@ -65,41 +65,45 @@ def choose_segmenter(
     classes: str | None = None,
     device: torch.device | str = "cpu",
 ) -> Segmenter | None:
-    """The network that looks for classes; none, where all images are painted class maps.
+    """Trains or loads the segmentation network. Returns None if all images are colour-coded label maps.
 
     Args:
-        run: a run, or a folder of images.
-        maps: of ``load_class_maps``.
-        image_sets: what is to be measured.
-        segmenter: see ``load_segmenter``; unset, the one that was trained for the run before.
-        train_steps: steps in which one is trained on the run's real photos first.
-        classes: see ``parse_classes``: of a network of torchvision, the id of each output.
-        device: where it is to be.
+        run: name or folder of a run, or a folder of images.
+        maps: result of ``load_class_maps``.
+        image_sets: the sets to evaluate.
+        segmenter: see ``load_segmenter`` (default: the network that was trained for the run before).
+        train_steps: train a network for so many steps on the run's real photos first.
+        classes: see ``parse_classes``. For a torchvision network, the class id of each output.
+        device: device of the network.
 
     Raises:
-        ValueError: there is none, or it is of no use, or can't be had.
+        ValueError: no network is named, it can't be loaded or trained, or it is not needed.
     """
     ids = None if classes is None else parse_classes(classes)
     option = f"--segmenter {segmenter}" if train_steps is None else "--train-segmenter"
-    if all(image_set.painted is not None for image_set in image_sets):
+    if all(image_set.class_reader is not None for image_set in image_sets):
         if segmenter is not None or train_steps is not None:
-            raise ValueError(f"{option}: of no use, since what is made are painted maps, which their colours tell")
+            raise ValueError(f"{option}: not needed, the images are label maps with the colours of --palette")
         return None
     if isinstance(maps, LabelFolder):
         if train_steps is not None:
-            raise ValueError(f"{option}: takes the photos of a run's set, and {run} is a folder of images")
+            raise ValueError(f"{option}: needs the data set of a run, and {run} is a folder of images")
         if segmenter is None:
             raise ValueError(
-                "--metrics fcn: of a folder of photos it takes --segmenter FILE, of one of painted maps --palette"
+                f"--metrics fcn: folder {run} needs --segmenter FILE if its images are photos, --palette FILE if they "
+                "are colour-coded label maps"
             )
         return load_segmenter(segmenter, ids, None, {}, device)
-    own = find_run(run) / FILE
+    path = find_run(run) / FILE
     if train_steps is not None:
-        return train_segmenter(LabelledPhotos(maps), train_steps, own, device, maps.config.data.num_workers)
-    if segmenter is None and not own.is_file():
-        raise ValueError("--metrics fcn: --train-segmenter trains a network on the set's photos, --segmenter names one")
-    network = load_segmenter(segmenter or str(own), ids, maps.count, maps.names, device)
-    unknown = [maps.names.get(number, number) for number in maps.scored if number not in network.scored]
+        return train_segmenter(LabelledPhotos(maps), train_steps, path, device, maps.config.data.num_workers)
+    if segmenter is None and not path.is_file():
+        raise ValueError(
+            "--metrics fcn: no segmentation network; train one on the run's photos with --train-segmenter, or name one "
+            "with --segmenter FILE"
+        )
+    network = load_segmenter(segmenter or str(path), ids, maps.count, maps.names, device)
+    unknown = [maps.names.get(number, number) for number in maps.eval_classes if number not in network.classes]
     if unknown:
-        print(f"segmenter   can't tell {', '.join(str(name) for name in unknown)}: left out of the score")
+        print(f"segmenter   can't predict {', '.join(str(name) for name in unknown)}: left out of the score")
     return network

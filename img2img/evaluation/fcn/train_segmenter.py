@@ -1,7 +1,7 @@
-"""Trains the segmenter of ``--train-segmenter`` on the real photos of a run's set and their class maps.
+"""Trains the segmentation network of ``--train-segmenter`` on the photos of a run's data set and their label maps.
 
-Cross-entropy, AdamW, a rate that falls as a polynomial (Chen et al., arXiv 1606.00915, Sec. 4.1), photos scaled,
-cropped, mirrored and tinted by chance. Everything random is keyed, so that one set gives one segmenter.
+Cross-entropy, AdamW, polynomial learning rate (Chen et al., arXiv 1606.00915, Sec. 4.1). Augmentation: scale, crop,
+flip, colour jitter. All randomness is seeded: the same data gives the same network.
 """
 
 from __future__ import annotations
@@ -24,31 +24,41 @@ from img2img.data.label_files import resize_ids
 from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
 from img2img.data.transforms import keyed_seed
 from img2img.evaluation.fcn.class_maps import LabelledPhotos
-from img2img.evaluation.fcn.confusion import places
-from img2img.evaluation.fcn.segmenter import METADATA, STRIDE, About, Segmenter, own_network
+from img2img.evaluation.fcn.confusion import class_indices
+from img2img.evaluation.fcn.segmenter import METADATA, STRIDE, Segmenter, SegmenterInfo, unet_segmenter
 
 BATCH_SIZE = 8
-CROP = 256  # side in pixels, or the photos' own where that is less
-RATE, POWER = 1e-3, 0.9
-LOOKED_AT = 9  # photos that tell the size of the crops
-NONE = 255  # of the K classes, while they are 8 bits; so many there may be
+CROP = 256  # height and width of crops in pixels; that of the photos if smaller
+RATE, POWER = 1e-3, 0.9  # learning rate at the first step, and power of its polynomial decay
+SIZE_SAMPLES = 9  # number of photos whose median size limits the crops
+IGNORED = 255  # index of ignored pixels in 8-bit targets, and so the largest number of classes
 
 
 def train_segmenter(
     photos: LabelledPhotos, steps: int, path: Path, device: torch.device | str = "cpu", workers: int = 0
 ) -> Segmenter:
-    """Trains on ``photos``, writes the network to ``path`` (safetensors) and returns it.
+    """Trains a network, writes it to a file and returns it.
+
+    Args:
+        photos: training photos with label maps.
+        steps: number of steps, each with a batch of 8 crops.
+        path: file to write (safetensors).
+        device: device of the training.
+        workers: processes that read the photos.
 
     Raises:
-        ValueError: as ``photos``; no photo shows a class that counts; the file can't be written, which is tried first.
+        ValueError: as ``LabelledPhotos``; no pixel has an evaluated class; or the file can't be written, which is
+            tested before training.
     """
-    maps, ids = photos.maps, sorted(photos.maps.scored)
-    if len(ids) > NONE:
-        raise ValueError(f"--train-segmenter: {len(ids)} classes; it can tell {NONE} apart, which --classes may choose")
-    _probe(path)
+    maps, ids = photos.maps, sorted(photos.maps.eval_classes)
+    if len(ids) > IGNORED:
+        raise ValueError(
+            f"--train-segmenter: {len(ids)} classes, at most {IGNORED} are possible; choose with --classes"
+        )
+    _check_writable(path)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        network = own_network(len(ids))
+        network = unet_segmenter(len(ids))
     network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), RATE)
     batches = KeyedBatches(len(photos), BATCH_SIZE, 0, steps * BATCH_SIZE)
@@ -61,64 +71,67 @@ def train_segmenter(
         bar = tqdm(reader, "segmenter", total=steps, unit="step", disable=None)
         for step, batch in enumerate(bar):
             sizes |= set(zip(batch["height"].tolist(), batch["width"].tolist(), strict=True))
-            there = batch["label"].unique()
-            there = there[there != NONE]
-            seen[there.long()] = True
-            if not len(there):  # none of these crops shows a class that counts: a mean over nothing
+            present = batch["label"].unique()
+            present = present[present != IGNORED]
+            seen[present.long()] = True
+            if not len(present):  # all pixels are ignored: the mean loss would be NaN
                 continue
             for group in optimizer.param_groups:
                 group["lr"] = RATE * (1 - step / steps) ** POWER
-            moved = to_device(batch, device)
-            loss = F.cross_entropy(network(moved["photo"]), moved["label"][:, 0].long(), ignore_index=NONE)
+            tensors = to_device(batch, device)
+            loss = F.cross_entropy(network(tensors["photo"]), tensors["label"][:, 0].long(), ignore_index=IGNORED)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if step % 20 == 0:
                 bar.set_postfix(loss=f"{loss.item():.3f}")
     if not seen.any():
-        raise ValueError(f"--train-segmenter: no pixel of the photos' class maps is of a class that counts ({ids})")
-    unseen = [maps.names.get(ids[place], ids[place]) for place in (~seen).nonzero().flatten().tolist()]
+        raise ValueError(f"--train-segmenter: no pixel of the label maps has a class that is evaluated ({ids})")
+    unseen = [maps.names.get(ids[index], ids[index]) for index in (~seen).nonzero().flatten().tolist()]
     if unseen:
-        print(f"segmenter   has seen nothing of {', '.join(str(name) for name in unseen)}")
-    about = About(tuple(ids), sizes.pop() if len(sizes) == 1 else None, maps.count, maps.names)
-    aside = path.with_name(f".{path.name}.part")
+        print(f"segmenter   no training pixels of {', '.join(str(name) for name in unseen)}")
+    info = SegmenterInfo(tuple(ids), sizes.pop() if len(sizes) == 1 else None, maps.count, maps.names)
+    partial_file = path.with_name(f".{path.name}.part")
     try:
-        write_weights(aside, network.state_dict(), {METADATA: about.to_json()})
-        aside.replace(path)
-    except (OSError, SafetensorError) as error:  # the latter of a full disk
-        aside.unlink(missing_ok=True)
+        write_weights(partial_file, network.state_dict(), {METADATA: info.to_json()})
+        partial_file.replace(path)
+    except (OSError, SafetensorError) as error:  # SafetensorError if the disk is full
+        partial_file.unlink(missing_ok=True)
         raise ValueError(f"{path}: can't be written ({getattr(error, 'strerror', None) or error})") from error
-    return Segmenter(network, ids, str(path), about, device)
+    return Segmenter(network, ids, str(path), info, device)
 
 
-def _probe(path: Path) -> None:
-    """Raises ValueError if a file can't be written, before the work of minutes that makes it."""
+def _check_writable(path: Path) -> None:
+    """Raises ValueError if a file can't be written, before minutes of training."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=path.parent):
             pass
         if path.is_dir():
-            raise OSError(None, "a folder of that name")
+            raise OSError(None, "it is a folder")
     except OSError as error:
         raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
 class _Crops(Dataset[dict]):
-    """``crops[epoch, index]``: parts of a photo and its map, ``photo`` (h, w, 3) uint8 and ``label`` (h, w, 1) int32,
-    places among the ids, or ``NONE``; and the whole photo's ``height`` and ``width``.
+    """Augmented crops: ``crops[epoch, index]``.
+
+    A sample has ``photo`` (h, w, 3) uint8; ``label`` (h, w, 1) int32, indices into ``ids`` or ``IGNORED``; and
+    ``height`` and ``width`` of the whole photo. h and w are multiples of ``STRIDE``.
     """
 
     def __init__(self, photos: LabelledPhotos, ids: list[int]) -> None:
         self.photos, self.ids = photos, np.array(ids)
-        some = [photos[i]["photo"].shape for i in sorted({i * len(photos) // LOOKED_AT for i in range(LOOKED_AT)})]
-        usual = (int(np.median([shape[side] for shape in some])) for side in (0, 1))
-        high, wide = (-(-min(CROP, side) // STRIDE) * STRIDE for side in usual)
-        pad = {"border_mode": cv2.BORDER_CONSTANT, "fill": 0, "fill_mask": NONE}
+        indices = sorted({i * len(photos) // SIZE_SAMPLES for i in range(SIZE_SAMPLES)})
+        shapes = [photos[i]["photo"].shape for i in indices]
+        median = (int(np.median([shape[axis] for shape in shapes])) for axis in (0, 1))
+        height, width = (-(-min(CROP, side) // STRIDE) * STRIDE for side in median)
+        pad = {"border_mode": cv2.BORDER_CONSTANT, "fill": 0, "fill_mask": IGNORED}
         self.compose = A.Compose(
             [
                 A.RandomScale((-0.25, 0.25), mask_interpolation=cv2.INTER_NEAREST_EXACT),
-                A.PadIfNeeded(high, wide, **pad),
-                A.RandomCrop(high, wide),
+                A.PadIfNeeded(height, width, **pad),
+                A.RandomCrop(height, width),
                 A.HorizontalFlip(),
                 A.ColorJitter((0.7, 1.3), (0.7, 1.3), (0.7, 1.3), (-0.02, 0.02)),
             ]
@@ -128,15 +141,15 @@ class _Crops(Dataset[dict]):
         return len(self.photos)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        found = self.photos[key[1]]
-        photo, label = found["photo"], found["label"]
+        sample = self.photos[key[1]]
+        photo, label = sample["photo"], sample["label"]
         height, width = photo.shape[:2]
-        if label.shape != (height, width):  # a folder's maps may be larger
+        if label.shape != (height, width):  # label maps of a folder may be larger
             label = resize_ids(label, height, width)
-        found_at = places(label, self.ids)
-        targets = np.where(found_at < len(self.ids), found_at, NONE).astype(np.uint8)
+        indices = class_indices(label, self.ids)
+        target = np.where(indices < len(self.ids), indices, IGNORED).astype(np.uint8)
         self.compose.set_random_seed(keyed_seed(*key))
-        out = self.compose(image=photo, mask=targets)
-        label = out["mask"][:, :, None].astype(np.int32)
-        told = {"height": height, "width": width, "name": found["name"], "skipped": []}
-        return {"photo": out["image"], "label": label, **told}
+        augmented = self.compose(image=photo, mask=target)
+        label = augmented["mask"][:, :, None].astype(np.int32)
+        info = {"height": height, "width": width, "name": sample["name"], "skipped": []}
+        return {"photo": augmented["image"], "label": label, **info}
