@@ -316,8 +316,8 @@ def _shade(
 def draw_shoe(index: int, split: str = "train", size: int = 128, colour: str | None = None) -> np.ndarray:
     """Sample `index` of a split: a shoe on white, (size, size, 3) uint8 RGB in [0, 255], size 16 or more.
 
-    Its kind is KINDS[index % len(KINDS)]. Every name of a split gives other shoes. ``colour`` is a key of COLOURS (unset:
-    the colour of its kind).
+    Its kind is KINDS[index % len(KINDS)]. Every name of a split gives other shoes. ``colour`` is a key of COLOURS
+    (unset: the colour of its kind).
     """
     if size < 16:
         raise ValueError(
