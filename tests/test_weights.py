@@ -42,16 +42,16 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "count": ({**RESNET, "model.2.num_batches_tracked": torch.tensor(float("nan"))}, "model.2.num_batches_tracked "),
     "number": ({1: torch.ones(2)}, "key 1 "),
     "wrapped": ({"state_dict": RESNET}, "'state_dict' is an OrderedDict"),
-    "no halving": (without(RESNET, "model.4.weight"), "it lacks model.4.weight"),
-    "no beginning": (without(RESNET, "model.1.weight"), "it lacks model.1.weight"),
-    "no block": ({k: v for k, v in RESNET.items() if "model.10." not in k}, r"lacks model.10.conv_block.1.weight"),
-    "no level": (without(UNET, "model.model.1.model.1.weight"), "it lacks model.model.1.model.1.weight"),
-    "no levels": ({k: v for k, v in UNET.items() if ".model.1." not in k}, "it lacks model.model.1.model.1.weight"),
-    "a far block": ({**RESNET, "model.999999999.conv_block.1.weight": RESNET["model.4.weight"]}, "it lacks model.12"),
+    "no halving": (without(RESNET, "model.4.weight"), "model.4.weight"),
+    "no beginning": (without(RESNET, "model.1.weight"), "model.1.weight"),
+    "no block": ({k: v for k, v in RESNET.items() if "model.10." not in k}, r"model.10.conv_block.1.weight"),
+    "no level": (without(UNET, "model.model.1.model.1.weight"), "model.model.1.model.1.weight"),
+    "no levels": ({k: v for k, v in UNET.items() if ".model.1." not in k}, "model.model.1.model.1.weight"),
+    "a far block": ({**RESNET, "model.999999999.conv_block.1.weight": RESNET["model.4.weight"]}, "model.12"),
     "zero padding": (
         {key.replace("conv_block.5", "conv_block.3").replace("conv_block.1", "conv_block.0"): value
          for key, value in RESNET.items()},
-        "model.10.conv_block.0.weight: its residual blocks pad with zeros, which is not supported",
+        "model.10.conv_block.0.weight: .*zero",
     ),
 }  # fmt: skip
 

@@ -31,9 +31,7 @@ ROWS = 16  # of a sample grid, at most
 
 
 class InfoGAN(NoiseModel):
-    """G generates images from noise and codes; D classifies images as real or fake; Q (``recogniser``) predicts the
-    codes from G's images.
-    """
+    """G generates images from noise and codes, D classifies images as real or fake, Q predicts the codes."""
 
     @dataclass
     class Config:

@@ -26,9 +26,7 @@ from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, St
 
 
 class Pix2PixHD(Model):
-    """A coarse-to-fine generator turns label maps into photos; discriminators at several scales classify them as real
-    or fake.
-    """
+    """A coarse-to-fine generator translates label maps; PatchGANs at several scales classify images as real or fake."""
 
     @dataclass
     class Config:

@@ -285,6 +285,7 @@ def test_equal_rates_give_the_state_of_a_single_group(outside: Callable, tiny: T
         assert len(optimizer.state_dict()["state"]) == len(parameters)
 
 
+@pytest.mark.slow
 def test_two_processes_with_an_auxiliary_network_equal_one(outside: Callable) -> None:
     make = outside("headed", HEADED)
     options = {"model": {"norm": "none", "dropout": False, "head_rate": 0.1}}

@@ -44,6 +44,7 @@ def test_two_processes_equal_one_for_four_networks(tiny_cyclegan: Callable[..., 
             assert (value - two[key]).abs().max() < 2e-5, f"{file.name} {key}"
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_for_a_frozen_stage_with_an_encoder(tiny_hd: Callable[..., Config]) -> None:
     """400 scenes in batches of two: 0.02 of an epoch are four steps, of eight."""
     model = {"norm": "none", "instance_features": True}
