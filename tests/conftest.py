@@ -23,6 +23,7 @@ from img2img.models.dcgan import DCGAN
 from img2img.models.infogan import InfoGAN
 from img2img.models.pix2pix import Pix2Pix
 from img2img.models.pix2pixhd import Pix2PixHD
+from img2img.models.stargan import StarGAN
 from img2img.training.networks import Networks
 from img2img.training.step import GANStep
 
@@ -151,6 +152,20 @@ def tiny_hd() -> Callable[..., Config]:
     def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
         data = {"root": None, "toy": True, "label_nc": 9, "preprocess": "scale_width", "load_size": 64, "stride": 8}
         return tiny_config(model, Path(), name, **{**changes, "data": {**data, **changes.get("data", {})}})
+
+    return make
+
+
+@pytest.fixture
+def tiny_stargan() -> Callable[..., Config]:
+    """As ``tiny``, for StarGAN on the toy colours, 16x16, with one G step for two D steps."""
+    model = StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=2)
+    balance = {"gradient_penalty": "wgan-gp", "penalty_of": "sum", "discriminator_steps": 2}
+
+    def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
+        data = {"root": None, "toy": True, "load_size": 16, **changes.get("data", {})}
+        changes = {**changes, "data": data, "balance": {**balance, **changes.get("balance", {})}}
+        return tiny_config(model, Path(), name, **changes)
 
     return make
 

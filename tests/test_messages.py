@@ -13,10 +13,11 @@ import pytest
 from img2img.command_line import parse_train_arguments
 from img2img.evaluation.arguments import parse_evaluate_arguments
 from img2img.inference.arguments import parse_infer_arguments
+from img2img.models import model_names
 
 PRESETS = Path(__file__).parents[1] / "configs"
 TRAIN = {
-    "--data.root x": "--model is missing; choose one of cyclegan, dcgan, infogan, pix2pix, pix2pixhd",
+    "--data.root x": f"--model is missing; choose one of {', '.join(model_names())}",
     "--model pix2pics": "--model pix2pics: no such model; did you mean pix2pix?",
     "--model": "--model: its value is missing",
     "--config nowhere.yaml": "--config nowhere.yaml: No such file or directory",

@@ -82,6 +82,8 @@ class DomainsConfig(DataConfig):
         super().__post_init__()
         self.attributes, self.exclusive = _words(self.attributes), _words(self.exclusive)
         check_channels(self, "image_channels")
+        if self.names and not self.direction:
+            self.direction = self.names[0]
         require_at_least(self, 0, ("center_crop",))
         if not 0 <= self.val_share < 1:
             raise ValueError(f"data.val_share {self.val_share}: must lie in [0, 1)")
@@ -102,7 +104,11 @@ class DomainsConfig(DataConfig):
     @property
     def channels(self) -> dict[str, int]:
         """Channels of the images, and the length of the target vector, ``domain``."""
-        return {"input": self.image_channels, "target": self.image_channels, "domain": len(self.names or ())}
+        return {
+            "input": self.image_channels,
+            "target": self.image_channels,
+            "domain": len(self.names or self.attributes or ()),
+        }
 
     @property
     def group(self) -> list[str]:
@@ -289,7 +295,7 @@ class DomainsDataset(ImageDataset):
             names = list(_folders(config, "train") or {})
         if len(names) < 2:
             raise ValueError(f"data: {names[0] if names else 'no domain'} alone: two domains or more are needed")
-        return replace(config, names=names, direction=config.direction or names[0])
+        return replace(config, names=names)
 
     @classmethod
     def directions(cls, config: DomainsConfig) -> Mapping[str, Direction]:

@@ -19,7 +19,7 @@ from tests.conftest import make_step
 from tests.helpers import equal, logged, weights
 
 Tiny = Callable[..., Config]
-MODELS = ["tiny", "tiny_cyclegan", "tiny_hd", "tiny_dcgan", "tiny_infogan"]
+MODELS = ["tiny", "tiny_cyclegan", "tiny_hd", "tiny_dcgan", "tiny_infogan", "tiny_stargan"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_bf16_trains_and_resumes_bit_for_bit(model: str, request: pytest.Fixture
     single = train(tiny("single", train={**options, "precision": "no"}))
     assert not equal(weights(whole), weights(single))
     for name, value in logged(single)["1"].items():
-        if name.startswith("loss/"):
+        if name.startswith("loss/") and value:  # a D step has no loss of G
             assert float(logged(whole)["1"][name]) == pytest.approx(float(value), rel=0.05, abs=0.02), name
 
 
