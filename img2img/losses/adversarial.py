@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from img2img.losses.balance import BalanceConfig
 from img2img.losses.gan import (
-    GanLoss,
+    LossKind,
     discriminator_gan_loss,
     discriminator_statistics,
     generator_gan_loss,
@@ -53,7 +53,7 @@ class GANLoss:
         options: label smoothing, instance noise, augmentation and gradient penalty; all off by default.
     """
 
-    def __init__(self, kind: GanLoss, options: BalanceConfig | None = None) -> None:
+    def __init__(self, kind: LossKind, options: BalanceConfig | None = None) -> None:
         self.kind, self.options = kind, options or BalanceConfig()
         self.noise_share = 1.0  # factor of balance.instance_noise; the training step lowers it
         self._augment: Augment | None = None

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GanLoss = Literal["lsgan", "vanilla", "minimax", "hinge", "wasserstein"]
+LossKind = Literal["lsgan", "vanilla", "minimax", "hinge", "wasserstein"]
 PenaltyOf = Literal["mean", "sum"]
 UNDECIDED = {"lsgan": 0.5, "vanilla": 2 * math.log(2), "minimax": 2 * math.log(2), "hinge": 2.0}
 """The discriminator's loss (real + fake) while its logits are halfway between real and fake."""
 
 
-def discriminator_gan_loss(logits: Tensor, label: Tensor | float, kind: GanLoss) -> Tensor:
+def discriminator_gan_loss(logits: Tensor, label: Tensor | float, kind: LossKind) -> Tensor:
     """The discriminator's loss for images with the label 1 (real) or 0 (fake).
 
                       label 1             label 0
@@ -46,7 +46,7 @@ def discriminator_gan_loss(logits: Tensor, label: Tensor | float, kind: GanLoss)
     return F.mse_loss(logits, target) if kind == "lsgan" else F.binary_cross_entropy_with_logits(logits, target)
 
 
-def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
+def generator_gan_loss(logits: Tensor, kind: LossKind) -> Tensor:
     """The generator's loss, from the discriminator's logits for generated images.
 
     minimax: log(1 - sigmoid(D(G(z)))), which saturates if D is confident (arXiv 1406.2661, Sec. 3). hinge: -D(G(z)).
@@ -59,7 +59,7 @@ def generator_gan_loss(logits: Tensor, kind: GanLoss) -> Tensor:
 
 @torch.no_grad()
 def discriminator_statistics(
-    real: Tensor, fake: Tensor, kind: GanLoss, *, labels: tuple[float, float] = (1.0, 0.0)
+    real: Tensor, fake: Tensor, kind: LossKind, *, labels: tuple[float, float] = (1.0, 0.0)
 ) -> dict[str, Tensor]:
     """Statistics for the log: how well the discriminator separates real from fake images.
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import LossKind
 from img2img.losses.image_pool import ImagePool
 from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
@@ -66,14 +66,15 @@ class CycleGAN(Model):
         upsample: Upsample = "deconv"
         """Upsampling in the generators: deconv (transposed convolution, as in the paper) or resize (nearest neighbour
         and a 3x3 convolution; avoids checkerboard artifacts)."""
-        gan_loss: GanLoss = "lsgan"
+        gan_loss: LossKind = "lsgan"
         """Adversarial loss. The paper's is lsgan (Sec. 4). wasserstein needs balance.gradient_penalty or
         optim.clip_d."""
         lambda_cycle: float = 10.0
         """Weight of the cycle consistency loss, the L1 distance between an image and its reconstruction (Eq. 2 and 3;
         Sec. 4: 10)."""
         lambda_identity: float = 0.5
-        """Weight of the identity loss as a multiple of lambda_cycle (Sec. 5.2; Appendix 7.1: 0.5). 0 turns it off and
+        """Weight of the identity loss as a multiple of lambda_cycle (Sec. 5.2; Appendix 7.1: 0.5;
+        the paper has it for paintings, the official code for every set). 0 turns it off and
         saves two generator passes per step."""
         lambda_cycle_a: float | None = None
         """lambda_cycle for images of A: their cycle A -> B -> A and their identity loss. Default: lambda_cycle."""
@@ -145,8 +146,9 @@ class CycleGAN(Model):
 
     def discriminator_images(self, batch: Batch) -> Images:
         """The images without the cycles, which D does not need. With dropout, batch norm or spectral norm in the
-        generators all images are made: the cycles then draw random numbers or update statistics. The identities stay,
-        because the last digits of the fakes depend on their batch.
+        generators all images are made: the cycles then draw random numbers or update statistics. The identities are
+        made, too: a generator runs once for a fake and an identity, and without the latter the fake would be rounded
+        otherwise.
         """
         has_state = self.config.norm == "batch" or self.gan.options.spectral_norm in ("g", "both")
         return self(batch) if self.random or has_state else self.translate(batch)
@@ -183,10 +185,9 @@ class CycleGAN(Model):
         terms: Terms = {}
         for domain, discriminator in (("a", self.discriminator_a), ("b", self.discriminator_b)):
             terms[f"gan_{domain}"] = self.gan.generator_loss(discriminator(self.gan.input(images[f"fake_{domain}"])))
-        for domain in (
-            "a",
-            "b",
-        ):  # Eq. 2: ||F(G(a)) - a||_1 and ||G(F(b)) - b||_1; Sec. 5.2: ||F(a) - a||_1 and ||G(b) - b||_1
+        # Eq. 2: ||F(G(a)) - a||_1 and ||G(F(b)) - b||_1; Sec. 5.2: ||F(a) - a||_1 and ||G(b) - b||_1. All are means
+        # over pixels, as in the official code: lambda 10 is for these.
+        for domain in ("a", "b"):
             lambda_cycle = self.config.lambda_of(domain)
             terms[f"cycle_{domain}"] = lambda_cycle * (images[f"cycle_{domain}"] - batch[domain]).abs().mean()
             if self.config.lambda_identity:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import LossKind
 from img2img.models.base import Batch, Images, Terms
 from img2img.models.base_noise import NoiseModel, check_drawing_options
 from img2img.networks.blocks import Norm, Upsample
@@ -64,7 +64,7 @@ class DCGAN(NoiseModel):
         upsample: Upsample = "deconv"
         """Upsampling in the generator: deconv (transposed convolution, as in the paper) or resize (nearest neighbour
         and a 3x3 convolution; avoids checkerboard artifacts)."""
-        gan_loss: GanLoss = "vanilla"
+        gan_loss: LossKind = "vanilla"
         """Adversarial loss. The paper's is vanilla. wasserstein needs balance.gradient_penalty or optim.clip_d."""
         init_gain: float = 0.02
         """Standard deviation of the initial convolution weights, drawn from N(0, init_gain) (Sec. 4: 0.02)."""

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import LossKind
 from img2img.models.base import Batch, Images, Terms
 from img2img.models.base_noise import NoiseModel, check_drawing_options
 from img2img.networks.blocks import Norm, Upsample
@@ -63,7 +63,7 @@ class InfoGAN(NoiseModel):
         upsample: Upsample = "deconv"
         """Upsampling in the generator: deconv (transposed convolution, as in the paper) or resize (nearest neighbour
         and a 3x3 convolution; avoids checkerboard artifacts)."""
-        gan_loss: GanLoss = "vanilla"
+        gan_loss: LossKind = "vanilla"
         """Adversarial loss. The paper's is vanilla. wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_categorical: float = 1.0
         """Weight of the mutual information with the categorical codes (Sec. 6: 1)."""

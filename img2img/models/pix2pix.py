@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import LossKind
 from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.generators import build_generator
@@ -59,7 +59,7 @@ class Pix2Pix(Model):
         upsample: Upsample = "deconv"
         """Upsampling in the decoder: deconv (transposed convolution, as in the paper) or resize (nearest neighbour and
         a 3x3 convolution; avoids checkerboard artifacts)."""
-        gan_loss: GanLoss = "lsgan"
+        gan_loss: LossKind = "lsgan"
         """Adversarial loss. The paper's is vanilla. wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_l1: float = 100.0
         """Weight of the L1 loss between output and target (Eq. 4; Sec. 4.2: 100)."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.feature_matching import comparable_outputs, feature_matching_loss
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import LossKind
 from img2img.losses.perceptual import SMALLEST_INPUT, PerceptualLoss
 from img2img.models.base import Batch, Images, Model, Terms
 from img2img.networks.blocks import Norm, Upsample
@@ -69,7 +69,7 @@ class Pix2PixHD(Model):
         upsample: Upsample = "deconv"
         """Upsampling in the generator: deconv (transposed convolution, as in the paper) or resize (nearest neighbour
         and a 3x3 convolution; avoids checkerboard artifacts)."""
-        gan_loss: GanLoss = "lsgan"
+        gan_loss: LossKind = "lsgan"
         """Adversarial loss. The paper's is lsgan (Sec. 4). wasserstein needs balance.gradient_penalty or
         optim.clip_d."""
         lambda_feat: float = 10.0

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import LossKind
 from img2img.models.base import Batch, Images, Model, Terms
 
 
@@ -46,7 +46,7 @@ class StarGAN(Model):
         """Layers of the discriminator, each of which halves the image: 2 to this power is its least data.crop_size."""
         size: int | None = None
         """Side in pixels of the images that the discriminator sees; unset, data.crop_size."""
-        gan_loss: GanLoss = "wasserstein"
+        gan_loss: LossKind = "wasserstein"
         """Adversarial loss (Sec. 3.3); wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_class: float = 1.0
         """Weight of the domain classification loss (Eq. 2 and 3)."""

@@ -52,7 +52,9 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 
 
 def needs_bias(norm: Norm) -> bool:
-    """Whether a convolution before this norm needs a bias. Batch and layer norm have a shift, which replaces it."""
+    """Whether a convolution before this norm has a bias, as in the official code: not before batch and layer norm,
+    which add a shift. Before instance norm it has no effect, which subtracts it again.
+    """
     return norm not in ("batch", "layer")
 
 

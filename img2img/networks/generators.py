@@ -21,7 +21,7 @@ class GeneratorOptions(Protocol):
     @property
     def num_downs(self) -> int: ...  # U-Net only
     @property
-    def n_blocks(self) -> int | None: ...  # ResNet only; None: 9
+    def n_blocks(self) -> int | None: ...  # ResNet only; CycleGAN's resolve fills in a None
     @property
     def norm(self) -> Norm: ...
     @property
@@ -58,11 +58,12 @@ def build_generator(
         )
     from img2img.networks.resnet import ResNet
 
+    assert options.n_blocks is not None, "resolved by the model"
     return ResNet(
         in_channels=in_channels,
         out_channels=out_channels,
         ngf=options.ngf,
-        n_blocks=options.n_blocks or 9,
+        n_blocks=options.n_blocks,
         norm=options.norm,
         dropout=options.dropout,
         upsample_mode=options.upsample,

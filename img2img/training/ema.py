@@ -48,7 +48,7 @@ class EMA:
         self.updates += 1
 
 
-def keep_statistics(networks: Iterable[nn.Module], keep: bool) -> None:
+def freeze_statistics(networks: Iterable[nn.Module], *, frozen: bool) -> None:
     """Freezes or unfreezes batch-norm running statistics and spectral-norm iterations of networks in train mode.
 
     Outputs stay those of training, with dropout and the statistics of the batch: discriminators that warm up
@@ -57,6 +57,6 @@ def keep_statistics(networks: Iterable[nn.Module], keep: bool) -> None:
     for network in networks:
         for module in network.modules():
             if isinstance(module, _BatchNorm):
-                module.track_running_stats = not keep
+                module.track_running_stats = not frozen
             elif isinstance(module, _SpectralNorm):
-                module.train(not keep)
+                module.train(not frozen)

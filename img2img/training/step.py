@@ -1,8 +1,8 @@
 """``GANStep``: one training step of any model, on one or many devices (``models.base`` is the contract).
 
-Accelerate handles devices, processes and precision. Its ``accumulate`` isn't used: with it, the generators' gradients
-of the first micro-batches would be of an older discriminator. Here one side finishes all its micro-batches and its
-update before the other side begins.
+Accelerate handles devices, processes and precision. Its ``accumulate`` isn't used: with it, the second side's gradients
+of the first micro-batches would come from the first side's old weights. Here one side finishes all its micro-batches
+and its update before the other side begins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from img2img.data.transforms import keyed_seed
 from img2img.losses.gan import diversity_loss
 from img2img.models.base import Batch, Images, Side, Terms
 from img2img.training.diagnostics import KEPT, Diagnostics
-from img2img.training.ema import keep_statistics
+from img2img.training.ema import freeze_statistics
 from img2img.training.networks import Networks
 
 if TYPE_CHECKING:
@@ -70,11 +70,13 @@ class GANStep:
             losses = self._backward(side, batches, images, step=step)
             if measure:
                 logged |= self._gradient_norms(side)
-            if side == "generator":  # before the update: a second output must be of the same weights
+            if side == "generator":  # before the update: a second output must come from the weights that made the first
                 logged |= self._diagnose(batches[-1], images[-1], step, measure=measure)
             if frozen:
                 self._drop_frozen_gradients()
-            if side == "generator" or not self._skips_update(losses):
+            if side == "discriminator" and self.balance.skip_above < 1:
+                losses["discriminator/skipped"] = self._is_too_accurate(losses).float()
+            if not losses.get("discriminator/skipped"):
                 self._clip_gradients(side)
                 self.networks.optimizers[side].step()
                 self._clip_weights(side)
@@ -113,11 +115,11 @@ class GANStep:
 
         generators = [self.networks.bare[name] for name in self.networks.names["generator"]]
         if step == self.balance.warmup_d:
-            keep_statistics(generators, False)
+            freeze_statistics(generators, frozen=False)
         for module in self.networks.frozen_modules():
             module.train(not frozen)  # eval mode keeps batch norm's running statistics; inference() resets it
         if step < self.balance.warmup_d:
-            keep_statistics(generators, True)
+            freeze_statistics(generators, frozen=True)
 
         sides = self.model.update_order if self.balance.has_generator_step(step) else ("discriminator",)
         return [side for side in sides if side in self.networks.names]
@@ -220,17 +222,14 @@ class GANStep:
             for parameter in module.parameters():
                 parameter.grad = None
 
-    def _skips_update(self, losses: dict[str, Tensor]) -> bool:
-        """Whether D's accuracy is above ``balance.skip_above``; logs ``discriminator/skipped`` in ``losses``.
+    def _is_too_accurate(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Whether D's accuracy is above ``balance.skip_above``, as a scalar on the device.
 
-        The accuracy is the mean over all processes, so that all of them skip or none. Waits for the device.
+        The accuracy is the mean over all processes, so that all of them skip the update or none.
         """
-        if self.balance.skip_above >= 1:
-            return False
         accuracies = [value for name, value in losses.items() if name.startswith("discriminator/accuracy")]
         accuracy = self.accelerator.reduce(torch.stack(accuracies).mean(), "mean")
-        losses["discriminator/skipped"] = (accuracy > self.balance.skip_above).float()
-        return bool(losses["discriminator/skipped"])
+        return accuracy > self.balance.skip_above
 
     def _clip_gradients(self, side: Side) -> None:
         """Clips a side's gradients: each network's norm, or every element."""

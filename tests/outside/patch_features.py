@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import LossKind
 from img2img.models.base import Model
 from img2img.networks.patchgan import PatchGAN
 
@@ -37,7 +37,7 @@ class PatchFeatures(Model):
         name: Literal["patch_features"] = "patch_features"
         width: int = 8
         """Feature maps of every hidden layer."""
-        gan_loss: GanLoss = "lsgan"
+        gan_loss: LossKind = "lsgan"
         """Adversarial loss."""
 
     dataset = "unpaired"

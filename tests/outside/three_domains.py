@@ -15,7 +15,7 @@ from img2img.data.images import read_image
 from img2img.data.options import TwoDomainConfig
 from img2img.data.transforms import jitter, keyed_seed
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import GanLoss
+from img2img.losses.gan import LossKind
 from img2img.models.base import Model
 
 DOMAINS = ("circles", "squares", "stripes")
@@ -104,7 +104,7 @@ class ThreeDomains(Model):
     @dataclass
     class Config:
         name: Literal["three_domains"] = "three_domains"
-        gan_loss: GanLoss = "wasserstein"
+        gan_loss: LossKind = "wasserstein"
         """Adversarial loss."""
 
     dataset, learns_all = Domains, True
