@@ -52,8 +52,8 @@ class BalanceConfig:
     """Gradient penalty of the discriminators: wgan-gp, between real and fake images (arXiv 1704.00028, Eq. 3), or r1,
     on real images (arXiv 1801.04406, Eq. 9)."""
     lambda_gp: float = 10.0
-    """Weight of the gradient penalty (10 in both papers). Models that halve D's loss, such as pix2pix and CycleGAN, halve
-    the penalty, too."""
+    """Weight of the gradient penalty (10 in both papers). Models that halve D's loss, such as pix2pix and CycleGAN,
+    halve the penalty, too."""
     penalty_of: PenaltyOf = "mean"
     """Scalar whose gradient is penalised: the mean of an image's logits, as in the loss, or their sum, as in some other
     toolkits. With the 900 logits of a 70x70 PatchGAN at 256x256 the sum's gradient is 900 times as large."""

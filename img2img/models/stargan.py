@@ -2,7 +2,7 @@
 arXiv 1711.09020.
 
 Official code: yunjey/stargan. Where we differ on purpose:
-- the rate falls linearly to 0 over ``train.decay_epochs``, as in the paper (Sec. 5.1); the released code subtracts a
+- the rate falls linearly to 0 over ``train.decay_epochs``, as in the paper (Sec. 5.3); the released code subtracts a
   thousandth of what it should, and so hardly lowers it.
 - D sees the real and the fake images as one batch, and G makes its images once for both sides.
 
@@ -47,7 +47,7 @@ class StarGAN(Model):
         size: int | None = None
         """Side in pixels of the images that the discriminator sees; unset, data.crop_size."""
         gan_loss: LossKind = "wasserstein"
-        """Adversarial loss (Sec. 3.3); wasserstein needs balance.gradient_penalty or optim.clip_d."""
+        """Adversarial loss (Eq. 1 and 8). wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_class: float = 1.0
         """Weight of the domain classification loss (Eq. 2 and 3)."""
         lambda_cycle: float = 10.0
@@ -64,7 +64,7 @@ class StarGAN(Model):
     generators = ("generator",)
     discriminators = ("discriminator",)
     fakes: ClassVar = {"output": "target"}
-    defaults: ClassVar = {  # Sec. 5.1, and Eq. 8 on the sum of D's map as in the official code
+    defaults: ClassVar = {  # Sec. 5.3, and Eq. 8 on the sum of D's map as in the official code
         "optim.lr": 1e-4,
         "data.batch_size": 16,
         "data.load_size": 128,
@@ -175,7 +175,7 @@ class StarGAN(Model):
 class Generator(nn.Module):
     """(B, C, H, W) and target domains (B, n) -> (B, C, H, W) in [-1, 1]. Modules lie as in the official code.
 
-    Choi et al., Appendix 7.2, Table 4: two halvings, residual blocks, two doublings; affine instance norm; no biases.
+    Choi et al., Appendix, Table 4: two halvings, residual blocks, two doublings; affine instance norm; no biases.
 
     Args:
         in_channels: C.
@@ -224,7 +224,7 @@ class Residual(nn.Module):
 class Discriminator(nn.Module):
     """(B, C, S, S) -> logits of patches (B, 1, h, w) and of domains (B, n). Modules lie as in the official code.
 
-    Choi et al., Appendix 7.2, Table 5: halvings with leaky ReLU 0.01 and without norm; two heads.
+    Choi et al., Appendix, Table 5: halvings with leaky ReLU 0.01 and without norm; two heads.
 
     Args:
         in_channels: C.

@@ -29,7 +29,7 @@ class OfficialResidual(nn.Module):
 
 
 class OfficialGenerator(nn.Module):
-    """As the layer table of arXiv 1711.09020, Appendix 7.2, with the official code's norm; always in training mode."""
+    """As the layer table of arXiv 1711.09020, Appendix, with the official code's norm; always in training mode."""
 
     def __init__(self, width: int, domains: int, blocks: int) -> None:
         super().__init__()
