@@ -37,7 +37,10 @@ def infer_parser(description: str | None) -> Parser:
 
     add = parser.add_argument_group(TRANSLATE).add_argument
     add("--input", metavar="FILE|DIR", type=Path, help="image, or folder of images (default: the run's validation set)")
-    add("--direction", help="AtoB or BtoA, of a run that learned both, such as cyclegan (default: the run's own)")
+    add(
+        "--direction",
+        help="one that the run learned: AtoB or BtoA (cyclegan), or the name of a domain (stargan) (default: its own)",
+    )
     add("--cycle", action="store_true", help="show in the grids the output translated back, too (cyclegan)")
     add(
         "--training-size",
