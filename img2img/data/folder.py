@@ -202,6 +202,14 @@ def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:
 def no_split(root: Path, splits: Sequence[str]) -> ValueError:
     """The error for a set that has none of ``splits``."""
     first = splits[0]
+    folders = sorted(_folders(root))
+    if len(folders) == 2 and not any(_part(name) in PARTS or _folders(root / name) for name in folders):
+        a, b = (root / name for name in folders)
+        return ValueError(
+            f"data.root {root}: no split {' or '.join(splits)}, but two folders: make pairs of them by "
+            f"datasets/pair.py --a {a} --b {b} --to DIR; without pairs: --model cyclegan --data.root_a {a} "
+            f"--data.root_b {b}"
+        )
     return ValueError(
         f"data.root {root}: no split {' or '.join(splits)} ({first}A/ + {first}B/, {first}/A/ + {first}/B/, or "
         f"{first}/ with side-by-side pairs); {other_splits(root, splits, ('A', 'B'))}"
@@ -265,7 +273,8 @@ def require_partners(first: tuple[Path, dict[str, str]], second: tuple[Path, dic
     for (other, names), (folder, partners) in ((first, second), (second, first)):
         missing = sorted(names.keys() - partners.keys())
         if missing:
-            raise ValueError(f"{folder}: no partner for {some(missing)} of {other}: add or remove files")
+            images = f"{len(missing)} image{'s' if missing[1:] else ''}"
+            raise ValueError(f"{folder}: no partner for {images} of {other} ({some(missing)}): add or remove files")
 
 
 def side_by_side(root: Path, split: str) -> Path | None:

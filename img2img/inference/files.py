@@ -19,6 +19,7 @@ from img2img.data.images import SUFFIXES, UnreadableImage, cell, grid, read_head
 from img2img.inference.translator import Translator
 
 ROWS = 8  # of a contact sheet
+OTHER_SCALE = 1.5  # times as wide, or as narrow, as in training: objects are then of another scale for the network
 LOSSLESS = {".png", ".tif", ".tiff"}
 
 Job = tuple[str, Item]
@@ -206,8 +207,10 @@ def _input_jobs(translator: Translator, request: Request, source: Path) -> tuple
     names = _output_names([path.relative_to(folder) for path in files])
     pair_size = _pair_size(translator)
 
+    side = None if translator.training_size else _training_side(translator)
+
     def jobs() -> Iterator[Job | UnreadableImage]:
-        hint = pair_size
+        hint, size_hint = pair_size, side
         for path, name in zip(files, names, strict=True):
             try:
                 item = translator.read(path, request.others)
@@ -223,9 +226,22 @@ def _input_jobs(translator: Translator, request: Request, source: Path) -> tuple
                     "side, split it with datasets/unpair.py, or leave out --input to translate the validation set"
                 )
                 hint = None
+            elif size_hint and not size_hint / OTHER_SCALE <= width <= size_hint * OTHER_SCALE:
+                tqdm.write(
+                    f"{path.name} is {width}x{height}, and the run's training images are {size_hint} wide: "
+                    "--training-size resizes inputs to that, and outputs back"
+                )
+                size_hint = None
             yield name, item
 
     return len(files), jobs()
+
+
+def _training_side(translator: Translator) -> int | None:
+    """Width of the images as the run was trained on them; None where its options don't fix it."""
+    data = translator.config.data
+    sizes = {"resize_and_crop": data.crop_size, "scale_width": data.load_size, "scale_width_and_crop": data.load_size}
+    return sizes.get(data.preprocess)
 
 
 def _input_files(translator: Translator, source: Path, output: Path) -> tuple[list[Path], Path]:

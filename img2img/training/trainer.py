@@ -143,9 +143,10 @@ class Trainer:
         """
         total = self.total_steps
         if self.step >= total:
-            self.accelerator.print(
-                f"{self.run} is complete at step {self.step}: to go on, raise train.epochs or train.max_steps"
-            )
+            options = self.config.train
+            by_steps = 0 < options.max_steps <= self.step
+            limit = f"train.max_steps {options.max_steps}" if by_steps else f"train.epochs {options.epochs}"
+            self.accelerator.print(f"{self.run} is complete at step {self.step}: to go on, raise {limit}")
             return
         warm_up = self.config.balance.warmup_d
         if total <= warm_up:

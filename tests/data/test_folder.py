@@ -103,12 +103,21 @@ def test_folder_pairs_list_missing_partners(tmp_path: Path) -> None:
         write(tmp_path / "trainA" / f"{i:02d}.png", drawn_pair(i)[0])
     write(tmp_path / "trainB" / "00.png", drawn_pair(0)[1])
     message = errors(tmp_path)
-    assert message.startswith(f"{tmp_path / 'trainB'}: no partner for 01, 02, ")
+    assert message.startswith(f"{tmp_path / 'trainB'}: no partner for 13 images of {tmp_path / 'trainA'} (01, 02, ")
     assert "and 3 more" in message
     write(tmp_path / "trainB" / "extra.png", drawn_pair(0)[1])
     for i in range(14):
         write(tmp_path / "trainB" / f"{i:02d}.png", drawn_pair(i)[1])
-    assert errors(tmp_path).startswith(f"{tmp_path / 'trainA'}: no partner for extra ")
+    message = errors(tmp_path)
+    assert message.startswith(f"{tmp_path / 'trainA'}: no partner for 1 image of ")
+    assert "(extra)" in message
+
+
+def test_folder_pairs_name_the_tool_for_two_plain_folders(tmp_path: Path) -> None:
+    for folder in ("drawings", "photos"):
+        write(tmp_path / folder / "1.png", drawn_pair(0)[0])
+    message = errors(tmp_path)
+    assert f"datasets/pair.py --a {tmp_path / 'drawings'} --b {tmp_path / 'photos'}" in message
 
 
 def test_folder_pairs_refuse_two_files_of_one_stem(tmp_path: Path) -> None:

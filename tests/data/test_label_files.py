@@ -153,11 +153,15 @@ def test_label_files_name_missing_folders(labelled_root: Path, tmp_path: Path) -
 
 def test_label_files_list_missing_partners(labelled_root: Path) -> None:
     (labelled_root / "train_inst" / "2.png").unlink()
-    assert error(labelled_root).startswith(f"{labelled_root / 'train_inst'}: no partner for 2 ")
+    assert error(labelled_root).startswith(f"{labelled_root / 'train_inst'}: no partner for 1 image of ")
     (labelled_root / "train_img" / "1.tif").rename(labelled_root / "train_img" / "one.tif")
-    assert error(labelled_root, instances=False).startswith(f"{labelled_root / 'train_img'}: no partner for 1 ")
+    assert error(labelled_root, instances=False).startswith(
+        f"{labelled_root / 'train_img'}: no partner for 1 image of "
+    )
     shutil.copy(labelled_root / "train_img" / "one.tif", labelled_root / "train_img" / "1.tif")
-    assert error(labelled_root, instances=False).startswith(f"{labelled_root / 'train_label'}: no partner for one ")
+    assert error(labelled_root, instances=False).startswith(
+        f"{labelled_root / 'train_label'}: no partner for 1 image of "
+    )
     write(labelled_root / "val_label" / "0.tif", drawn_scene(0)[0])
     assert error(labelled_root, "val").startswith(f"{labelled_root / 'val_label'}: several files for 0: ")
 

@@ -314,3 +314,15 @@ def test_training_size_does_not_resize_the_validation_set(
     files = sorted(path.relative_to("plain") for path in Path("plain").rglob("*.png"))
     assert len(files) >= 3
     assert all((Path("plain") / file).read_bytes() == (Path("sized") / file).read_bytes() for file in files)
+
+
+@pytest.mark.parametrize(("width", "hinted"), [(16, False), (20, False), (64, True)])
+def test_translate_files_hints_at_training_size_for_images_of_another_scale(
+    tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str], width: int, hinted: bool
+) -> None:
+    translator = load_translator(train(tiny(train={"max_steps": 1})))
+    for i in range(2):
+        write(Path("in") / f"{i}.png", drawn_pair(i, 16, width)[0])
+    capsys.readouterr()
+    translate_files(translator, Request(Path("in"), Path("out")))
+    assert capsys.readouterr().out.count("--training-size") == int(hinted)

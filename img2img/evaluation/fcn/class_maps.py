@@ -57,7 +57,8 @@ class ClassMaps:
             self.label_domain: Domain = "a"
         elif palette is None:
             raise ValueError(
-                f"--metrics fcn: run {config.name} has images as label maps; name the colours of classes with --palette"
+                f"--metrics fcn: run {config.name} has no label maps; if images are label maps in colour, --palette "
+                "names the colours of their classes"
             )
         else:
             self.count, self.names = len(palette.colours), palette.names
