@@ -199,6 +199,7 @@ def test_resume_accepts_new_betas_and_refuses_another_optimizer(tiny: Tiny) -> N
         train(tiny(train={"max_steps": 4}, optim={"optimizer_d": "rmsprop"}), resume=True)
 
 
+@pytest.mark.slow
 def test_two_processes_with_a_penalty_equal_one(tiny: Tiny) -> None:
     options = {
         "model": {"norm": "none", "dropout": False},

@@ -33,6 +33,7 @@ def test_two_processes_equal_one(tiny: Callable[..., Config], norm: str, accumul
         assert float(two[name]) == pytest.approx(float(one[name]), rel=1e-3, abs=1e-3), name
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_for_four_networks(tiny_cyclegan: Callable[..., Config]) -> None:
     """CycleGAN without its pools, which draw other random numbers in each process."""
     model, options = {"norm": "none", "pool_size": 0}, {"max_steps": 8, "ema_decay": 0.9}
@@ -67,6 +68,7 @@ def test_two_processes_equal_one_for_a_frozen_stage_with_an_encoder(tiny_hd: Cal
     assert not any(torch.equal(final[key], initial[key]) for key in initial if key.endswith("weight"))
 
 
+@pytest.mark.slow
 def test_two_processes_resume_with_their_own_pools(tiny_cyclegan: Callable[..., Config]) -> None:
     options = {"max_steps": 8, "save_every": 5, "keep_checkpoints": 0}
     launch(tiny_cyclegan("two", train=options), 2)

@@ -260,9 +260,9 @@ def test_resume_of_a_complete_run_changes_nothing(tiny: Tiny, capsys: pytest.Cap
     train(tiny())
     before = weights(Path("runs/tiny"))
     train(tiny(), resume=True)
-    printed = capsys.readouterr().out
-    assert "train.epochs" in printed
-    assert "train.max_steps" in printed
+    assert "train.max_steps 4" in capsys.readouterr().out  # the limit that ended it
+    train(tiny(train={"max_steps": 0, "epochs": 1, "decay_epochs": 0}), resume=True)
+    assert "train.epochs 1" in capsys.readouterr().out
     assert equal(weights(Path("runs/tiny")), before)
 
 
