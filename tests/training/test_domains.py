@@ -31,13 +31,10 @@ def test_stargan_resumes_bit_for_bit_within_a_cycle_of_critic_steps(tiny_stargan
 
 
 @pytest.mark.slow
-def test_stargan_trains_in_two_processes_as_in_one(tiny_stargan: Tiny) -> None:
-    """Targets are permuted within a process's batch: with one image each, they are the images' own labels."""
-    options = {"max_steps": 4, "log_every": 2}
-    config = tiny_stargan("two", train=options, data={"batch_size": 1})
-    launch(config)
-    single = train(tiny_stargan("again", train=options, data={"batch_size": 1}))
-    assert weights(Path("runs/two")).keys() == weights(single).keys()
+def test_stargan_trains_in_two_processes(tiny_stargan: Tiny) -> None:
+    """Each permutes the labels of its own batch, so that its targets are not those of one process."""
+    launch(tiny_stargan("two", train={"max_steps": 4, "log_every": 2}), 2)
+    assert all(torch.isfinite(value).all() for value in weights(Path("runs/two")).values())
 
 
 def test_run_keeps_the_names_of_its_domains(tiny_stargan: Tiny) -> None:
