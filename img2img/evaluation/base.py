@@ -1,9 +1,9 @@
 """Data types of evaluation (image record, image set, batch) and the base classes of metrics.
 
 A metric is one object, as in torchmetrics, with three methods: ``begin``, ``update`` (once a batch) and ``compute``.
-To add a metric, write a subclass of ``PairMetric`` (each image and its target) or ``Metric`` (anything else), in
-``metrics.py`` or in any file that is imported. tools/evaluate.py, its --help, the reports and ``train.metrics`` then
-know it by its ``name``.
+To add a metric, write a subclass of ``PairMetric`` (each image and its target) or ``Metric`` (anything else) in
+``metrics.py``. tools/evaluate.py, its --help, the reports and ``train.metrics`` then know it by its ``name``. One in
+the file of a model from outside is known to ``train.metrics`` only.
 
 This file, ``metrics`` and ``fcn.score`` import torch inside functions only: importing it takes seconds, and --help
 needs the names of the metrics alone.

@@ -89,6 +89,15 @@ def load_model_file(path: Path) -> str:
     except Exception as error:
         raise ValueError(f"--model {path}: can't be imported ({type(error).__name__}: {error})") from error
     _outside[name] = file
+    try:
+        named = getattr(model_class(name).Config, "name", None)
+        if named != name:
+            raise ValueError(
+                f"--model {path}: its Config has the name {named!r}: give it name: Literal[{name!r}] = {name!r}"
+            )
+    except ValueError:
+        del _outside[name]
+        raise
     return name
 
 

@@ -170,8 +170,9 @@ class Model(nn.Module):
             images: what ``forward`` returned, detached, so that no gradient reaches a generator.
 
         Returns:
-            The loss terms, already weighted: their sum is minimised; and detached statistics for the log. One of the
-            terms must be ``gan.penalty``, or else the option ``balance.gradient_penalty`` is refused.
+            The loss terms, already weighted: their sum is minimised; and detached statistics for the log. The terms
+            must include those of ``gan.penalty``, a dictionary, or else the option ``balance.gradient_penalty`` is
+            refused.
         """
         raise NotImplementedError
 

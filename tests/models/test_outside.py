@@ -144,3 +144,11 @@ def test_model_file_of_another_version_in_one_process_is_refused(
     with pytest.raises(ValueError, match=r"mine\.py.*mine\.py"):
         load_translator(run)
     assert "mine" not in model_names()
+
+
+def test_model_file_needs_a_name_of_its_own(tmp_path: Path) -> None:
+    """Without it, the options would be another model's, which would be trained in silence."""
+    file = tmp_path / "nameless.py"
+    file.write_text("from img2img.models.pix2pix import Pix2Pix\n\n\nclass Nameless(Pix2Pix):\n    pass\n")
+    with pytest.raises(ValueError, match=r"nameless\.py: .*'pix2pix'.*'nameless'"):
+        load_model_file(file)

@@ -24,6 +24,7 @@ class L1Regression(Model):
 
     def __init__(self, config, channels):
         super().__init__()
+        self.config = config
         self.generator = UNet(channels["input"], channels["target"], num_downs=config.num_downs, ngf=4)
 
     def forward(self, batch):
