@@ -1,6 +1,6 @@
 """Makes the runs and the figures of docs/balance.md: python docs/make_balance.py [PROBLEM ...|critics].
 
-For each problem one run has it ("sick"), and another solves it by one option ("cured"). Both train on the embedded
+For each problem one run has it ("problem"), and another solves it by one option ("solved"). Both train on the embedded
 digits, half a minute or so on two cores. The runs stay in runs/balance-*, the figures are docs/balance-*.jpg.
 "critics" draws docs/wgan.jpg from the runs wgan and wgan_gp, which must exist (configs/dcgan).
 """
@@ -30,8 +30,8 @@ class Story:
     """One problem: the options of both runs, those that cause it, those that solve it, and the curve that shows it."""
 
     both: str
-    sick: str
-    cured: str
+    problem: str
+    solved: str
     curve: str
     logarithmic: bool = False
     steps: int = 600
@@ -40,32 +40,32 @@ class Story:
 STORIES = {
     "overpowering": Story(
         both="--model.gan_loss minimax --model.norm_d none --optim.lr_d 4e-3",
-        sick="",
-        cured="--balance.skip_above 0.8",
+        problem="",
+        solved="--balance.skip_above 0.8",
         curve="discriminator/relative_loss",
     ),
     "blind": Story(
         both="--model.norm_d none",
-        sick="--optim.lr_d 1e-7",
-        cured="--optim.lr_d 2e-4",
+        problem="--optim.lr_d 1e-7",
+        solved="--optim.lr_d 2e-4",
         curve="discriminator/accuracy_fake",
     ),
     "collapse": Story(
         both="--model.norm none --model.norm_d none --optim.betas [0.9,0.999] --optim.lr 1e-2 --optim.lr_d 2e-4",
-        sick="",
-        cured="--balance.diversity 2",
+        problem="",
+        solved="--balance.diversity 2",
         curve="signs/diversity_output",
     ),
     "saturation": Story(
         both="--model.norm none --model.norm_d none --optim.lr_d 2e-4",
-        sick="--optim.lr 2e-2",
-        cured="--optim.lr 1e-3",
+        problem="--optim.lr 2e-2",
+        solved="--optim.lr 1e-3",
         curve="signs/saturation_output",
     ),
     "divergence": Story(
         both="--model.gan_loss lsgan --model.norm_d none",
-        sick="--optim.lr_d 0.05",
-        cured="--optim.lr_d 2e-4",
+        problem="--optim.lr_d 0.05",
+        solved="--optim.lr_d 2e-4",
         curve="discriminator/relative_loss",
         logarithmic=True,
     ),
@@ -75,7 +75,7 @@ STORIES = {
 def command(illness: str, state: str) -> list[str]:
     """The training's command line, after "python"."""
     story = STORIES[illness]
-    own = f"{story.both} {story.sick if state == 'sick' else story.cured}".split()
+    own = f"{story.both} {story.problem if state == 'problem' else story.solved}".split()
     name = ["--name", f"balance-{illness}-{state}", "--train.max_steps", str(story.steps)]
     return ["tools/train.py", *COMMON, *name, *own]
 
@@ -85,7 +85,7 @@ def main() -> None:
         draw_critics()
         return
     for illness in sys.argv[1:] or STORIES:
-        for state in ("sick", "cured"):
+        for state in ("problem", "solved"):
             print("python", " ".join(command(illness, state)))
             subprocess.run([sys.executable, *command(illness, state)], cwd=ROOT, check=True)
         draw(illness)
@@ -94,7 +94,7 @@ def main() -> None:
 def draw(illness: str) -> None:
     """Draws docs/balance-PROBLEM.jpg: the last samples of both runs, and the curve that shows the problem."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), dpi=90, width_ratios=(1, 1, 1.3))
-    for axis, state in zip(axes[:2], ("sick", "cured"), strict=True):
+    for axis, state in zip(axes[:2], ("problem", "solved"), strict=True):
         run = ROOT / "runs" / f"balance-{illness}-{state}"
         sheet = np.asarray(Image.open(sorted((run / "samples").iterdir())[-1]))
         axis.imshow(sheet)
@@ -105,7 +105,7 @@ def draw(illness: str) -> None:
         steps = [int(row["step"]) for row in rows]
         axes[2].plot(steps, [float(row[STORIES[illness].curve]) for row in rows], label=state)
         for step in (int(row["step"]) for row in rows if row.get("verdict")):
-            axes[2].axvline(step, color="tab:blue" if state == "sick" else "tab:orange", linestyle=":", linewidth=1)
+            axes[2].axvline(step, color="tab:blue" if state == "problem" else "tab:orange", linestyle=":", linewidth=1)
     if STORIES[illness].logarithmic:
         axes[2].set_yscale("log")
     axes[2].set_title(STORIES[illness].curve, fontsize=10)

@@ -23,6 +23,7 @@ from img2img.config import (
     TrainConfig,
     build_config,
     config_file,
+    data_config,
     explain,
     find_model,
     list_runs,
@@ -31,8 +32,6 @@ from img2img.config import (
     parse,
     read_yaml,
 )
-from img2img.data import dataset_class
-from img2img.data.options import DataConfig
 from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
 
@@ -69,11 +68,12 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
     name = line.run_name(contents)
     if line.resume:
         line.choose_run(runs / name)
-    model = line.find_model()
+        contents = [read_yaml(path) for path in line.configs]
+    model = line.agreed_model(contents)
     parser = _train_parser(model)
     if line.help:
         _print_help(parser, model, every=line.every)
-    config, values = _resolve(parser, line, model, name)
+    config, values = _resolve(parser, line, contents, model=model, name=name)
     return TrainArguments(config, line.resume, values.overwrite, values.print_config, line.notes)
 
 
@@ -114,7 +114,7 @@ class _CommandLine:
     def folders(self) -> dict[str, str | None]:
         """Values of the options that name data folders, by key; of any model, if none is given yet."""
         models = [self.model] if self.model else model_names()
-        keys = dict.fromkeys(key for model in models for key in _data_config(model).folders)
+        keys = dict.fromkeys(key for model in models for key in data_config(model).folders)
         return {key: _given(self.words, f"--data.{key}") for key in keys}
 
     def choose_toy_task(self, presets: Path, runs: Path) -> None:
@@ -154,10 +154,10 @@ class _CommandLine:
             self.notes.append(f"resuming with the options of {saved}; --config only names the run")
         self.configs = [saved]
 
-    def find_model(self) -> str:
+    def agreed_model(self, contents: Sequence[dict[str, Any]]) -> str:
         """The model's name, from ``--model`` or the files of options. Raises ValueError for none or several."""
-        for path in self.configs:
-            model = read_yaml(path).get("model", {}).get("name")
+        for path, content in zip(self.configs, contents, strict=True):
+            model = content.get("model", {}).get("name")
             if model and self.model and model != self.model:
                 raise ValueError(f"--model {self.model}: {path} is for {model}; leave one of the two out")
             if model:
@@ -181,19 +181,22 @@ def _train_parser(model: str) -> jsonargparse.ArgumentParser:
     return parser
 
 
-def _resolve(parser: jsonargparse.ArgumentParser, line: _CommandLine, model: str, name: str) -> tuple[Config, Any]:
+def _resolve(
+    parser: jsonargparse.ArgumentParser,
+    line: _CommandLine,
+    contents: Sequence[dict[str, Any]],
+    *,
+    model: str,
+    name: str,
+) -> tuple[Config, Any]:
     """(Configuration, all parsed values) of the files of options, in their order, and then of the command line."""
     words: list[str] = []
-    for path in line.configs:
-        source = options_of(path, model)
+    for path, content in zip(line.configs, contents, strict=True):
+        source = options_of(path, content, model)
         parse(parser, ["--config", source], f"{path}: ")  # so that the message of a mistake names the file
         words += ["--config", source]
     values = parse(parser, words + line.words)
     return build_config(parser, values, name), values
-
-
-def _data_config(model: str) -> type[DataConfig]:
-    return dataset_class(model_class(model).dataset).Config
 
 
 def _name_of(folders: Sequence[str]) -> str:
@@ -223,7 +226,7 @@ def _list_models() -> NoReturn:
 
 def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool) -> NoReturn:
     """Prints the common options of a model and its data set, or with ``every`` all of them, and exits."""
-    sections = {"model": model_class(model).Config, "data": _data_config(model)}
+    sections = {"model": model_class(model).Config, "data": data_config(model)}
     sections |= {"optim": OptimConfig, "train": TrainConfig, "balance": BalanceConfig}
     hidden = 0
     for action in parser._actions:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from argparse import ArgumentError
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn
@@ -19,6 +20,7 @@ import yaml
 
 from img2img.data import dataset_class
 from img2img.data.options import DataConfig
+from img2img.errors import require_at_least
 from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
 from img2img.models.base import Side
@@ -78,9 +80,8 @@ class OptimConfig:
         for key in ("lr", "lr_d"):
             if getattr(self, key) is not None and getattr(self, key) <= 0:
                 raise ValueError(f"optim.{key} {getattr(self, key)}: must be positive")
-        for key in ("clip_d", "clip_grad_norm", "clip_grad_norm_d", "clip_grad_value", "clip_grad_value_d"):
-            if (getattr(self, key) or 0) < 0:
-                raise ValueError(f"optim.{key} {getattr(self, key)}: must not be negative")
+        clips = ("clip_d", "clip_grad_norm", "clip_grad_norm_d", "clip_grad_value", "clip_grad_value_d")
+        require_at_least("optim", self, dict.fromkeys(clips, 0))
         for key in ("betas", "betas_d"):
             if not all(0 <= beta < 1 for beta in getattr(self, key) or ()):
                 raise ValueError(f"optim.{key} {list(getattr(self, key))}: both must lie in [0, 1)")
@@ -165,9 +166,7 @@ class TrainConfig:
             "evaluate_pictures": 0,
         }
         at_least |= {"log_every": 1, "sample_every": 1, "save_every": 1, "gradient_accumulation": 1}
-        for key, least in at_least.items():
-            if getattr(self, key) < least:
-                raise ValueError(f"train.{key} {getattr(self, key)}: must be at least {least}")
+        require_at_least("train", self, at_least)
         if self.epochs + self.decay_epochs == 0:
             raise ValueError("train.epochs and train.decay_epochs are both 0: set one of them to 1 or more")
         if not 0 <= self.ema_decay < 1:
@@ -233,19 +232,18 @@ def load_config(path: Path) -> Config:
         raise ValueError(f"{path}: model.name is missing; set it to one of {', '.join(model_names())}")
     find_model(model, path)
     parser = option_parser(model)
-    values = parse(parser, ["--config", options_of(path, model)], f"{path}: ")
+    values = parse(parser, ["--config", options_of(path, content, model)], f"{path}: ")
     return build_config(parser, values, content.get("name") or path.stem)
 
 
-def options_of(path: Path, model: str) -> str:
-    """The value of ``--config`` for a file of options: usually its path.
+def options_of(path: Path, content: Mapping[str, Any], model: str) -> str:
+    """The value of ``--config`` for a file of options with this content: usually its path.
 
     The first version wrote the data options of all models to config.yaml (``FORMERLY_SHARED``). They had no effect, so
     they are removed here, and the rest is returned as YAML. In files of other names they are removed only if they have
     their default values.
     """
-    content = read_yaml(path)
-    known = {field.name for field in fields(dataset_class(model_class(model).dataset).Config)}
+    known = {field.name for field in fields(data_config(model))}
     data = content.get("data", {})
     foreign = [
         key
@@ -312,12 +310,17 @@ def option_parser(model: str) -> jsonargparse.ArgumentParser:
     )
     parser.add_argument("--name", type=str | None, help="Name of the run, which is written to runs/NAME.")
     parser.add_class_arguments(model_class(model).Config, "model")
-    parser.add_class_arguments(dataset_class(model_class(model).dataset).Config, "data")
+    parser.add_class_arguments(data_config(model), "data")
     parser.add_class_arguments(OptimConfig, "optim")
     parser.add_class_arguments(TrainConfig, "train")
     parser.add_class_arguments(BalanceConfig, "balance")
     parser.set_defaults(dict(model_class(model).defaults))
     return parser
+
+
+def data_config(model: str) -> type[DataConfig]:
+    """The class of the data options of a model."""
+    return dataset_class(model_class(model).dataset).Config
 
 
 def build_config(parser: jsonargparse.ArgumentParser, values: Any, name: str) -> Config:
@@ -349,8 +352,7 @@ def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> No
         key = f"{groups['group']}.{groups['key']}" if groups.get("group") else groups["key"]
         dashes = "--" if "unrecognized" in message else ""
         if others := [name for name in model_names() if key in _options(name)]:
-            two_folders = key in ("data.root_a", "data.root_b")
-            advice = "make a data.root of the two folders by datasets/pair.py" if two_folders else "leave it out"
+            advice = data_config(others[0]).instead.get(key.removeprefix("data."), "leave it out")
             raise ValueError(f"{where}{dashes}{key}: an option of {', '.join(others)} only; {advice}")
         near = difflib.get_close_matches(key, known, 1, 0.6) or [k for k in known if k.endswith(f".{key}")][:1]
         hint = f"did you mean {dashes}{near[0]}?" if near else "--help lists all options"

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -26,6 +26,14 @@ class TrainingStopped(Exception):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+def require_at_least(section: str, options: object, least: Mapping[str, float]) -> None:
+    """Raises ValueError if one of the options of a section, "model" say, is below its least value; None is allowed."""
+    for key, lowest in least.items():
+        value = getattr(options, key)
+        if value is not None and value < lowest:
+            raise ValueError(f"{section}.{key} {value}: must be at least {lowest}")
 
 
 @contextmanager

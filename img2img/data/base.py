@@ -71,7 +71,8 @@ class ImageDataset(Dataset[dict]):
     """Base of every data set.
 
     Args:
-        config: the data options, an instance of ``Config``.
+        config: the data options, an instance of ``Config``. The attribute ``config`` also has what the set on disk
+            fills in, such as the names of domains.
         part: "train" or "val".
         augment: whether samples are randomly cropped and flipped, as in training.
         seed: of the augmentation.
@@ -173,12 +174,6 @@ class ImageDataset(Dataset[dict]):
     def is_meant(cls, config: Any) -> bool:
         """Whether the options select this data set, for models that list several."""
         return True
-
-    @classmethod
-    def resolve(cls, config: Any) -> Any:
-        """The options of a new training with what the set on disk fills in, such as the names of its domains; they
-        stand in config.yaml from then on. Raises ValueError if it can't be found."""
-        return config
 
     @classmethod
     def directions(cls, config: Any) -> Mapping[str, Direction]:

@@ -17,10 +17,11 @@ import numpy as np
 from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
 from img2img.data.folder import list_images
 from img2img.data.label_files import LabelFiles, read_ids, scene_name
-from img2img.data.options import Part, TwoDomainConfig, require_at_least
+from img2img.data.options import Part, TwoDomainConfig
 from img2img.data.paired import set_folder
 from img2img.data.toy import toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
+from img2img.errors import require_at_least
 
 LABELS, INSTANCES = "_labelIds", "_instanceIds"  # endings of Cityscapes' file names
 
@@ -58,7 +59,7 @@ class LabelledConfig(TwoDomainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, 0, ("label_nc", "ignore_id"))
+        require_at_least("data", self, {"label_nc": 0, "ignore_id": 0})
         if self.label_nc and self.direction != "AtoB":
             raise ValueError(
                 f"data.direction {self.direction}: label maps are translated to images only; set it to AtoB"

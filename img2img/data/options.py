@@ -5,9 +5,11 @@ Each data set defines its own subclass, its ``Config``, in its own file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
+
+from img2img.errors import require_at_least
 
 Domain = Literal["a", "b"]
 Part = Literal["train", "val"]
@@ -38,6 +40,8 @@ class DataConfig(OneDirection):
     """Options that name the user's own data. If one of them is set, the toy task is not used."""
     fixed: ClassVar[Sequence[str]] = ()
     """Options that the shapes of the weights depend on: they cannot change when a run is resumed."""
+    instead: ClassVar[Mapping[str, str]] = {}
+    """What users of other data sets can do instead of setting an option of this one, by key."""
 
     root: str | None = None
     """Folder of the image set."""
@@ -72,8 +76,8 @@ class DataConfig(OneDirection):
                 raise ValueError(f"data.{key} is empty: set it to the folder of the images")
             if self.toy:
                 raise ValueError(f"data.{key} {folder} and data.toy true: set only one of them")
-        require_at_least(self, 1, ("load_size", "crop_size", "stride", "batch_size"))
-        require_at_least(self, 0, ("num_workers",))
+        at_least = {"load_size": 1, "crop_size": 1, "stride": 1, "batch_size": 1, "num_workers": 0}
+        require_at_least("data", self, at_least)
         if self.crop_size > self.load_size and self.preprocess in ("resize_and_crop", "scale_width_and_crop"):
             raise ValueError(
                 f"data.crop_size {self.crop_size} is larger than data.load_size {self.load_size}: "
@@ -140,13 +144,6 @@ class TwoDomainConfig(DataConfig):
         for key in ("channels_a", "channels_b"):
             if getattr(self, key) != 3:
                 raise ValueError(f"data.{key} {getattr(self, key)}: the toy task draws RGB images; set it to 3")
-
-
-def require_at_least(config: DataConfig, least: int, keys: Sequence[str]) -> None:
-    """Raises ValueError if one of the options is lower than ``least``."""
-    for key in keys:
-        if getattr(config, key) < least:
-            raise ValueError(f"data.{key} {getattr(config, key)}: must be at least {least}")
 
 
 def check_channels(config: DataConfig, *keys: str) -> None:

@@ -39,6 +39,9 @@ class UnpairedConfig(TwoDomainConfig):
 
     everyday: ClassVar[Sequence[str]] = [*TwoDomainConfig.everyday, "root_a", "root_b", "val_paired"]
     folders: ClassVar[Sequence[str]] = ("root", "root_a", "root_b")
+    instead: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("root_a", "root_b"), "make a data.root of the two folders by datasets/pair.py"
+    )
 
     root: str | None = None
     """Folder of the image set, with trainA/ + trainB/, train_A/ + train_B/, or train/A/ + train/B/; the same for val or

@@ -39,7 +39,7 @@ def infer_parser(description: str | None) -> Parser:
     add("--input", metavar="FILE|DIR", type=Path, help="image, or folder of images (default: the run's validation set)")
     add(
         "--direction",
-        help="one that the run learned: AtoB or BtoA (cyclegan), or the name of a domain (stargan) (default: its own)",
+        help="one that the run learned, such as BtoA or the name of a domain (default: the run's own)",
     )
     add("--cycle", action="store_true", help="show in the grids the output translated back, too (cyclegan)")
     add(

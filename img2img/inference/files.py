@@ -240,8 +240,7 @@ def _input_jobs(translator: Translator, request: Request, source: Path) -> tuple
 def _training_side(translator: Translator) -> int | None:
     """Width of the images as the run was trained on them; None where its options don't fix it."""
     data = translator.config.data
-    sizes = {"resize_and_crop": data.crop_size, "scale_width": data.load_size, "scale_width_and_crop": data.load_size}
-    return sizes.get(data.preprocess)
+    return None if data.preprocess in ("crop", "none") else data.resized(augment=False)
 
 
 def _input_files(translator: Translator, source: Path, output: Path) -> tuple[list[Path], Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
+from img2img.errors import require_at_least
 from img2img.losses.gan import LossKind, PenaltyOf
 
 Policy = Literal["color", "translation", "cutout"]
@@ -75,14 +76,9 @@ class BalanceConfig:
     [0.5, 1], 1 never skips. A rule of thumb without a paper."""
 
     def __post_init__(self) -> None:
-        for key in ("instance_noise", "feature_noise", "noise_steps", "lambda_gp", "diversity"):
-            if getattr(self, key) < 0:
-                raise ValueError(f"balance.{key} {getattr(self, key)}: must not be negative")
-        for key in ("first_discriminator_steps", "first_steps", "warmup_d"):
-            if getattr(self, key) < 0:
-                raise ValueError(f"balance.{key} {getattr(self, key)}: must not be negative")
-        if self.discriminator_steps < 1:
-            raise ValueError(f"balance.discriminator_steps {self.discriminator_steps}: must be at least 1")
+        at_least = {"instance_noise": 0, "feature_noise": 0, "noise_steps": 0, "lambda_gp": 0, "diversity": 0}
+        at_least |= {"first_discriminator_steps": 0, "first_steps": 0, "warmup_d": 0, "discriminator_steps": 1}
+        require_at_least("balance", self, at_least)
         if bool(self.first_discriminator_steps) != bool(self.first_steps):
             raise ValueError(
                 f"balance.first_discriminator_steps {self.first_discriminator_steps} and balance.first_steps "

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import LossKind
 from img2img.losses.image_pool import ImagePool
@@ -88,10 +89,7 @@ class CycleGAN(Model):
         def __post_init__(self) -> None:
             at_least = {"n_blocks": 1, "num_downs": 2, "ngf": 1, "ndf": 1, "n_layers_d": 0, "pool_size": 0}
             at_least |= {"lambda_cycle": 0, "lambda_cycle_a": 0, "lambda_cycle_b": 0, "lambda_identity": 0}
-            for key, least in at_least.items():
-                value = getattr(self, key)
-                if value is not None and value < least:
-                    raise ValueError(f"model.{key} {value}: must be at least {least}")
+            require_at_least("model", self, at_least)
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 

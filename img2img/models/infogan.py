@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 
+from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import LossKind
 from img2img.models.base import Batch, Images, Terms
@@ -77,9 +78,7 @@ class InfoGAN(NoiseModel):
             check_drawing_options(self)
             at_least = {"num_categorical": 0, "categories": 2, "num_continuous": 0}
             at_least |= {"lambda_categorical": 0, "lambda_continuous": 0}
-            for key, least in at_least.items():
-                if getattr(self, key) < least:
-                    raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
+            require_at_least("model", self, at_least)
             if not self.num_categorical + self.num_continuous:
                 raise ValueError(
                     "model.num_categorical and model.num_continuous are both 0: set one of them, or use --model dcgan"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import LossKind
 from img2img.models.base import Batch, Images, Model, Terms, check_patches
@@ -68,9 +69,7 @@ class Pix2Pix(Model):
 
         def __post_init__(self) -> None:
             at_least = {"num_downs": 2, "n_blocks": 1, "ngf": 1, "ndf": 1, "n_layers_d": 0, "lambda_l1": 0}
-            for key, least in at_least.items():
-                if getattr(self, key) < least:
-                    raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
+            require_at_least("model", self, at_least)
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 

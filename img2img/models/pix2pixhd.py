@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.feature_matching import comparable_outputs, feature_matching_loss
 from img2img.losses.gan import LossKind
@@ -94,10 +95,7 @@ class Pix2PixHD(Model):
             at_least = {"ngf": 1, "n_downs": 1, "n_blocks": 0, "n_enhancers": 1, "n_blocks_local": 0, "ndf": 1}
             at_least |= {"n_layers_d": 1, "n_scales": 1, "n_features": 1, "nef": 1, "lambda_feat": 0, "lambda_vgg": 0}
             at_least |= {"max_ndf": 1, "n_downs_e": 1}
-            for key, least in at_least.items():
-                value = getattr(self, key)
-                if value is not None and value < least:
-                    raise ValueError(f"model.{key} {value}: must be at least {least}")
+            require_at_least("model", self, at_least)
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
 

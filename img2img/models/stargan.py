@@ -2,12 +2,12 @@
 arXiv 1711.09020.
 
 Official code: yunjey/stargan. Where we differ on purpose:
-- the rate falls linearly to 0 over ``train.decay_epochs``, as in the paper (Sec. 5.3); the released code subtracts a
-  thousandth of what it should, and so hardly lowers it.
-- D sees the real and the fake images as one batch, and G makes its images once for both sides.
+- the learning rate falls linearly to 0 over ``train.decay_epochs``, as in the paper (Sec. 5.3); the released code
+  subtracts a thousandth of what it should, so that the rate hardly falls.
+- D gets real and fake images as one batch, and G makes its images once for both losses.
 
-Padding is with zeros. With reflection, the planes of the target domain stay constant, and instance norm removes what is
-constant: G would not see its target at all.
+Convolutions pad with zeros. With reflection padding, G would ignore the target domain: its planes are constant, stay
+constant after the convolution, and are then removed by instance norm.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import LossKind
 from img2img.models.base import Batch, Images, Model, Terms
@@ -37,34 +38,34 @@ class StarGAN(Model):
         name: Literal["stargan"] = "stargan"
         """The model, as --model names it."""
         ngf: int = 64
-        """Feature maps of the generator's first layer."""
+        """Feature maps of the generator's first layer; the residual blocks have 4 x ngf."""
         n_blocks: int = 6
-        """Residual blocks of the generator."""
+        """Number of residual blocks of the generator."""
         ndf: int = 64
-        """Feature maps of the discriminator's first layer."""
+        """Feature maps of the discriminator's first layer; each further layer has twice as many."""
         n_layers_d: int = 6
-        """Layers of the discriminator, each of which halves the image: 2 to this power is its least data.crop_size."""
+        """Number of strided layers of the discriminator. data.crop_size must be at least 2^n_layers_d."""
         size: int | None = None
-        """Side in pixels of the images that the discriminator sees; unset, data.crop_size."""
+        """Side in pixels of the discriminator's input. Default: data.crop_size."""
         gan_loss: LossKind = "wasserstein"
         """Adversarial loss (Eq. 1 and 8). wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_class: float = 1.0
-        """Weight of the domain classification loss (Eq. 2 and 3)."""
+        """Weight of the domain classification loss (Eq. 5 and 6)."""
         lambda_cycle: float = 10.0
-        """Weight of the reconstruction loss, the L1 distance of an image to its way there and back (Eq. 4)."""
+        """Weight of the reconstruction loss, the L1 distance between an image and its translation there and back (Eq. 4
+        and 6)."""
 
         def __post_init__(self) -> None:
             at_least = {"ngf": 1, "n_blocks": 1, "ndf": 1, "n_layers_d": 1, "lambda_class": 0, "lambda_cycle": 0}
-            for key, least in at_least.items():
-                if getattr(self, key) < least:
-                    raise ValueError(f"model.{key} {getattr(self, key)}: must be at least {least}")
+            require_at_least("model", self, at_least)
 
     dataset = "domains"
     learns_all = True
     generators = ("generator",)
     discriminators = ("discriminator",)
     fakes: ClassVar = {"output": "target"}
-    defaults: ClassVar = {  # Sec. 5.3, and Eq. 8 on the sum of D's map as in the official code
+    # Sec. 5.3; Eq. 8, with the gradient of the sum of D's patches, as in the official code
+    defaults: ClassVar = {
         "optim.lr": 1e-4,
         "data.batch_size": 16,
         "data.load_size": 128,
@@ -80,6 +81,7 @@ class StarGAN(Model):
 
     def __init__(self, config: Config, channels: Mapping[str, int]) -> None:
         super().__init__()
+        assert config.size is not None, "filled in by resolve"
         self.config, self.gan = config, GANLoss(config.gan_loss)
         self.domains = channels["domain"]
         self.columns = ("input", *(f"domain_{i}" for i in range(self.domains)))
@@ -94,7 +96,7 @@ class StarGAN(Model):
             domains=self.domains,
             ndf=config.ndf,
             n_layers=config.n_layers_d,
-            size=config.size or 128,
+            size=config.size,
         )
 
     def forward(self, batch: Batch) -> Images:
@@ -102,10 +104,11 @@ class StarGAN(Model):
         return {**images, "cycle": self.generator(images["output"], batch["labels"])}  # G(G(x, c), c')
 
     def discriminator_images(self, batch: Batch) -> Images:
-        """G(x, c) without the way back, which D's loss doesn't need: G draws nothing and keeps no statistics."""
-        order = torch.randperm(len(batch["labels"]))  # targets: the batch's own labels in another order (official code)
-        wanted = batch["labels"][order.to(batch["labels"].device)]  # (B, n)
-        return {"output": self.generator(batch["input"], wanted), "wanted": wanted}
+        """G(x, c) alone. Leaving out the way back changes nothing else: G has no dropout and no running statistics."""
+        labels = batch["labels"]
+        order = torch.randperm(len(labels))  # the official code's targets: the labels of the batch, permuted
+        target_labels = labels[order.to(labels.device)]  # (B, n)
+        return {"output": self.generator(batch["input"], target_labels), "target_labels": target_labels}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         """Eq. 5: L_D = -L_adv + lambda_cls L_cls^r, with L_adv of Eq. 8 and its gradient penalty."""
@@ -120,29 +123,31 @@ class StarGAN(Model):
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
         """Eq. 6: L_G = L_adv + lambda_cls L_cls^f + lambda_rec L_rec."""
         logits, classes = self.discriminator(self.gan.input(images["output"]))
-        wanted = images["wanted"]
+        target_labels = images["target_labels"]
         return {
             "gan": self.gan.generator_loss(logits),
-            "class": self.config.lambda_class * self.classification_loss(classes, wanted, batch),
+            "class": self.config.lambda_class * self.classification_loss(classes, target_labels, batch),
             "cycle": self.config.lambda_cycle * (images["cycle"] - batch["input"]).abs().mean(),
-        }, {"class_accuracy": self.class_accuracy(classes, wanted, batch)}
+        }, {"class_accuracy": self.class_accuracy(classes, target_labels, batch)}
 
     def classification_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-        """L_cls, Eq. 2 and 3, of logits (B, n) for labels (B, n): the cross-entropy of domains that exclude each other;
-        else the binary cross-entropy, summed over attributes (official code).
+        """L_cls (Eq. 2 and 3) of logits (B, n) for labels (B, n).
+
+        Cross-entropy for domains that exclude each other, of which the batch has ``class``; else binary cross-entropy,
+        summed over attributes (official code).
         """
-        if "class" in batch:  # each image is of one domain
+        if "class" in batch:
             return F.cross_entropy(logits.float(), labels.argmax(1))
         return F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="sum") / len(logits)
 
     def class_accuracy(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-        """Share of the domains, or of the attributes, that D's class head recognises."""
+        """Accuracy of D's classification, in [0, 1]: of domains, or of single attributes."""
         if "class" in batch:
             return (logits.argmax(1) == labels.argmax(1)).float().mean()
         return ((logits > 0) == (labels > 0)).float().mean()
 
     def _classify(self, real: Tensor, fake: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """D's answers to real and to fake images: of one batch, unless D sees a statistic of the batch."""
+        """D's outputs (logits, classes) for real and fake images; in one pass unless D uses batch statistics."""
         if self.gan.options.minibatch_std or real.shape != fake.shape:
             return self.discriminator(real), self.discriminator(fake)
         logits, classes = self.discriminator(torch.cat([real, fake]))
@@ -153,13 +158,13 @@ class StarGAN(Model):
         return {"output": self.generator(batch["input"], batch["domain"])}
 
     def samples(self, batch: Batch) -> Images:
-        """The image in every domain; of attributes, with each of them switched."""
+        """The image translated to every domain; with attributes, with each of them flipped."""
         x = batch["input"]
         shown = {}
         for i in range(self.domains):
-            wanted = torch.zeros_like(batch["labels"]) if "class" in batch else batch["labels"].clone()
-            wanted[:, i] = 1 - wanted[:, i]
-            shown[f"domain_{i}"] = self.generator(x, wanted)
+            labels = torch.zeros_like(batch["labels"]) if "class" in batch else batch["labels"].clone()
+            labels[:, i] = 1 - labels[:, i]
+            shown[f"domain_{i}"] = self.generator(x, labels)
         return shown
 
     def check_size(self, size: int) -> None:

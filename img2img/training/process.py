@@ -10,6 +10,8 @@ from types import FrameType
 from typing import Any, Literal
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 
 from img2img.config import Precision
 from img2img.data.loader import STOP_SIGNALS, DeadReader
@@ -102,6 +104,29 @@ def resolve_precision(option: Precision | Literal[False] | None) -> Precision:
             f"leave the latter out, or set --train.precision {launcher}"
         )
     return option or launcher  # type: ignore[return-value]
+
+
+def make_accelerator(precision: Precision) -> Accelerator:
+    """The Accelerator of this process, in this precision.
+
+    Raises:
+        ValueError: options of ``accelerate launch`` that don't fit the trainer, the device or each other.
+    """
+    # broadcast_buffers: D has two forwards before its backward; a broadcast in between would break its batch norm
+    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:  # each would train alone, and all would write to one folder
+        raise ValueError(
+            f"{launched} processes were launched but don't find each other: on a CPU set ACCELERATE_USE_CPU=true"
+        )
+    if accelerator.gradient_accumulation_steps != 1:  # accelerate would divide the losses by it
+        raise ValueError("--gradient_accumulation_steps of accelerate: use --train.gradient_accumulation instead")
+    if accelerator.device.type == "cpu":
+        if precision == "fp16":
+            raise ValueError("train.precision fp16: needs a GPU; use bf16 on a CPU")
+        keep_memory()
+    return accelerator
 
 
 def die_with_launcher() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from img2img.checkpoint import has_network, load_network, newest_checkpoint
@@ -36,7 +38,8 @@ def start_from(networks: Networks, run: str) -> None:
             loaded = networks.model.adopt(name, load_network(path, name), options)
         except ValueError as error:
             raise ValueError(f"train.init_from {run}: {error}") from error
-        _check_fit(run, name, initial=initial, loaded=loaded, frozen_first=networks.model.frozen_first)
+        fixed = networks.config.data.fixed
+        _check_fit(run, name, initial=initial, loaded=loaded, frozen_first=networks.model.frozen_first, fixed=fixed)
         network.load_state_dict(loaded, strict=False)
         if name in networks.emas:
             networks.emas[name].module.load_state_dict(loaded, strict=False)
@@ -49,7 +52,13 @@ def start_from(networks: Networks, run: str) -> None:
 
 
 def _check_fit(
-    run: str, name: str, *, initial: dict[str, Tensor], loaded: dict[str, Tensor], frozen_first: tuple[str, ...]
+    run: str,
+    name: str,
+    *,
+    initial: dict[str, Tensor],
+    loaded: dict[str, Tensor],
+    frozen_first: tuple[str, ...],
+    fixed: Sequence[str],
 ) -> None:
     """Raises ValueError if loaded weights have no counterpart of their shape, or if frozen modules lack weights.
 
@@ -61,6 +70,6 @@ def _check_fit(
     if wrong:
         raise ValueError(
             f"train.init_from {run}: {name}.{wrong[0]} differs between the runs (one of {len(wrong)} tensors); keep "
-            "that run's model options, data.label_nc, data.instances, channels, balance.spectral_norm and "
+            f"that run's model options, {', '.join(f'data.{key}' for key in fixed)}, balance.spectral_norm and "
             "balance.minibatch_std"
         )

@@ -8,7 +8,6 @@ bit for bit, for any number of workers.
 from __future__ import annotations
 
 import math
-import os
 import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
@@ -18,11 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 
 from img2img.checkpoint import checkpoint_of, save_checkpoint
-from img2img.config import Config, Precision
+from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
 from img2img.errors import TrainingStopped
@@ -34,7 +31,7 @@ from img2img.training.logger import RunLogger
 from img2img.training.means import Means, mean_over_processes
 from img2img.training.monitor import NOT_FINITE, Monitor, excluded_hints, loss_ratio
 from img2img.training.networks import Networks
-from img2img.training.process import Agreement, StopRequest, keep_memory, resolve_precision
+from img2img.training.process import Agreement, StopRequest, make_accelerator, resolve_precision
 from img2img.training.samples import sample_grid
 from img2img.training.step import GANStep
 
@@ -100,8 +97,8 @@ class Trainer:
     def __init__(self, config: Config, run: Path) -> None:
         self.config, self.run = config, run
         dataset = dataset_class(model_class(config.model.name).dataset, config.data)
-        self.config = config = replace(config, data=dataset.resolve(config.data))
         self.train_set = dataset(config.data, "train", augment=True, seed=config.train.seed)
+        config = replace(config, data=self.train_set.config)
         self.val_set = dataset(config.data, "val")
         self.ranges = dataset.ranges(config.data)
         precision = resolve_precision(config.train.precision)
@@ -430,29 +427,6 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
         self.accelerator.end_training()
-
-
-def make_accelerator(precision: Precision) -> Accelerator:
-    """The Accelerator of this process, in this precision.
-
-    Raises:
-        ValueError: options of ``accelerate launch`` that don't fit the trainer, the device or each other.
-    """
-    # broadcast_buffers: D has two forwards before its backward; a broadcast in between would break its batch norm
-    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != accelerator.num_processes:  # each would train alone, and all would write to one folder
-        raise ValueError(
-            f"{launched} processes were launched but don't find each other: on a CPU set ACCELERATE_USE_CPU=true"
-        )
-    if accelerator.gradient_accumulation_steps != 1:  # accelerate would divide the losses by it
-        raise ValueError("--gradient_accumulation_steps of accelerate: use --train.gradient_accumulation instead")
-    if accelerator.device.type == "cpu":
-        if precision == "fp16":
-            raise ValueError("train.precision fp16: needs a GPU; use bf16 on a CPU")
-        keep_memory()
-    return accelerator
 
 
 def next_or_error(stream: Iterator[list[Batch]]) -> tuple[list[Batch], Exception | None]:

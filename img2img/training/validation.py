@@ -105,7 +105,8 @@ class Validation:
         if self.pairs:
             indices = [index for index in indices if self.dataset.has_target(self.direction, index)]
         if not indices:
-            by_name = ", or data.val_paired true if file names match" if self.networks.model.learns_all else ""
+            data = self.config.data
+            by_name = "" if data.with_partners() is data else ", or data.val_paired true if file names match"
             raise ValueError(
                 f"{self.every}: no validation image has a target to compare with; set it to 0, or train."
                 f"metrics to fid{by_name}"

@@ -416,23 +416,24 @@ class ToyImages:
 
 
 class ToyColours:
-    """The embedded task of many domains: shoes of every kind in a colour of COLOURS, each shoe in one colour only."""
-
-    names = tuple(COLOURS)
+    """The toy task of several domains: shoes of every kind in the colours of COLOURS, each shoe in one of them."""
 
     def __init__(self, splits: tuple[str, ...], size: int) -> None:
-        self.split, self.length = toy_split(splits, LENGTHS)
-        self.size = size
+        self.split, count = toy_split(splits, LENGTHS)
+        self.size, self.names = size, list(COLOURS)
+        self.numbers = np.arange(count) // len(KINDS) % len(COLOURS)  # colours take turns within each kind of shoe
+        self.labels = np.eye(len(COLOURS), dtype=np.float32)[self.numbers]
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.numbers)
 
-    def domain(self, index: int) -> int:
-        """Colours take turns within each kind of shoe."""
-        return index // len(KINDS) % len(self.names)
+    def _colour(self, index: int) -> str:
+        return self.names[self.numbers[index]]
 
     def name(self, index: int) -> str:
-        return f"{self.names[self.domain(index)]}/shoe-{index:04d}"
+        """COLOUR/shoe-NUMBER."""
+        return f"{self._colour(index)}/shoe-{index:04d}"
 
-    def read(self, index: int) -> np.ndarray:
-        return draw_shoe(index, self.split, self.size, self.names[self.domain(index)])
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draws a shoe (size, size, 3); and its labels."""
+        return draw_shoe(index, self.split, self.size, self._colour(index)), self.labels[index]
