@@ -1,6 +1,6 @@
 """Makes the runs and the figures of docs/balance.md: python docs/make_balance.py [PROBLEM ...|critics].
 
-For each problem one run has it ("problem"), and another solves it by one option ("solved"). Both train on the embedded
+For each problem one run has it ("problem"), and another avoids it by one option ("solved"). Both train on the embedded
 digits, half a minute or so on two cores. The runs stay in runs/balance-*, the figures are docs/balance-*.jpg.
 "critics" draws docs/wgan.jpg from the runs wgan and wgan_gp, which must exist (configs/dcgan).
 """
@@ -72,11 +72,11 @@ STORIES = {
 }
 
 
-def command(illness: str, state: str) -> list[str]:
+def command(problem: str, state: str) -> list[str]:
     """The training's command line, after "python"."""
-    story = STORIES[illness]
+    story = STORIES[problem]
     own = f"{story.both} {story.problem if state == 'problem' else story.solved}".split()
-    name = ["--name", f"balance-{illness}-{state}", "--train.max_steps", str(story.steps)]
+    name = ["--name", f"balance-{problem}-{state}", "--train.max_steps", str(story.steps)]
     return ["tools/train.py", *COMMON, *name, *own]
 
 
@@ -84,35 +84,35 @@ def main() -> None:
     if sys.argv[1:] == ["critics"]:  # of a run that is there already
         draw_critics()
         return
-    for illness in sys.argv[1:] or STORIES:
+    for problem in sys.argv[1:] or STORIES:
         for state in ("problem", "solved"):
-            print("python", " ".join(command(illness, state)))
-            subprocess.run([sys.executable, *command(illness, state)], cwd=ROOT, check=True)
-        draw(illness)
+            print("python", " ".join(command(problem, state)))
+            subprocess.run([sys.executable, *command(problem, state)], cwd=ROOT, check=True)
+        draw(problem)
 
 
-def draw(illness: str) -> None:
+def draw(problem: str) -> None:
     """Draws docs/balance-PROBLEM.jpg: the last samples of both runs, and the curve that shows the problem."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), dpi=90, width_ratios=(1, 1, 1.3))
     for axis, state in zip(axes[:2], ("problem", "solved"), strict=True):
-        run = ROOT / "runs" / f"balance-{illness}-{state}"
+        run = ROOT / "runs" / f"balance-{problem}-{state}"
         sheet = np.asarray(Image.open(sorted((run / "samples").iterdir())[-1]))
         axis.imshow(sheet)
-        axis.set_title(f"{state}, step {STORIES[illness].steps}", fontsize=10)
+        axis.set_title(f"{state}, step {STORIES[problem].steps}", fontsize=10)
         axis.set_axis_off()
         with (run / "metrics.csv").open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row[STORIES[illness].curve]]
+            rows = [row for row in csv.DictReader(file) if row[STORIES[problem].curve]]
         steps = [int(row["step"]) for row in rows]
-        axes[2].plot(steps, [float(row[STORIES[illness].curve]) for row in rows], label=state)
+        axes[2].plot(steps, [float(row[STORIES[problem].curve]) for row in rows], label=state)
         for step in (int(row["step"]) for row in rows if row.get("verdict")):
             axes[2].axvline(step, color="tab:blue" if state == "problem" else "tab:orange", linestyle=":", linewidth=1)
-    if STORIES[illness].logarithmic:
+    if STORIES[problem].logarithmic:
         axes[2].set_yscale("log")
-    axes[2].set_title(STORIES[illness].curve, fontsize=10)
-    axes[2].set_xlabel("step (dotted: the monitor's verdict)", fontsize=9)
+    axes[2].set_title(STORIES[problem].curve, fontsize=10)
+    axes[2].set_xlabel("step (dotted: the monitor reports the problem)", fontsize=9)
     axes[2].legend(fontsize=9)
     figure.tight_layout()
-    figure.savefig(ROOT / "docs" / f"balance-{illness}.jpg", pil_kwargs={"quality": 85})
+    figure.savefig(ROOT / "docs" / f"balance-{problem}.jpg", pil_kwargs={"quality": 85})
     plt.close(figure)
 
 

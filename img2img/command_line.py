@@ -159,7 +159,9 @@ class _CommandLine:
         for path, content in zip(self.configs, contents, strict=True):
             model = content.get("model", {}).get("name")
             if model and self.model and model != self.model:
-                raise ValueError(f"--model {self.model}: {path} is for {model}; leave one of the two out")
+                copied = f"copy it as {self.model}.yaml with model.name {self.model}, and give that as --config"
+                advice = copied if model_file(self.model) else "leave one of the two out"
+                raise ValueError(f"--model {self.model}: {path} is for {model}; {advice}")
             if model:
                 find_model(model, path)
             self.model = self.model or model

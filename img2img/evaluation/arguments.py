@@ -24,11 +24,12 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
         ValueError: an option is unknown, has a wrong type or does not apply here; or there is no such run.
     """
     args = evaluate_parser(description).parse_args(argv)
-    metrics = None if args.metrics is None else choose_metrics(args.metrics)
+    # Before the metrics' names are read: this imports the run's model, whose file may add metrics.
+    kind = _kind(args.run, with_metrics=args.metrics is not None)
     return EvaluateOptions(
         name=args.run,
-        kind=_kind(args.run, with_metrics=metrics is not None),
-        metrics=metrics,
+        kind=kind,
+        metrics=None if args.metrics is None else choose_metrics(args.metrics),
         device=args.device,
         of_run=RunOptions(**_values(RunOptions, args)),
         of_metrics=MetricOptions(**_values(MetricOptions, args)),

@@ -1,6 +1,8 @@
 """Models from files outside the package: trained by path, copied into the run; errors are one line."""
 
+import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from img2img.config import load_config
 from img2img.errors import is_ours, own_code
 from img2img.models import load_model_file, model_class, model_file, model_names
 from img2img.training.trainer import train
+from tests.helpers import ROOT
 
 TEXT = '''
 from dataclasses import dataclass
@@ -152,3 +155,33 @@ def test_model_file_needs_a_name_of_its_own(tmp_path: Path) -> None:
     file.write_text("from img2img.models.pix2pix import Pix2Pix\n\n\nclass Nameless(Pix2Pix):\n    pass\n")
     with pytest.raises(ValueError, match=r"nameless\.py: .*'pix2pix'.*'nameless'"):
         load_model_file(file)
+
+
+METRIC = """
+
+from img2img.evaluation.base import PairMetric
+
+
+class Brightness(PairMetric):
+    name, titles, lower_is_better = "brightness", {"brightness": "brightness (of 255)"}, True
+
+    def measure(self, batch):
+        return 255 * (batch.images.mean((1, 2, 3)) - batch.targets.mean((1, 2, 3))).abs()
+"""
+
+
+def test_evaluate_knows_a_metric_of_the_runs_model_file(model_path: Path, paired_root: Path, tmp_path: Path) -> None:
+    model_path.write_text(TEXT + METRIC)
+    argv = arguments("--model", str(model_path), "--data.root", str(paired_root), "--name", "x")
+    run = train(parse_train_arguments(argv, tmp_path).config)
+    options = "--metrics brightness --output report".split()
+    command = [sys.executable, str(ROOT / "tools" / "evaluate.py"), "x", *options]
+    subprocess.run(command, check=True, cwd=run.resolve().parents[1])
+    scores = json.loads((run.resolve().parents[1] / "report" / "summary.json").read_text())["scores"]
+    assert list(scores) == ["brightness"]
+
+
+def test_preset_of_another_model_is_refused_with_what_to_copy(model_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").write_text("model:\n  name: pix2pix\ndata:\n  toy: true\n")
+    with pytest.raises(ValueError, match=r"toy\.yaml is for pix2pix; .*mine\.yaml .*model\.name mine"):
+        parse_train_arguments(["--model", str(model_path), "--config", str(tmp_path / "toy.yaml")], tmp_path)

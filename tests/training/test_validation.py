@@ -175,7 +175,7 @@ def test_validation_refuses_what_can_not_be_measured(
 ) -> None:
     with pytest.raises(ValueError, match=r"train\.evaluate_every 5: .*train\.metrics fid"):
         Trainer(tiny_dcgan(train={"evaluate_every": 5}), Path("nowhere"))
-    with pytest.raises(ValueError, match=r"metrics l1,fdi: fdi .*l1,psnr,ssim,lpips,fid,kid,is,pr"):
+    with pytest.raises(ValueError, match=r"metrics l1,fdi: fdi .*l1,psnr,ssim"):
         Trainer(tiny(train={"evaluate_every": 5, "metrics": "l1,fdi"}), Path("nowhere"))
     with pytest.raises(ValueError, match=r"train\.best_by psnr: .*train\.metrics.* precision, recall"):
         Trainer(tiny(train={"evaluate_every": 5, "metrics": "pr", "best_by": "psnr"}), Path("nowhere"))
