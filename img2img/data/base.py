@@ -34,8 +34,8 @@ class Item:
     name: str
     """Path of its file below the set's folder, without a suffix."""
     inputs: Mapping[str, np.ndarray]
-    """Arrays by key of a batch: images (H, W, C) or clips (T, H, W, C) of uint8 or uint16, maps of ids (H, W, 1) int32,
-    vectors (N,) float32."""
+    """Arrays by key of a batch: images (H, W, C) or clips (T, H, W, C) of uint8, uint16 or float32 in [0, 1] (or
+    outside, such as noise that isn't clipped); maps of ids (H, W, 1) int32; vectors (N,) float32."""
     target: np.ndarray | None = None
     """(H', W', C) uint8 or uint16 of any size; None if unknown."""
     sequence: str | None = None
@@ -105,6 +105,10 @@ class ImageDataset(Dataset[dict]):
         were replaced by the next ones.
         """
         raise NotImplementedError
+
+    def samples(self, key: tuple[int, int]) -> list[dict[str, Any]]:
+        """The training samples of (epoch, index) in a batch: ``dataset[key]``, or several of one decoded image."""
+        return [self[key]]
 
     def require_side(self, least: int) -> None:
         """Raises ValueError, naming the file, if a transformed image has a side of less than ``least`` pixels."""

@@ -78,7 +78,7 @@ class FolderPairs:
         splits: names of the split to look for; the first that exists is used.
         channels: of A and of B; files are converted.
         check: called with (file, height, width) of every pair; raises ValueError for sizes that can't be used.
-        names: paths of the images to use, relative to the folder (unset: all).
+        scale: if given, sizes may differ by this integer, the same for all pairs, and ``check`` gets the larger size.
 
     Raises:
         ValueError: the folder or split is missing or empty; an image has no partner, can't be read or differs in size
@@ -86,13 +86,19 @@ class FolderPairs:
     """
 
     def __init__(
-        self, root: str, splits: Sequence[str], channels: tuple[int, int], check: SizeCheck | None = None
+        self,
+        root: str,
+        splits: Sequence[str],
+        channels: tuple[int, int],
+        check: SizeCheck | None = None,
+        scale: PairScale | None = None,
     ) -> None:
-        self.channels = channels
+        self.channels, self.scale = channels, scale or PairScale("a", 1)
         self.files = find_files(Path(root), splits)
         sizes: dict[tuple[int, int], str] = {}
         # A batch has one dtype: if a side has a single 16-bit file, all of its files become 16-bit.
-        self.dtypes = tuple(np.uint16 if deep else np.uint8 for deep in _check_headers(self.files, check, sizes))
+        deep = _check_headers(self.files, check, sizes, self.scale)
+        self.dtypes = tuple(np.uint16 if is_deep else np.uint8 for is_deep in deep)
         self.notes = _notes(sizes) if self.files.folder_b is None else []
 
     def __len__(self) -> int:
@@ -114,13 +120,49 @@ class FolderPairs:
                 read_image(files.folder_a / files.a[index], self.channels[0]),
                 read_image(files.folder_b / files.b[index], self.channels[1]),
             ]
-            if images[0].shape[:2] != images[1].shape[:2]:  # replaced since the headers were read
+            a, b = ((image.shape[1], image.shape[0]) for image in images)
+            if self.scale.of(a, b) != self.scale.value:  # replaced since the headers were read
                 raise UnreadableImage(f"{files.folder_b / files.b[index]}: no longer has the size of its partner")
-        a, b = (
+        first, second = (
             as_dtype(to_channels(image, channels), dtype)
             for image, channels, dtype in zip(images, self.channels, self.dtypes, strict=True)
         )
-        return a, b
+        return first, second
+
+
+class PairScale:
+    """How many times larger the target of a pair is than its input, the same integer for all pairs of a set.
+
+    Args:
+        source: the input's side, "a" or "b".
+        value: the scale if it is known; None if the first pair determines it.
+    """
+
+    def __init__(self, source: str, value: int | None = None) -> None:
+        self.source, self.value = source, value
+        self.fixed = value == 1  # both sides have one size
+        self.first = "data.scale"  # what determined it
+
+    def of(self, a: tuple[int, int], b: tuple[int, int]) -> int | None:
+        """The scale of a pair with the sizes (width, height) of A and B; None if it is no integer."""
+        small, large = (a, b) if self.source == "a" else (b, a)
+        scale = large[0] // small[0]
+        return scale if large == (small[0] * scale, small[1] * scale) else None
+
+    def check(self, path_a: Path, a: Header, path_b: Path, b: Header) -> None:
+        """Raises ValueError, naming the files, if a pair is of another scale than the others."""
+        scale = self.of((a.width, a.height), (b.width, b.height))
+        if self.value is None and scale is not None:
+            self.value, self.first = scale, str(path_a)
+        if scale == self.value and scale is not None:
+            return
+        sizes = f"{path_a} is {a.width}x{a.height} but {path_b} is {b.width}x{b.height}"
+        if self.fixed:
+            raise ValueError(f"{sizes}: the images of a pair must have the same size")
+        if scale is not None:
+            raise ValueError(f"{sizes}, {scale} times as large, but {self.first} says {self.value} times")
+        large = "B" if self.source == "a" else "A"
+        raise ValueError(f"{sizes}: must be of one size, or {large} N times as wide and high, N an integer")
 
 
 def as_dtype(image: np.ndarray, dtype: type) -> np.ndarray:
@@ -129,7 +171,8 @@ def as_dtype(image: np.ndarray, dtype: type) -> np.ndarray:
 
 
 class FolderImages:
-    """The images of one folder: ``len()``, ``name(i)`` and ``read(i)``, an (H, W, C) array.
+    """The images of one folder: ``len()``, ``name(i)`` and ``read(i)``, an (H, W, C) array. ``deep`` and ``gray`` are
+    the names of the files with 16 bits and of those without colour.
 
     Args:
         folder: searched with its sub-folders; all headers are read at the start.
@@ -150,8 +193,10 @@ class FolderImages:
         for name, header in zip(self.names, headers, strict=True):
             if check and isinstance(header, Header):
                 check(folder / name, header.height, header.width)
-        deep = any(isinstance(header, Header) and header.depth == 16 for header in headers)
-        self.dtype = np.uint16 if deep else np.uint8
+        with_headers = [(n, h) for n, h in zip(self.names, headers, strict=True) if isinstance(h, Header)]
+        self.deep = [name for name, header in with_headers if header.depth == 16]
+        self.gray = [name for name, header in with_headers if header.gray]
+        self.dtype = np.uint16 if self.deep else np.uint8
 
     def __len__(self) -> int:
         return len(self.names)
@@ -303,7 +348,9 @@ def _notes(sizes: dict[tuple[int, int], str]) -> list[str]:
     return notes
 
 
-def _check_headers(files: Files, check: SizeCheck | None, sizes: dict[tuple[int, int], str]) -> tuple[bool, bool]:
+def _check_headers(
+    files: Files, check: SizeCheck | None, sizes: dict[tuple[int, int], str], scale: PairScale
+) -> tuple[bool, bool]:
     """Reads every header; returns whether A and whether B have 16-bit images.
 
     ``sizes`` is filled with the sizes (width, height) of A's files and the name of the first file of each.
@@ -325,10 +372,12 @@ def _check_headers(files: Files, check: SizeCheck | None, sizes: dict[tuple[int,
         unreadable += dict.fromkeys(header for header in (a, b) if isinstance(header, str))
         if isinstance(a, str) or isinstance(b, str):
             continue
-        _check_size(path_a, a, path_b, b)
+        _check_halves(path_a, a, path_b)
+        scale.check(path_a, a, path_b, b)
         sizes.setdefault((a.width, a.height), path_a.name)
+        path, header = (path_b, b) if b.width > a.width else (path_a, a)
         if check:
-            check(path_a, a.height, a.width // 2 if path_a == path_b else a.width)
+            check(path, header.height, header.width // 2 if path_a == path_b else header.width)
         deep = [deep[0] or a.depth == 16, deep[1] or b.depth == 16]
     refuse_unreadable(unreadable)
     return deep[0], deep[1]
@@ -359,16 +408,11 @@ def refuse_unreadable(messages: Sequence[str]) -> None:
         raise ValueError(f"{messages[0]}{others}: replace or remove {'them' if others else 'it'}")
 
 
-def _check_size(path_a: Path, a: Header, path_b: Path, b: Header) -> None:
+def _check_halves(path_a: Path, a: Header, path_b: Path) -> None:
     if path_a == path_b and (a.width % 2 or a.width < 2):
         raise ValueError(
             f"{path_a}: {a.width} pixels wide, but A and B side by side have an even width; "
             "put separate images into trainA/ and trainB/"
-        )
-    if (a.width, a.height) != (b.width, b.height):
-        raise ValueError(
-            f"{path_a} is {a.width}x{a.height} but {path_b} is {b.width}x{b.height}: "
-            "the images of a pair must have the same size"
         )
 
 

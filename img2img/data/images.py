@@ -51,6 +51,7 @@ class Header:
     height: int
     depth: int  # bits per channel: 8 or 16
     alpha: bool
+    gray: bool = False  # the file has no colour channels
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
@@ -82,6 +83,7 @@ def read_header(path: Path) -> Header:
             turned = orientation(image) >= 5
             alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
             mode = image.mode
+            gray = mode in ("1", "L", "LA", "La") or mode.startswith("I")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableImage(f"{path}: can't be read ({why_unreadable(error)})") from error
     if width * height > MAX_PIXELS:
@@ -91,7 +93,8 @@ def read_header(path: Path) -> Header:
     if mode == "F" or (mode == "I" and "16" not in raw):
         raise UnreadableImage(f"{path}: 32 bits per channel; save it with 8 or 16")
     depth = 16 if mode.startswith("I") or "16" in raw else 8
-    return Header(height, width, depth, alpha) if turned else Header(width, height, depth, alpha)
+    width, height = (height, width) if turned else (width, height)
+    return Header(width, height, depth, alpha, gray)
 
 
 def read_image(path: Path, channels: int) -> np.ndarray:
@@ -160,11 +163,16 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Writes (H, W, 1|3|4) uint8 or uint16 in RGB(A) order: to a temporary file, which is renamed when complete.
+    """Writes (H, W, 1|3|4) in RGB(A) order: to a temporary file, which is renamed when complete.
+
+    Args:
+        path: the file; its suffix is the format.
+        image: uint8 or uint16, or floats in [0, 1], which are written with 8 bits.
 
     Raises:
         ValueError: the file can't be written, or its suffix is not an image format.
     """
+    image = image if image.dtype.kind == "u" else rounded(image, np.uint8)
     bgr = image[:, :, (2, 1, 0, 3)] if image.shape[2] == 4 else image[:, :, ::-1]
     encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(bgr))
     if not encoded:
@@ -202,15 +210,16 @@ def normalise(images: Tensor, values: Range | None = None) -> Tensor:
 def as_input(value: Tensor, values: Range | None = None) -> Tensor:
     """Converts an array of a batch to a network's input.
 
-    - Images and clips (..., H, W, C) uint8 or uint16 -> (..., C, H, W) float32 in [-1, 1], see ``normalise``.
-    - Maps of ids (B, H, W, 1) int32 and normalised images (..., H, W, C) float32 -> channels first, same values.
+    - Images and clips (..., H, W, C) uint8, uint16, or float in [0, 1] -> (..., C, H, W) float32 in [-1, 1], see
+      ``normalise``. Floats outside [0, 1], such as noise that isn't clipped, are kept: they are outside [-1, 1].
+    - Maps of ids (B, H, W, 1) int32 -> channels first, same values.
     - Tensors of less than four axes, such as vectors (B, N) and classes (B,), are returned as they are.
     """
     if value.ndim < 4:
         return value
-    if value.dtype in (torch.int32, torch.float32):
+    if value.dtype == torch.int32:
         return channels_first(value, value.dtype)
-    return normalise(value, values)
+    return normalise(value, None if value.is_floating_point() else values)
 
 
 def channels_first(images: Tensor, dtype: torch.dtype) -> Tensor:
@@ -227,6 +236,11 @@ def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:
     unit = (images.detach().float().cpu() + 1).div_(2).clamp_(0, 1).movedim(-3, -1).numpy()
     kind = np.dtype(dtype)
     return np.rint(unit * np.iinfo(kind).max).astype(kind) if kind.kind == "u" else unit.astype(kind)
+
+
+def rounded(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Floats in [0, 1], clipped -> unsigned integers of ``dtype``."""
+    return np.rint(image.clip(0, 1) * np.iinfo(dtype).max).astype(dtype)
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -279,12 +293,14 @@ def _line(text: str, width: int) -> np.ndarray:
 
 
 def eight_bits(image: np.ndarray) -> np.ndarray:
-    """(H, W, C) uint8 or uint16 -> (H, W, 3) uint8, gray as three equal channels."""
+    """(H, W, C) uint8, uint16, or floats in [0, 1] -> (H, W, 3) uint8, gray as three equal channels."""
+    if image.dtype.kind == "f":
+        image = rounded(image, np.uint8)
     return to_channels((image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image, 3)
 
 
 def cell(image: np.ndarray, most: int = 512) -> np.ndarray:
-    """An image prepared for a grid: (H, W, C) uint8 or uint16 -> (h, w, 3) uint8, no side longer than ``most``."""
+    """An image prepared for a grid: (H, W, C) -> (h, w, 3) uint8, no side longer than ``most``."""
     scale = most / max(image.shape[:2])
     if scale < 1:
         image = resize(image, max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))

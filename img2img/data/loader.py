@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from img2img.data.base import ImageDataset
 from img2img.data.images import Range, as_input
 from img2img.data.transforms import BATCH, keyed_seed
 from img2img.errors import is_ours
@@ -217,23 +218,30 @@ def keyed_loader(
 
 
 class _ErrorsAsSamples(Dataset):
-    """Returns errors of a data set as samples: torch would raise them again with a traceback as their message."""
+    """Returns a list of samples, or an error of a data set: torch would raise it again with a traceback as its
+    message.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Any) -> list[dict[str, Any]] | ValueError:
         try:
-            return self.dataset[key]
+            return self.dataset.samples(key) if isinstance(self.dataset, ImageDataset) else [self.dataset[key]]
         except ValueError as error:
             if not is_ours(error):
                 raise
             return error.with_traceback(None)
 
 
-def _collate_or_error(samples: list[Any]) -> dict[str, Any] | ValueError:
+def _collate_or_error(made: list[list[dict[str, Any]] | ValueError]) -> dict[str, Any] | ValueError:
+    samples: list[dict[str, Any]] = []
+    for of_one_image in made:
+        if isinstance(of_one_image, ValueError):
+            return of_one_image
+        samples += of_one_image
     try:
-        return next((sample for sample in samples if isinstance(sample, ValueError)), None) or collate(samples)
+        return collate(samples)
     except ValueError as error:
         if not is_ours(error):
             raise

@@ -108,6 +108,11 @@ class DataConfig(OneDirection):
         """Number of channels by key of a batch."""
         raise NotImplementedError
 
+    @property
+    def scale(self) -> int | None:
+        """Side of the target divided by the side of the input; None if that is not known."""
+        return None
+
     def with_partners(self: Options) -> Options:
         """These options, with validation images paired by name if the set is unpaired."""
         return self
@@ -144,6 +149,42 @@ class TwoDomainConfig(DataConfig):
         for key in ("channels_a", "channels_b"):
             if getattr(self, key) != 3:
                 raise ValueError(f"data.{key} {getattr(self, key)}: the toy task draws RGB images; set it to 3")
+
+
+@dataclass
+class PatchConfig(TwoDomainConfig):
+    """Options of data sets that never resize images: they train on patches and validate on whole images."""
+
+    everyday: ClassVar[Sequence[str]] = [
+        *"root toy crop_size flip rotate patches batch_size num_workers val_split val_crop".split(),
+        *"direction channels_a channels_b".split(),
+    ]
+    fixed: ClassVar[Sequence[str]] = [*TwoDomainConfig.fixed, "scale"]
+
+    preprocess: Preprocess = "crop"
+    """Must be crop: images are not resized."""
+    load_size: int = 256
+    """Width of the toy task's images in pixels. Images of files are not resized."""
+    crop_size: int = 128
+    """Side in pixels of the target's random patch. The side of the input's is crop_size / scale."""
+    rotate: bool = True
+    """Turn training patches by a random multiple of 90 degrees."""
+    patches: int = 1
+    """Patches of each decoded image. A batch has batch_size * patches samples; use it if decoding is slow."""
+    val_crop: int = 0
+    """Side in pixels of the central square of validation images to use; 0: whole images."""
+    scale: int | None = None
+    """Side of the target divided by the side of the input. Set when a training starts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.preprocess != "crop":
+            raise ValueError(f"data.preprocess {self.preprocess}: images are not resized here; set it to crop")
+        require_at_least("data", self, {"patches": 1, "val_crop": 0, "scale": 1})
+        scale = self.scale or 1
+        for key, side in (("crop_size", self.crop_size), ("val_crop", self.val_crop)):
+            if side % scale:
+                raise ValueError(f"data.{key} {side}: must be a multiple of {scale}, the scale from input to target")
 
 
 def check_channels(config: DataConfig, *keys: str) -> None:

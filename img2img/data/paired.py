@@ -7,17 +7,17 @@ side the input and the other the target.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from img2img.data.base import ImageDataset, Item, Lazy, read_or_next, refuse_companions
-from img2img.data.folder import FolderPairs, side_by_side
+from img2img.data.folder import FolderPairs, PairScale, find_sides, side_by_side
 from img2img.data.images import read_image
-from img2img.data.options import DataConfig, Part, TwoDomainConfig, domains
-from img2img.data.transforms import BATCH, Jitter, SizeCheck, jitter, keyed_seed
+from img2img.data.options import DataConfig, Part, PatchConfig, TwoDomainConfig, domains
+from img2img.data.transforms import BATCH, Patch, SizeCheck, Transform, jitter, patch_seed
 
 
 class PairSource(Protocol):
@@ -45,6 +45,9 @@ class PairedDataset(ImageDataset):
     """Samples have ``input`` and ``target`` (crop, crop, C) uint8 or uint16. Pairs that can't be decoded are replaced
     by the next one.
 
+    With a ``PatchConfig``, targets may be larger than their inputs, by an integer that is found in the files and that
+    becomes ``config.scale``; inputs are then (crop / scale, crop / scale, C).
+
     Raises:
         ValueError: as FolderPairs; when sampling, if no pair can be decoded.
     """
@@ -56,21 +59,35 @@ class PairedDataset(ImageDataset):
         super().__init__(config, part, augment=augment, seed=seed)
         self.transform = jitter(config, augment)
         self.check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
-        self.source = pair_source(config, part, config.resized(augment), self.check)
+        scale = _scale(config, part)
+        self.source = pair_source(config, part, config.resized(augment), self.check, scale)
         self.notes = self.source.notes
+        if isinstance(config, PatchConfig):
+            self.config = replace(config, scale=scale.value or 1)
+            self.transform = jitter(self.config, augment)
 
     def __len__(self) -> int:
         return len(self.source)
 
     def require_side(self, least: int) -> None:
-        self.check.require_side(least)
+        if not isinstance(self.transform, Patch):  # patches have one size, and whole images are padded
+            self.check.require_side(least)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
+        return self._patches(key, 1)[0]
+
+    def samples(self, key: tuple[int, int]) -> list[dict[str, Any]]:
+        return self._patches(key, self.config.patches if isinstance(self.config, PatchConfig) else 1)
+
+    def _patches(self, key: tuple[int, int], count: int) -> list[dict[str, Any]]:
         epoch, index = key
         pair, name, skipped = read_or_next(self.source, index)
-        sides = self._sides(keyed_seed(self.seed, epoch, index), pair)
         source, target = domains(self.config.direction)
-        return {"input": sides[source], "target": sides[target], "name": name, "skipped": skipped}
+        patches = []
+        for number in range(count):
+            sides = self._sides(patch_seed(self.seed, epoch, index, number), pair)
+            patches.append({"input": sides[source], "target": sides[target], "name": name, "skipped": skipped})
+        return patches
 
     def _sides(self, seed: int, pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         """The transformed pair, by domain: ``a`` and ``b``."""
@@ -107,7 +124,7 @@ class PairedDataset(ImageDataset):
         return read_input(config, direction, path, others)
 
 
-def map_of_classes(transform: Jitter, ids: np.ndarray) -> np.ndarray:
+def map_of_classes(transform: Transform, ids: np.ndarray) -> np.ndarray:
     """Resizes and crops a map of class ids (H, W) to (h, w) as the images, taking nearest pixels."""
     return transform(0, {"ids": ids.astype(np.int32)})["ids"][:, :, 0]
 
@@ -119,7 +136,26 @@ def read_input(config: TwoDomainConfig, direction: str, path: Path, others: Mapp
     return Item(path.stem, {"input": read_image(path, channels)})
 
 
-def pair_source(config: TwoDomainConfig, part: Part, size: int, check: SizeCheck) -> PairSource:
+def _scale(config: TwoDomainConfig, part: Part) -> PairScale:
+    """The scale that pairs must have: 1 unless the options allow others.
+
+    Raises:
+        ValueError: the options allow other scales, and the set has no folders of inputs and of targets.
+    """
+    source, _ = domains(config.direction)
+    if not isinstance(config, PatchConfig):
+        return PairScale(source, 1)
+    if not config.toy:
+        root, splits = set_folder(config, part), config.splits(part)
+        if not any(find_sides(Path(root), split) for split in splits):
+            raise ValueError(
+                f"data.root {root}: what is the input? Set data.degrade, or a short form such as data.noise 25; or "
+                f"give pairs, {splits[0]}A/ (input) and {splits[0]}B/ (target)"
+            )
+    return PairScale(source, config.scale)
+
+
+def pair_source(config: TwoDomainConfig, part: Part, size: int, check: SizeCheck, scale: PairScale) -> PairSource:
     """The pairs of the options' folder, or toy pairs of ``size`` pixels. Raises ValueError as FolderPairs."""
     splits = config.splits(part)
     if config.toy:
@@ -128,7 +164,7 @@ def pair_source(config: TwoDomainConfig, part: Part, size: int, check: SizeCheck
         config.require_colour()
         check("the toy task's pair", size, size)
         return ToyPairs(splits, size)
-    pairs = FolderPairs(set_folder(config, part), splits, (config.channels_a, config.channels_b), check)
+    pairs = FolderPairs(set_folder(config, part), splits, (config.channels_a, config.channels_b), check, scale)
     if part == "val":
         pairs.notes = []  # the training split has logged them
     return pairs

@@ -19,7 +19,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from img2img.data.options import DataConfig, Preprocess
+from img2img.data.options import DataConfig, PatchConfig, Preprocess
 
 BATCH = "the images of a batch must have the same size: set data.batch_size 1, or data.preprocess resize_and_crop"
 
@@ -27,6 +27,11 @@ BATCH = "the images of a batch must have the same size: set data.batch_size 1, o
 def keyed_seed(*key: int | str) -> int:
     """Hashes a key to a 32-bit seed, the same on every machine; similar keys get unrelated seeds."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=4).digest(), "little")
+
+
+def patch_seed(seed: int, epoch: int, index: int, number: int = 0) -> int:
+    """The seed of a sample; ``number`` counts the samples that are made of one image."""
+    return keyed_seed(seed, epoch, index, number) if number else keyed_seed(seed, epoch, index)
 
 
 class Jitter:
@@ -142,8 +147,82 @@ class Jitter:
         return max(1, round(side / self.stride)) * self.stride
 
 
-def jitter(config: DataConfig, augment: bool) -> Jitter:
-    """The transform of a data set. Without ``augment`` it doesn't flip, and crops the centre."""
+class Patch:
+    """Cuts the same square out of all images of a sample, and mirrors and turns it. Nothing is resized.
+
+    Images may differ in resolution: the sides of the others are the smallest one's, times an integer.
+
+    Args:
+        crop_size: side in pixels of the square of the largest image; 0 for whole images.
+        multiple: sides of the largest image are cut to multiples of this many pixels, at the right and at the bottom.
+        flip: mirror horizontally with probability 0.5.
+        rotate: turn by a random multiple of 90 degrees.
+        centre: cut out the centre, of smaller images all, instead of a random place.
+    """
+
+    preprocess: Preprocess = "crop"
+
+    def __init__(
+        self, crop_size: int, *, multiple: int = 1, flip: bool = False, rotate: bool = False, centre: bool = False
+    ) -> None:
+        self.crop_size, self.multiple = crop_size, multiple
+        self.flip, self.rotate, self.centre = flip, rotate, centre
+
+    def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Cuts arrays (H, W) or (H, W, C): (h, w, C) each, or (h, w, 1). The same seed gives the same place."""
+        rng = np.random.default_rng(seed)
+        height, width = min(array.shape[:2] for array in arrays.values())
+        factor = max(array.shape[0] for array in arrays.values()) // height
+        rows, columns = (self._length(side * factor) // factor for side in (height, width))
+        if self.centre:
+            top, left = ((height - rows) // 2, (width - columns) // 2) if self.crop_size else (0, 0)
+        else:
+            top, left = (int(place) for place in rng.integers((height - rows + 1, width - columns + 1)))
+        mirrored = self.flip and rng.random() < 0.5
+        turns = int(rng.integers(4)) if self.rotate else 0
+
+        def cut(array: np.ndarray) -> np.ndarray:
+            size = array.shape[0] // height
+            part = array[top * size : (top + rows) * size, left * size : (left + columns) * size]
+            part = part[:, ::-1] if mirrored else part
+            part = part[:, :, None] if part.ndim == 2 else part
+            return np.ascontiguousarray(np.rot90(part, turns))
+
+        return {key: cut(array) for key, array in arrays.items()}
+
+    def _length(self, side: int) -> int:
+        """Side of the cut of the largest image."""
+        length = min(side, self.crop_size) if self.crop_size else side
+        return length // self.multiple * self.multiple
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width), unchanged."""
+        return height, width
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a cut of the largest image. Raises ValueError if that is too small."""
+        if min(height, width) < self.crop_size and not self.centre:
+            raise ValueError(
+                f"{width}x{height} is smaller than data.crop_size {self.crop_size}: lower data.crop_size or remove it"
+            )
+        if min(height, width) < self.multiple:
+            raise ValueError(f"{width}x{height} is smaller than the scale {self.multiple}: remove it")
+        return self._length(height), self._length(width)
+
+
+Transform = Jitter | Patch
+
+
+def jitter(config: DataConfig, augment: bool) -> Transform:
+    """The transform of a data set. Without ``augment`` it neither flips nor turns, and crops the centre."""
+    if isinstance(config, PatchConfig):
+        return Patch(
+            config.crop_size if augment else config.val_crop,
+            multiple=config.scale or 1,
+            flip=augment and config.flip,
+            rotate=augment and config.rotate,
+            centre=not augment,
+        )
     return Jitter(
         config.resized(augment),
         config.crop_size,
@@ -166,7 +245,7 @@ class SizeCheck:
             one's although ``one_size`` is given.
     """
 
-    def __init__(self, transform: Jitter, one_size: str = "") -> None:
+    def __init__(self, transform: Transform, one_size: str = "") -> None:
         self.transform, self.one_size = transform, one_size
         self.first: tuple[Path | str, tuple[int, int]] | None = None
         self.smallest: tuple[Path | str, tuple[int, int]] | None = None  # by its shorter side

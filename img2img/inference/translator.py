@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, Item
-from img2img.data.images import as_input, normalise, resize, to_array, to_channels
+from img2img.data.images import as_input, channels_first, resize, to_array, to_channels
 from img2img.data.label_files import resize_ids
 from img2img.models.base import Batch, Model
 
@@ -248,9 +248,9 @@ class Translator:
                     raise ValueError(f"{key} is {size}, but the image {width}x{height}: both must have the same size")
                 array = np.pad(array, [(0, 0)] * (array.ndim - 3) + pad, mode="reflect")
             tensor = torch.from_numpy(np.ascontiguousarray(array))[None].to(self.device)
-            # float images lie in [0, 1]; the features of a style already are what the network takes
-            is_float_image = array.dtype.kind == "f" and array.ndim >= 3 and key != "features"
-            batch[key] = normalise(tensor) if is_float_image else as_input(tensor, ranges.get(key))  # (1, C, H', W')
+            # the features of a style already are what the network takes
+            is_ready = key == "features"
+            batch[key] = channels_first(tensor, tensor.dtype) if is_ready else as_input(tensor, ranges.get(key))
         scale = self.model.scale
         return batch, (
             slice(None),

@@ -12,6 +12,8 @@ from PIL import Image
 
 from img2img.data.images import (
     UnreadableImage,
+    as_input,
+    cell,
     grid,
     normalise,
     read_header,
@@ -151,6 +153,21 @@ def test_normalise_round_trips_exactly(dtype: type) -> None:
 def test_to_array_rounds_and_clamps() -> None:
     out = to_array(torch.tensor([-2.0, 0.0, 0.003, 9.0]).reshape(1, 2, 2), np.uint8)
     assert out[:, :, 0].tolist() == [[0, 128], [128, 255]]
+
+
+def test_floats_are_images_in_the_unit_range_also_outside_of_it(tmp_path: Path) -> None:
+    """Noise that isn't clipped: kept for networks, clipped in files and grids."""
+    image = np.array([-0.5, 0.0, 0.5, 2.0], np.float32).reshape(2, 2, 1)
+    assert as_input(torch.from_numpy(image)[None]).flatten().tolist() == [-2, -1, 0, 3]
+    write_image(tmp_path / "x.png", image)
+    assert read_image(tmp_path / "x.png", 1).flatten().tolist() == [0, 0, 128, 255]
+    assert cell(image)[:, :, 0].flatten().tolist() == [0, 0, 128, 255]
+
+
+@pytest.mark.parametrize(("mode", "gray"), [("L", True), ("LA", True), ("1", True), ("I;16", True), ("RGB", False)])
+def test_header_knows_files_without_colour(tmp_path: Path, mode: str, gray: bool) -> None:
+    Image.new(mode, (4, 3)).save(tmp_path / "x.png")
+    assert read_header(tmp_path / "x.png").gray == gray
 
 
 def test_grid_arranges_rows_and_columns() -> None:
