@@ -11,7 +11,7 @@ import difflib
 import re
 from argparse import ArgumentError
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn
 
@@ -189,7 +189,7 @@ class Config:
         directions = dataset_class(model.dataset, self.data).directions(self.data)
         if directions and self.data.direction not in directions:
             raise ValueError(f"data.direction {self.data.direction}: must be one of {', '.join(directions)}")
-        self.model = model.resolve(self.model, self.data.width or self.data.crop_size)
+        self.model = model.resolve(_with_scale(self.model, self.data.scale), self.data.width or self.data.crop_size)
         model.check_options(self)
         if gan_loss := getattr(self.model, "gan_loss", None):  # a model without discriminators has none
             self.balance.check_loss(gan_loss, self.optim.clip_d)
@@ -218,6 +218,19 @@ class Config:
         for section in ("optim", "balance"):
             plain[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in plain[section].items()}
         return yaml.safe_dump(plain, sort_keys=False)
+
+
+def _with_scale(model: Any, scale: int | None) -> Any:
+    """The model's options, with the data's scale in the option ``scale`` if there is one.
+
+    Raises:
+        ValueError: that option is already set to another scale.
+    """
+    if scale is None or not hasattr(model, "scale"):
+        return model
+    if model.scale not in (None, scale):
+        raise ValueError(f"model.scale {model.scale}: the data's is {scale}; leave model.scale out (null)")
+    return replace(model, scale=scale)
 
 
 def load_config(path: Path) -> Config:

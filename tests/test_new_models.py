@@ -95,6 +95,7 @@ CASES = [
     Case("three_domains", domains, "--train.metrics fid --data.flip false", "val/fid"),
     Case("short_clips", films),
     Case("fill_holes", one_folder),
+    Case("small_restoration", one_folder, "--data.down 2", scale=2),
     Case("flow_matching", pairs),
 ]
 BY_NAME = {case.name: case for case in CASES}

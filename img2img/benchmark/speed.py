@@ -78,6 +78,8 @@ class BenchmarkOptions:
     """Use channels-last images and weights; not in the plain loop."""
     inference_only: bool = False
     """Measure inference only, without training and loading."""
+    degraded: bool = False
+    """Measure the data set of restoration only: training pairs a second of one core, from JPEG files."""
 
     def __post_init__(self) -> None:
         sides = str(self.size).split("x")
@@ -100,12 +102,18 @@ class BenchmarkOptions:
 
 def describe(options: BenchmarkOptions) -> str:
     """One line that describes the measurement."""
+    if options.degraded:
+        return "training pairs a second of one core, patches of 128x128 pixels"
     stage = f", stage {options.stage}" if options.model == "pix2pixhd" else ""
     return f"{options.model}{stage}, {options.width}x{options.height}, batch {options.batch_size}, ngf {options.ngf}"
 
 
 def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
     """Runs the benchmark. Returns the rows of the table: (what is measured, value with unit)."""
+    if options.degraded:
+        from img2img.benchmark.loading import loading_rows
+
+        return loading_rows()
     if options.inference_only:
         return _inference_rows(options)
     with tempfile.TemporaryDirectory() as folder:

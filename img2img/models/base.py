@@ -77,7 +77,8 @@ class Model(nn.Module):
     learns_all: bool = False
     """True if the model learns every direction of its data set at once; False if only ``data.direction``."""
     scale: int = 1
-    """Side of the output divided by the side of the input."""
+    """Side of the output divided by the side of the input. If the model's ``Config`` has an option ``scale``, None by
+    default, it is set to the data's (``data.scale``), and ``__init__`` sets this one."""
     gan: GANLoss
     """Adversarial loss: set it to ``GANLoss(config.gan_loss)``. ``models.build_model`` adds the options ``balance``."""
     draws: ClassVar[bool] = False

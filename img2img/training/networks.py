@@ -192,6 +192,11 @@ class Networks:
 
 def _check_sizes(model: Model, data: DataConfig) -> None:
     """Raises ValueError if the model can't train on images of the sizes that the options give."""
+    if data.scale not in (None, model.scale):
+        raise ValueError(
+            f"data.scale {data.scale}: targets are {data.scale} times as wide as inputs, but outputs of the model "
+            f"{model.scale} times; change data.down (data.degrade), or choose another model"
+        )
     large = 101 * data.stride  # if this odd multiple of the stride fits, all large enough multiples do
     if data.preprocess not in ("scale_width", "none"):
         if data.crop_size % model.scale:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from img2img.config import Config
 from img2img.data.base import ImageDataset, Item
 from img2img.data.images import Range, UnreadableImage, grid, to_array
 from img2img.data.loader import collate, to_device
-from img2img.models.base import Batch
+from img2img.models.base import Batch, Images
 from img2img.training.networks import Networks
 
 SAMPLES = 8  # rows of a grid
@@ -31,8 +32,7 @@ def sample_grid(networks: Networks, dataset: ImageDataset, config: Config) -> np
     with networks.inference():
         sheet = [to_device(batch, device, networks.memory_format) for batch in model.sheet()]
         rows = [list(to_array(model.samples(batch)["output"], np.uint8)) for batch in sheet]
-        for batch in [] if sheet else _batches(networks, dataset, config, ranges):
-            shown = {**batch, **model.samples(batch)}
+        for shown in [] if sheet else _shown(networks, dataset, config, ranges):
             columns = [name for name in model.columns if name in shown]
             rows.append([to_array(shown[name][0], np.uint8) for name in columns])
     return grid(rows, columns)
@@ -45,25 +45,49 @@ def item_batch(item: Item, networks: Networks, ranges: Mapping[str, Range]) -> B
     return to_device(collate([sample]), networks.accelerator.device, networks.memory_format, ranges)
 
 
-def _batches(networks: Networks, dataset: ImageDataset, config: Config, ranges: Mapping[str, Range]) -> list[Batch]:
-    """A batch of one image for each row; from every domain if the model learns all directions.
+def of_any_size(make: Callable[[Batch], Images], item: Item, networks: Networks, ranges: Mapping[str, Range]) -> Images:
+    """The images that ``make`` returns for a batch of one item, whose size the networks need not accept.
+
+    As in inference, the inputs are padded by reflection, and the images are cropped accordingly.
+    """
+    model = networks.model
+    height, width = item.image.shape[-3:-1]
+    pad_height, pad_width = model.padded(height) - height, model.padded(width) - width
+    if not pad_height and not pad_width:
+        return make(item_batch(item, networks, ranges))
+    top, left = pad_height // 2, pad_width // 2
+    pad = [(top, pad_height - top), (left, pad_width - left), (0, 0)]
+    inputs = {
+        key: np.pad(array, [(0, 0)] * (array.ndim - 3) + pad, mode="reflect") if array.ndim >= 3 else array
+        for key, array in item.inputs.items()
+    }
+    scale = model.scale
+    rows, columns = slice(top * scale, (top + height) * scale), slice(left * scale, (left + width) * scale)
+    images = make(item_batch(replace(item, inputs=inputs, target=None), networks, ranges))
+    return {key: image[..., rows, columns] for key, image in images.items()}
+
+
+def _shown(networks: Networks, dataset: ImageDataset, config: Config, ranges: Mapping[str, Range]) -> Iterator[Batch]:
+    """The images of each row, (1, C, H, W) by column; from every domain if the model learns all directions.
 
     Items that can't be decoded are replaced by the next one that can.
     """
-    if networks.model.learns_all:
-        samples = (collate([dataset[0, index]]) for index in _spaced_indices(len(dataset)))
-        return [to_device(batch, networks.accelerator.device, networks.memory_format, ranges) for batch in samples]
+    model = networks.model
+    if model.learns_all:
+        for index in _spaced_indices(len(dataset)):
+            sample = collate([dataset[0, index]])
+            batch = to_device(sample, networks.accelerator.device, networks.memory_format, ranges)
+            yield {**batch, **model.samples(batch)}
+        return
     items = dataset.items(config.data.direction)
-    batches = []
     for first in _spaced_indices(len(items)):
         for index in range(first, first + len(items)):
             try:
                 item = items[index % len(items)]
             except UnreadableImage:
                 continue
-            batches.append(item_batch(item, networks, ranges))
+            yield {**item_batch(item, networks, ranges), **of_any_size(model.samples, item, networks, ranges)}
             break
-    return batches
 
 
 def _spaced_indices(count: int) -> list[int]:

@@ -14,10 +14,10 @@ from img2img.evaluation.base import ImageRecord, ImageSet, SetStatistics, made_s
 from img2img.evaluation.evaluate import check, evaluate, real_statistics
 from img2img.evaluation.metrics import choose_metrics, load_networks
 from img2img.inference.sampler import joined, keyed_noise
-from img2img.models.base import Batch
+from img2img.models.base import Batch, Images
 from img2img.models.base_noise import NoiseModel
 from img2img.training.networks import Networks
-from img2img.training.samples import item_batch
+from img2img.training.samples import item_batch, of_any_size
 
 BATCH_SIZE = 16  # images that a generator or a feature network gets at once
 SEED = 0  # of the noise of unconditional models; the same as in evaluate.py
@@ -114,10 +114,12 @@ class Validation:
         items, ranges = self.dataset.items(self.direction), self.dataset.ranges(self.config.data)
 
         def translate(item: Item) -> tuple[np.ndarray, np.ndarray | None]:
-            batch = item_batch(item, self.networks, ranges)
-            output = self.networks.model.generate(batch, self.direction)["output"][0]
-            target = to_array(batch["target"][0], np.uint8) if self.pairs else None
-            return to_array(output, np.uint8), target
+            def generate(batch: Batch) -> Images:
+                return self.networks.model.generate(batch, self.direction)
+
+            output = of_any_size(generate, item, self.networks, ranges)["output"][0]
+            target = item_batch(item, self.networks, ranges)["target"][0] if self.pairs else None
+            return to_array(output, np.uint8), None if target is None else to_array(target, np.uint8)
 
         chosen = (indices[i] for i in self._spaced(len(indices)))
         return made_set("made", items, translate, places=[index for index in chosen if self._is_usable(items, index)])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from img2img.benchmark.loading import STEPS, loading_rows
 from img2img.benchmark.plain_loops import PLAIN
 from img2img.benchmark.speed import BenchmarkOptions, _batch, _draw_set, _generator_passes, _Worker, benchmark
 from img2img.config import Config
@@ -55,6 +56,12 @@ def test_benchmark_inference_only_has_no_training_rows() -> None:
     rows = dict(benchmark(BenchmarkOptions(model="pix2pixhd", stage="local", inference_only=True, **small)))
     assert list(rows) == ["inference, random weights", "peak memory, inference"]
     assert 50 < float(rows["peak memory, inference"].split()[-2]) < 4000
+
+
+def test_loading_rows_are_pairs_a_second() -> None:
+    rows = loading_rows(seconds=0.01)
+    assert len(rows) == len(STEPS) + 3
+    assert all(float(value) > 5 for _, value in rows)
 
 
 def test_worker_that_dies_raises() -> None:
