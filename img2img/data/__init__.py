@@ -2,8 +2,9 @@
 
 - ``images`` reads and writes image files; ``folder`` finds the pairs of an image set, ``label_files`` its label maps;
   ``toy/`` draws the toy tasks; ``torchvision_sets`` reads public sets.
-- ``transforms`` resizes, crops and flips.
-- ``base`` is the interface of data sets; ``paired``, ``unpaired``, ``labelled`` and ``unconditional`` implement it.
+- ``transforms`` resizes, crops and flips; ``degradations`` makes bad images of good ones.
+- ``base`` is the interface of data sets; ``paired``, ``unpaired``, ``labelled``, ``unconditional``, ``domains`` and
+  ``degraded`` implement it.
 - ``loader`` makes reproducible batches of any of them.
 """
 

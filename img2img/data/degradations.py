@@ -544,9 +544,14 @@ class Degradation:
         return any(isinstance(step, Jpeg) for step in self.steps)
 
     @property
-    def needs_colour(self) -> bool:
-        """Whether a step is of no use for gray images."""
+    def takes_lightness(self) -> bool:
+        """Whether inputs are ``lightness`` images."""
         return any(isinstance(step, Lightness) for step in self.steps)
+
+    @property
+    def removes_colour(self) -> bool:
+        """Whether no input has colour, so that training needs colour images."""
+        return self.takes_lightness or any(isinstance(step, Gray) and step.share == 1 for step in self.steps)
 
     @property
     def is_float(self) -> bool:
@@ -556,8 +561,7 @@ class Degradation:
 
     def channels(self, channels: int) -> int:
         """Channels of the input of an image with ``channels`` channels."""
-        one = any(isinstance(step, Lightness) or (isinstance(step, Gray) and step.share == 1) for step in self.steps)
-        return 1 if one else channels
+        return 1 if self.removes_colour else channels
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Degrades an image.

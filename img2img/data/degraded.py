@@ -17,10 +17,10 @@ import numpy as np
 from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
 from img2img.data.degradations import Degradation, lightness, read_step, read_steps, require_hole, without_hole
 from img2img.data.domain_files import in_validation_share
-from img2img.data.folder import PARTS, Check, FolderImages, list_images, other_splits, require_root
-from img2img.data.images import SUFFIXES, read_image, rounded
+from img2img.data.folder import PARTS, Check, FolderImages, list_images, other_splits, part_of, require_root
+from img2img.data.images import SUFFIXES, UnreadableImage, read_image, rounded
 from img2img.data.options import Part, PatchConfig
-from img2img.data.paired import read_input, set_folder
+from img2img.data.paired import set_folder
 from img2img.data.toy import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed, patch_seed
 
@@ -74,8 +74,8 @@ class DegradedConfig(PatchConfig):
                 raise ValueError(f"data.scale {self.scale}: the steps make it {degradation.scale}; leave it out (null)")
             if self.channels_b == 4:
                 raise ValueError("data.channels_b 4: alpha is not degraded; set it to 3")
-            if degradation.needs_colour and self.channels_b == 1:
-                raise ValueError("data.lightness: gray images have no colour to learn; set data.channels_b 3")
+            if degradation.removes_colour and self.channels_b == 1:
+                raise ValueError("data.channels_b 1: gray and lightness remove the colour; set it to 3")
             self.scale = degradation.scale
         super().__post_init__()
 
@@ -105,7 +105,7 @@ class DegradedConfig(PatchConfig):
         if degradation is None:
             return super().channels
         clean, degraded = self.channels_b, degradation.channels(self.channels_b)
-        read = clean if degradation.needs_colour else degraded
+        read = clean if degradation.takes_lightness else degraded
         holes = {"mask": 1} if degradation.mask else {}
         return {"a": read, "b": clean, "input": degraded, "target": clean, **holes}
 
@@ -167,7 +167,7 @@ class DegradedDataset(ImageDataset):
         self.transform = jitter(config, augment)
         self.source: CleanSource = _source(config, part, SizeCheck(self.transform))
         if isinstance(self.source, FolderImages):
-            _check_files(self.source, degradation, config)
+            _check_files(self.source, degradation)
         if degradation.mask:
             _ = degradation.mask.files  # checks a folder of masks
 
@@ -186,7 +186,7 @@ class DegradedDataset(ImageDataset):
         patches = []
         for number in range(count):
             seed = patch_seed(self.seed, epoch, index, number)
-            inputs, target = self._sample(image, seed, keyed_seed(seed, "degrade"))
+            inputs, target = self._sample(image, seed, keyed_seed(seed if self.augment else name, "degrade"))
             patches.append({**inputs, "target": target, "name": name, "skipped": skipped})
         return patches
 
@@ -229,7 +229,7 @@ class DegradedDataset(ImageDataset):
             ValueError: a mask is missing, or is of another size than the image, empty or full.
         """
         degradation, image = config.degradation, arrays["input"]
-        if degradation.needs_colour:
+        if degradation.takes_lightness:
             image = _lightness_of(image)
         if degradation.mask is None:
             return {**arrays, "input": image}
@@ -240,12 +240,10 @@ class DegradedDataset(ImageDataset):
 
     @classmethod
     def read(cls, config: Any, direction: str, path: Path, others: Mapping[str, Path]) -> Item:
-        degradation = config.degradation
-        if degradation is None:
-            return read_input(config, direction, path, others)
-        refuse_companions(others, cls.companions if degradation.mask else ())
+        has_holes = config.degradation.mask is not None
+        refuse_companions(others, cls.companions if has_holes else ())
         arrays = {"input": read_image(path, config.channels["a"])}
-        if degradation.mask:
+        if has_holes:
             if "mask" not in others:
                 raise ValueError(f"{path}: the run fills holes: give their masks by --with mask=FILE|DIR")
             file = mask_file(path, others["mask"])
@@ -295,13 +293,13 @@ def _source(config: DegradedConfig, part: Part, check: Check) -> CleanSource:
     if val is None and config.val_split:
         others = other_splits(root, (config.val_split,), ())
         raise ValueError(f"data.root {root}: no split {config.val_split}; {others}")
+    if part == "val" and val is not None:
+        return FolderImages(val, config.channels_b, check)
+    folder = _training_folder(config, root, has_val=val is not None)
     if val is None and not config.val_share:
         raise ValueError(
             f"data.root {root}: no val/ or test/ to validate on; data.val_share 0.05 takes a share of the images"
         )
-    if part == "val" and val is not None:
-        return FolderImages(val, config.channels_b, check)
-    folder = _training_folder(config, root, has_val=val is not None)
     names = [path.relative_to(folder).as_posix() for path in list_images(folder)]
     if val is None:
         chosen = [name for name in names if in_validation_share(name, config.val_share) == (part == "val")]
@@ -326,7 +324,7 @@ def _training_folder(config: DegradedConfig, root: Path, *, has_val: bool) -> Pa
         return train
     whole = root.resolve()
     below = [path for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
-    has_splits = has_val or any(path.name.startswith(PARTS) for path in below)
+    has_splits = has_val or any(part_of(path.name) in PARTS for path in below)
     has_sets = any((path / part).is_dir() for path in below for part in PARTS)
     is_split = whole.name in PARTS and any((whole.parent / part).is_dir() for part in PARTS if part != whole.name)
     if config.train_split != "train" or has_splits or has_sets or is_split:
@@ -337,23 +335,27 @@ def _training_folder(config: DegradedConfig, root: Path, *, has_val: bool) -> Pa
     return root
 
 
-def _check_files(images: FolderImages, degradation: Degradation, config: DegradedConfig) -> None:
+def _check_files(images: FolderImages, degradation: Degradation) -> None:
     """Raises ValueError, naming a file, if images don't go with a step."""
     if degradation.needs_8_bits and images.deep:
         raise ValueError(
             f"{images.folder / images.deep[0]}: 16 bits, but jpeg has 8; convert it to 8 bits, or leave jpeg out"
         )
-    if not degradation.needs_colour:
+    if not degradation.removes_colour:
         return
     if images.gray:
         others = f", as {len(images.gray) - 1} others" if images.gray[1:] else ""
         raise ValueError(
             f"{images.folder / images.gray[0]}: a gray image{others}, which has no colour to learn; remove it"
         )
-    step = max(1, len(images) // LOOKED_AT)
-    if all(_is_gray(images.read(index)) for index in range(0, len(images), step)):
-        raise ValueError(f"{images.folder}: its images are gray, and lightness needs colour; use other images")
+    if not any(_has_colour(images, index) for index in range(0, len(images), max(1, len(images) // LOOKED_AT))):
+        raise ValueError(f"{images.folder}: its images are gray, and have no colour to learn; use other images")
 
 
-def _is_gray(image: np.ndarray) -> bool:
-    return bool((image == image[:, :, :1]).all())
+def _has_colour(images: FolderImages, index: int) -> bool:
+    """Whether an image can be decoded, and its channels differ by more than a level of 255 in the mean."""
+    try:
+        image = images.read(index)
+    except UnreadableImage:
+        return False
+    return bool(np.ptp(image, axis=2).mean() > np.iinfo(image.dtype).max / 255)

@@ -248,7 +248,7 @@ def no_split(root: Path, splits: Sequence[str]) -> ValueError:
     """The error for a set that has none of ``splits``."""
     first = splits[0]
     folders = sorted(_folders(root))
-    if len(folders) == 2 and not any(_part(name) in PARTS or _folders(root / name) for name in folders):
+    if len(folders) == 2 and not any(part_of(name) in PARTS or _folders(root / name) for name in folders):
         a, b = (root / name for name in folders)
         return ValueError(
             f"data.root {root}: no split {' or '.join(splits)}, but two folders: make pairs of them by "
@@ -267,11 +267,11 @@ def other_splits(root: Path, splits: Sequence[str], suffixes: Sequence[str]) -> 
     ``suffixes`` are those of the folders of a split, such as A and B.
     """
     names = set(_folders(root))
-    sets = [name for name in sorted(names) if any(_part(inner) in PARTS for inner in _folders(root / name))]
-    if sets and not any(_part(name) in PARTS for name in names):
+    sets = [name for name in sorted(names) if any(part_of(inner) in PARTS for inner in _folders(root / name))]
+    if sets and not any(part_of(name) in PARTS for name in names):
         return f"did you mean a set in this folder ({some(sets, 5)}), such as data.root {root / sets[0]}?"
     whole = root.resolve()
-    if _part(whole.name) in PARTS and not any(_part(name) in PARTS for name in names):
+    if part_of(whole.name) in PARTS and not any(part_of(name) in PARTS for name in names):
         return f"this folder is a split: set data.root {whole.parent}, its parent"
     if "label" not in suffixes and any(name.endswith("_label") for name in names):
         return "it has label maps: use --model pix2pixhd --data.label_nc N, the number of classes"
@@ -287,7 +287,7 @@ def _folders(root: Path) -> list[str]:
     return [path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
 
 
-def _part(folder: str) -> str:
+def part_of(folder: str) -> str:
     """The split of a folder's name: "train" for "trainA", "train_A" and "train_label"."""
     return re.sub(r"(_?[AB]|_label|_inst|_img)$", "", folder)
 

@@ -363,10 +363,12 @@ def test_same_seed_gives_the_same_degradation() -> None:
 
 def test_degradation_knows_scale_channels_and_what_it_needs() -> None:
     made = Degradation(read_steps([{"down": 2}, {"noise": 5}, {"down": {"scale": 3}}], "x"))
-    assert (made.scale, made.channels(3), made.needs_8_bits, made.needs_colour) == (6, 3, False, False)
+    assert (made.scale, made.channels(3), made.needs_8_bits, made.removes_colour) == (6, 3, False, False)
     assert Degradation([Jpeg(30)]).needs_8_bits
-    assert Degradation([Lightness()]).needs_colour
-    assert Degradation([Lightness()]).channels(3) == 1
+    colourless = [Degradation([step]) for step in (Lightness(), Gray(), Gray(0.5))]
+    assert [each.removes_colour for each in colourless] == [True, True, False]
+    assert [each.takes_lightness for each in colourless] == [True, False, False]
+    assert [each.channels(3) for each in colourless] == [1, 1, 3]
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,7 @@ def test_missing_masks_are_named(clean: Path) -> None:
         ({"down": 3}, r"data\.crop_size 16: .*3"),
         ({"down": 4, "val_crop": 30}, r"data\.val_crop 30: .*4"),
         ({"down": 2, "scale": 4}, r"data\.scale 4: .*2"),
-        ({"lightness": True, "channels_b": 1}, r"data\.lightness: .*data\.channels_b 3"),
+        ({"lightness": True, "channels_b": 1}, r"data\.channels_b 1: .*3"),
         ({"noise": 5, "channels_b": 4}, r"data\.channels_b 4"),
         ({"noise": 5, "preprocess": "resize_and_crop"}, r"data\.preprocess resize_and_crop"),
         ({"noise": 5, "val_share": 1.0}, r"data\.val_share 1\.0"),
@@ -347,6 +347,7 @@ def test_gray_images_are_refused_where_colour_is_learned(clean: Path, tmp_path: 
     assert len(training(clean, lightness=True)) == 4
     write(clean / "train" / "gray.png", photo(0)[:, :, 0])
     assert "gray.png: a gray image" in error("train", clean, lightness=True)
+    assert "gray.png: a gray image" in error("train", clean, gray=True)
     assert len(training(clean, noise=5)) == 5
     as_rgb = draw(tmp_path / "rgb", "train/0.png", "val/0.png", make=lambda i: photo(i)[:, :, :1].repeat(3, axis=2))
     assert f"{as_rgb / 'train'}: its images are gray" in error("train", as_rgb, lightness=True)
@@ -355,9 +356,10 @@ def test_gray_images_are_refused_where_colour_is_learned(clean: Path, tmp_path: 
 def test_wrong_folders_are_named(clean: Path, tmp_path: Path) -> None:
     assert "data.root is not set" in error("train", None, noise=5)
     assert "no such folder" in error("train", tmp_path / "none", noise=5)
-    assert f"data.root {clean}?" in error("train", tmp_path, noise=5, val_share=0.1)  # one level too high
+    assert f"data.root {clean}?" in error("train", tmp_path, noise=5)  # one level too high
+    assert f"data.root {clean}?" in error("train", tmp_path, noise=5, val_share=0.1)
     assert f"data.root {clean}, its parent" in error("train", clean / "train", noise=5, val_share=0.1)
-    assert "data.val_share 0.05" in error("train", clean / "train", noise=5)
+    assert "data.val_share 0.05" in error("train", clean / "train" / "a", noise=5)
     assert "no split x" in error("train", clean, noise=5, val_split="x")
     assert "no folder learn/" in error("train", clean, noise=5, train_split="learn")
     (tmp_path / "empty" / "train").mkdir(parents=True)
@@ -565,6 +567,21 @@ def test_model_of_another_scale_is_refused_before_the_run_exists(tmp_path: Path,
     with pytest.raises(ValueError, match=r"data\.scale 2: .*data\.down"):
         train(config_of("--data.root", str(root), *argv, model=file))
     assert not Path("runs/run").exists()
+
+
+def test_arrays_are_translated_as_files_are(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those of which the run's input is made: a colour image for lightness, an image and a mask for holes."""
+    file, mask = clean / "val" / "8.png", np.zeros((40, 36), np.uint8)
+    mask[3:20, 5:30] = 255
+    image, given = read_image(file, 3), write(tmp_path / "m.png", mask)
+    run = train(config_of("--data.root", str(clean), "--data.lightness", "true", name="colour"))
+    assert call(monkeypatch, "infer", "colour", "--input", str(file), "--output", "o") == 0
+    assert np.array_equal(load_translator(run)(image), read_image(Path("o/8.png"), 3))
+    run = train(config_of("--data.root", str(clean), "--data.mask", "strokes", name="holes"))
+    assert call(monkeypatch, "infer", "holes", "--input", str(file), "--output", "o", "--with", f"mask={given}") == 0
+    for array in (mask, mask > 0):
+        assert np.array_equal(load_translator(run)(image, mask=array), read_image(Path("o/8.png"), 3))
+    assert call(monkeypatch, "infer", "holes", "--input", str(file), "--output", "o") == 2
 
 
 UNET = '''
