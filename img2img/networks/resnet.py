@@ -45,6 +45,7 @@ class ResNet(nn.Module):
         dropout: dropout of 0.5 in each residual block.
         upsample_mode: "deconv" (paper) or "resize".
         init_gain: standard deviation of the initial weights.
+        bounded: end with tanh. Without it the output is unbounded.
 
     Raises:
         ValueError: in ``forward``, if a side of the input is not a multiple of ``stride`` or below ``smallest_input``.
@@ -62,6 +63,7 @@ class ResNet(nn.Module):
         dropout: bool = False,
         upsample_mode: Upsample = "deconv",
         init_gain: float = 0.02,
+        bounded: bool = True,
     ) -> None:
         super().__init__()
         self.stride = 2**n_downs
@@ -82,7 +84,7 @@ class ResNet(nn.Module):
             layers.append(upsample(wide, narrow, bias=bias, mode=upsample_mode, kernel_size=3))
             layers += [norm_layer(norm, narrow), nn.ReLU(inplace=True)]
         self.decoder = nn.Sequential(*layers)  # -> (B, ngf, H, W)
-        self.head = nn.Sequential(same(ngf, out_channels, 7, bias=True), nn.Tanh())
+        self.head = nn.Sequential(same(ngf, out_channels, 7, bias=True), nn.Tanh() if bounded else nn.Identity())
         init_weights(self, init_gain)
 
     def forward(self, x: Tensor) -> Tensor:
