@@ -16,7 +16,7 @@ def test_nafnet_enlarges_by_the_scale(scale: int) -> None:
 
 
 def test_nafnet_has_the_papers_sizes() -> None:
-    """Table 6 and 7: 17.1 M parameters at width 32 for SIDD's depth, 67.9 M at width 64 for GoPro's, 116 M for SIDD's."""
+    """Official code: 17.1 M parameters at width 32 and 67.9 M at 64 for GoPro, 116 M at 64 for SIDD."""
 
     def count(**options: object) -> int:
         with torch.device("meta"):
