@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from img2img.config import BalanceConfig, Config, OptimConfig, TrainConfig
 from img2img.data.domains import DomainsConfig
 from img2img.data.transforms import keyed_seed
-from img2img.models.stargan import Discriminator, Generator, StarGAN
+from img2img.models.stargan import Discriminator, Generator, StarGAN, permuted_within
 from tests.conftest import make_step
 
 STEPS = 11
@@ -77,7 +77,7 @@ def batches(attributes: list[str] | None) -> list[dict[str, Tensor]]:
         image = torch.rand(4, 3, 16, 16).double() * 2 - 1
         labels = torch.randint(0, 2, (4, 3)).double()
         number = torch.tensor([0, 1, 2, 1])
-        batch = {"input": image, "target": image, "labels": labels}
+        batch = {"input": image, "target": image, "labels": labels, "class": torch.full((4,), -1)}
         made.append(batch if attributes else {**batch, "labels": F.one_hot(number, 3).double(), "class": number})
     return made
 
@@ -193,17 +193,59 @@ def test_class_accuracy_counts_domains_and_attributes() -> None:
     model = StarGAN(StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=3, size=16), {"input": 3, "domain": 2})
     logits, labels = torch.tensor([[2.0, -1.0], [3.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     assert model.class_accuracy(logits, labels, {"class": labels.argmax(1)}).item() == 0.5
-    assert model.class_accuracy(logits, labels, {}).item() == 0.75
+    assert model.class_accuracy(logits, labels, {"class": torch.tensor([-1, -1])}).item() == 0.75
 
 
 def test_samples_show_the_image_in_every_domain() -> None:
     model = StarGAN(StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=3, size=16), {"input": 3, "domain": 3})
-    x, labels = torch.rand(1, 3, 16, 16), torch.tensor([[0.0, 1.0, 1.0]])
-    shown = model.samples({"input": x, "labels": labels})
+    x, targets = torch.rand(1, 3, 16, 16), torch.eye(3)[None]
+    shown = model.samples({"input": x, "targets": targets})
     assert list(shown) == list(model.columns[1:])
-    torch.testing.assert_close(shown["domain_1"], model.generator(x, torch.tensor([[0.0, 0.0, 1.0]])))
-    of_classes = model.samples({"input": x, "labels": labels, "class": torch.tensor([1])})
-    torch.testing.assert_close(of_classes["domain_2"], model.generator(x, torch.tensor([[0.0, 0.0, 1.0]])))
+    torch.testing.assert_close(shown["domain_1"], model.generator(x, torch.tensor([[0.0, 1.0, 0.0]])))
+
+
+JOINT = {"input": 3, "domain": 7, "first_labels": 2}  # two attributes, three domains, the mask
+
+
+def test_classification_loss_of_two_sets_counts_the_labels_of_the_images_own() -> None:
+    """Sec. 3.2: D learns the labels that are known; the mean over the batch."""
+    model = StarGAN(StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=3, size=16), JOINT)
+    assert model.domains == model.discriminator(torch.rand(1, 3, 16, 16))[1].shape[1] == 5
+    torch.manual_seed(0)
+    logits = torch.randn(2, 5)
+    labels = torch.tensor([[1.0, 0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 1]])
+    batch = {"class": torch.tensor([-1, 1])}
+    of_attributes = F.binary_cross_entropy_with_logits(logits[0, :2], torch.tensor([1.0, 0.0]), reduction="sum")
+    of_domains = F.cross_entropy(logits[1:, 2:], torch.tensor([1]))
+    expected = (of_attributes + of_domains) / 2
+    torch.testing.assert_close(model.classification_loss(logits, labels, batch), expected)
+    right = ((logits[0, :2] > 0) == torch.tensor([True, False])).float().mean() + (logits[1, 2:].argmax() == 1).float()
+    torch.testing.assert_close(model.class_accuracy(logits, labels, batch), right / 2)
+    own = logits.clone().requires_grad_(True)
+    model.classification_loss(own, labels, batch).backward()
+    assert own.grad is not None
+    assert torch.isfinite(own.grad).all()
+    assert (own.grad[0, 2:] == 0).all()
+    assert (own.grad[1, :2] == 0).all()
+
+
+def test_permuted_within_keeps_each_sample_in_its_set() -> None:
+    sets = torch.tensor([0, 1, 1, 0, 1, 0, 0])
+    orders = [permuted_within(sets, torch.randperm(7)) for _ in range(20)]
+    for order in orders:
+        assert sorted(order.tolist()) == list(range(7))
+        assert (sets[order] == sets).all()
+    assert len({tuple(order.tolist()) for order in orders}) > 5
+
+
+def test_targets_of_two_sets_are_labels_of_the_same_set() -> None:
+    model = StarGAN(StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=3, size=16), JOINT)
+    labels = torch.eye(5).repeat(2, 1)[:8]
+    is_first = labels[:, :2].any(1)
+    labels = torch.cat([labels, is_first[:, None], ~is_first[:, None]], 1)
+    images = model.discriminator_images({"input": torch.rand(8, 3, 16, 16), "labels": labels})
+    assert (images["target_labels"][:, 5:] == labels[:, 5:]).all()
+    assert images["target_labels"].sum(0).tolist() == labels.sum(0).tolist()
 
 
 @pytest.mark.parametrize("wrong", [{"ngf": 0}, {"n_layers_d": 0}, {"lambda_class": -1.0}, {"lambda_cycle": -1.0}])
