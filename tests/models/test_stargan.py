@@ -12,49 +12,9 @@ from img2img.data.domains import DomainsConfig
 from img2img.data.transforms import keyed_seed
 from img2img.models.stargan import Discriminator, Generator, StarGAN, permuted_within
 from tests.conftest import make_step
+from tests.interop.official import StarGenerator
 
 STEPS = 11
-
-
-class OfficialResidual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), instance_norm(width), nn.ReLU(inplace=True)),
-            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), instance_norm(width)),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.main(x)
-
-
-class OfficialGenerator(nn.Module):
-    """As the layer table of arXiv 1711.09020, Appendix, with the official code's norm; always in training mode."""
-
-    def __init__(self, width: int, domains: int, blocks: int) -> None:
-        super().__init__()
-        layers = [nn.Conv2d(3 + domains, width, 7, 1, 3, bias=False), instance_norm(width), nn.ReLU(inplace=True)]
-        for _ in range(2):
-            layers += [
-                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-                instance_norm(2 * width),
-                nn.ReLU(inplace=True),
-            ]
-            width *= 2
-        layers += [OfficialResidual(width) for _ in range(blocks)]
-        for _ in range(2):
-            up = nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False)
-            layers += [up, instance_norm(width // 2), nn.ReLU(inplace=True)]
-            width //= 2
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, 3, 7, 1, 3, bias=False), nn.Tanh())
-
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        planes = c.view(*c.shape, 1, 1).repeat(1, 1, x.size(2), x.size(3))
-        return self.main(torch.cat([x, planes], 1))
-
-
-def instance_norm(width: int) -> nn.Module:
-    return nn.InstanceNorm2d(width, affine=True, track_running_stats=True)
 
 
 def options(attributes: list[str] | None, critic_steps: int = 1, **balance: Any) -> Config:
@@ -88,7 +48,7 @@ def test_step_is_the_papers_update(attributes: list[str] | None, critic_steps: i
     """Eq. 5 and 6, with Eq. 8 on the sum of D's map, one-sided by n_critic; both sides see the same fake image."""
     config = options(attributes, critic_steps)
     gan_step = make_step(config)
-    g, d = OfficialGenerator(4, 3, 1).double(), Discriminator(3, 3, ndf=4, n_layers=3, size=16).double()
+    g, d = StarGenerator(4, 3, 1).double(), Discriminator(3, 3, ndf=4, n_layers=3, size=16).double()
     bare = gan_step.networks.bare
     weights = {key: value for key, value in g.state_dict().items() if "running" not in key and "num_" not in key}
     bare["generator"].load_state_dict(weights)
@@ -154,7 +114,7 @@ def test_networks_have_the_official_sizes_and_names() -> None:
         assert count(Discriminator(3, 8)) == 44_786_624
         assert count(Discriminator(3, 5, size=256)) == 44_884_928
         names = Generator(3, 5).state_dict()
-        official = OfficialGenerator(64, 5, 6).state_dict()
+        official = StarGenerator(64, 5, 6).state_dict()
     assert set(names) == {key for key in official if "running" not in key and "num_" not in key}
     assert all(value.shape == official[key].shape for key, value in names.items())
     assert names["main.0.weight"].shape == (64, 8, 7, 7)
