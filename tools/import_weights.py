@@ -9,6 +9,7 @@ Examples:
     python tools/import_weights.py 200000-G.ckpt --name faces --domains Black_Hair Blond_Hair Brown_Hair Male Young
 """
 
+from dataclasses import fields
 from pathlib import Path
 
 from img2img.errors import Parser, one_line_errors
@@ -20,14 +21,13 @@ def main() -> None:
     from img2img.interop.options import UserOptions
     from img2img.interop.runs import import_run, next_steps
 
-    user = ("label_nc", "no_instances", "root", "root_a", "root_b", "domains", "exclusive")
     run, lines = import_run(
         args.file,
         args.name,
         preset=args.config,
         direction=args.direction,
         model=args.model,
-        user_options=UserOptions(**{name: getattr(args, name) for name in user}),
+        user_options=UserOptions(**{each.name: getattr(args, each.name) for each in fields(UserOptions)}),
         only=args.only,
         overwrite=args.overwrite,
     )
@@ -67,6 +67,7 @@ def _parser() -> Parser:
         "(default: those of --config, else c1, c2, ...)")  # fmt: skip
     add("--exclusive", action="store_true", help="the domains exclude each other, as RaFD's expressions (default: as "
         "--config says, else attributes, as CelebA's are; the weights don't show it)")  # fmt: skip
+    add("--joint-domains", metavar="NAME", nargs="+", help="names of the second of two sets learned jointly")
 
     add = parser.add_argument_group("cyclegan only, instead of --data-root").add_argument
     add("--data-root-a", dest="root_a", metavar="DIR", type=Path, help="folder of images of domain A")

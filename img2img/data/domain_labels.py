@@ -21,6 +21,7 @@ import numpy as np
 
 from img2img.data.base import Direction
 
+MASK = 2  # entries of the label vector that tell which of two sets an image is of
 OFF = "no_"  # prefix of the directions that turn an attribute off
 
 
@@ -55,7 +56,7 @@ class Labels:
     @property
     def length(self) -> int:
         """Length of the vector: n, and the mask of two sets."""
-        return len(self.names) + (len(self.sets) if len(self.sets) > 1 else 0)
+        return len(self.names) + (MASK if len(self.sets) > 1 else 0)
 
     def slice(self, number: int) -> slice:
         """Where the labels of a set are in the vector."""

@@ -197,7 +197,7 @@ class Translator:
         """
         if isinstance(image, Image.Image):
             upright = ImageOps.exif_transpose(image)
-            return _array_to_pil(self(_pil_to_array(upright), seed, **others))
+            return _array_to_pil(Translator.__call__(self, _pil_to_array(upright), seed, **others))
         if isinstance(image, (str, Path)):
             raise ValueError(f"{image}: this is a path; pass the image, for example PIL.Image.open({str(image)!r})")
         if not isinstance(image, np.ndarray):

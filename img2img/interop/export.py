@@ -9,6 +9,7 @@ import torch
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, config_file, load_config
+from img2img.data.domains import DomainsConfig
 from img2img.interop.layouts import FAMILIES, ROLES, Family, NetworkSpec
 from img2img.interop.official import to_official
 from img2img.runs import find_run
@@ -84,7 +85,10 @@ def how_to_load(run: str) -> list[str]:
     model = config.model
     if FAMILIES[model.name] != "stargan":
         return []
-    options = f"--c_dim {config.data.channels['domain']} --image_size {model.size} --g_conv_dim {model.ngf} "
+    assert isinstance(config.data, DomainsConfig), "the data of StarGAN"
+    labels = [len(each.names) for each in config.data.labels.sets]
+    data = f"--dataset Both --c2_dim {labels[1]} " if len(labels) > 1 else ""
+    options = f"{data}--c_dim {labels[0]} --image_size {model.size} --g_conv_dim {model.ngf} "
     options += f"--g_repeat_num {model.n_blocks} --d_conv_dim {model.ndf} --d_repeat_num {model.n_layers_d}"
     return [
         f"options     {options}",

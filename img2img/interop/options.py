@@ -11,6 +11,7 @@ from torch import nn
 
 from img2img.config import Config, TrainConfig, build_config, option_parser, parse
 from img2img.data import dataset_class
+from img2img.data.domain_labels import MASK
 from img2img.data.domains import DomainsConfig, DomainsDataset
 from img2img.data.labelled import LabelledConfig
 from img2img.data.options import DataConfig, domains
@@ -39,6 +40,8 @@ class UserOptions:
     """StarGAN only: names of the domains, in the order of the labels; None: the preset's, else c1, c2, ..."""
     exclusive: bool = False
     """StarGAN only: the domains exclude each other; else they are attributes (with a preset, as it says)."""
+    joint_domains: Sequence[str] | None = None
+    """StarGAN only, trained jointly on two sets: names of the second set's domains; ``domains`` are the first's."""
 
 
 def run_config(
@@ -60,8 +63,8 @@ def run_config(
     Raises:
         ValueError: the networks, the preset and the user's options contradict each other.
     """
-    if user.domains is not None or user.exclusive:
-        raise ValueError(f"--domains, --exclusive: only for stargan, but the weights are of {model}")
+    if user.domains is not None or user.exclusive or user.joint_domains is not None:
+        raise ValueError(f"--domains, --exclusive, --joint-domains: only for stargan, but the weights are of {model}")
     options, channels, notes = _options_of_networks(model, networks, direction)
     kind = model_class(model)
     data = base.data if base else dataset_class(kind.dataset).Config()
@@ -111,13 +114,18 @@ def stargan_config(
     data = config.data
     assert isinstance(data, DomainsConfig), "the data of StarGAN"
     own = networks["G"][1].options
-    names, is_exclusive, note = _domain_names(own["domains"], base, user)
+    joint_names = list(user.joint_domains or data.joint_names or ()) or None
+    joint = len(joint_names) + MASK if joint_names else 0
+    if own["domains"] - joint < 2:
+        raise ValueError(f"--joint-domains: {len(joint_names or ())} are too many, the generator has {own['domains']}")
+    names, is_exclusive, note = _domain_names(own["domains"] - joint, base, user)
     options = {"ngf": own["ngf"], "n_blocks": own["n_blocks"]}
     changed: dict[str, Any] = {"image_channels": own["in_channels"], "names": names, "direction": names[0]}
+    changed |= {"joint_names": joint_names}
     changed |= {"attributes": None, "exclusive": None} if is_exclusive else {"attributes": names}
     if "D" in networks:
         seen = networks["D"][1].options
-        _check_pair(own, seen)
+        _check_pair(own, seen, is_joint=joint_names is not None)
         side = seen["size"]
         options |= {"ndf": seen["ndf"], "n_layers_d": seen["n_layers"], "size": side}
         changed |= {"crop_size": side, "load_size": max(side, data.load_size if base else 0)}
@@ -166,13 +174,17 @@ def _domain_names(count: int, base: Config | None, user: UserOptions) -> tuple[l
     return names, is_exclusive, note
 
 
-def _check_pair(own: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
+def _check_pair(own: Mapping[str, Any], seen: Mapping[str, Any], *, is_joint: bool) -> None:
     """Raises ValueError unless StarGAN's discriminator (options ``seen``) belongs to the generator (``own``)."""
-    if own["domains"] == seen["domains"] + 2:
+    if own["domains"] == seen["domains"] + MASK:
+        if is_joint:
+            return
         raise ValueError(
-            f"G has {own['domains']} labels, D only {seen['domains']}: two sets trained jointly, with a mask of 2, "
-            "can't be imported; --only G takes the generator, with all of its labels as attributes"
+            f"G has {own['domains']} labels, D only {seen['domains']}: two sets trained jointly, with a mask; name the "
+            "second set's domains with --joint-domains"
         )
+    if is_joint:
+        raise ValueError(f"--joint-domains: G and D have {own['domains']} labels, so they were trained on one set")
     for key in ("domains", "in_channels"):
         if own[key] != seen[key]:
             raise ValueError(f"{key} of D is {seen[key]}, but that of G {own[key]}; leave D out with --only G")

@@ -20,12 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from img2img.data.domain_labels import MASK
 from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import LossKind
 from img2img.models.base import Batch, Images, Model, Terms
-
-MASK = 2  # entries of the label vector that say which of two sets an image is of
 
 
 class StarGAN(Model):
@@ -90,7 +89,7 @@ class StarGAN(Model):
         self.columns = ("input", *(f"domain_{i}" for i in range(self.domains)))
         self.generator = Generator(
             in_channels=channels["input"],
-            labels=channels["domain"],
+            domains=channels["domain"],
             ngf=config.ngf,
             n_blocks=config.n_blocks,
         )
@@ -212,7 +211,7 @@ class Generator(nn.Module):
 
     Args:
         in_channels: C.
-        labels: n.
+        domains: n, the length of the label vectors.
         ngf: feature maps of the first layer.
         n_blocks: residual blocks.
     """
@@ -220,9 +219,9 @@ class Generator(nn.Module):
     stride = 4
     smallest_input = 8
 
-    def __init__(self, in_channels: int, labels: int, *, ngf: int = 64, n_blocks: int = 6) -> None:
+    def __init__(self, in_channels: int, domains: int, *, ngf: int = 64, n_blocks: int = 6) -> None:
         super().__init__()
-        layers = convolution(in_channels + labels, ngf, kernel=7, stride=1, padding=3)
+        layers = convolution(in_channels + domains, ngf, kernel=7, stride=1, padding=3)
         for width in (ngf, 2 * ngf):
             layers += convolution(width, 2 * width, kernel=4, stride=2, padding=1)
         layers += [Residual(4 * ngf) for _ in range(n_blocks)]

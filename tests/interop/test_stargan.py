@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from img2img.checkpoint import load_network, newest_checkpoint
 from img2img.config import Config, load_config
+from img2img.inference.domain_translator import DomainTranslator
 from img2img.inference.loading import load_translator
 from img2img.interop import import_official
 from img2img.interop.export import export_run
@@ -183,8 +184,9 @@ def test_import_run_of_stargan_translates_to_numbered_attributes(
     x, c = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1, torch.tensor([[0.0, 1.0, 0.0]])
     with torch.no_grad():
         expected = ((g(x, c)[0].permute(1, 2, 0) + 1) / 2).numpy()
-    translate = load_translator(run, device="cpu", direction="c2")
-    np.testing.assert_allclose(translate(image.astype(np.float32) / 255), expected, atol=1e-5)
+    translate = load_translator(run, device="cpu")
+    assert isinstance(translate, DomainTranslator)
+    np.testing.assert_allclose(translate(image.astype(np.float32) / 255, to="c2"), expected, atol=1e-5)
     assert sorted(translate.directions) == ["c1", "c2", "c3", "no_c1", "no_c2", "no_c3"]
     command = next(line for line in printed if line.startswith("translate")).split()[3:]
     argv = [str(write(Path("x.png"), image)) if word == "FILE|DIR" else word for word in command]
@@ -197,7 +199,7 @@ def test_import_run_names_the_domains_of_stargan(monkeypatch: pytest.MonkeyPatch
     assert call(monkeypatch, "import_weights", str(file), "--name", "celeba", "--domains", *CELEBA) == 0
     data = options(Path("runs/celeba")).data
     assert data.names == data.attributes == CELEBA
-    assert data.exclusive_attributes == CELEBA[:3]  # hair colours
+    assert data.groups == (tuple(CELEBA[:3]),)  # hair colours
     assert data.direction == "Black_Hair"
     argv = ("--name", "rafd", "--exclusive", "--domains", *"angry happy neutral sad surprised".split())
     assert call(monkeypatch, "import_weights", str(file), *argv) == 0
@@ -356,16 +358,34 @@ def test_import_run_of_stargan_refuses_what_does_not_fit(
     joint = Path("joint/200000-G.ckpt")
     saved(generator(domains=5), joint)
     saved(discriminator(domains=3), Path("joint/200000-D.ckpt"))
-    refused("G has 5 labels, D only 3", joint)
+    refused("--joint-domains", joint)
     saved(discriminator(domains=4), Path("joint/200000-D.ckpt"))
     refused("domains of D is 4, but that of G 5", joint)
+    refused("--joint-domains", joint, "--joint-domains", "u", "v")
     saved(discriminator(domains=5, channels=1), Path("joint/200000-D.ckpt"))
     refused("in_channels of D is 1, but that of G 3", joint)
 
 
+def test_import_run_takes_two_sets_trained_jointly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """G has two labels more than D: the mask, which tells the sets apart."""
+    network = generator(domains=7)
+    file = saved(network, Path("both/200000-G.ckpt"))
+    saved(discriminator(domains=5), Path("both/200000-D.ckpt"))
+    argv = [str(file), "--domains", "Male", "Young", "--joint-domains", "happy", "sad", "angry"]
+    assert call(monkeypatch, "import_weights", *argv) == 0
+    translate = load_translator("both")
+    assert translate.domains == ("Male", "Young", "happy", "sad", "angry")  # type: ignore[attr-defined]
+    image = np.random.default_rng(0).random((16, 16, 3))
+    x = torch.from_numpy(image).float().permute(2, 0, 1)[None] * 2 - 1
+    with torch.no_grad():
+        expected = network.train()(x, torch.tensor([[0.0, 0, 0, 1, 0, 0, 1]]))
+    output = torch.from_numpy(translate(image, to="sad")).permute(2, 0, 1)[None] * 2 - 1  # type: ignore[call-arg]
+    torch.testing.assert_close(output.float(), expected, atol=2e-5, rtol=0)
+
+
 def test_import_run_refuses_options_of_stargan_for_other_weights() -> None:
     file = saved(resnet(), Path("r.pth"))
-    for user in (UserOptions(domains=("x", "y")), UserOptions(exclusive=True)):
-        with pytest.raises(ValueError, match=r"--domains, --exclusive: .*cyclegan"):
+    for user in (UserOptions(domains=("x", "y")), UserOptions(exclusive=True), UserOptions(joint_domains=("x",))):
+        with pytest.raises(ValueError, match=r"--domains, --exclusive, --joint-domains: .*cyclegan"):
             import_run(file, user_options=user)
     assert not Path("runs").exists()
