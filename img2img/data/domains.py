@@ -48,6 +48,7 @@ from img2img.errors import require_at_least
 
 UNEVEN = 10  # ratio of the largest to the smallest domain from which a training prints a remark
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")  # of CelebA
+Source = Callable[[Part, Check], DomainSource]
 ALL = ""  # the direction of all images, without a target
 
 
@@ -180,8 +181,7 @@ class DomainsDataset(ImageDataset):
         self.check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
         self.crops = [config.center_crop, config.joint_center_crop][: len(self.labels.sets)]
         self.sources = [
-            source(part, partial(self._check_cropped, crop))
-            for source, crop in zip(_sources(self.config), self.crops, strict=True)
+            self._open(source, crop) for source, crop in zip(_sources(self.config), self.crops, strict=True)
         ]
         known = [
             [self.labels.known(number, values) for values in source.labels]
@@ -191,9 +191,20 @@ class DomainsDataset(ImageDataset):
         self.set_numbers = np.repeat(np.arange(len(self.sources)), [len(each) for each in known])  # (N,)
         self.places = {name: np.flatnonzero(self._starts(name)) for name in self.directions(self.config)}
         self.places[ALL] = np.arange(len(self.known))
-        self.turns = [number for number, source in enumerate(self.sources) if len(source)]  # sets that have images
         if part == "train":
             self.notes = self._check_counts()
+
+    def _open(self, source: Source, crop: int) -> DomainSource:
+        """The images of this part of a set; those of training for validation if the set has no others."""
+        check = partial(self._check_cropped, crop)
+        images = source(self.part, check)
+        if self.part == "val" and not len(images):
+            self.notes = [
+                "domains     no validation split, so sample grids and metrics show training images; "
+                "data.val_share 0.05 keeps some for validation"
+            ]
+            return source("train", check)
+        return images
 
     @property
     def names(self) -> list[str]:
@@ -220,26 +231,23 @@ class DomainsDataset(ImageDataset):
             if not 0 < count < size:
                 share = "every" if count else "no"
                 raise ValueError(f"data: {share} training image has the label {name}: leave it out or add images")
-        notes = []
         if counts.max() >= UNEVEN * counts.min():
             few, many = self.names[int(counts.argmin())], self.names[int(counts.argmax())]
-            notes.append(
+            return [
                 f"domains     {counts.max()} images of {many}, but {counts.min()} of {few}: data.even_domains true "
                 "samples them equally often"
-            )
-        if not _has_validation(self.config):
-            notes.append("domains     no validation split: data.val_share 0.05 makes one")
-        return notes
+            ]
+        return []
 
     def __len__(self) -> int:
-        return len(self.turns) * max(len(source) for source in self.sources)
+        return len(self.sources) * max(len(source) for source in self.sources)
 
     def require_side(self, least: int) -> None:
         self.check.require_side(least)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
-        number, place = self.turns[index % len(self.turns)], index // len(self.turns)
+        number, place = index % len(self.sources), index // len(self.sources)
         source = self.sources[number]
         if self.augment and self.config.even_domains:
             place = self._even_place(source, epoch, index)
@@ -260,7 +268,7 @@ class DomainsDataset(ImageDataset):
     def _even_place(self, source: DomainSource, epoch: int, index: int) -> int:
         """A random image of a set; its label takes turns."""
         has_label = source.labels > 0  # (N, n)
-        turn = index // len(self.turns) % has_label.shape[1]
+        turn = index // len(self.sources) % has_label.shape[1]
         places = np.flatnonzero(has_label[:, turn])
         return int(places[np.random.default_rng((self.seed, epoch, index)).integers(len(places))])
 
@@ -370,9 +378,6 @@ def _names(config: DomainsConfig) -> list[str]:
     return list(_training_folders(config))
 
 
-Source = Callable[[Part, Check], DomainSource]
-
-
 def _sources(config: DomainsConfig) -> list[Source]:
     """The functions that open a split of each set. They raise ValueError if images can't be found or read."""
     if config.toy:
@@ -422,13 +427,6 @@ def _folder_images(config: DomainsConfig, part: Part, check: Check, *, joint: bo
 
 def _table(config: DomainsConfig) -> Table:
     return read_table(Path(config.table) if config.table else find_table(_root(config.root, "root")))
-
-
-def _has_validation(config: DomainsConfig) -> bool:
-    """Whether there may be validation images."""
-    if config.toy or config.attributes or config.val_share:
-        return True
-    return _validation_folders(config) is not None
 
 
 def _training_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str, Path]:

@@ -90,7 +90,10 @@ def test_mapping_of_folders_keeps_its_order_and_shares_by_name(tmp_path: Path) -
     assert sorted(names[0] + names[1]) == sorted(f"{d}/{i}" for d in ("young", "old") for i in range(20))
     assert 2 <= len(val) <= 18
     assert not train.notes
-    assert any("data.val_share" in note for note in DomainsDataset(options(domains=config.domains), "train").notes)
+    without = options(domains=config.domains)
+    shown = DomainsDataset(without, "val")
+    assert len(shown) == len(DomainsDataset(without, "train")) == 40
+    assert any("data.val_share" in note for note in shown.notes)
 
 
 def test_attributes_come_from_the_table(faces: Path) -> None:
