@@ -186,6 +186,11 @@ class ImageDataset(Dataset[dict]):
         return {"AtoB": Direction("a", "b"), "BtoA": Direction("b", "a")}
 
     @classmethod
+    def titles(cls, config: Any) -> Mapping[str, str]:
+        """Titles of the sample grid's columns by key of a batch or of ``Model.samples`` (default: the key)."""
+        return {}
+
+    @classmethod
     def ranges(cls, config: Any) -> Mapping[str, Range]:
         """Pixel values that are mapped to -1 and 1, by key of a batch. Default for a key: the range of its integer
         type."""

@@ -12,6 +12,7 @@ from img2img import load_translator
 from img2img.config import Config, load_config
 from img2img.data.domains import DomainsDataset
 from img2img.evaluation.options import RunOptions
+from img2img.inference.domain_translator import DomainTranslator
 from img2img.inference.files import Request, translate_files
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, write
@@ -55,9 +56,7 @@ def test_translator_reaches_every_domain_and_keeps_the_size(tiny_stargan: Tiny) 
         answers.append(translate(image))
         assert answers[-1].shape == image.shape
     assert not np.array_equal(*answers)
-    vector = np.zeros(5, np.float32)
-    vector[3] = 1
-    assert np.array_equal(load_translator(run)(image, domain=vector), answers[1])
+    assert np.array_equal(load_translator(run)(image, to="pink"), answers[1])
 
 
 def test_infer_writes_images_of_all_other_domains(tiny_stargan: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,3 +110,28 @@ def test_domains_are_measured_each_against_its_own_real_images(tiny_stargan: Tin
     dataset = DomainsDataset(config.data, "val")
     for image_set, name in zip(image_sets, dataset.names, strict=True):
         assert len(list(image_set.images())) == dataset.count(name)
+
+
+def test_stargan_learns_two_sets_jointly(tiny_stargan: Tiny, tmp_path: Path) -> None:
+    """Attributes of a table and domains of folders in one run, which resumes bit for bit."""
+    faces, moods = tmp_path / "faces", tmp_path / "moods"
+    for i in range(8):
+        write(faces / f"{i}.png", drawn_pair(i)[1])
+        write(moods / ("val" if i > 5 else "train") / ("happy", "sad")[i % 2] / f"{i}.png", drawn_pair(i)[0])
+    rows = [f"{i}.png,{i % 2},{int(i < 3)},{'val' if i > 5 else 'train'}" for i in range(8)]
+    (faces / "attributes.csv").write_text("\n".join(["file,Male,Young,split", *rows]))
+    data: dict[str, Any] = {"root": str(faces), "toy": False, "attributes": ["Male", "Young"], "direction": "Male"}
+    data |= {"names": ["Male", "Young"], "joint_root": str(moods), "joint_names": ["happy", "sad"], "batch_size": 4}
+    options = {"max_steps": 4, "log_every": 1}
+    whole = train(tiny_stargan("whole", data=data, train=options))
+    train(tiny_stargan("parts", data=data, train={**options, "max_steps": 3}))
+    parts = train(tiny_stargan("parts", data=data, train=options), resume=True)
+    assert equal(weights(whole), weights(parts))
+    translate = load_translator(whole)
+    assert isinstance(translate, DomainTranslator)
+    assert translate.domains == ("Male", "Young", "happy", "sad")
+    image = drawn_pair(0, 20, 24)[1]
+    assert np.array_equal(translate(image, to="sad"), translate(image, to=np.array([0, 0, 0, 1, 0, 1], np.float32)))
+    translate_files(translate, Request(None, Path("out")))
+    assert {path.name for path in Path("out").iterdir()} == {"Male", "Young", "happy", "sad", "grids"}
+    assert len([*Path("out/sad").rglob("*.png")]) == 4  # two of each set
