@@ -23,6 +23,7 @@ from img2img.models.dcgan import DCGAN
 from img2img.models.infogan import InfoGAN
 from img2img.models.pix2pix import Pix2Pix
 from img2img.models.pix2pixhd import Pix2PixHD
+from img2img.models.restoration import Restoration
 from img2img.models.stargan import StarGAN
 from img2img.training.networks import Networks
 from img2img.training.step import GANStep
@@ -209,3 +210,15 @@ def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[s
 def make_step(config: Config, accelerator: Accelerator | None = None) -> GANStep:
     """The training step of a run, without data, log and checkpoints."""
     return GANStep(config, Networks(config, accelerator or Accelerator()))
+
+
+@pytest.fixture
+def tiny_restoration() -> Callable[..., Config]:
+    """As ``tiny``, for denoising the toy scenes by a small NAFNet, 16x16."""
+    model = Restoration.Config(width=4, encoder=(1,), middle=1, decoder=(1,))
+
+    def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
+        data = {"root": None, "toy": True, "noise": 25, "load_size": 64, **changes.get("data", {})}
+        return tiny_config(model, Path(), name, **{**changes, "data": data})
+
+    return make

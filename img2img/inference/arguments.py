@@ -59,7 +59,8 @@ def infer_parser(description: str | None) -> Parser:
         "--strength",
         metavar="S",
         type=float,
-        help="in [0, 1]: how far to go from the input's own label vector to the target's (default: 1)",
+        help="in [0, 1]: how far to go from the input's own label vector to the target's (stargan), or from the input "
+        "to the output (restoration) (default: 1)",
     )
     add("--cycle", action="store_true", help="show in the grids the output translated back, too (cyclegan)")
     add(
@@ -92,6 +93,12 @@ def infer_parser(description: str | None) -> Parser:
         default=[],
         help="further input of the model, by its key: a file, or a folder with a file per input, e.g. mask=masks/; "
         "may be repeated",
+    )
+    add(
+        "--mask",
+        metavar="FILE|DIR|alpha|#RRGGBB",
+        type=Path,
+        help="holes to fill: --with mask=FILE|DIR; or alpha, transparent pixels; or pixels of exactly a colour",
     )
     add("--instances", metavar="FILE|DIR", type=Path, help="instance maps of the label maps: --with instance=FILE|DIR")
     add("--style", help=f"with label maps: {STYLES} (default: the style of the validation photo; pix2pixHD)")
@@ -153,5 +160,6 @@ def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = 
         if getattr(args, action.dest) != action.default:
             kind = "draws images from noise" if args.draws else "translates images"
             raise ValueError(f"{action.option_strings[0]}: only for {other_group}, but {args.run} {kind}")
-    args.others = dict(args.others) | ({} if args.instances is None else {"instance": args.instances})
+    short = {"instance": args.instances, "mask": args.mask}
+    args.others = dict(args.others) | {key: path for key, path in short.items() if path is not None}
     return args

@@ -11,9 +11,11 @@ from torch.overrides import TorchFunctionMode
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, config_file, load_config
+from img2img.data.degraded import DegradedConfig
 from img2img.data.domains import DomainsConfig
 from img2img.inference.domain_translator import DomainTranslator
 from img2img.inference.label_translator import LabelTranslator
+from img2img.inference.restorer import Restorer
 from img2img.inference.sampler import Sampler
 from img2img.inference.translator import NormPolicy, Translator
 from img2img.models import build_model, model_class
@@ -103,7 +105,7 @@ def load_translator(
         translate(Image.open("drawing.png")).save("shoe.png")
 
     All options of training come from the checkpoint. For runs with label maps the result is a ``LabelTranslator``, for
-    runs with several domains a ``DomainTranslator``.
+    runs with several domains a ``DomainTranslator``, for restoration a ``Restorer``.
 
     Args:
         run: the run's folder, or its name under runs/.
@@ -140,6 +142,8 @@ def load_translator(
 def _translator_class(config: Config) -> type[Translator]:
     if isinstance(config.data, DomainsConfig):
         return DomainTranslator
+    if isinstance(config.data, DegradedConfig):
+        return Restorer
     return LabelTranslator if "label" in config.data.channels else Translator
 
 

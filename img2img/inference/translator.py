@@ -197,7 +197,7 @@ class Translator:
         """
         if isinstance(image, Image.Image):
             upright = ImageOps.exif_transpose(image)
-            return _array_to_pil(Translator.__call__(self, _pil_to_array(upright), seed, **others))
+            return array_to_pil(Translator.__call__(self, pil_to_array(upright), seed, **others))
         if isinstance(image, (str, Path)):
             raise ValueError(f"{image}: this is a path; pass the image, for example PIL.Image.open({str(image)!r})")
         if not isinstance(image, np.ndarray):
@@ -355,7 +355,8 @@ def _check_range(image: np.ndarray) -> None:
         )
 
 
-def _pil_to_array(image: Image.Image) -> np.ndarray:
+def pil_to_array(image: Image.Image) -> np.ndarray:
+    """An upright PIL image as an array (H, W) or (H, W, C) of 8 or 16 bits. Raises ValueError for floats."""
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
@@ -370,7 +371,8 @@ def _pil_to_array(image: Image.Image) -> np.ndarray:
     return np.asarray(image)
 
 
-def _array_to_pil(image: np.ndarray) -> Image.Image:
+def array_to_pil(image: np.ndarray) -> Image.Image:
+    """An array (H, W) or (H, W, C) as a PIL image; 16 bits in colour become 8."""
     if image.dtype == np.uint16 and image.ndim == 3 and image.shape[2] > 1:
         image = (image >> 8).astype(np.uint8)  # PIL has 16-bit images in gray only
     return Image.fromarray(_squeeze(image) if image.ndim == 3 else image)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,7 +18,8 @@ def charbonnier_loss(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).square().add(CHARBONNIER_EPS**2).sqrt().mean()
 
 
-PIXEL_LOSSES = {"l1": F.l1_loss, "charbonnier": charbonnier_loss, "mse": F.mse_loss}
+PixelLoss = Callable[[Tensor, Tensor], Tensor]
+PIXEL_LOSSES: dict[str, PixelLoss] = {"l1": F.l1_loss, "charbonnier": charbonnier_loss, "mse": F.mse_loss}
 
 
 def ssim_loss(output: Tensor, target: Tensor) -> Tensor:

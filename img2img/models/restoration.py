@@ -204,18 +204,28 @@ def build_network(
             scale=scale,
         )
         return Bounded(network) if bounded else network
-    common = {"in_channels": in_channels, "out_channels": out_channels, "ngf": config.width, "norm": "none"}
+    inner: UNet | ResNet
     if config.network == "unet":
-        inner: nn.Module = UNet(**common, num_downs=config.num_downs, dropout=False, bounded=bounded)
+        inner = UNet(
+            in_channels,
+            out_channels,
+            ngf=config.width,
+            num_downs=config.num_downs,
+            norm="none",
+            dropout=False,
+            bounded=bounded,
+        )
     else:
-        inner = ResNet(**common, n_blocks=config.n_blocks, bounded=bounded)
+        inner = ResNet(
+            in_channels, out_channels, ngf=config.width, n_blocks=config.n_blocks, norm="none", bounded=bounded
+        )
     return Enlarging(inner, scale) if scale > 1 else inner
 
 
 class Bounded(nn.Module):
     """A network followed by tanh."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: NAFNet) -> None:
         super().__init__()
         self.network, self.stride, self.smallest_input = network, network.stride, network.smallest_input
 
@@ -226,7 +236,7 @@ class Bounded(nn.Module):
 class Enlarging(nn.Module):
     """A network that sees the enlarged image."""
 
-    def __init__(self, network: nn.Module, scale: int) -> None:
+    def __init__(self, network: UNet | ResNet, scale: int) -> None:
         super().__init__()
         self.network, self.scale = network, scale
         self.stride, self.smallest_input = network.stride, network.smallest_input
