@@ -27,6 +27,23 @@ class Direction(NamedTuple):
     target: str
 
 
+class Labels(NamedTuple):
+    """The labels that a data set's images have: domains or attributes."""
+
+    names: tuple[str, ...]
+    exclusive: bool
+    """Whether every image has exactly one of them, as with domains that exclude each other."""
+
+
+class TargetLabel(NamedTuple):
+    """What images of a direction's target have in common: they have, or lack, one of the data set's labels."""
+
+    number: int
+    """Place of the label in ``Labels.names``."""
+    on: bool
+    """Whether they have it."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One input to translate, and its target if that is known."""
@@ -180,6 +197,22 @@ class ImageDataset(Dataset[dict]):
         """The directions of translation by name; empty if images are generated from noise. They depend on the options
         only, because inference has no image set."""
         return {"AtoB": Direction("a", "b"), "BtoA": Direction("b", "a")}
+
+    @classmethod
+    def validated(cls, config: Any) -> Sequence[str]:
+        """The directions that training measures (``train.evaluate_every``); the scores are means over them."""
+        return [config.direction]
+
+    @classmethod
+    def labels(cls, config: Any) -> Labels | None:
+        """The labels of the images: samples then have ``labels`` (n,) float32, 1 for each one that the image has. None
+        for sets whose images have no labels."""
+        return None
+
+    @classmethod
+    def target_label(cls, config: Any, direction: str) -> TargetLabel | None:
+        """What the outputs of a direction should have in common. None for sets without ``labels``."""
+        return None
 
     @classmethod
     def ranges(cls, config: Any) -> Mapping[str, Range]:

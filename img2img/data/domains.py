@@ -21,7 +21,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
+from img2img.data.base import (
+    Direction,
+    ImageDataset,
+    Item,
+    Labels,
+    Lazy,
+    TargetLabel,
+    read_or_next,
+    refuse_companions,
+)
 from img2img.data.domain_files import (
     DomainSource,
     FolderDomains,
@@ -235,6 +244,19 @@ class DomainsDataset(ImageDataset):
         return directions
 
     @classmethod
+    def validated(cls, config: DomainsConfig) -> Sequence[str]:
+        """All directions: one generator learns them together."""
+        return list(cls.directions(config))
+
+    @classmethod
+    def labels(cls, config: DomainsConfig) -> Labels:
+        return Labels(tuple(config.names or ()), exclusive=not config.attributes)
+
+    @classmethod
+    def target_label(cls, config: DomainsConfig, direction: str) -> TargetLabel:
+        return _target(config, direction)
+
+    @classmethod
     def complete(cls, config: DomainsConfig, direction: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Adds ``domain``, the target's labels, if it isn't there: an image from a file has no known attributes."""
         no_labels = np.zeros(len(config.names or ()), np.float32)
@@ -266,13 +288,13 @@ def center_crop(image: np.ndarray, side: int) -> np.ndarray:
     return image[top : top + side, left : left + side]
 
 
-def _target(config: DomainsConfig, direction: str) -> tuple[int, bool]:
-    """(Index of the target's label, whether it is turned on) of a direction. Raises ValueError for an unknown one."""
+def _target(config: DomainsConfig, direction: str) -> TargetLabel:
+    """The label that a direction turns on or off. Raises ValueError for an unknown direction."""
     names = config.names or []
     if direction in names:
-        return names.index(direction), True
+        return TargetLabel(names.index(direction), True)
     if config.attributes and direction.removeprefix(OFF) in names:
-        return names.index(direction.removeprefix(OFF)), False
+        return TargetLabel(names.index(direction.removeprefix(OFF)), False)
     raise ValueError(f"domain {direction}: must be one of {', '.join(names)}")
 
 

@@ -129,10 +129,15 @@ def check(image_set: ImageSet, metrics: Sequence[Metric]) -> None:
             raise ValueError(
                 f"{metric.name}: compares with real images, and there are none; name a folder of them with --reference"
             )
+        if metric.needs_classifier and image_set.target_label is None:
+            raise ValueError(
+                f"{metric.name}: needs a run whose data set has several domains or attributes; leave out {metric.name}"
+            )
         counts = [image_set.count, *([real.count] if metric.needs_real and real else [])]
         if min(counts) < metric.min_images:
             raise ValueError(
-                f"{metric.name}: needs {metric.min_images} images in each set, and there are {min(counts)}"
+                f"{metric.name}: needs {metric.min_images} images in each set, and there are {min(counts)} "
+                f"({image_set.title})"
             )
     pairwise = [metric.name for metric in metrics if metric.needs_target]
     if pairwise and image_set.without_target:

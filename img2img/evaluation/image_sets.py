@@ -161,6 +161,7 @@ def run_set(
     names = (dataset.item_name(direction, index) for index in _without_target(dataset, direction))
     made.without_target = list(names)
     made.output = translator.run / "evaluation" / translator.checkpoint.name / direction
+    made.target_label = dataset.target_label(dataset.config, direction)
     if maps is not None:
         made.eval_classes, made.class_names = maps.eval_classes, maps.names
         if maps.palette is not None and maps.makes_label_maps(direction):

@@ -163,8 +163,12 @@ class Trainer:
             with closing(self.logger) if self.logger else nullcontext():
                 if self.logger:
                     self.logger.say(self.summary)
+                    if self.validation:
+                        self.validation.prepare(self.run, self.train_set, self.logger.say)
                     if not resume:
                         self.sample()
+                if self.validation:
+                    self.accelerator.wait_for_everyone()  # for rank 0, which may have trained a classifier
                 self.clock = time.perf_counter()
                 try:
                     self._loop(batches, stream, total, stop)
@@ -320,9 +324,10 @@ class Trainer:
         best = torch.zeros((), device=self.device)
         if self.logger and self.validation and (values := self.validation.measure(self.logger.say)):
             self.logger.record(self.step, self.epoch, values)
-            beaten = self.best.beaten(self.step, values, self.validation.metric, self.validation.better)
+            overall = self.validation.overall(values)
+            beaten = self.best.beaten(self.step, overall, self.validation.metric, self.validation.better)
             mark = "; the best so far" if beaten else ""
-            self.logger.say(f"evaluation  step {self.step}: {scores_line(values)}{mark}")
+            self.logger.say(f"evaluation  step {self.step}: {scores_line(overall)}{mark}")
             best += beaten
         return bool(self.accelerator.reduce(best, "sum").item())
 

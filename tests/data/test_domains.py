@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from img2img.data import dataset_class
+from img2img.data.base import Labels, TargetLabel
 from img2img.data.domain_files import celeba_test_rows
 from img2img.data.domains import DomainsConfig, DomainsDataset, target_labels
 from tests.conftest import drawn_pair, write
@@ -70,6 +71,9 @@ def test_items_of_a_direction_are_the_images_of_all_other_domains(three: Path) -
     assert all(item.inputs["domain"].tolist() == [0, 1, 0] and item.target is None for item in items)
     assert next(iter(items[0].inputs)) == "input"
     assert len(dataset.images("icy")) == 1
+    assert dataset.labels(dataset.config) == Labels(("dry", "icy", "wet"), exclusive=True)
+    assert dataset.target_label(dataset.config, "icy") == TargetLabel(1, on=True)
+    assert dataset.validated(dataset.config) == ["dry", "icy", "wet"]
 
 
 def test_options_of_the_set_have_the_names_and_the_direction(three: Path) -> None:
@@ -104,6 +108,9 @@ def test_attributes_come_from_the_table(faces: Path) -> None:
         "Male": ("no_Male", "Male"),
         "no_Male": ("Male", "no_Male"),
     }
+    assert dataset.labels(dataset.config) == Labels(tuple(HAIR), exclusive=False)
+    assert dataset.target_label(dataset.config, "no_Male") == TargetLabel(2, on=False)
+    assert dataset.validated(dataset.config) == ["Black_Hair", "Blond_Hair", "Male", "no_Male"]
     assert [item.name for item in dataset.items("no_Male")] == ["1", "3", "5", "7", "9"]
     assert dataset.item("Black_Hair", 0).inputs["domain"].tolist() == [1, 0, 1]  # of 1.png, blond and male
 

@@ -139,7 +139,7 @@ def test_validation_leaves_out_images_that_can_not_be_decoded(
     config = tiny_cyclegan(train={"evaluate_every": 1, "max_steps": 1, "sample_every": 9}, data={"val_paired": True})
     trainer = Trainer(config, Path("runs/tiny"))
     assert trainer.validation is not None
-    assert trainer.validation.image_set.count == 2
+    assert trainer.validation.image_sets["AtoB"].count == 2
     run = train(config)
     assert re.search(r"train\.evaluate_every 1: .*1_B\.png", capsys.readouterr().out)
     assert 0 < measured(run)[1]["l1"] < 255

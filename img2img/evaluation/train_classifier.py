@@ -1,0 +1,156 @@
+"""Trains the classifier of the metric ``domain`` on the real training images of a run's data set.
+
+Cross-entropy for domains that exclude each other, binary cross-entropy for attributes; AdamW with a rate that falls to
+0. The images are augmented as in the run's own training. All randomness is seeded: on a CPU the same data gives the
+same network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from img2img.checkpoint import require_writable, write_network
+from img2img.config import config_file, load_config
+from img2img.data import dataset_class
+from img2img.data.base import ImageDataset, Labels
+from img2img.data.images import eight_bits, resize
+from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
+from img2img.evaluation.classifier import (
+    FILE,
+    METADATA,
+    Classifier,
+    ClassifierInfo,
+    build_classifier,
+    load_classifier,
+)
+from img2img.models import model_class
+from img2img.runs import find_run
+
+BATCH_SIZE = 32
+RATE, POWER = 1e-3, 0.9  # learning rate at the first step, and power of its polynomial decay
+
+
+def choose_classifier(
+    run: str,
+    *,
+    classifier: str | None = None,
+    train: bool = False,
+    steps: int | None = None,
+    device: torch.device | str = "cpu",
+) -> Classifier:
+    """Trains or loads the classifier of a run's data set.
+
+    Args:
+        run: name or folder of a run whose data set has labels.
+        classifier: file of a classifier (default: the one that was trained for the run before).
+        train: train one first, and keep it in the run's folder.
+        steps: number of training steps (default: the run's ``train.classifier_steps``).
+        device: where it computes.
+
+    Raises:
+        ValueError: there is none, it can't be loaded, or it can't be trained.
+    """
+    folder = find_run(run)
+    config = load_config(config_file(folder))
+    kind = dataset_class(model_class(config.model.name).dataset, config.data)
+    labels = kind.labels(config.data)
+    assert labels is not None, "evaluate.check refuses sets without labels"
+    path = folder / FILE
+    if train:
+        dataset = kind(config.data, "train", augment=True, seed=config.train.seed)
+        return train_classifier(dataset, labels, steps or config.train.classifier_steps, path, device=device)
+    if classifier is None and not path.is_file():
+        raise ValueError(
+            "--metrics domain: no classifier; train one on the run's real images with --train-classifier, or name one "
+            "with --classifier FILE"
+        )
+    return load_classifier(path if classifier is None else Path(classifier), labels, device)
+
+
+def train_classifier(
+    dataset: ImageDataset,
+    labels: Labels,
+    steps: int,
+    path: Path,
+    *,
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = print,
+) -> Classifier:
+    """Trains a classifier, writes it to a file and returns it. Draws nothing from torch's global generator.
+
+    Args:
+        dataset: the training images, with their augmentation.
+        labels: their labels.
+        steps: number of steps, each with a batch of ``BATCH_SIZE`` images.
+        path: file to write (safetensors).
+        device: where it is trained.
+        say: prints a line.
+
+    Raises:
+        ValueError: no image can be decoded; or the file can't be written, which is tested before training.
+    """
+    require_writable(path)
+    images = _Images(dataset)
+    network = _initial_network(len(labels.names)).to(device).train()
+    optimizer = torch.optim.AdamW(network.parameters(), RATE)
+    batches = KeyedBatches(len(images), BATCH_SIZE, start=0, stop=steps * BATCH_SIZE)
+    pinned = torch.device(device).type == "cuda"
+    loader = keyed_loader(images, batches, dataset.config.num_workers, pin_memory=pinned)
+    say(f"classifier  {steps} steps of {BATCH_SIZE} of {len(images)} real images, labels {', '.join(labels.names)}")
+    with BatchReader(loader) as reader:
+        for step, batch in enumerate(tqdm(reader, "classifier", total=steps, unit="step", disable=None, leave=False)):
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * (1 - step / steps) ** POWER
+            tensors = to_device(batch, device)
+            loss = classification_loss(network(tensors["image"]), tensors["labels"], exclusive=labels.exclusive)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    info = ClassifierInfo(labels.names, labels.exclusive, images.size, len(images), steps)
+    write_network(path, network.state_dict(), {METADATA: info.to_json()})
+    return Classifier(network, info, labels, str(path), device)
+
+
+def classification_loss(logits: Tensor, labels: Tensor, *, exclusive: bool) -> Tensor:
+    """Cross-entropy of logits (B, n) for labels (B, n) of 0 and 1 of which exactly one is 1; else binary
+    cross-entropy, the mean over labels."""
+    if exclusive:
+        return F.cross_entropy(logits, labels.argmax(1))
+    return F.binary_cross_entropy_with_logits(logits, labels)
+
+
+def _initial_network(outputs: int) -> torch.nn.Module:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return build_classifier(outputs)
+
+
+class _Images(Dataset[dict]):
+    """The training samples as a classifier needs them: ``image`` (H, W, 3) uint8 of one size, and ``labels`` (n,).
+
+    The size is that of the first sample. Samples differ from it only with ``data.preprocess`` scale_width or none.
+    """
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        self.dataset = dataset
+        height, width = dataset[0, 0]["input"].shape[:2]
+        self.size: tuple[int, int] = (height, width)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        sample = self.dataset[key]
+        image: np.ndarray = eight_bits(sample["input"])
+        if image.shape[:2] != self.size:
+            image = resize(image, *self.size)
+        return {"image": image, "labels": sample["labels"], "name": sample["name"], "skipped": sample["skipped"]}
