@@ -124,14 +124,14 @@ def evaluate(
 def check(image_set: ImageSet, metrics: Sequence[Metric]) -> None:
     """Raises ValueError if targets or real images are missing, or images are too few. Generates no image."""
     for metric in metrics:
+        if metric.needs_classifier and image_set.target_label is None:
+            raise ValueError(
+                f"{metric.name}: needs a run whose data set has several domains or attributes; leave out {metric.name}"
+            )
         real = image_set.real
         if metric.needs_real and real is None:
             raise ValueError(
                 f"{metric.name}: compares with real images, and there are none; name a folder of them with --reference"
-            )
-        if metric.needs_classifier and image_set.target_label is None:
-            raise ValueError(
-                f"{metric.name}: needs a run whose data set has several domains or attributes; leave out {metric.name}"
             )
         counts = [image_set.count, *([real.count] if metric.needs_real and real else [])]
         if min(counts) < metric.min_images:
