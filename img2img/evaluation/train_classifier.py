@@ -1,8 +1,8 @@
 """Trains the classifier of the metric ``domain`` on the real training images of a run's data set.
 
 Cross-entropy for domains that exclude each other, binary cross-entropy for attributes; AdamW with a rate that falls to
-0. The images are augmented as in the run's own training. All randomness is seeded: on a CPU the same data gives the
-same network.
+0. The images are augmented as in the run's own training. All randomness is seeded: on a CPU the same data and number of
+threads give the same network.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from img2img.checkpoint import require_writable, write_network
 from img2img.config import config_file, load_config
 from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, Labels
+from img2img.data.folder import some
 from img2img.data.images import eight_bits, resize
 from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
 from img2img.evaluation.classifier import (
@@ -67,7 +68,9 @@ def choose_classifier(
     path = folder / FILE
     if train:
         dataset = kind(config.data, "train", augment=True, seed=config.train.seed)
-        return train_classifier(dataset, labels, steps or config.train.classifier_steps, path, device=device)
+        trained = train_classifier(dataset, labels, steps or config.train.classifier_steps, path, device=device)
+        assert trained is not None, "nothing stops it"
+        return trained
     if classifier is None and not path.is_file():
         raise ValueError(
             "--metrics domain: no classifier; train one on the run's real images with --train-classifier, or name one "
@@ -84,8 +87,11 @@ def train_classifier(
     *,
     device: torch.device | str = "cpu",
     say: Callable[[str], None] = print,
-) -> Classifier:
-    """Trains a classifier, writes it to a file and returns it. Draws nothing from torch's global generator.
+    stopped: Callable[[], bool] = lambda: False,
+) -> Classifier | None:
+    """Trains a classifier, writes it to a file and returns it; None if it was stopped.
+
+    It draws nothing from torch's global generator.
 
     Args:
         dataset: the training images, with their augmentation.
@@ -94,6 +100,7 @@ def train_classifier(
         path: file to write (safetensors).
         device: where it is trained.
         say: prints a line.
+        stopped: asked before each step whether to stop; nothing is written then.
 
     Raises:
         ValueError: no image can be decoded; or the file can't be written, which is tested before training.
@@ -105,9 +112,11 @@ def train_classifier(
     batches = KeyedBatches(len(images), BATCH_SIZE, start=0, stop=steps * BATCH_SIZE)
     pinned = torch.device(device).type == "cuda"
     loader = keyed_loader(images, batches, dataset.config.num_workers, pin_memory=pinned)
-    say(f"classifier  {steps} steps of {BATCH_SIZE} of {len(images)} real images, labels {', '.join(labels.names)}")
+    say(f"classifier  {steps} steps of {BATCH_SIZE} of {len(images)} real images, labels {some(labels.names, 8)}")
     with BatchReader(loader) as reader:
         for step, batch in enumerate(tqdm(reader, "classifier", total=steps, unit="step", disable=None, leave=False)):
+            if stopped():
+                return None
             for group in optimizer.param_groups:
                 group["lr"] = RATE * (1 - step / steps) ** POWER
             tensors = to_device(batch, device)

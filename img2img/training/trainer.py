@@ -163,12 +163,10 @@ class Trainer:
             with closing(self.logger) if self.logger else nullcontext():
                 if self.logger:
                     self.logger.say(self.summary)
-                    if self.validation:
-                        self.validation.prepare(self.run, self.train_set, self.logger.say)
                     if not resume:
                         self.sample()
-                if self.validation:
-                    self.accelerator.wait_for_everyone()  # for rank 0, which may have trained a classifier
+                if self.validation and self.validation.needs_classifier:
+                    self._prepare(self.validation, stop)
                 self.clock = time.perf_counter()
                 try:
                     self._loop(batches, stream, total, stop)
@@ -177,6 +175,18 @@ class Trainer:
                     raise
                 if self.logger:
                     self._print_result()
+
+    def _prepare(self, validation: Validation, stop: StopRequest) -> None:
+        """Makes rank 0 load or train the classifier of validation, which may take minutes, while the others wait.
+
+        Raises:
+            TrainingStopped: a signal asked to stop meanwhile.
+        """
+        if self.logger:
+            validation.prepare(self.run, self.train_set, say=self.logger.say, stopped=lambda: stop.signal != 0)
+        self.accelerator.wait_for_everyone()
+        if stopped := self.agreement.reason_to_stop(signal=stop.signal, read_error=None, step=self.step):
+            raise stopped
 
     def _loop(self, batches: list[Batch], stream: Iterator[list[Batch]], total: int, stop: StopRequest) -> None:
         """Runs the steps up to number ``total``; logs, samples, evaluates and saves when due and after the last one.

@@ -72,8 +72,13 @@ class Validation:
             if config.train.classifier:
                 self.feature_networks.classifier = self._load_classifier(Path(config.train.classifier))
 
-    def prepare(self, run: Path, dataset: Any, say: Callable[[str], None] = print) -> None:
-        """Loads the classifier that was trained for the run, or trains one, if a metric needs it; on rank 0.
+    @property
+    def needs_classifier(self) -> bool:
+        """Whether a metric uses a classifier of labels: ``prepare`` must be called before ``measure``."""
+        return self.labels is not None
+
+    def prepare(self, run: Path, dataset: Any, *, say: Callable[[str], None], stopped: Callable[[], bool]) -> None:
+        """Loads the classifier that was trained for the run, or trains one, on rank 0.
 
         Neither changes the numbers of the training itself.
 
@@ -81,12 +86,14 @@ class Validation:
             run: the run's folder, where the classifier is kept.
             dataset: the training set.
             say: prints a line.
+            stopped: whether to stop the classifier's training.
 
         Raises:
             ValueError: the classifier is damaged or of other domains, or can't be written.
         """
-        if self.labels is None or self.feature_networks.classifier is not None:
+        if self.feature_networks.classifier is not None:  # train.classifier
             return
+        assert self.labels is not None, "a metric needs it"
         from img2img.evaluation.train_classifier import FILE, train_classifier  # imported only by runs that use it
 
         path = run / FILE
@@ -94,7 +101,9 @@ class Validation:
             self.feature_networks.classifier = self._load_classifier(path)
             return
         steps, device = self.config.train.classifier_steps, self.networks.accelerator.device
-        self.feature_networks.classifier = train_classifier(dataset, self.labels, steps, path, device=device, say=say)
+        self.feature_networks.classifier = train_classifier(
+            dataset, self.labels, steps, path, device=device, say=say, stopped=stopped
+        )
 
     def measure(self, say: Callable[[str], None] = print) -> dict[str, float]:
         """Returns the scores as ``val/NAME``. Images are rounded to 8 bits, as in files.

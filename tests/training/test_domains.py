@@ -1,5 +1,7 @@
 """Trainings of many domains: resuming, processes, inference and evaluation."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from img2img import load_translator
 from img2img.checkpoint import find_checkpoint, load_state
 from img2img.config import Config, load_config
 from img2img.data.domains import DomainsDataset
+from img2img.errors import TrainingStopped
+from img2img.evaluation import train_classifier as train_classifier_module
 from img2img.evaluation.base import FeatureNetworks
 from img2img.evaluation.image_sets import open_image_sets
 from img2img.evaluation.options import RunOptions
@@ -175,6 +179,24 @@ def test_classifier_of_a_run_is_loaded_on_resume(
     assert (parts / "classifier.safetensors").stat().st_mtime_ns == written
     assert equal(weights(whole), weights(parts))
     assert logged(whole) == logged(parts)
+
+
+def test_signal_stops_the_training_of_the_classifier(tiny_stargan: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_small_classifier(monkeypatch)
+    loss = train_classifier_module.classification_loss
+
+    def interrupted(*args: Any, **options: Any) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return loss(*args, **options)
+
+    monkeypatch.setattr(train_classifier_module, "classification_loss", interrupted)
+    options = {"max_steps": 2, "evaluate_every": 1, "metrics": "domain", "classifier_steps": 10**6}
+    with pytest.raises(TrainingStopped) as stopped:
+        train(tiny_stargan(train=options))
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert not list(Path("runs/tiny").glob("*classifier*"))
+    monkeypatch.setattr(train_classifier_module, "classification_loss", loss)
+    assert (train(tiny_stargan(train={**options, "classifier_steps": 2}), overwrite=True) / "checkpoints").is_dir()
 
 
 def test_training_takes_another_classifier_and_names_mistakes(
