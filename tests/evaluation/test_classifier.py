@@ -120,14 +120,14 @@ def right(classifier: Classifier, val: DomainsDataset) -> float:
 
 
 def test_train_classifier_recognises_real_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_small_classifier(monkeypatch)
+    use_small_classifier(monkeypatch, rate=0.3)
     dataset = toy()
     labels = dataset.labels(dataset.config)
-    trained = train_classifier(dataset, labels, 30, Path("a.safetensors"))
+    trained = train_classifier(dataset, labels, 60, Path("a.safetensors"))
     assert right(trained, toy("val")) > 0.7  # 0.2 by chance
     loaded = load_classifier(Path("a.safetensors"), labels)
     assert np.array_equal(loaded.logits(plain(RED)), trained.logits(plain(RED)))
-    assert loaded.info == ClassifierInfo(labels.names, True, (16, 16), len(dataset), 30)
+    assert loaded.info == ClassifierInfo(labels.names, True, (16, 16), len(dataset), 60)
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_train_classifier_learns_attributes_of_images_of_any_size(monkeypatch: p
 
     use_small_classifier(monkeypatch, rate=0.3)
     data, labels = Plain(), Labels(("bright", "red"), exclusive=False)
-    trained = train_classifier(data, labels, 30, Path("a.safetensors"))
+    trained = train_classifier(data, labels, 60, Path("a.safetensors"))
     assert trained.info.size == (8, 9)
     samples = [data[0, i] for i in range(4)]
     logits = np.concatenate([trained.logits([sample["input"]]) for sample in samples])
