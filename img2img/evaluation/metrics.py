@@ -225,26 +225,23 @@ class DomainError(Metric):
         self.target, self.classifier = image_set.target_label, networks.classifier
 
     def update(self, batch: ImageBatch) -> None:
-        self.values += self._is_wrong(batch.label_logits).tolist()
+        self.values += self._wrong(batch.label_logits).tolist()
 
     def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:
         if not real.count:
             raise ValueError("domain: none of the real images can be decoded")
-        self.details["classifier"] = {"file": self.classifier.title} | vars(self.classifier.info)
-        errors = {"domain_error": np.array(self.values), "domain_error_real": self._is_wrong(real[LabelLogits].logits)}
+        info = self.classifier.info
+        self.details["classifier"] = {"file": self.classifier.title, "images": info.images, "steps": info.steps}
+        errors = {"domain_error": np.array(self.values), "domain_error_real": self._wrong(real[LabelLogits].logits)}
         return {name: 100 * float(wrong.mean()) for name, wrong in errors.items()}
 
     def rows(self) -> dict[str, str]:
         info = self.classifier.info
         return {"classifier": f"{self.classifier.title}, trained for {info.steps} steps on {info.images} images"}
 
-    def _is_wrong(self, logits: np.ndarray) -> np.ndarray:
-        """1 for each image whose logits (N, n) miss the target, else 0, (N,): of domains that exclude each other the
-        target must have the highest logit, an attribute's logit the right sign."""
-        number, on = self.target
-        if self.classifier.labels.exclusive:
-            return (logits.argmax(axis=1) != number).astype(float)
-        return ((logits[:, number] > 0) != on).astype(float)
+    def _wrong(self, logits: np.ndarray) -> np.ndarray:
+        """1 for each image whose logits (N, n) miss the target, else 0, (N,)."""
+        return self.classifier.is_missed(logits, self.target).astype(float)
 
 
 def metric_classes(class_maps: bool = True) -> dict[str, type[Metric]]:

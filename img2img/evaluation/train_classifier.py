@@ -7,7 +7,7 @@ threads give the same network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from img2img.checkpoint import require_writable, write_network
 from img2img.config import config_file, load_config
 from img2img.data import dataset_class
-from img2img.data.base import ImageDataset, Labels
+from img2img.data.base import ImageDataset, LabelSet
 from img2img.data.folder import some
 from img2img.data.images import eight_bits, resize
 from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
@@ -30,8 +30,10 @@ from img2img.evaluation.classifier import (
     METADATA,
     Classifier,
     ClassifierInfo,
+    all_names,
     build_classifier,
     load_classifier,
+    slices,
 )
 from img2img.models import model_class
 from img2img.runs import find_run
@@ -63,12 +65,11 @@ def choose_classifier(
     folder = find_run(run)
     config = load_config(config_file(folder))
     kind = dataset_class(model_class(config.model.name).dataset, config.data)
-    labels = kind.labels(config.data)
-    assert labels is not None, "evaluate.check refuses sets without labels"
+    label_sets = kind.label_sets(config.data)
     path = folder / FILE
     if train:
         dataset = kind(config.data, "train", augment=True, seed=config.train.seed)
-        trained = train_classifier(dataset, labels, steps or config.train.classifier_steps, path, device=device)
+        trained = train_classifier(dataset, steps or config.train.classifier_steps, path, device=device)
         assert trained is not None, "nothing stops it"
         return trained
     if classifier is None and not path.is_file():
@@ -76,12 +77,11 @@ def choose_classifier(
             "--metrics domain: no classifier; train one on the run's real images with --train-classifier, or name one "
             "with --classifier FILE"
         )
-    return load_classifier(path if classifier is None else Path(classifier), labels, device)
+    return load_classifier(path if classifier is None else Path(classifier), label_sets, device)
 
 
 def train_classifier(
     dataset: ImageDataset,
-    labels: Labels,
     steps: int,
     path: Path,
     *,
@@ -94,8 +94,7 @@ def train_classifier(
     It draws nothing from torch's global generator.
 
     Args:
-        dataset: the training images, with their augmentation.
-        labels: their labels.
+        dataset: the training images, with their labels and augmentation.
         steps: number of steps, each with a batch of ``BATCH_SIZE`` images.
         path: file to write (safetensors).
         device: where it is trained.
@@ -106,13 +105,14 @@ def train_classifier(
         ValueError: no image can be decoded; or the file can't be written, which is tested before training.
     """
     require_writable(path)
-    images = _Images(dataset)
-    network = _initial_network(len(labels.names)).to(device).train()
+    images, label_sets = _Images(dataset), tuple(dataset.label_sets(dataset.config))
+    names = all_names(label_sets)
+    network = _initial_network(len(names)).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), RATE)
     batches = KeyedBatches(len(images), BATCH_SIZE, start=0, stop=steps * BATCH_SIZE)
     pinned = torch.device(device).type == "cuda"
     loader = keyed_loader(images, batches, dataset.config.num_workers, pin_memory=pinned)
-    say(f"classifier  {steps} steps of {BATCH_SIZE} of {len(images)} real images, labels {some(labels.names, 8)}")
+    say(f"classifier  {steps} steps of {BATCH_SIZE} of {len(images)} real images, labels {some(names, 8)}")
     with BatchReader(loader) as reader:
         for step, batch in enumerate(tqdm(reader, "classifier", total=steps, unit="step", disable=None, leave=False)):
             if stopped():
@@ -120,21 +120,30 @@ def train_classifier(
             for group in optimizer.param_groups:
                 group["lr"] = RATE * (1 - step / steps) ** POWER
             tensors = to_device(batch, device)
-            loss = classification_loss(network(tensors["image"]), tensors["labels"], exclusive=labels.exclusive)
+            loss = classification_loss(network(tensors["image"]), tensors["labels"], label_sets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    info = ClassifierInfo(labels.names, labels.exclusive, images.size, len(images), steps)
+    info = ClassifierInfo(label_sets, images.size, len(images), steps)
     write_network(path, network.state_dict(), {METADATA: info.to_json()})
-    return Classifier(network, info, labels, str(path), device)
+    return Classifier(network, info, label_sets, str(path), device)
 
 
-def classification_loss(logits: Tensor, labels: Tensor, *, exclusive: bool) -> Tensor:
-    """Cross-entropy of logits (B, n) for labels (B, n) of 0 and 1 of which exactly one is 1; else binary
-    cross-entropy, the mean over labels."""
-    if exclusive:
-        return F.cross_entropy(logits, labels.argmax(1))
-    return F.binary_cross_entropy_with_logits(logits, labels)
+def classification_loss(logits: Tensor, labels: Tensor, label_sets: Sequence[LabelSet]) -> Tensor:
+    """The mean over images of the loss of logits (B, n) for labels (B, n) of 0 and 1, or NaN where they are unknown.
+
+    Cross-entropy for a set of labels that exclude each other; else binary cross-entropy, the mean over its labels. An
+    image counts in those sets of which its labels are known.
+    """
+    losses = []
+    for part, exclusive in slices(label_sets):
+        is_known = ~labels[:, part.start].isnan()
+        own, target = logits[is_known, part], labels[is_known, part]  # (B', n'); B' may be 0
+        if exclusive:
+            losses.append(F.cross_entropy(own, target.argmax(1), reduction="sum"))
+        else:
+            losses.append(F.binary_cross_entropy_with_logits(own, target, reduction="none").mean(1).sum())
+    return torch.stack(losses).sum() / len(logits)
 
 
 def _initial_network(outputs: int) -> torch.nn.Module:
@@ -144,7 +153,8 @@ def _initial_network(outputs: int) -> torch.nn.Module:
 
 
 class _Images(Dataset[dict]):
-    """The training samples as a classifier needs them: ``image`` (H, W, 3) uint8 of one size, and ``labels`` (n,).
+    """The training samples as a classifier needs them: ``image`` (H, W, 3) uint8 of one size, and its known
+    ``labels`` (n,).
 
     The size is that of the first sample. Samples differ from it only with ``data.preprocess`` scale_width or none.
     """
@@ -162,4 +172,5 @@ class _Images(Dataset[dict]):
         image: np.ndarray = eight_bits(sample["input"])
         if image.shape[:2] != self.size:
             image = resize(image, *self.size)
-        return {"image": image, "labels": sample["labels"], "name": sample["name"], "skipped": sample["skipped"]}
+        labels = self.dataset.known_labels(sample)
+        return {"image": image, "labels": labels, "name": sample["name"], "skipped": sample["skipped"]}

@@ -55,9 +55,8 @@ class Validation:
         for image_set in self.image_sets.values():
             check(image_set, self.metrics)
         self.real: dict[str, SetStatistics] = {}  # of the real images, by direction, once they were measured
-        needs_classifier = any(metric.needs_classifier for metric in self.metrics)
-        self.labels = dataset.labels(config.data) if needs_classifier else None
-        if config.train.classifier and not needs_classifier:
+        self.needs_classifier = any(metric.needs_classifier for metric in self.metrics)  # then call ``prepare`` first
+        if config.train.classifier and not self.needs_classifier:
             raise ValueError(
                 f"train.classifier {config.train.classifier}: none of the metrics {config.train.metrics} needs it"
             )
@@ -71,11 +70,6 @@ class Validation:
             )
             if config.train.classifier:
                 self.feature_networks.classifier = self._load_classifier(Path(config.train.classifier))
-
-    @property
-    def needs_classifier(self) -> bool:
-        """Whether a metric uses a classifier of labels: ``prepare`` must be called before ``measure``."""
-        return self.labels is not None
 
     def prepare(self, run: Path, dataset: Any, *, say: Callable[[str], None], stopped: Callable[[], bool]) -> None:
         """Loads the classifier that was trained for the run, or trains one, on rank 0.
@@ -93,7 +87,6 @@ class Validation:
         """
         if self.feature_networks.classifier is not None:  # train.classifier
             return
-        assert self.labels is not None, "a metric needs it"
         from img2img.evaluation.train_classifier import FILE, train_classifier  # imported only by runs that use it
 
         path = run / FILE
@@ -102,7 +95,7 @@ class Validation:
             return
         steps, device = self.config.train.classifier_steps, self.networks.accelerator.device
         self.feature_networks.classifier = train_classifier(
-            dataset, self.labels, steps, path, device=device, say=say, stopped=stopped
+            dataset, steps, path, device=device, say=say, stopped=stopped
         )
 
     def measure(self, say: Callable[[str], None] = print) -> dict[str, float]:
@@ -143,8 +136,8 @@ class Validation:
     def _load_classifier(self, path: Path) -> Classifier:
         from img2img.evaluation.classifier import load_classifier  # imported only by runs that use it
 
-        assert self.labels is not None, "a metric needs it"
-        return load_classifier(path, self.labels, self.networks.accelerator.device, option="train.classifier")
+        label_sets = self.dataset.label_sets(self.config.data)
+        return load_classifier(path, label_sets, self.networks.accelerator.device, option="train.classifier")
 
     def _best_by(self) -> tuple[str, Literal["lower", "higher"]]:
         """The score that decides which checkpoint is best, and whether lower or higher values are better."""

@@ -1,6 +1,7 @@
 """The classifier of the metric ``domain``: its training, its file, and the errors that it counts."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from img2img.config import Config
-from img2img.data.base import Labels, TargetLabel
+from img2img.data.base import LabelSet, TargetLabel
 from img2img.data.domains import DomainsConfig, DomainsDataset
 from img2img.data.images import resize
 from img2img.evaluation.base import FeatureNetworks, ImageSet, real_set
@@ -24,8 +25,8 @@ from img2img.training.trainer import train
 from tests.evaluation.helpers import folders, measure
 from tests.helpers import use_small_classifier
 
-COLOURS = Labels(("red", "green", "blue"), exclusive=True)
-SIDES = Labels(("left", "top"), exclusive=False)
+COLOURS = LabelSet(("red", "green", "blue"), exclusive=True)
+SIDES = LabelSet(("left", "top"), exclusive=False)
 
 
 class Means(nn.Module):
@@ -36,13 +37,13 @@ class Means(nn.Module):
         return x.mean((2, 3))
 
 
-def info_of(labels: Labels) -> ClassifierInfo:
-    return ClassifierInfo(labels.names, labels.exclusive, size=(8, 8), images=5, steps=3)
+def info_of(*label_sets: LabelSet) -> ClassifierInfo:
+    return ClassifierInfo(label_sets, size=(8, 8), images=5, steps=3)
 
 
-def colour_classifier(labels: Labels = COLOURS, exclusive: bool = True) -> Classifier:
+def colour_classifier(*label_sets: LabelSet) -> Classifier:
     """Its logit of a colour is the channel's mean."""
-    return Classifier(Means(), info_of(COLOURS), Labels(labels.names, exclusive), "means")
+    return Classifier(Means(), info_of(COLOURS), label_sets or [COLOURS], "means")
 
 
 def plain(*colours: tuple[int, int, int]) -> list[np.ndarray]:
@@ -72,7 +73,9 @@ def test_domain_error_counts_images_whose_target_is_not_the_highest_logit() -> N
 def test_domain_error_of_an_attribute_counts_wrong_signs(on: bool, made: list[float], real: float) -> None:
     """Gray has a negative logit of green, though no other is higher."""
     images = image_set(plain((200, 200, 0), GRAY, BLUE), plain(RED), TargetLabel(1, on))
-    scores = measure(images, "domain", FeatureNetworks(classifier=colour_classifier(exclusive=False)))
+    scores = measure(
+        images, "domain", FeatureNetworks(classifier=colour_classifier(LabelSet(COLOURS.names, exclusive=False)))
+    )
     assert scores.per_image["domain_error"] == made
     assert scores.scores["domain_error"] == pytest.approx(100 * np.mean(made))
     assert scores.scores["domain_error_real"] == real
@@ -89,7 +92,7 @@ def test_domain_error_needs_labels_and_real_images() -> None:
 
 def test_classifier_orders_its_outputs_and_resizes_to_its_training_size() -> None:
     image = np.random.default_rng(0).integers(0, 256, (13, 9, 3), dtype=np.uint8)
-    logits = colour_classifier(Labels(("blue", "red", "green"), exclusive=True)).logits([image, image])
+    logits = colour_classifier(LabelSet(("blue", "red", "green"), exclusive=True)).logits([image, image])
     means = resize(image, 8, 8).mean((0, 1)) / 127.5 - 1
     assert logits == pytest.approx(np.stack([means[[2, 0, 1]]] * 2), abs=1e-6)
     gray = np.full((8, 8, 1), 7 << 8, np.uint16)
@@ -101,11 +104,34 @@ def test_classification_loss_equals_its_definition() -> None:
     logits, number = random.normal(size=(5, 4)), random.integers(0, 4, 5)
     log_shares = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     one_hot, several = np.eye(4)[number], random.integers(0, 2, (5, 4))
-    loss = classification_loss(torch.tensor(logits), torch.tensor(one_hot), exclusive=True)
+    loss = classification_loss(torch.tensor(logits), torch.tensor(one_hot), [LabelSet(tuple("abcd"), exclusive=True)])
     assert loss.item() == pytest.approx(-log_shares[range(5), number].mean())
     share = 1 / (1 + np.exp(-logits))
-    loss = classification_loss(torch.tensor(logits), torch.tensor(several).double(), exclusive=False)
+    attributes = [LabelSet(tuple("abcd"), exclusive=False)]
+    loss = classification_loss(torch.tensor(logits), torch.tensor(several).double(), attributes)
     assert loss.item() == pytest.approx(-np.where(several == 1, np.log(share), np.log(1 - share)).mean())
+
+
+def test_classification_loss_of_two_sets_leaves_out_unknown_labels() -> None:
+    """Two images of the first set, one of the second: each counts as if it were alone with its own labels."""
+    label_sets = [LabelSet(("a", "b"), exclusive=False), LabelSet(("c", "d", "e"), exclusive=True)]
+    logits = torch.tensor(np.random.default_rng(2).normal(size=(3, 5)))
+    nan = math.nan
+    labels = torch.tensor([[1, 0, nan, nan, nan], [nan, nan, 0, 1, 0], [1, 1, nan, nan, nan]], dtype=torch.float64)
+    each = [
+        classification_loss(logits[[0]][:, :2], labels[[0]][:, :2], label_sets[:1]),
+        classification_loss(logits[[1]][:, 2:], labels[[1]][:, 2:], label_sets[1:]),
+        classification_loss(logits[[2]][:, :2], labels[[2]][:, :2], label_sets[:1]),
+    ]
+    assert classification_loss(logits, labels, label_sets).item() == pytest.approx(sum(each).item() / 3)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("number", "on", "missed"), [(0, False, [1, 0]), (2, True, [1, 1]), (3, True, [0, 0])])
+def test_target_of_one_of_two_sets_competes_with_its_own_set(number: int, on: bool, missed: list[int]) -> None:
+    label_sets = [LabelSet(("a", "b"), exclusive=False), LabelSet(("c", "d"), exclusive=True)]
+    classifier = Classifier(Means(), info_of(*label_sets), label_sets, "two")
+    logits = np.array([[1, 9, -2, -1], [-1, 9, 0, 2]])
+    assert classifier.is_missed(logits, TargetLabel(number, on)).tolist() == missed
 
 
 def toy(part: Any = "train", **options: Any) -> DomainsDataset:
@@ -122,19 +148,19 @@ def right(classifier: Classifier, val: DomainsDataset) -> float:
 def test_train_classifier_recognises_real_images(monkeypatch: pytest.MonkeyPatch) -> None:
     use_small_classifier(monkeypatch, rate=0.3)
     dataset = toy()
-    labels = dataset.labels(dataset.config)
-    trained = train_classifier(dataset, labels, 60, Path("a.safetensors"))
+    trained = train_classifier(dataset, 60, Path("a.safetensors"))
     assert right(trained, toy("val")) > 0.7  # 0.2 by chance
-    loaded = load_classifier(Path("a.safetensors"), labels)
+    label_sets = dataset.label_sets(dataset.config)
+    loaded = load_classifier(Path("a.safetensors"), label_sets)
     assert np.array_equal(loaded.logits(plain(RED)), trained.logits(plain(RED)))
-    assert loaded.info == ClassifierInfo(labels.names, True, (16, 16), len(dataset), 60)
+    assert loaded.info == ClassifierInfo(tuple(label_sets), (16, 16), len(dataset), 60)
 
 
 @pytest.mark.slow
 def test_resnet_errs_on_at_most_three_percent_of_the_drawn_shoes() -> None:
     config = DomainsConfig(None, toy=True, load_size=64, crop_size=64, num_workers=0)
     dataset = DomainsDataset(config, "train", augment=True)
-    trained = train_classifier(dataset, dataset.labels(dataset.config), 100, Path("a.safetensors"))
+    trained = train_classifier(dataset, 100, Path("a.safetensors"))
     assert right(trained, DomainsDataset(config, "val")) >= 0.97
 
 
@@ -143,7 +169,7 @@ def test_train_classifier_is_deterministic_and_draws_nothing_of_others() -> None
     for seed, name in enumerate("ab"):
         torch.manual_seed(seed)
         before = torch.random.get_rng_state()
-        train_classifier(dataset, dataset.labels(dataset.config), 2, Path(f"{name}.safetensors"))
+        train_classifier(dataset, 2, Path(f"{name}.safetensors"))
         assert torch.equal(torch.random.get_rng_state(), before)
     assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
 
@@ -153,7 +179,9 @@ def test_train_classifier_learns_attributes_of_images_of_any_size(monkeypatch: p
 
     class Plain(DomainsDataset):
         def __init__(self) -> None:
-            self.config = DomainsConfig("x", num_workers=0)
+            names = ["bright", "red"]
+            self.config = DomainsConfig("x", attributes=names, names=names, num_workers=0)
+            self.labels = self.config.labels
 
         def __len__(self) -> int:
             return 8
@@ -166,37 +194,42 @@ def test_train_classifier_learns_attributes_of_images_of_any_size(monkeypatch: p
             return {"input": image, "labels": labels, "name": str(key[1]), "skipped": []}
 
     use_small_classifier(monkeypatch, rate=0.3)
-    data, labels = Plain(), Labels(("bright", "red"), exclusive=False)
-    trained = train_classifier(data, labels, 60, Path("a.safetensors"))
+    data = Plain()
+    trained = train_classifier(data, 60, Path("a.safetensors"))
     assert trained.info.size == (8, 9)
     samples = [data[0, i] for i in range(4)]
     logits = np.concatenate([trained.logits([sample["input"]]) for sample in samples])
     assert ((logits > 0) == np.stack([sample["labels"] for sample in samples]).astype(bool)).all()
 
 
-def write_classifier(path: str, labels: Labels = COLOURS, **changes: Any) -> Path:
-    metadata = json.dumps(json.loads(info_of(labels).to_json()) | changes)
-    save_file(build_classifier(len(labels.names)).state_dict(), path, {METADATA: metadata})
+def write_classifier(path: str, **changes: Any) -> Path:
+    metadata = json.dumps(json.loads(info_of(COLOURS).to_json()) | changes)
+    save_file(build_classifier(3).state_dict(), path, {METADATA: metadata})
     return Path(path)
 
 
 def test_load_classifier_refuses_other_labels() -> None:
     path = write_classifier("own.safetensors")
-    loaded = load_classifier(path, Labels(("blue", "green", "red"), exclusive=True))
+    loaded = load_classifier(path, [LabelSet(("blue", "green", "red"), exclusive=True)])
     assert (loaded.info, loaded.outputs) == (info_of(COLOURS), [2, 1, 0])
     with pytest.raises(
-        ValueError, match=r"^--classifier own\.safetensors: .*red, green, blue.* left, top; .*--train-c"
+        ValueError,
+        match=r"^--classifier own\.safetensors: .*domains red, green, blue.* attributes left, top; .*--train-c",
     ):
-        load_classifier(path, SIDES)
-    with pytest.raises(ValueError, match=r"^train\.classifier own\.safetensors: .*exclude.*attributes"):
-        load_classifier(path, Labels(COLOURS.names, exclusive=False), option="train.classifier")
+        load_classifier(path, [SIDES])
+    with pytest.raises(ValueError, match=r"^train\.classifier own\.safetensors: .*domains red.*attributes red"):
+        load_classifier(path, [LabelSet(COLOURS.names, exclusive=False)], option="train.classifier")
+    with pytest.raises(ValueError, match=r"^--classifier own\.safetensors: .*red, green, blue and .*left, top; "):
+        load_classifier(path, [COLOURS, SIDES])
 
 
-@pytest.mark.parametrize("changes", [{"names": []}, {"size": [8]}, {"size": [0, 8]}, {"steps": None}])
+@pytest.mark.parametrize(
+    "changes", [{"label_sets": []}, {"label_sets": [["a"]]}, {"size": [8]}, {"size": [0, 8]}, {"steps": None}]
+)
 def test_load_classifier_refuses_damaged_metadata(changes: dict[str, Any]) -> None:
     path = write_classifier("own.safetensors", **changes)
     with pytest.raises(ValueError, match=rf"^--classifier own\.safetensors: .*{METADATA}.*damaged"):
-        load_classifier(path, COLOURS)
+        load_classifier(path, [COLOURS])
 
 
 def test_load_classifier_refuses_other_files() -> None:
@@ -206,7 +239,7 @@ def test_load_classifier_refuses_other_files() -> None:
     Path("text.safetensors").write_text("no")
     for name in ("two.safetensors", "other.safetensors", "other.pth", "text.safetensors", "missing.safetensors", "."):
         with pytest.raises(ValueError, match=rf"^--classifier {name}: .*--train-classifier$") as error:
-            load_classifier(Path(name), COLOURS)
+            load_classifier(Path(name), [COLOURS])
         assert "\n" not in str(error.value)
 
 

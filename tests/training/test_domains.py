@@ -20,6 +20,7 @@ from img2img.evaluation.base import FeatureNetworks
 from img2img.evaluation.image_sets import open_image_sets
 from img2img.evaluation.options import RunOptions
 from img2img.evaluation.train_classifier import choose_classifier
+from img2img.inference.domain_translator import DomainTranslator
 from img2img.inference.files import Request, translate_files
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, write
@@ -65,9 +66,7 @@ def test_translator_reaches_every_domain_and_keeps_the_size(tiny_stargan: Tiny) 
         answers.append(translate(image))
         assert answers[-1].shape == image.shape
     assert not np.array_equal(*answers)
-    vector = np.zeros(5, np.float32)
-    vector[3] = 1
-    assert np.array_equal(load_translator(run)(image, domain=vector), answers[1])
+    assert np.array_equal(load_translator(run)(image, to="pink"), answers[1])
 
 
 def test_infer_writes_images_of_all_other_domains(tiny_stargan: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,7 +252,7 @@ def test_attributes_are_measured_by_a_score_a_flip(
     row = rows(run)[-1]
     assert float(row["val/fid"]) == pytest.approx(np.mean([float(row[f"val/fid_{flip}"]) for flip in flips]))
     classifier = choose_classifier(str(run))
-    assert not classifier.labels.exclusive
+    assert [each.exclusive for each in classifier.label_sets] == [False]
     networks = FeatureNetworks(Colours(), classifier=classifier)
     image_sets = dict(zip(flips, open_image_sets(str(run)), strict=True))
     counts = {}
@@ -266,3 +265,53 @@ def test_attributes_are_measured_by_a_score_a_flip(
         real = [classifier.logits([record.image])[0, number] > 0 for record in made.real.images()]
         assert scores.scores["domain_error_real"] == pytest.approx(100 * np.mean([sign != on for sign in real]))
     assert counts == {"Male": (4, 4), "no_Male": (4, 4), "Young": (5, 3), "no_Young": (3, 5)}
+
+
+def test_stargan_learns_two_sets_jointly(tiny_stargan: Tiny, tmp_path: Path) -> None:
+    """Attributes of a table and domains of folders in one run, which resumes bit for bit."""
+    faces, moods = tmp_path / "faces", tmp_path / "moods"
+    for i in range(8):
+        write(faces / f"{i}.png", drawn_pair(i)[1])
+        write(moods / ("val" if i > 5 else "train") / ("happy", "sad")[i % 2] / f"{i}.png", drawn_pair(i)[0])
+    rows = [f"{i}.png,{i % 2},{int(i < 3)},{'val' if i > 5 else 'train'}" for i in range(8)]
+    (faces / "attributes.csv").write_text("\n".join(["file,Male,Young,split", *rows]))
+    data: dict[str, Any] = {"root": str(faces), "toy": False, "attributes": ["Male", "Young"], "direction": "Male"}
+    data |= {"names": ["Male", "Young"], "joint_root": str(moods), "joint_names": ["happy", "sad"], "batch_size": 4}
+    options = {"max_steps": 4, "log_every": 1}
+    whole = train(tiny_stargan("whole", data=data, train=options))
+    train(tiny_stargan("parts", data=data, train={**options, "max_steps": 3}))
+    parts = train(tiny_stargan("parts", data=data, train=options), resume=True)
+    assert equal(weights(whole), weights(parts))
+    translate = load_translator(whole)
+    assert isinstance(translate, DomainTranslator)
+    assert translate.domains == ("Male", "Young", "happy", "sad")
+    image = drawn_pair(0, 20, 24)[1]
+    assert np.array_equal(translate(image, to="sad"), translate(image, to=np.array([0, 0, 0, 1, 0, 1], np.float32)))
+    translate_files(translate, Request(None, Path("out")))
+    assert {path.name for path in Path("out").iterdir()} == {"Male", "Young", "happy", "sad", "grids"}
+    assert len([*Path("out/sad").rglob("*.png")]) == 4  # two of each set
+
+
+def test_two_sets_are_measured_by_one_classifier(
+    tiny_stargan: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_small_classifier(monkeypatch)
+    faces, moods = tmp_path / "faces", tmp_path / "moods"
+    for i in range(8):
+        write(faces / f"{i}.png", drawn_pair(i)[1])
+        write(moods / ("val" if i > 3 else "train") / ("happy", "sad")[i % 2] / f"{i}.png", drawn_pair(i)[0])
+    table = [f"{i}.png,{i % 2},{int(i % 4 < 2)},{'val' if i > 3 else 'train'}" for i in range(8)]
+    (faces / "attributes.csv").write_text("\n".join(["file,Male,Young,split", *table]))
+    data: dict[str, Any] = {"root": str(faces), "toy": False, "attributes": ["Male", "Young"], "batch_size": 4}
+    options = {"max_steps": 1, "evaluate_every": 1, "metrics": "domain", "classifier_steps": 4}
+    run = train(tiny_stargan(data={**data, "joint_root": str(moods)}, train=options))
+    row = rows(run)[-1]
+    flips = ("Male", "no_Male", "Young", "no_Young", "happy", "sad")
+    each = [float(row[f"val/domain_error_{flip}"]) for flip in flips]
+    assert float(row["val/domain_error"]) == pytest.approx(np.mean(each))
+    classifier = choose_classifier(str(run))
+    assert [each.exclusive for each in classifier.label_sets] == [False, True]
+    for flip, made in zip(flips, open_image_sets(str(run)), strict=True):
+        scores = measure(made, "domain", FeatureNetworks(classifier=classifier))
+        assert (scores.count, scores.real_count) == (2, 2)
+        assert float(row[f"val/domain_error_{flip}"]) == pytest.approx(scores.scores["domain_error"])
