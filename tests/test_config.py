@@ -55,6 +55,7 @@ def test_presets_exist() -> None:
     assert names >= {"toy", "cityscapes_512p", "cityscapes_1024p"}
     assert {path.stem for path in (PRESETS / "dcgan").iterdir()} >= {"toy", "celeba"}
     assert (PRESETS / "infogan" / "toy.yaml").is_file()
+    assert {path.stem for path in (PRESETS / "stargan").iterdir()} >= {"toy", "celeba", "celeba_256", "rafd"}
 
 
 def test_preset_celeba_has_the_papers_numbers() -> None:

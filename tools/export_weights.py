@@ -1,8 +1,9 @@
-"""Export a run as weight files (.pth) that the official code loads, one file per network.
+"""Export a run as weight files (.pth, StarGAN's .ckpt) that the official code loads, one file per network.
 
 Examples:
-    python tools/export_weights.py facades --format junyanz
-    python tools/export_weights.py streets --format pix2pixhd --output checkpoints/streets
+    python tools/export_weights.py facades
+    python tools/export_weights.py streets --output checkpoints/streets
+    python tools/export_weights.py faces --output stargan/models      # 200000-G.ckpt and 200000-D.ckpt
 """
 
 from pathlib import Path
@@ -15,10 +16,9 @@ def main() -> None:
     parser.add_argument("run", help="name of a run under runs/, or path of its folder")
     parser.add_argument(
         "--format",
-        choices=["junyanz", "pix2pixhd"],
-        required=True,
-        help="junyanz: pytorch-CycleGAN-and-pix2pix (runs of pix2pix and cyclegan); "
-        "pix2pixhd: NVIDIA/pix2pixHD (runs of pix2pixhd)",
+        choices=["junyanz", "pix2pixhd", "stargan"],
+        help="junyanz: pytorch-CycleGAN-and-pix2pix (runs of pix2pix and cyclegan); pix2pixhd: NVIDIA/pix2pixHD; "
+        "stargan: yunjey/stargan (default: that of the run's model)",
     )
     parser.add_argument("--output", metavar="DIR", type=Path, help="folder to write to (default: RUN/export)")
     parser.add_argument(
@@ -26,10 +26,10 @@ def main() -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that already exist")
     args = parser.parse_args()
-    from img2img.interop.export import export_run
+    from img2img.interop.export import export_run, how_to_load
 
-    for file in export_run(args.run, args.format, args.output, args.checkpoint, overwrite=args.overwrite):
-        print(file)
+    files = export_run(args.run, args.format, args.output, args.checkpoint, overwrite=args.overwrite)
+    print("\n".join([*map(str, files), *how_to_load(args.run)]))
 
 
 if __name__ == "__main__":

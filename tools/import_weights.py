@@ -1,13 +1,15 @@
-"""Import official weights (.pth) as a run, for infer.py, evaluate.py, fine-tuning and export_weights.py.
+"""Import official weights (.pth, .ckpt) as a run, for infer.py, evaluate.py, fine-tuning and export_weights.py.
 
-Reads the files of junyanz/pytorch-CycleGAN-and-pix2pix and NVIDIA/pix2pixHD. The architecture is found from the names
-and shapes of the weights.
+Reads the files of junyanz/pytorch-CycleGAN-and-pix2pix, NVIDIA/pix2pixHD and yunjey/stargan. The architecture is found
+from the names and shapes of the weights.
 
 Examples:
     python tools/import_weights.py checkpoints/facades/latest_net_G.pth --config configs/pix2pix/facades.yaml
     python tools/import_weights.py horse2zebra.pth --model cyclegan --direction AtoB
+    python tools/import_weights.py 200000-G.ckpt --name faces --domains Black_Hair Blond_Hair Brown_Hair Male Young
 """
 
+from dataclasses import fields
 from pathlib import Path
 
 from img2img.errors import Parser, one_line_errors
@@ -25,13 +27,7 @@ def main() -> None:
         preset=args.config,
         direction=args.direction,
         model=args.model,
-        user_options=UserOptions(
-            label_nc=args.label_nc,
-            no_instances=args.no_instances,
-            root=args.data_root,
-            root_a=args.data_root_a,
-            root_b=args.data_root_b,
-        ),
+        user_options=UserOptions(**{each.name: getattr(args, each.name) for each in fields(UserOptions)}),
         only=args.only,
         overwrite=args.overwrite,
     )
@@ -44,15 +40,16 @@ def _parser() -> Parser:
     add(
         "file",
         type=Path,
-        help="weights of a generator; with an official name such as latest_net_G.pth, the run's other files beside it "
-        "(D, E, or G_A, G_B, D_A, D_B) are imported, too",
+        help="weights of a generator; with an official name such as latest_net_G.pth or 200000-G.ckpt, the run's other "
+        "files beside it (D, E, or G_A, G_B, D_A, D_B) are imported, too",
     )
     add("--name", help="name of the new run (default: the file's name; of an official name, its folder's)")
     add("--config", metavar="FILE", type=Path, help="preset with data and loss options, e.g. "
         "configs/pix2pix/facades.yaml; options that the weights determine replace the preset's")  # fmt: skip
     add("--only", metavar="ROLES", help="import only these files, by role: G, or G,E (default: all)")
     add("--overwrite", action="store_true", help="replace an existing run of this name")
-    add("--data-root", metavar="DIR", type=Path, help="the run's data set, for evaluate.py, infer.py and fine-tuning")
+    add("--data-root", dest="root", metavar="DIR", type=Path, help="the run's data set, for evaluate.py, infer.py and "
+        "fine-tuning")  # fmt: skip
 
     add = parser.add_argument_group("a generator without other files beside it").add_argument
     add("--model", choices=["pix2pix", "cyclegan", "pix2pixhd"], help="default: pix2pix for a U-Net, cyclegan for a "
@@ -65,9 +62,16 @@ def _parser() -> Parser:
     add("--no-instances", action="store_true", help="the input has no channel of instance boundaries (trained with "
         "the official --no_instance)")  # fmt: skip
 
+    add = parser.add_argument_group("stargan only").add_argument
+    add("--domains", metavar="NAME", nargs="+", help="names of the domains, in the order of the labels of its training "
+        "(default: those of --config, else c1, c2, ...)")  # fmt: skip
+    add("--exclusive", action="store_true", help="the domains exclude each other, as RaFD's expressions (default: as "
+        "--config says, else attributes, as CelebA's are; the weights don't show it)")  # fmt: skip
+    add("--joint-domains", metavar="NAME", nargs="+", help="names of the second of two sets learned jointly")
+
     add = parser.add_argument_group("cyclegan only, instead of --data-root").add_argument
-    add("--data-root-a", metavar="DIR", type=Path, help="folder of images of domain A")
-    add("--data-root-b", metavar="DIR", type=Path, help="folder of images of domain B")
+    add("--data-root-a", dest="root_a", metavar="DIR", type=Path, help="folder of images of domain A")
+    add("--data-root-b", dest="root_b", metavar="DIR", type=Path, help="folder of images of domain B")
     return parser
 
 

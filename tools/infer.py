@@ -11,7 +11,7 @@ import argparse
 import sys
 
 from img2img.errors import one_line_errors
-from img2img.inference.arguments import parse_infer_arguments
+from img2img.inference.arguments import TARGET, parse_infer_arguments
 
 
 def main() -> int:
@@ -33,11 +33,14 @@ def translate(args: argparse.Namespace) -> int:
         training_size=args.training_size,
         direction=args.direction,
     )
-    output = args.output or translator.results(args.style, args.relabel)
+    target = {name: getattr(args, name) for name in TARGET}
+    output = args.output or translator.results(style=args.style, relabel=args.relabel, **target)
     names = ("samples", "seed", "cycle", "others", "style", "relabel")
-    request = Request(args.input, output, **{name: getattr(args, name) for name in names})
+    request = Request(args.input, output, target=target, **{name: getattr(args, name) for name in names})
     unreadable = translate_files(translator, request)
-    print(f"run         {translator.run}, {translator.direction}\nimages      {output}\ngrids       {output / 'grids'}")
+    what = "".join(f", {key} {value}" for key, value in target.items() if value is not None)
+    what = what or f", {translator.title}"
+    print(f"run         {translator.run}{what}\nimages      {output}\ngrids       {output / 'grids'}")
     return 2 if unreadable else 0
 
 

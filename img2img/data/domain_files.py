@@ -10,6 +10,7 @@ import csv
 import difflib
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -148,6 +149,15 @@ def no_domains(root: Path, splits: Sequence[str]) -> ValueError:
     return ValueError(f"data.root {root}: no folder {splits[0]}/ with one folder for each domain; {advice}{content}")
 
 
+def domain_of(path: Path, root: Path) -> str | None:
+    """The domain that a file belongs to by its place, root/SPLIT/DOMAIN/...; None if it lies elsewhere."""
+    try:
+        parts = path.resolve().relative_to(root.resolve()).parts
+    except ValueError:
+        return None
+    return parts[1] if len(parts) > 2 else None
+
+
 def in_validation_share(name: str, share: float) -> bool:
     """Whether an image belongs to the validation split, by a hash of its name: the same on every machine."""
     return keyed_seed(name) < share * 2**32
@@ -163,17 +173,23 @@ def find_table(root: Path) -> Path:
 
 
 def read_table(path: Path) -> Table:
-    """Reads a table of attributes.
+    """Reads a table of attributes; once, as long as the file stays the same.
 
     Raises:
         ValueError: the file is missing or not text, or a row has another number of values than there are columns.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return _read_table(path, path.stat().st_mtime_ns)
     except FileNotFoundError as error:
         raise ValueError(f"data.table {path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"data.table {path}: can't be read ({error})") from error
+
+
+@lru_cache(maxsize=2)
+def _read_table(path: Path, changed: int) -> Table:
+    """Reads a table that was last changed at a time."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     is_celeba = bool(lines) and lines[0].strip().isdigit()  # the number of images; then the columns, then the rows
     if is_celeba:
         columns, *rows = [line.split() for line in lines[1:] if line.strip()] or [[]]
@@ -221,6 +237,19 @@ def table_rows(
     if part == "train" and not rows:
         raise ValueError(f"{table.path}: all rows are for validation; set data.val_share to 0.1, for example")
     return rows
+
+
+def row_of(table: Table, root: Path, path: Path, attributes: Sequence[str]) -> np.ndarray | None:
+    """The attributes (n,) float32 of one file below ``root``; None if the table has no row for it."""
+    try:
+        name = path.resolve().relative_to(root.resolve())
+    except ValueError:
+        return None
+    columns = [_column(table, attribute) for attribute in attributes]
+    for row, values in table.rows:
+        if row in (name.as_posix(), name.with_suffix("").as_posix()):
+            return np.array([values[column] == "1" for column in columns], np.float32)
+    return None
 
 
 def _column(table: Table, name: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from img2img.errors import Parser
 
 STYLES = "random, cluster:CLASS=N,..., instance:ID=N,..., encode:PHOTO; join several with ';'"
+TARGET = ("to", "flip", "own", "strength")  # options of runs with several domains
 TRANSLATE, DRAW = "runs that translate images", "runs that draw images from noise (dcgan, infogan)"
 
 
@@ -40,6 +41,25 @@ def infer_parser(description: str | None) -> Parser:
     add(
         "--direction",
         help="one that the run learned, such as BtoA or the name of a domain (default: the run's own)",
+    )
+    add(
+        "--to",
+        metavar="DOMAIN,...|all",
+        help="target domain; of attributes, those that are on (all others are off); or the label vector itself "
+        "(default: all, each in a folder of its own; stargan)",
+    )
+    add("--flip", metavar="ATTRIBUTE,...", help="turn attributes on or off, whichever the image is not; others stay")
+    add(
+        "--is",
+        dest="own",
+        metavar="DOMAIN,...",
+        help="what the input is now (default: as its data set says, else as the discriminator takes it)",
+    )
+    add(
+        "--strength",
+        metavar="S",
+        type=float,
+        help="in [0, 1]: how far to go from the input's own label vector to the target's (default: 1)",
     )
     add("--cycle", action="store_true", help="show in the grids the output translated back, too (cyclegan)")
     add(

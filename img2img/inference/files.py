@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -52,6 +53,9 @@ class Request:
     """Style of outputs of label maps, see ``styles.Style``; None: the style of the item's own photo."""
     relabel: str | None = None
     """Classes of label maps to replace, see ``label_edits.parse_relabel``."""
+    target: Mapping[str, Any] = field(default_factory=dict)
+    """For runs with several domains: ``to``, ``flip``, ``own`` and ``strength``, see ``DomainTranslator.variants``. Of
+    several targets, each has its folder of outputs."""
 
     def __post_init__(self) -> None:
         if self.samples < 0:
@@ -67,11 +71,12 @@ class Request:
         """The seed of each output."""
         return range(self.seed, self.seed + max(1, self.samples))
 
-    @property
-    def titles(self) -> list[str]:
-        """Titles of the grids' columns, if a style is chosen; else empty."""
-        styles = [f"style {i + 1}" for i in range(len(self.seeds))]
-        return [] if self.style is None else ["input", *styles, "target"]
+    def titles(self, variants: Sequence[str]) -> list[str]:
+        """Titles of the grids' columns, if there are styles or several targets (``variants``); else empty."""
+        if self.style is None and len(variants) == 1:
+            return []
+        outputs = list(variants) if self.style is None else [f"style {i + 1}" for i in range(len(self.seeds))]
+        return ["input", *outputs, "target"]
 
 
 class ContactSheet:
@@ -115,25 +120,28 @@ def translate_files(translator: Translator, request: Request) -> int:
         ValueError: ``source`` is missing or has no image, ``output`` can't be written, the run did not learn the way
             back for ``cycle``, or it does not have the style or the class.
     """
-    translator = _prepared(translator, request)
+    variants = _prepared(translator, request).variants(**request.target)
+    translator = next(iter(variants.values()))
     back = translator.reversed() if request.cycle else None
     source = request.source
     count, jobs = _validation_jobs(translator) if source is None else _input_jobs(translator, request, source)
-    streams = [translator.stream(seed) for seed in request.seeds]
-    sheet, unreadable = ContactSheet(request.output / "grids", request.titles), 0
+    streams = {title: [each.stream(seed) for seed in request.seeds] for title, each in variants.items()}
+    sheet, unreadable = ContactSheet(request.output / "grids", request.titles([*variants])), 0
     for job in tqdm(jobs, total=count, unit="image", disable=None):
         if isinstance(job, UnreadableImage):
             tqdm.write(f"skipped: {job}", file=sys.stderr)
             unreadable += 1
             continue
         name, item = job
-        outputs = [stream(item) for stream in streams]
-        _write_outputs(request, name, outputs)
+        outputs = []
+        for title, seeds in streams.items():
+            outputs += (made := [stream(item) for stream in seeds])
+            _write_outputs(request, f"{title}/{name}" if title else name, made)
         cycled = [back(outputs[0], request.seed)] if back else []
         target = [] if item.target is None else [item.target]
         sheet.add([translator.show(item), *outputs, *cycled, *target])
     sheet.write()
-    print("; ".join(_notes(request, sheet.count, unreadable)))
+    print("; ".join(_notes(request, sheet.count * len(request.seeds) * len(variants), unreadable)))
     return unreadable
 
 
@@ -161,9 +169,8 @@ def _write_outputs(request: Request, name: str, outputs: Sequence[np.ndarray]) -
         write_image(path.with_name(f"{path.stem}_{i}{path.suffix}") if request.samples else path, image)
 
 
-def _notes(request: Request, translated: int, unreadable: int) -> list[str]:
+def _notes(request: Request, count: int, unreadable: int) -> list[str]:
     """The parts of the line that is printed at the end."""
-    count = translated * len(request.seeds)
     notes = [f"written     {count} image{'' if count == 1 else 's'}"]
     notes += [f"{unreadable} unreadable"] if unreadable else []
     if skipped := _other_files(request.source, request.output) if request.source else []:
@@ -186,7 +193,7 @@ def _other_files(source: Path, output: Path) -> list[str]:
 def _validation_jobs(translator: Translator) -> tuple[int, Iterator[Job | UnreadableImage]]:
     """The number of validation images, and an iterator over them."""
     dataset = translator.dataset(translator.config.data, "val")
-    direction, items = translator.direction, dataset.items(translator.direction)
+    direction, items = translator.listed, dataset.items(translator.listed)
     names = [dataset.item_name(direction, i) for i in range(len(items))]
     count = Counter(names)
 

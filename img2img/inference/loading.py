@@ -11,6 +11,8 @@ from torch.overrides import TorchFunctionMode
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
 from img2img.config import CONFIG_FILE, Config, config_file, load_config
+from img2img.data.domains import DomainsConfig
+from img2img.inference.domain_translator import DomainTranslator
 from img2img.inference.label_translator import LabelTranslator
 from img2img.inference.sampler import Sampler
 from img2img.inference.translator import NormPolicy, Translator
@@ -100,7 +102,8 @@ def load_translator(
         translate = load_translator("runs/edges2shoes")
         translate(Image.open("drawing.png")).save("shoe.png")
 
-    All options of training come from the checkpoint. For runs with label maps the result is a ``LabelTranslator``.
+    All options of training come from the checkpoint. For runs with label maps the result is a ``LabelTranslator``, for
+    runs with several domains a ``DomainTranslator``.
 
     Args:
         run: the run's folder, or its name under runs/.
@@ -109,7 +112,7 @@ def load_translator(
         norm_policy: "running" or "batch", see ``Translator``.
         dropout: keep dropout on, so that the seed of a call chooses the output.
         training_size: resize inputs to the size of training, and outputs back.
-        direction: "AtoB" or "BtoA", for runs that learned both (default: the run's own).
+        direction: "AtoB" or "BtoA", for runs that learned both (default: the run's own); or a domain.
 
     Raises:
         ValueError: there is no such run, checkpoint or device; the checkpoint is damaged; the run draws from noise
@@ -121,8 +124,7 @@ def load_translator(
             f"run {config.name} draws images from noise and translates none; draw with python tools/infer.py {run} "
             f"--count 64 (in Python: load_sampler), measure with python tools/evaluate.py {run} --metrics fid"
         )
-    translator_class = LabelTranslator if "label" in config.data.channels else Translator
-    translator = translator_class(
+    translator = _translator_class(config)(
         model,
         config,
         choose_device(device),
@@ -133,6 +135,12 @@ def load_translator(
     )
     translator.checkpoint = path
     return translator
+
+
+def _translator_class(config: Config) -> type[Translator]:
+    if isinstance(config.data, DomainsConfig):
+        return DomainTranslator
+    return LabelTranslator if "label" in config.data.channels else Translator
 
 
 def load_sampler(run: str | Path, *, checkpoint: str = "latest", device: torch.device | str | None = None) -> Sampler:

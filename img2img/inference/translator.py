@@ -75,6 +75,7 @@ class Translator:
             other = f", or train another run with --data.direction {direction}" if possible else ""
             raise ValueError(f"--direction {direction}: run {config.name} learned {learned} only; leave it out{other}")
         self.direction: str = direction or default
+        self.chosen = direction is not None  # whether the caller chose the direction
         self.training_size = training_size
         self.dropout = False
         for name in model.generators:
@@ -118,13 +119,48 @@ class Translator:
         assert self.checkpoint is not None, "this translator was not loaded from a run"
         return self.checkpoint.parents[1]
 
-    def results(self, style: str | None = None, relabel: str | None = None) -> Path:
-        """The default output folder: RUN/results/STEP, then the direction if there are several, the style and edits."""
-        folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
-        folder = folder / self.direction if len(self.directions) > 1 else folder
-        parts = [] if style is None else [file_name(style)]
-        parts += [] if relabel is None else [f"relabel-{file_name(relabel)}"]
-        return folder / "_".join(parts)
+    def results(self, **choices: Any) -> Path:
+        """The default output folder: RUN/results/STEP, then the direction if there are several, and what was chosen.
+
+        Args:
+            choices: values of the options that change the output, such as ``style``; None where they are not set.
+        """
+        folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name) / self.folder
+        chosen = {key: file_name(str(value)) for key, value in choices.items() if value is not None}
+        return folder / "_".join(name if key == "style" else f"{key}-{name}" for key, name in chosen.items())
+
+    @property
+    def title(self) -> str:
+        """What the outputs are, in messages."""
+        return self.direction
+
+    @property
+    def folder(self) -> str:
+        """The folder of the direction's results; "" if the run learned only one."""
+        return self.direction if len(self.directions) > 1 else ""
+
+    @property
+    def listed(self) -> str:
+        """The direction whose validation items are translated."""
+        return self.direction
+
+    def variants(self, **target: Any) -> dict[str, Translator]:
+        """The translators whose outputs of one input are shown side by side, by title; one with the title "" if there
+        is nothing to tell apart.
+
+        Args:
+            target: ``to``, ``flip``, ``own`` and ``strength`` of ``DomainTranslator.aimed``; None where not set.
+
+        Raises:
+            ValueError: the run has no domains to choose from.
+        """
+        for option, value in target.items():
+            if value is not None:
+                option = {"own": "is"}.get(option, option)
+                raise ValueError(
+                    f"--{option} {value}: run {self.config.name} has no domains to choose from; leave it out"
+                )
+        return {"": self}
 
     def towards(self, direction: str) -> Translator:
         """A translator of the same networks in another direction that the run learned."""
@@ -161,7 +197,7 @@ class Translator:
         """
         if isinstance(image, Image.Image):
             upright = ImageOps.exif_transpose(image)
-            return _array_to_pil(self(_pil_to_array(upright), seed, **others))
+            return _array_to_pil(Translator.__call__(self, _pil_to_array(upright), seed, **others))
         if isinstance(image, (str, Path)):
             raise ValueError(f"{image}: this is a path; pass the image, for example PIL.Image.open({str(image)!r})")
         if not isinstance(image, np.ndarray):

@@ -39,6 +39,8 @@ def recognise(weights: Weights, family: Family | None = None, norm: Norm | None 
             return _multi_scale(weights)
         if "net.0.weight" in weights:
             return _pixels(weights, norm)
+        if "main.0.weight" in weights:
+            return _domain_discriminator(weights) if "conv2.weight" in weights else _domain_generator(weights)
         if "model.0.weight" in weights:
             return _patches(weights, norm)
         if "model.1.weight" in weights or _numbers(weights, r"model\.(\d+)\.conv_block\."):
@@ -47,7 +49,7 @@ def recognise(weights: Weights, family: Family | None = None, norm: Norm | None 
         raise ValueError(f"incomplete weights: {missing.args[0]} is missing") from missing
     except IndexError as error:  # a weight has fewer dimensions than a convolution's
         raise ValueError(f"not the weights of convolutions: {_some(weights)}") from error
-    raise ValueError(f"unknown keys, of no network of pix2pix, CycleGAN or pix2pixHD: {_some(weights)}")
+    raise ValueError(f"unknown keys, of no network of pix2pix, CycleGAN, pix2pixHD or StarGAN: {_some(weights)}")
 
 
 def _some(weights: Weights) -> str:
@@ -163,6 +165,37 @@ def _depth(weights: Weights, width: int) -> tuple[int, int]:
         n_downs += 1
     places = [place for place in _numbers(weights, r"model\.(\d+)\.weight") if place % 3 == 2]  # as the last one
     return (n_downs or (max(places, default=0) - 5) // 6), 0
+
+
+def _domain_generator(weights: Weights) -> NetworkSpec:
+    """StarGAN's generator, whose input are the image's channels and one for each domain."""
+    n_blocks = 0
+    while f"main.{9 + n_blocks}.main.0.weight" in weights:
+        n_blocks += 1
+    if not n_blocks:
+        raise KeyError("main.9.main.0.weight")
+    first, head = weights["main.0.weight"], weights[f"main.{15 + n_blocks}.weight"]
+    in_channels, domains = head.shape[0], first.shape[1] - head.shape[0]
+    if domains < 1:
+        raise ValueError(f"main.0.weight has {first.shape[1]} input channels: none for domains beside the image's")
+    options = {"in_channels": in_channels, "domains": domains, "ngf": first.shape[0], "n_blocks": n_blocks}
+    return NetworkSpec("stargan", "domain_generator", options)
+
+
+def _domain_discriminator(weights: Weights) -> NetworkSpec:
+    """StarGAN's discriminator; the kernel of its class head covers what its layers leave of the image."""
+    n_layers = 0
+    while f"main.{2 * n_layers}.weight" in weights:
+        n_layers += 1
+    first, patches, classes = weights["main.0.weight"], weights["conv1.weight"], weights["conv2.weight"]
+    if patches.shape[1] != first.shape[0] << (n_layers - 1):
+        raise ValueError(
+            f"conv1.weight has {patches.shape[1]} input channels, but {n_layers} layers that begin with "
+            f"{first.shape[0]} feature maps give {first.shape[0] << (n_layers - 1)}"
+        )
+    options = {"in_channels": first.shape[1], "domains": classes.shape[0], "ndf": first.shape[0]}
+    options |= {"n_layers": n_layers, "size": classes.shape[2] << n_layers}
+    return NetworkSpec("stargan", "domain_discriminator", options)
 
 
 def _require(weights: Weights, keys: Iterable[str]) -> None:

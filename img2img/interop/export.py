@@ -8,26 +8,33 @@ from pathlib import Path
 import torch
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
-from img2img.config import CONFIG_FILE, Config, load_config
-from img2img.interop.layouts import ROLES, Family, NetworkSpec
+from img2img.config import CONFIG_FILE, Config, config_file, load_config
+from img2img.data.domains import DomainsConfig
+from img2img.interop.layouts import FAMILIES, ROLES, Family, NetworkSpec
 from img2img.interop.official import to_official
 from img2img.runs import find_run
 
 
 def export_run(
-    run: str, family: Family, output: Path | None = None, checkpoint: str = "latest", *, overwrite: bool = False
+    run: str,
+    family: Family | None = None,
+    output: Path | None = None,
+    checkpoint: str = "latest",
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Writes the networks of a run (the EMA of those that have one) as files that the official code loads.
 
     Args:
         run: name or folder of the run.
-        family: "junyanz" for runs of pix2pix and cyclegan, "pix2pixhd" for those of pix2pixhd.
+        family: "junyanz" for runs of pix2pix and cyclegan, "pix2pixhd" and "stargan" for those of the same name
+            (default: that of the run's model).
         output: folder to write to (default: RUN/export).
         checkpoint: a step, "latest" or "best".
         overwrite: replace files that already exist.
 
     Returns:
-        The files written, ``latest_net_G.pth`` and so on.
+        The files written, ``latest_net_G.pth`` and so on; of StarGAN ``STEP-G.ckpt`` and ``STEP-D.ckpt``.
 
     Raises:
         ValueError: there is no such run or checkpoint, the official code has no such network, or a file exists.
@@ -36,8 +43,10 @@ def export_run(
     path, _ = find_checkpoint(folder, checkpoint)
     config = load_config(path / CONFIG_FILE)
     model = config.model.name
-    if model not in ROLES or (model == "pix2pixhd") != (family == "pix2pixhd"):
-        expected = ("pix2pixhd" if model == "pix2pixhd" else "junyanz") if model in ROLES else "none"
+    if model not in FAMILIES:
+        raise ValueError(f"run {config.name} is of {model}: only runs of {', '.join(FAMILIES)} can be exported")
+    expected = FAMILIES[model]
+    if family not in (None, expected):
         raise ValueError(f"--format {family}: run {config.name} is of {model}, which takes format {expected}")
     _check_exportable(config)
     written: dict[str, dict[str, torch.Tensor]] = {}
@@ -49,7 +58,7 @@ def export_run(
             except ValueError as error:
                 raise ValueError(f"{path}: {name}: {error}") from error
     output = output or folder / "export"
-    files = {output / f"latest_net_{role}.pth": weights for role, weights in written.items()}
+    files = {output / _file_name(expected, path, role): weights for role, weights in written.items()}
     existing = [file for file in files if file.exists()]
     if existing and not overwrite:
         raise ValueError(f"{existing[0]} exists: replace it with --overwrite, or choose another folder with --output")
@@ -70,16 +79,45 @@ def export_run(
     return list(files)
 
 
+def how_to_load(run: str) -> list[str]:
+    """Lines to print about how the official code loads a run's files; [] where nothing special is needed."""
+    config = load_config(config_file(find_run(run)))
+    model = config.model
+    if FAMILIES[model.name] != "stargan":
+        return []
+    assert isinstance(config.data, DomainsConfig), "the data of StarGAN"
+    labels = [len(each.names) for each in config.data.labels.sets]
+    data = f"--dataset Both --c2_dim {labels[1]} " if len(labels) > 1 else ""
+    options = f"{data}--c_dim {labels[0]} --image_size {model.size} --g_conv_dim {model.ngf} "
+    options += f"--g_repeat_num {model.n_blocks} --d_conv_dim {model.ndf} --d_repeat_num {model.n_layers_d}"
+    return [
+        f"options     {options}",
+        "statistics  the running ones of instance norm are those of a new network: leave G in training mode, as there",
+    ]
+
+
+def _file_name(family: Family, checkpoint: Path, role: str) -> str:
+    """The name under which the official code looks for a network."""
+    if family == "stargan":
+        return f"{int(checkpoint.name.removeprefix('step-'))}-{role}.ckpt"
+    return f"latest_net_{role}.pth"
+
+
 def _check_exportable(config: Config) -> None:
     """Raises ValueError for options whose networks the official code doesn't have."""
-    model, hd = config.model, config.model.name == "pix2pixhd"
     reason = "the official code has no such network, so it can't be exported"
+    if config.balance.spectral_norm != "none" or config.balance.minibatch_std:
+        raise ValueError(f"balance.spectral_norm or balance.minibatch_std: {reason}")
+    if config.model.name == "stargan":
+        channels = config.data.channels["input"]
+        if channels != 3:
+            raise ValueError(f"data.image_channels {channels}: {reason}; its images have 3")
+        return
+    model, hd = config.model, config.model.name == "pix2pixhd"
     if model.upsample != "deconv":
         raise ValueError(f"model.upsample {model.upsample}: {reason}")
     if model.norm == "layer" or (hd and model.norm == "none"):
         raise ValueError(f"model.norm {model.norm}: {reason}")
-    if config.balance.spectral_norm != "none" or config.balance.minibatch_std:
-        raise ValueError(f"balance.spectral_norm or balance.minibatch_std: {reason}")
     if not hd and model.generator == "unet" and model.num_downs < 5:
         raise ValueError(f"model.num_downs {model.num_downs}: {reason}; its minimum is 5")
     if hd:
@@ -94,12 +132,14 @@ def _check_exportable(config: Config) -> None:
 
 def _network_spec(config: Config, role: str) -> NetworkSpec:
     """The architecture of the network with this role."""
-    model, family = config.model, "pix2pixhd" if config.model.name == "pix2pixhd" else "junyanz"
+    model, family = config.model, FAMILIES[config.model.name]
     options = {
         **vars(model),
         "n_layers": model.n_layers_d,
         "last_bias": False,
     }  # only old versions of the official code have it
+    if family == "stargan":
+        return NetworkSpec(family, "domain_generator" if role == "G" else "domain_discriminator", options)
     if role.startswith("D"):
         chain = family == "pix2pixhd" and not model.lambda_feat  # as with the official --no_ganFeat_loss
         kind = "multi_scale" if family == "pix2pixhd" else "patchgan"

@@ -1,8 +1,9 @@
 """Names of all layers in the official state dicts and in ours: one list of layers per architecture, used both ways.
 
-Official code: junyanz/pytorch-CycleGAN-and-pix2pix (pix2pix, arXiv 1611.07004; CycleGAN, arXiv 1703.10593) and
-NVIDIA/pix2pixHD (arXiv 1711.11585). In the first, convolutions have a bias before instance norm, in the last layer and
-in the first of PatchGANs; in the second, all have one. Ours have one except before batch norm, which has a shift.
+Official code: junyanz/pytorch-CycleGAN-and-pix2pix (pix2pix, arXiv 1611.07004; CycleGAN, arXiv 1703.10593),
+NVIDIA/pix2pixHD (arXiv 1711.11585) and yunjey/stargan (arXiv 1711.09020). In the first, convolutions have a bias before
+instance norm, in the last layer and in the first of PatchGANs; in the second, all have one. Ours have one except before
+batch norm, which has a shift. StarGAN's networks have the same layers and names there and here.
 """
 
 from __future__ import annotations
@@ -13,13 +14,23 @@ from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
+from img2img.models.stargan import Discriminator, Generator
 from img2img.networks.patchgan import PatchGAN
 from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, StyleEncoder
 from img2img.networks.resnet import ResNet
 from img2img.networks.unet import UNet
 
-Family = Literal["junyanz", "pix2pixhd"]
-Kind = Literal["unet", "resnet", "patchgan", "coarse_to_fine", "multi_scale", "encoder"]
+Family = Literal["junyanz", "pix2pixhd", "stargan"]
+Kind = Literal[
+    "unet",
+    "resnet",
+    "patchgan",
+    "coarse_to_fine",
+    "multi_scale",
+    "encoder",
+    "domain_generator",
+    "domain_discriminator",
+]
 NETWORKS: dict[Kind, type[nn.Module]] = {
     "unet": UNet,
     "resnet": ResNet,
@@ -27,11 +38,20 @@ NETWORKS: dict[Kind, type[nn.Module]] = {
     "coarse_to_fine": CoarseToFine,
     "multi_scale": MultiScaleDiscriminator,
     "encoder": StyleEncoder,
+    "domain_generator": Generator,
+    "domain_discriminator": Discriminator,
+}
+FAMILIES: dict[str, Family] = {  # model -> official code that its files are of
+    "pix2pix": "junyanz",
+    "cyclegan": "junyanz",
+    "pix2pixhd": "pix2pixhd",
+    "stargan": "stargan",
 }
 ROLES: dict[str, dict[str, str]] = {  # model -> role in the name of an official file -> name of the network here
     "pix2pix": {"G": "generator", "D": "discriminator"},
     "cyclegan": {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "discriminator_b", "D_B": "discriminator_a"},
     "pix2pixhd": {"G": "generator", "D": "discriminator", "E": "encoder"},
+    "stargan": {"G": "generator", "D": "discriminator"},
 }
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -45,7 +65,8 @@ class NetworkSpec:
     kind: Kind
     """Which architecture."""
     options: dict[str, Any]
-    """Arguments of the network's class: ``norm``, ``in_channels``, for generators ``out_channels``, ..."""
+    """Arguments of the network's class: ``norm``, ``in_channels``, for generators ``out_channels``, ...; of StarGAN's
+    ``in_channels``, ``domains``, ..."""
     chain: bool = False
     """pix2pixHD's discriminators only: whether each scale is one ``nn.Sequential``, as with --no_ganFeat_loss."""
     biased: bool | None = None
@@ -53,7 +74,18 @@ class NetworkSpec:
     guessed: bool = field(default=False, compare=False)
     """Whether the norm is a guess, since versions of the official code with different norms have the same keys."""
     dropped: tuple[str, ...] = field(default=(), compare=False)
-    """Keys that are ignored: running statistics that old instance norm kept and never used."""
+    """Keys that are ignored: running statistics of instance norm, which old versions and StarGAN's code keep and never
+    use."""
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether its norms have running statistics that it uses."""
+        return self.options.get("norm") == "batch"
+
+    @property
+    def has_affine_norm(self) -> bool:
+        """Whether its norms have a scale and a shift: batch norm, and StarGAN's instance norm."""
+        return self.has_batch_norm or self.family == "stargan"
 
 
 class Layer(NamedTuple):
@@ -66,18 +98,22 @@ class Layer(NamedTuple):
     norm: tuple[str, str] | None = None
     """Names (ours, official) of the norm."""
 
-    def tensors(self, batch: bool) -> Iterator[tuple[str, str]]:
-        """Pairs (our key, official key) of all its tensors; ``batch``: whether the norm is batch norm, with weights."""
+    def tensors(self) -> Iterator[tuple[str, str]]:
+        """Pairs (our key, official key) of all tensors that it can have."""
         for end in ("weight", "bias"):
             yield f"{self.ours}.{end}", f"{self.official}.{end}"
-        if self.norm and batch:
+        if self.norm:
             for end in ("weight", "bias", *STATISTICS):
                 yield f"{self.norm[0]}.{end}", f"{self.norm[1]}.{end}"
 
 
 def layers_of(spec: NetworkSpec) -> list[Layer]:
     """All layers of a network that have weights."""
-    options, norm = spec.options, spec.options["norm"]
+    options, norm = spec.options, spec.options.get("norm")
+    if spec.kind == "domain_generator":
+        return _domain_generator(options["n_blocks"])
+    if spec.kind == "domain_discriminator":
+        return _domain_discriminator(options["n_layers"])
     biased = spec.family == "pix2pixhd" or norm == "instance" if spec.biased is None else spec.biased
     if spec.kind == "unet":
         return _unet(options["num_downs"], biased)
@@ -176,6 +212,27 @@ def _staged(layer: Layer, scale: int) -> Layer:
     official = f"scale{scale}_layer{stage}"
     norm = (layer.norm[0], f"{official}.1") if layer.norm else None
     return layer._replace(official=f"{official}.0", norm=norm)
+
+
+def _domain_generator(n_blocks: int) -> list[Layer]:
+    """StarGAN's generator: two halvings, ``n_blocks`` residual blocks, two doublings; no biases."""
+
+    def conv(chain: str, at: int) -> Layer:
+        name, norm = f"{chain}.{at}", f"{chain}.{at + 1}"
+        return Layer(name, name, False, (norm, norm))
+
+    layers = [conv("main", at) for at in (0, 3, 6)]
+    for block in range(n_blocks):
+        layers += [conv(f"main.{9 + block}.main", at) for at in (0, 3)]
+    layers += [conv("main", at + n_blocks) for at in (9, 12)]
+    head = f"main.{15 + n_blocks}"
+    return [*layers, Layer(head, head, False)]
+
+
+def _domain_discriminator(n_layers: int) -> list[Layer]:
+    """StarGAN's discriminator: ``n_layers`` halvings with biases, and two heads without."""
+    halvings = [Layer(f"main.{2 * i}", f"main.{2 * i}", True) for i in range(n_layers)]
+    return [*halvings, Layer("conv1", "conv1", False), Layer("conv2", "conv2", False)]
 
 
 def _pixels(biased: bool, last: bool) -> list[Layer]:

@@ -27,17 +27,17 @@ def import_official(
 
     Args:
         path: the file.
-        family: "junyanz" or "pix2pixhd", if known, see ``recognise``.
+        family: "junyanz", "pix2pixhd" or "stargan", if known, see ``recognise``.
         norm: norm of the generator beside a PatchGAN, if known, see ``recognise``.
 
     Returns:
         The network, on the CPU and in evaluation mode: a ``UNet``, ``ResNet``, ``PatchGAN``, ``CoarseToFine``,
-        ``MultiScaleDiscriminator`` or ``StyleEncoder`` with the same outputs as the official network; and its
-        architecture.
+        ``MultiScaleDiscriminator`` or ``StyleEncoder``, or StarGAN's ``Generator`` or ``Discriminator``, with the same
+        outputs as the official network (StarGAN's: as it is used, in training mode); and its architecture.
 
     Raises:
         ValueError: there is no such file, it holds anything but tensors, or these are not exactly the weights of a
-            network of pix2pix, CycleGAN or pix2pixHD.
+            network of pix2pix, CycleGAN, pix2pixHD or StarGAN.
     """
     weights = read_weights(Path(path))
     try:
@@ -68,7 +68,6 @@ def to_ours(
     own_state, remaining = network.state_dict(), dict(official)
     state: dict[str, Tensor] = {}
     dropped: list[str] = []
-    batch = spec.options["norm"] == "batch"
     for layer in layers_of(spec):
         _move(remaining, f"{layer.official}.weight", state, f"{layer.ours}.weight")
         bias = remaining.pop(f"{layer.official}.bias", None) if layer.bias else None
@@ -82,11 +81,14 @@ def to_ours(
         if layer.norm is None:
             continue
         own_norm, official_norm = layer.norm
-        if not batch:  # old files have running statistics of instance norm, which were never used
+        if spec.has_affine_norm:
+            for name in ("weight", "bias"):
+                _move(remaining, f"{official_norm}.{name}", state, f"{own_norm}.{name}")
+        if not spec.has_batch_norm:  # running statistics of instance norm are never used
             keys = (f"{official_norm}.{name}" for name in STATISTICS)
             dropped += [key for key in keys if remaining.pop(key, None) is not None]
             continue
-        for name in ("weight", "bias", *STATISTICS):
+        for name in STATISTICS:
             _move(remaining, f"{official_norm}.{name}", state, f"{own_norm}.{name}")
         state.setdefault(f"{own_norm}.num_batches_tracked", torch.tensor(0))  # torch before 0.4 had no such count
         mean = state.get(f"{own_norm}.running_mean")
@@ -95,7 +97,7 @@ def to_ours(
                 state[f"{own_norm}.running_mean"] = mean - bias
             else:
                 remaining[f"{layer.official}.bias"] = bias
-    official_key = {own: key for layer in layers_of(spec) for own, key in layer.tensors(batch)}
+    official_key = {own: key for layer in layers_of(spec) for own, key in layer.tensors()}
     faults = []
     for key in [*own_state, *(state.keys() - own_state.keys())]:
         if key not in state or key not in own_state:
@@ -122,6 +124,9 @@ def _list(faults: list[str], spec: NetworkSpec) -> str:
 def to_official(state: Mapping[str, Tensor], spec: NetworkSpec) -> dict[str, Tensor]:
     """Converts a state dict of ours to that of the official network, which loads it strictly.
 
+    StarGAN's official instance norms have running statistics, although the network is only used in training mode, where
+    they play no part: they are written as those of a new network.
+
     Args:
         state: state dict of a network of this package.
         spec: its architecture.
@@ -130,7 +135,6 @@ def to_official(state: Mapping[str, Tensor], spec: NetworkSpec) -> dict[str, Ten
         ValueError: a bias that the official network doesn't have, or keys that don't fit the architecture.
     """
     remaining, official = dict(state), {}
-    batch = spec.options["norm"] == "batch"
     for layer in layers_of(spec):
         if f"{layer.ours}.weight" not in remaining:
             raise ValueError(f"{layer.ours}.weight is missing: the official code has no such network")
@@ -146,9 +150,23 @@ def to_official(state: Mapping[str, Tensor], spec: NetworkSpec) -> dict[str, Ten
                 f"{layer.ours} has a learned bias, which the official network with norm {spec.options['norm']} lacks, "
                 "so it can't be exported"
             )
-        if layer.norm and batch:
-            for name in ("weight", "bias", *STATISTICS):
-                official[f"{layer.norm[1]}.{name}"] = remaining.pop(f"{layer.norm[0]}.{name}")
+        if layer.norm and spec.has_affine_norm:
+            own_norm, official_norm = layer.norm
+            for name in ("weight", "bias"):
+                official[f"{official_norm}.{name}"] = remaining.pop(f"{own_norm}.{name}")
+            statistics = _new_statistics(official[f"{official_norm}.weight"])
+            for name in STATISTICS:
+                own = f"{own_norm}.{name}"
+                official[f"{official_norm}.{name}"] = remaining.pop(own) if spec.has_batch_norm else statistics[name]
     if remaining:
         raise ValueError(f"{sorted(remaining)[0]}: the official network has no such tensor ({len(remaining)} in all)")
     return official
+
+
+def _new_statistics(scale: Tensor) -> dict[str, Tensor]:
+    """Running statistics of a new norm with this scale (C,)."""
+    return {
+        "running_mean": torch.zeros_like(scale),
+        "running_var": torch.ones_like(scale),
+        "num_batches_tracked": torch.tensor(0),
+    }

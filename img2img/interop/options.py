@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from img2img.config import Config, TrainConfig
+from img2img.config import Config, TrainConfig, build_config, option_parser, parse
 from img2img.data import dataset_class
+from img2img.data.domain_labels import MASK
+from img2img.data.domains import DomainsConfig, DomainsDataset
 from img2img.data.labelled import LabelledConfig
 from img2img.data.options import DataConfig, domains
 from img2img.interop.layouts import NetworkSpec
@@ -34,6 +36,12 @@ class UserOptions:
     """CycleGAN only, instead of ``root``: folder of images of A."""
     root_b: Path | None = None
     """CycleGAN only, instead of ``root``: folder of images of B."""
+    domains: Sequence[str] | None = None
+    """StarGAN only: names of the domains, in the order of the labels; None: the preset's, else c1, c2, ..."""
+    exclusive: bool = False
+    """StarGAN only: the domains exclude each other; else they are attributes (with a preset, as it says)."""
+    joint_domains: Sequence[str] | None = None
+    """StarGAN only, trained jointly on two sets: names of the second set's domains; ``domains`` are the first's."""
 
 
 def run_config(
@@ -55,6 +63,8 @@ def run_config(
     Raises:
         ValueError: the networks, the preset and the user's options contradict each other.
     """
+    if user.domains is not None or user.exclusive or user.joint_domains is not None:
+        raise ValueError(f"--domains, --exclusive, --joint-domains: only for stargan, but the weights are of {model}")
     options, channels, notes = _options_of_networks(model, networks, direction)
     kind = model_class(model)
     data = base.data if base else dataset_class(kind.dataset).Config()
@@ -78,6 +88,106 @@ def run_config(
     if base:
         return replace(base, name=name, model=model_config, data=data, train=train), notes
     return Config(name, model_config, data, train=train), notes
+
+
+def stargan_config(
+    name: str, networks: Networks, base: Config | None, *, direction: str | None, user: UserOptions
+) -> tuple[Config, list[str]]:
+    """The options of a run of StarGAN with these networks.
+
+    Args:
+        name: name of the run.
+        networks: networks and their architectures, by role.
+        base: a preset. Options of the weights and of the user override it.
+        direction: domain that inference translates to by default; None: the preset's or the first.
+        user: what the weights don't determine.
+
+    Returns:
+        The options, and lines to print about guesses and about what is dropped.
+
+    Raises:
+        ValueError: the networks, the preset and the user's options contradict each other.
+    """
+    if user.label_nc is not None or user.no_instances:
+        raise ValueError("--label-nc, --no-instances: only for pix2pixhd, but the weights are of stargan")
+    config = base or _defaults("stargan", name)
+    data = config.data
+    assert isinstance(data, DomainsConfig), "the data of StarGAN"
+    own = networks["G"][1].options
+    joint_names = list(user.joint_domains or data.joint_names or ()) or None
+    joint = len(joint_names) + MASK if joint_names else 0
+    if own["domains"] - joint < 2:
+        raise ValueError(f"--joint-domains: {len(joint_names or ())} are too many, the generator has {own['domains']}")
+    names, is_exclusive, note = _domain_names(own["domains"] - joint, base, user)
+    options = {"ngf": own["ngf"], "n_blocks": own["n_blocks"]}
+    changed: dict[str, Any] = {"image_channels": own["in_channels"], "names": names, "direction": names[0]}
+    changed |= {"joint_names": joint_names}
+    changed |= {"attributes": None, "exclusive": None} if is_exclusive else {"attributes": names}
+    if "D" in networks:
+        seen = networks["D"][1].options
+        _check_pair(own, seen, is_joint=joint_names is not None)
+        side = seen["size"]
+        options |= {"ndf": seen["ndf"], "n_layers_d": seen["n_layers"], "size": side}
+        changed |= {"crop_size": side, "load_size": max(side, data.load_size if base else 0)}
+    notes = [note]
+    if count := len(networks["G"][1].dropped):
+        notes.append(
+            f"{count} running statistics of instance norm dropped: the official network is used in training mode, "
+            "which takes the statistics of the image; with the running ones its images are wrong"
+        )
+    of_preset = data.direction
+    data = replace(data, **changed, **_folders(data, user))
+    if direction is None and of_preset in DomainsDataset.directions(data):
+        direction = of_preset
+    data = replace(data, direction=direction or names[0])
+    return replace(config, name=name, model=replace(config.model, **options), data=data), notes
+
+
+def _defaults(model: str, name: str) -> Config:
+    """The options of a model without a preset."""
+    parser = option_parser(model)
+    return build_config(parser, parse(parser, []), name)
+
+
+def _domain_names(count: int, base: Config | None, user: UserOptions) -> tuple[list[str], bool, str]:
+    """The names of the domains of a generator with ``count`` of them.
+
+    Returns:
+        The names, whether the domains exclude each other (else they are attributes), and a line to print about them.
+
+    Raises:
+        ValueError: the user or the preset gives another number of names, or a name twice.
+    """
+    data: Any = base.data if base else DomainsConfig()
+    of_preset = data.names or data.attributes
+    option = "--domains" if user.domains is not None else "--config"
+    names = list(user.domains or of_preset or [f"c{number}" for number in range(1, count + 1)])
+    if len(names) != count:
+        raise ValueError(f"{option} names {len(names)} domains ({', '.join(names)}), but the generator has {count}")
+    if len(set(names)) < count:
+        raise ValueError(f"{option} names a domain twice: {', '.join(names)}")
+    is_exclusive = user.exclusive or (base is not None and not data.attributes)
+    hints = [] if user.domains or of_preset else ["--domains names them"]
+    hints += [] if base or is_exclusive else ["--exclusive if they exclude each other"]
+    kind = "domains that exclude each other" if is_exclusive else "attributes"
+    note = f"{count} labels taken as {kind}: {', '.join(names)}" + (f" ({'; '.join(hints)})" if hints else "")
+    return names, is_exclusive, note
+
+
+def _check_pair(own: Mapping[str, Any], seen: Mapping[str, Any], *, is_joint: bool) -> None:
+    """Raises ValueError unless StarGAN's discriminator (options ``seen``) belongs to the generator (``own``)."""
+    if own["domains"] == seen["domains"] + MASK:
+        if is_joint:
+            return
+        raise ValueError(
+            f"G has {own['domains']} labels, D only {seen['domains']}: two sets trained jointly, with a mask; name the "
+            "second set's domains with --joint-domains"
+        )
+    if is_joint:
+        raise ValueError(f"--joint-domains: G and D have {own['domains']} labels, so they were trained on one set")
+    for key in ("domains", "in_channels"):
+        if own[key] != seen[key]:
+            raise ValueError(f"{key} of D is {seen[key]}, but that of G {own[key]}; leave D out with --only G")
 
 
 def _options_of_networks(

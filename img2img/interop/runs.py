@@ -1,7 +1,8 @@
 """Imports official weights as a run that inference, evaluation and ``train.init_from`` take.
 
-The official code writes one file per network, ``latest_net_G.pth`` and others beside it. In CycleGAN, its ``D_A`` sees
-images of B; ours are named after the domain of the images that they see.
+The official code writes one file per network, ``latest_net_G.pth`` and others beside it; StarGAN's, ``200000-G.ckpt``
+and ``200000-D.ckpt``. In CycleGAN, its ``D_A`` sees images of B; ours are named after the domain of the images that
+they see.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 
 from img2img.checkpoint import has_network, newest_checkpoint, save_checkpoint
 from img2img.config import CONFIG_FILE, Config, config_file, load_config
-from img2img.interop.layouts import ROLES, Kind, NetworkSpec
+from img2img.interop.layouts import FAMILIES, ROLES, Kind, NetworkSpec
 from img2img.interop.official import import_official
-from img2img.interop.options import Networks, UserOptions, run_config
+from img2img.interop.options import Networks, UserOptions, run_config, stargan_config
 from img2img.models import build_model, model_class
 from img2img.runs import RUNS, begin_run, check_run, hold_run, replace_run
 
@@ -26,6 +27,7 @@ KINDS: dict[str, dict[str, tuple[Kind, ...]]] = {  # model -> role -> architectu
     "pix2pix": _CHAINS,
     "cyclegan": _CHAINS,
     "pix2pixhd": {"G": ("coarse_to_fine",), "D": ("multi_scale",), "E": ("encoder",)},
+    "stargan": {"G": ("domain_generator",), "D": ("domain_discriminator",)},
 }
 
 
@@ -46,9 +48,10 @@ def import_run(
         path: file of a generator, or any file of an official run.
         name: name of the run (default: the file's name; with an official name, its folder's).
         preset: file of data and loss options. Options that the weights determine override it.
-        direction: which way a generator without other files translates (default: the preset's, else AtoB).
+        direction: which way a generator without other files translates (default: the preset's, else AtoB); of
+            StarGAN, the domain that inference translates to by default (the preset's, else the first).
         model: pix2pix, cyclegan or pix2pixhd, for a generator without other files (default: pix2pix for U-Nets,
-            cyclegan for ResNets that downsample twice, otherwise pix2pixhd).
+            cyclegan for ResNets that downsample twice, otherwise pix2pixhd). StarGAN's are recognised.
         user_options: what the weights don't determine.
         only: comma-separated roles of the files to import, such as "G,E" (default: all).
         overwrite: replace a run of this name, once the new one is complete.
@@ -75,9 +78,11 @@ def import_run(
     name = name or _name_of(path)
     try:
         _check_channels(model, networks)
-        config, notes = run_config(
-            model, name, networks, base, direction=direction_or_default, user=user_options or UserOptions()
-        )
+        user = user_options or UserOptions()
+        if model == "stargan":
+            config, notes = stargan_config(name, networks, base, direction=direction, user=user)
+        else:
+            config, notes = run_config(model, name, networks, base, direction=direction_or_default, user=user)
         _check(config, model, networks)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -105,7 +110,7 @@ def _networks(path: Path, files: Mapping[str, Path], model: str | None) -> tuple
     if model == "pix2pixhd" or _model_of(networks) == "pix2pixhd":  # its ResNet is recognised only with this family
         networks = _read(files, hd=True)
     model_of_files = _model_of(networks)
-    if model and (model == "pix2pixhd") != (model_of_files == "pix2pixhd"):
+    if model and FAMILIES[model] != FAMILIES[model_of_files]:
         raise ValueError(f"--model {model}: the weights of {path} are of {model_of_files}")
     return networks, model or model_of_files
 
@@ -152,11 +157,12 @@ def next_steps(run: Path) -> list[str]:
     config = load_config(config_file(run))
     has_data = config.data.toy or any(getattr(config.data, key) for key in config.data.folders)
     missing = [name for name in model_class(config.model.name).discriminators if not has_network(path, name)]
-    maps = " --instances FILE|DIR" if "instance" in config.data.channels else ""
+    more = " --instances FILE|DIR" if "instance" in config.data.channels else ""
+    more += f" --direction {config.data.direction}" if "domain" in config.data.channels else ""
     fine_tune = f"python tools/train.py --config {run}/{CONFIG_FILE} --train.init_from {run.name} --name NEW"
     fine_tune += "" if has_data else " --data.root DIR"
     fine_tune += " --balance.warmup_d 500" if missing else ""  # a new one must learn before the trained generator does
-    return [f"translate   python tools/infer.py {run.name} --input FILE|DIR{maps}", f"fine-tune   {fine_tune}"]
+    return [f"translate   python tools/infer.py {run.name} --input FILE|DIR{more}", f"fine-tune   {fine_tune}"]
 
 
 def _read(files: Mapping[str, Path], hd: bool) -> Networks:
@@ -171,7 +177,7 @@ def _read(files: Mapping[str, Path], hd: bool) -> Networks:
             if role.startswith("G"):
                 raise
             raise ValueError(f"{error}; leave it out with --only {generators}") from error
-        norm = norm or networks[role][1].options["norm"]
+        norm = norm or networks[role][1].options.get("norm")  # StarGAN's is always the same
     return networks
 
 
@@ -180,7 +186,7 @@ def _check_channels(model: str, networks: Networks) -> None:
     for role, (_, spec) in networks.items():
         for key in ("in_channels", "out_channels"):
             of_images = role.startswith("G") and (model != "pix2pixhd" or key == "out_channels")
-            if of_images and spec.options[key] not in (1, 3, 4):
+            if of_images and spec.options.get(key, 3) not in (1, 3, 4):  # StarGAN's input and output are alike
                 hint = (
                     "; if it is pix2pixHD's, use --model pix2pixhd"
                     if spec.kind == "resnet" and model != "pix2pixhd"
@@ -194,7 +200,7 @@ def _check_channels(model: str, networks: Networks) -> None:
 
 def companions(path: Path) -> dict[str, Path]:
     """The files of an official run by role (G, D, E or G_A, G_B, D_A, D_B); a file without an official name is a G."""
-    match = re.fullmatch(r"(.*_net_)(G|D|E|[GD]_[AB])(\.pth)", path.name)
+    match = _official_name(path)
     if match is None:
         return {"G": path}
     before, role, ending = match.groups()
@@ -203,9 +209,20 @@ def companions(path: Path) -> dict[str, Path]:
     return {each: file for each, file in beside.items() if each == role or file.is_file()}
 
 
+def _official_name(path: Path) -> re.Match[str] | None:
+    """The name of an official file, such as latest_net_G.pth or 200000-G.ckpt, in three parts, of which the second is
+    the role; None for other names.
+    """
+    pattern = r"(.*_net_)(G|D|E|[GD]_[AB])(\.pth)" if path.suffix == ".pth" else r"(.*-)(G|D)(\.ckpt)"
+    return re.fullmatch(pattern, path.name)
+
+
 def _name_of(path: Path) -> str:
-    official = re.fullmatch(r".*_net_(G|D|E|[GD]_[AB])\.pth", path.name)
-    return re.sub(r"[^\w.+-]+", "-", path.resolve().parent.name if official else path.stem).strip("-.+") or "imported"
+    """The default name of a run: the file's, or of a file with an official name its folder's."""
+    folder = path.resolve().parent
+    if folder.name == "models" and path.suffix == ".ckpt":  # of StarGAN's code: stargan_celeba_128/models/200000-G.ckpt
+        folder = folder.parent
+    return re.sub(r"[^\w.+-]+", "-", folder.name if _official_name(path) else path.stem).strip("-.+") or "imported"
 
 
 def _line(name: str, file: Path, spec: NetworkSpec, config: Config) -> str:
@@ -224,6 +241,8 @@ def _line(name: str, file: Path, spec: NetworkSpec, config: Config) -> str:
 def _model_of(networks: Networks) -> str:
     """The model that networks belong to."""
     kinds = {spec.kind for _, spec in networks.values()}
+    if kinds & {"domain_generator", "domain_discriminator"}:
+        return "stargan"
     if kinds & {"coarse_to_fine", "multi_scale", "encoder"}:
         return "pix2pixhd"
     if "G" not in networks:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from img2img.data.domain_labels import MASK
 from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import LossKind
@@ -83,11 +84,12 @@ class StarGAN(Model):
         super().__init__()
         assert config.size is not None, "filled in by resolve"
         self.config, self.gan = config, GANLoss(config.gan_loss)
-        self.domains = channels["domain"]
+        self.first_labels = channels.get("first_labels")  # of the first of two sets, else None
+        self.domains = channels["domain"] - (0 if self.first_labels is None else MASK)
         self.columns = ("input", *(f"domain_{i}" for i in range(self.domains)))
         self.generator = Generator(
             in_channels=channels["input"],
-            domains=self.domains,
+            domains=channels["domain"],
             ngf=config.ngf,
             n_blocks=config.n_blocks,
         )
@@ -106,8 +108,10 @@ class StarGAN(Model):
     def discriminator_images(self, batch: Batch) -> Images:
         """G(x, c) alone. Leaving out the way back changes nothing else: G has no dropout and no running statistics."""
         labels = batch["labels"]
-        order = torch.randperm(len(labels))  # the official code's targets: the labels of the batch, permuted
-        target_labels = labels[order.to(labels.device)]  # (B, n)
+        order = torch.randperm(len(labels)).to(labels.device)
+        if self.first_labels is not None:
+            order = permuted_within(labels[:, self.domains :].argmax(1), order)
+        target_labels = labels[order]  # the official code's targets: the labels of the batch, permuted
         return {"output": self.generator(batch["input"], target_labels), "target_labels": target_labels}
 
     def discriminator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
@@ -131,20 +135,35 @@ class StarGAN(Model):
         }, {"class_accuracy": self.class_accuracy(classes, target_labels, batch)}
 
     def classification_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-        """L_cls (Eq. 2 and 3) of logits (B, n) for labels (B, n).
+        """L_cls (Eq. 2 and 3) of logits (B, n) for label vectors (B, length), the mean over the batch.
 
-        Cross-entropy for domains that exclude each other, of which the batch has ``class``; else binary cross-entropy,
-        summed over attributes (official code).
+        Cross-entropy for domains that exclude each other, of which the batch has ``class``; binary cross-entropy,
+        summed over the labels, for attributes (official code). Of two sets, only the labels of the image's own count
+        (Sec. 3.2).
         """
-        if "class" in batch:
-            return F.cross_entropy(logits.float(), labels.argmax(1))
-        return F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="sum") / len(logits)
+        logits, labels, own = logits.float(), labels[:, : self.domains], self.own_labels(labels)
+        domains = F.cross_entropy(logits.masked_fill(~own, -torch.inf), labels.argmax(1), reduction="none")  # (B,)
+        attributes = (F.binary_cross_entropy_with_logits(logits, labels, reduction="none") * own).sum(1)  # (B,)
+        return torch.where(batch["class"] >= 0, domains, attributes).mean()
 
     def class_accuracy(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """Accuracy of D's classification, in [0, 1]: of domains, or of single attributes."""
-        if "class" in batch:
-            return (logits.argmax(1) == labels.argmax(1)).float().mean()
-        return ((logits > 0) == (labels > 0)).float().mean()
+        labels, own = labels[:, : self.domains], self.own_labels(labels)
+        domains = logits.masked_fill(~own, -torch.inf).argmax(1) == labels.argmax(1)  # (B,)
+        attributes = (((logits > 0) == (labels > 0)) & own).sum(1) / own.sum(1)  # (B,)
+        return torch.where(batch["class"] >= 0, domains.float(), attributes).mean()
+
+    def own_labels(self, labels: Tensor) -> Tensor:
+        """Which of the n labels belong to the set of an image (B, n), by the mask of its label vector (B, length)."""
+        if self.first_labels is None:
+            return torch.ones_like(labels, dtype=torch.bool)
+        is_first = labels[:, self.domains :].argmax(1) == 0
+        belongs_to_first = torch.arange(self.domains, device=labels.device) < self.first_labels
+        return is_first[:, None] == belongs_to_first
+
+    def class_logits(self, images: Tensor) -> Tensor:
+        """D's logits (B, n) of the labels of images (B, C, S, S): how likely each holds."""
+        return self.discriminator(images)[1]
 
     def _classify(self, real: Tensor, fake: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """D's outputs (logits, classes) for real and fake images; in one pass unless D uses batch statistics."""
@@ -158,14 +177,9 @@ class StarGAN(Model):
         return {"output": self.generator(batch["input"], batch["domain"])}
 
     def samples(self, batch: Batch) -> Images:
-        """The image translated to every domain; with attributes, with each of them flipped."""
-        x = batch["input"]
-        shown = {}
-        for i in range(self.domains):
-            labels = torch.zeros_like(batch["labels"]) if "class" in batch else batch["labels"].clone()
-            labels[:, i] = 1 - labels[:, i]
-            shown[f"domain_{i}"] = self.generator(x, labels)
-        return shown
+        """The image translated to every domain; with attributes, with each of them flipped: batch["targets"]."""
+        x, targets = batch["input"], batch["targets"]  # (B, C, H, W), (B, n, length)
+        return {f"domain_{i}": self.generator(x, targets[:, i]) for i in range(self.domains)}
 
     def check_size(self, size: int) -> None:
         super().check_size(size)
@@ -177,14 +191,27 @@ class StarGAN(Model):
             )
 
 
+def permuted_within(sets: Tensor, order: Tensor) -> Tensor:
+    """The permutation (B,) of a batch's samples that keeps each within its set, made from ``order`` without waiting for
+    the device.
+
+    Args:
+        sets: the set of each sample, (B,).
+        order: a random permutation, (B,).
+    """
+    places = sets.argsort(stable=True)  # of the samples of the first set, then of the second
+    candidates = order[sets[order].argsort(stable=True)]  # the same samples in their random order
+    return torch.empty_like(order).scatter(0, places, candidates)
+
+
 class Generator(nn.Module):
-    """(B, C, H, W) and target domains (B, n) -> (B, C, H, W) in [-1, 1]. Modules lie as in the official code.
+    """(B, C, H, W) and label vectors (B, n) -> (B, C, H, W) in [-1, 1]. Modules lie as in the official code.
 
     Choi et al., Appendix, Table 4: two halvings, residual blocks, two doublings; affine instance norm; no biases.
 
     Args:
         in_channels: C.
-        domains: n.
+        domains: n, the length of the label vectors.
         ngf: feature maps of the first layer.
         n_blocks: residual blocks.
     """

@@ -35,7 +35,8 @@ def sample_grid(networks: Networks, dataset: ImageDataset, config: Config) -> np
         for shown in [] if sheet else _shown(networks, dataset, config, ranges):
             columns = [name for name in model.columns if name in shown]
             rows.append([to_array(shown[name][0], np.uint8) for name in columns])
-    return grid(rows, columns)
+    titles = dataset.titles(dataset.config)
+    return grid(rows, [titles.get(name, name) for name in columns])
 
 
 def item_batch(item: Item, networks: Networks, ranges: Mapping[str, Range]) -> Batch:

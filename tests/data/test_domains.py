@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from img2img.data import dataset_class
+from img2img.data.base import LabelSet, TargetLabel
 from img2img.data.domain_files import celeba_test_rows
-from img2img.data.domains import DomainsConfig, DomainsDataset, target_labels
+from img2img.data.domains import DomainsConfig, DomainsDataset
 from tests.conftest import drawn_pair, write
 
 SIZES: dict[str, Any] = {"load_size": 18, "crop_size": 16}
@@ -56,7 +57,7 @@ def test_folders_are_domains_in_the_order_of_the_alphabet(three: Path) -> None:
     samples = [dataset[0, i] for i in range(len(dataset))]
     assert [sample["class"] for sample in samples] == [0, 1, 1, 2, 2, 2]
     assert samples[0]["name"] == "dry/a/1"
-    assert samples[0]["labels"].tolist() == [1, 0, 0]
+    assert samples[0]["labels"].tolist() == dataset.known_labels(samples[0]).tolist() == [1, 0, 0]
     assert samples[0]["input"] is samples[0]["target"]
     assert samples[0]["input"].shape == (16, 16, 3)
 
@@ -70,6 +71,9 @@ def test_items_of_a_direction_are_the_images_of_all_other_domains(three: Path) -
     assert all(item.inputs["domain"].tolist() == [0, 1, 0] and item.target is None for item in items)
     assert next(iter(items[0].inputs)) == "input"
     assert len(dataset.images("icy")) == 1
+    assert dataset.label_sets(dataset.config) == [LabelSet(("dry", "icy", "wet"), exclusive=True)]
+    assert dataset.target_label(dataset.config, "icy") == TargetLabel(1, on=True)
+    assert dataset.validated(dataset.config) == ["dry", "icy", "wet"]
 
 
 def test_options_of_the_set_have_the_names_and_the_direction(three: Path) -> None:
@@ -86,24 +90,30 @@ def test_mapping_of_folders_keeps_its_order_and_shares_by_name(tmp_path: Path) -
     config = options(domains={"young": str(root / "b"), "old": str(root / "a")}, val_share=0.25)
     train, val = (DomainsDataset(config, part) for part in ("train", "val"))
     assert train.names == ["young", "old"]
-    names = [[part.source.name(i) for i in range(len(part))] for part in (train, val)]
+    names = [[part.sources[0].name(i) for i in range(len(part))] for part in (train, val)]
     assert sorted(names[0] + names[1]) == sorted(f"{d}/{i}" for d in ("young", "old") for i in range(20))
     assert 2 <= len(val) <= 18
     assert not train.notes
-    assert any("data.val_share" in note for note in DomainsDataset(options(domains=config.domains), "train").notes)
+    without = options(domains=config.domains)
+    shown = DomainsDataset(without, "val")
+    assert len(shown) == len(DomainsDataset(without, "train")) == 40
+    assert any("data.val_share" in note for note in shown.notes)
 
 
 def test_attributes_come_from_the_table(faces: Path) -> None:
     dataset = DomainsDataset(options(faces, attributes="Black_Hair, Blond_Hair Male", val_share=0.0), "train")
     assert dataset.names == HAIR
     assert [dataset[0, i]["labels"].tolist() for i in range(3)] == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
-    assert "class" not in dataset[0, 0]
+    assert dataset[0, 0]["class"] == -1
     assert {n: tuple(d) for n, d in dataset.directions(dataset.config).items()} == {
         "Black_Hair": (None, "Black_Hair"),
         "Blond_Hair": (None, "Blond_Hair"),
         "Male": ("no_Male", "Male"),
         "no_Male": ("Male", "no_Male"),
     }
+    assert dataset.label_sets(dataset.config) == [LabelSet(tuple(HAIR), exclusive=False)]
+    assert dataset.target_label(dataset.config, "no_Male") == TargetLabel(2, on=False)
+    assert dataset.validated(dataset.config) == ["Black_Hair", "Blond_Hair", "Male", "no_Male"]
     assert [item.name for item in dataset.items("no_Male")] == ["1", "3", "5", "7", "9"]
     assert dataset.item("Black_Hair", 0).inputs["domain"].tolist() == [1, 0, 1]  # of 1.png, blond and male
 
@@ -114,7 +124,7 @@ def test_attributes_come_from_the_table(faces: Path) -> None:
 )
 def test_target_switches_an_attribute_and_those_that_it_excludes(direction: str, expected: list[int]) -> None:
     config = options(Path("x"), attributes=HAIR, names=HAIR)
-    assert target_labels(config, direction, np.array([1, 0, 1], np.float32)).tolist() == expected
+    assert config.labels.directed(direction, np.array([1, 0, 1], np.float32)).tolist() == expected
 
 
 def test_split_column_of_the_table_makes_the_parts(faces: Path) -> None:
@@ -144,7 +154,7 @@ def test_celebas_own_table_is_read(tmp_path: Path) -> None:
     (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["6", "Male Young", *rows]).replace(".jpg", ".png"))
     assert "data.val_share" in error(root=root, attributes=["Male", "Young"])  # all six are for tests
     dataset = DomainsDataset(options(root, attributes=["Male", "Young"], val_share=0.01), "train")
-    assert dataset.source.labels[0].tolist() == [1, 0]
+    assert dataset.sources[0].labels[0].tolist() == [1, 0]
 
 
 def test_even_domains_are_drawn_equally_often(tmp_path: Path) -> None:
@@ -165,12 +175,69 @@ def test_center_crop_cuts_before_it_resizes(tmp_path: Path) -> None:
     assert (DomainsDataset(config, "train")[0, 0]["input"] == 200).all()
 
 
-def test_user_file_gets_the_vector_of_the_direction_alone(faces: Path) -> None:
+def test_user_file_has_the_labels_that_the_set_knows(faces: Path, three: Path) -> None:
     config = options(faces, attributes=HAIR, names=HAIR)
-    item = DomainsDataset.read(config, "Blond_Hair", faces / "0.png", {})
-    assert item.inputs["domain"].tolist() == [0, 1, 0]
-    given = {"input": item.image, "domain": np.array([1, 0, 1], np.float32)}
-    assert DomainsDataset.complete(config, "Male", given)["domain"].tolist() == [1, 0, 1]
+
+    def labels(config: DomainsConfig, path: Path) -> list[float]:
+        return DomainsDataset.read(config, "", path, {}).inputs["labels"].tolist()
+
+    assert labels(config, faces / "1.png") == [0, 1, 1]
+    outside = write(faces.parent / "1.png", drawn_pair(0)[1])  # another image of the same name
+    assert np.isnan(labels(config, outside)).all()
+    assert labels(options(three, names=["dry", "icy", "wet"]), three / "val/icy/4.png") == [0, 1, 0]
+    by_name = options(domains={"cold": str(three / "train/icy"), "warm": str(three / "train/dry")})
+    by_name = DomainsDataset(by_name, "train").config
+    assert labels(by_name, three / "train/dry/a/1.png") == [0, 1]
+    (faces / "attributes.csv").unlink()
+    assert np.isnan(labels(config, faces / "1.png")).all()
+
+
+def test_two_sets_take_turns_and_share_one_vector(faces: Path, three: Path) -> None:
+    config = options(faces, attributes=HAIR, joint_root=str(three), val_share=0.2)
+    dataset = DomainsDataset(config, "train")
+    assert dataset.names == [*HAIR, "dry", "icy", "wet"]
+    assert dataset.config.joint_names == ["dry", "icy", "wet"]
+    assert dataset.config.channels == {"input": 3, "target": 3, "domain": 8, "first_labels": 3}
+    assert len(dataset) == 2 * max(len(source) for source in dataset.sources)
+    samples = [dataset[0, i] for i in range(len(dataset))]
+    assert [sample["labels"][6:].tolist() for sample in samples[:2]] == [[1, 0], [0, 1]]
+    assert samples[0]["class"] == -1
+    assert samples[1]["class"] in (0, 1, 2)
+    assert all((sample["labels"][:3] == 0).all() for sample in samples[1::2])
+    for sample, is_known in zip(samples, [[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]], strict=False):
+        known = dataset.known_labels(sample)
+        assert (~np.isnan(known)).tolist() == [bool(each) for each in is_known]
+        assert known[np.array(is_known, bool)].tolist() == sample["labels"][:6][np.array(is_known, bool)].tolist()
+    assert dataset.label_sets(dataset.config) == [LabelSet(tuple(HAIR), False), LabelSet(("dry", "icy", "wet"), True)]
+    assert dataset.target_label(dataset.config, "icy") == TargetLabel(4, on=True)
+    assert {sample["name"] for sample in samples[1::2]} == {
+        f"{name}" for name in ("dry/a/1", "icy/1", "icy/2", "wet/1", "wet/2", "wet/3")
+    }
+    assert list(dataset.directions(dataset.config)) == [
+        "Black_Hair",
+        "Blond_Hair",
+        "Male",
+        "no_Male",
+        "dry",
+        "icy",
+        "wet",
+    ]
+    val = DomainsDataset(dataset.config, "val")
+    assert [item.name for item in val.items("icy")] == ["dry/4", "wet/4"]
+    assert val.item("icy", 0).inputs["domain"].tolist() == [0, 0, 0, 0, 1, 0, 0, 1]
+    everything = val.items("")
+    assert [np.isnan(item.inputs["labels"]).sum() for item in everything][-3:] == [3, 3, 3]
+    assert val[0, 0]["targets"].shape == (6, 8)
+    assert val[0, 0]["targets"][4].tolist() == [0, 0, 0, 0, 1, 0, 0, 1]  # a face of the first set as icy
+    with pytest.raises(ValueError, match=r"data\.joint_root .*dry"):
+        options(faces, attributes=["dry", "x"], names=["dry", "x"], joint_root=str(three), joint_names=["dry", "icy"])
+
+
+def test_grid_shows_hair_turned_on_and_other_attributes_flipped(faces: Path) -> None:
+    dataset = DomainsDataset(options(faces, attributes=HAIR, val_share=0.5), "val")
+    index = next(i for i in range(len(dataset)) if dataset[0, i]["labels"].tolist() == [0, 1, 1])
+    assert dataset[0, index]["targets"].tolist() == [[1, 0, 1], [0, 1, 1], [0, 1, 0]]
+    assert dataset.titles(dataset.config) == {"domain_0": "Black_Hair", "domain_1": "Blond_Hair", "domain_2": "Male"}
 
 
 def test_mistakes_of_folders_are_one_line(three: Path, tmp_path: Path) -> None:
@@ -226,5 +293,5 @@ def test_an_attribute_of_all_images_is_refused(faces: Path) -> None:
 def test_toy_task_has_shoes_of_five_colours() -> None:
     dataset = DomainsDataset(DomainsConfig(toy=True, load_size=32, crop_size=32), "val")
     assert len(dataset.names) == 5
-    assert dataset.source.labels.sum(0).min() >= 6
+    assert dataset.sources[0].labels.sum(0).min() >= 6
     assert dataset[0, 0]["input"].shape == (32, 32, 3)

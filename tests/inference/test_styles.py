@@ -401,13 +401,14 @@ def test_encode_leaves_out_the_padding(height: int, width: int, translator: Labe
 def test_results_folder_is_distinct_for_each_style(translator: LabelTranslator) -> None:
     step = translator.run / "results" / "step-000002"
     assert translator.results() == step
-    assert translator.results("random") == step / "random"
+    assert translator.results(style="random") == step / "random"
     assert (
-        translator.results("cluster:1=2;random", "24:26,car:tree") == step / "cluster-1=2+random_relabel-24-26,car-tree"
+        translator.results(style="cluster:1=2;random", relabel="24:26,car:tree")
+        == step / "cluster-1=2+random_relabel-24-26,car-tree"
     )
     assert translator.results(relabel="1:2") == step / "relabel-1-2"
     texts = ["encode:a.png", "encode:a-png", "encode:b/a.png", "encode:b-a.png", "encode::a.png", "encode/../a.png"]
     texts += ["cluster:" + ",".join(f"{i}=1" for i in range(n)) for n in (40, 41)]
-    folders = {translator.results(text) for text in texts}
+    folders = {translator.results(style=text) for text in texts}
     assert len(folders) == len(texts)
     assert all(folder.parent == step and len(folder.name) < 100 for folder in folders)

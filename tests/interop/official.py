@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,63 @@ class Scales(nn.Module):
                 found.append([getattr(self, f"layer{scale}")(x)])
             x = self.halve(x)
         return found
+
+
+class StarBlock(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(*star_conv(width, width, 3, 1, 1), *star_conv(width, width, 3, 1, 1)[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.main(x)
+
+
+class StarGenerator(nn.Module):
+    """StarGAN's, as the layer table of arXiv 1711.09020, Appendix, with the official code's norm.
+
+    The official code never leaves training mode, where instance norm takes the statistics of the image.
+    """
+
+    def __init__(self, ngf: int, domains: int, n_blocks: int, channels: int = 3) -> None:
+        super().__init__()
+        layers = star_conv(channels + domains, ngf, 7, 1, 3)
+        layers += star_conv(ngf, 2 * ngf, 4, 2, 1) + star_conv(2 * ngf, 4 * ngf, 4, 2, 1)
+        layers += [StarBlock(4 * ngf) for _ in range(n_blocks)]
+        for width in (4 * ngf, 2 * ngf):
+            up = nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False)
+            layers += [up, star_norm(width // 2), nn.ReLU()]
+        self.main = nn.Sequential(*layers, nn.Conv2d(ngf, channels, 7, 1, 3, bias=False), nn.Tanh())
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        planes = c.view(*c.shape, 1, 1).repeat(1, 1, x.size(2), x.size(3))
+        return self.main(torch.cat([x, planes], 1))
+
+
+class StarDiscriminator(nn.Module):
+    """StarGAN's, for images of ``size``: a map of logits, and logits of the domains."""
+
+    def __init__(self, size: int, ndf: int, domains: int, n_layers: int, channels: int = 3) -> None:
+        super().__init__()
+        widths = [channels, *(ndf * 2**i for i in range(n_layers))]
+        layers: list[nn.Module] = []
+        for narrow, wide in pairwise(widths):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.LeakyReLU(0.01)]
+        self.main = nn.Sequential(*layers)
+        self.conv1 = nn.Conv2d(widths[-1], 1, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(widths[-1], domains, size // 2**n_layers, bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.main(x)
+        classes = self.conv2(h)
+        return self.conv1(h), classes.view(classes.size(0), classes.size(1))
+
+
+def star_conv(c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
+    return [nn.Conv2d(c_in, c_out, kernel, stride, padding, bias=False), star_norm(c_out), nn.ReLU()]
+
+
+def star_norm(width: int) -> nn.Module:
+    return nn.InstanceNorm2d(width, affine=True, track_running_stats=True)
 
 
 def randomised(network: nn.Module) -> Any:

@@ -10,51 +10,11 @@ from torch import Tensor, nn
 from img2img.config import BalanceConfig, Config, OptimConfig, TrainConfig
 from img2img.data.domains import DomainsConfig
 from img2img.data.transforms import keyed_seed
-from img2img.models.stargan import Discriminator, Generator, StarGAN
+from img2img.models.stargan import Discriminator, Generator, StarGAN, permuted_within
 from tests.conftest import make_step
+from tests.interop.official import StarGenerator
 
 STEPS = 11
-
-
-class OfficialResidual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), instance_norm(width), nn.ReLU(inplace=True)),
-            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), instance_norm(width)),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.main(x)
-
-
-class OfficialGenerator(nn.Module):
-    """As the layer table of arXiv 1711.09020, Appendix, with the official code's norm; always in training mode."""
-
-    def __init__(self, width: int, domains: int, blocks: int) -> None:
-        super().__init__()
-        layers = [nn.Conv2d(3 + domains, width, 7, 1, 3, bias=False), instance_norm(width), nn.ReLU(inplace=True)]
-        for _ in range(2):
-            layers += [
-                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-                instance_norm(2 * width),
-                nn.ReLU(inplace=True),
-            ]
-            width *= 2
-        layers += [OfficialResidual(width) for _ in range(blocks)]
-        for _ in range(2):
-            up = nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False)
-            layers += [up, instance_norm(width // 2), nn.ReLU(inplace=True)]
-            width //= 2
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, 3, 7, 1, 3, bias=False), nn.Tanh())
-
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        planes = c.view(*c.shape, 1, 1).repeat(1, 1, x.size(2), x.size(3))
-        return self.main(torch.cat([x, planes], 1))
-
-
-def instance_norm(width: int) -> nn.Module:
-    return nn.InstanceNorm2d(width, affine=True, track_running_stats=True)
 
 
 def options(attributes: list[str] | None, critic_steps: int = 1, **balance: Any) -> Config:
@@ -77,7 +37,7 @@ def batches(attributes: list[str] | None) -> list[dict[str, Tensor]]:
         image = torch.rand(4, 3, 16, 16).double() * 2 - 1
         labels = torch.randint(0, 2, (4, 3)).double()
         number = torch.tensor([0, 1, 2, 1])
-        batch = {"input": image, "target": image, "labels": labels}
+        batch = {"input": image, "target": image, "labels": labels, "class": torch.full((4,), -1)}
         made.append(batch if attributes else {**batch, "labels": F.one_hot(number, 3).double(), "class": number})
     return made
 
@@ -88,7 +48,7 @@ def test_step_is_the_papers_update(attributes: list[str] | None, critic_steps: i
     """Eq. 5 and 6, with Eq. 8 on the sum of D's map, one-sided by n_critic; both sides see the same fake image."""
     config = options(attributes, critic_steps)
     gan_step = make_step(config)
-    g, d = OfficialGenerator(4, 3, 1).double(), Discriminator(3, 3, ndf=4, n_layers=3, size=16).double()
+    g, d = StarGenerator(4, 3, 1).double(), Discriminator(3, 3, ndf=4, n_layers=3, size=16).double()
     bare = gan_step.networks.bare
     weights = {key: value for key, value in g.state_dict().items() if "running" not in key and "num_" not in key}
     bare["generator"].load_state_dict(weights)
@@ -154,7 +114,7 @@ def test_networks_have_the_official_sizes_and_names() -> None:
         assert count(Discriminator(3, 8)) == 44_786_624
         assert count(Discriminator(3, 5, size=256)) == 44_884_928
         names = Generator(3, 5).state_dict()
-        official = OfficialGenerator(64, 5, 6).state_dict()
+        official = StarGenerator(64, 5, 6).state_dict()
     assert set(names) == {key for key in official if "running" not in key and "num_" not in key}
     assert all(value.shape == official[key].shape for key, value in names.items())
     assert names["main.0.weight"].shape == (64, 8, 7, 7)
@@ -193,17 +153,59 @@ def test_class_accuracy_counts_domains_and_attributes() -> None:
     model = StarGAN(StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=3, size=16), {"input": 3, "domain": 2})
     logits, labels = torch.tensor([[2.0, -1.0], [3.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     assert model.class_accuracy(logits, labels, {"class": labels.argmax(1)}).item() == 0.5
-    assert model.class_accuracy(logits, labels, {}).item() == 0.75
+    assert model.class_accuracy(logits, labels, {"class": torch.tensor([-1, -1])}).item() == 0.75
 
 
 def test_samples_show_the_image_in_every_domain() -> None:
     model = StarGAN(StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=3, size=16), {"input": 3, "domain": 3})
-    x, labels = torch.rand(1, 3, 16, 16), torch.tensor([[0.0, 1.0, 1.0]])
-    shown = model.samples({"input": x, "labels": labels})
+    x, targets = torch.rand(1, 3, 16, 16), torch.eye(3)[None]
+    shown = model.samples({"input": x, "targets": targets})
     assert list(shown) == list(model.columns[1:])
-    torch.testing.assert_close(shown["domain_1"], model.generator(x, torch.tensor([[0.0, 0.0, 1.0]])))
-    of_classes = model.samples({"input": x, "labels": labels, "class": torch.tensor([1])})
-    torch.testing.assert_close(of_classes["domain_2"], model.generator(x, torch.tensor([[0.0, 0.0, 1.0]])))
+    torch.testing.assert_close(shown["domain_1"], model.generator(x, torch.tensor([[0.0, 1.0, 0.0]])))
+
+
+JOINT = {"input": 3, "domain": 7, "first_labels": 2}  # two attributes, three domains, the mask
+
+
+def test_classification_loss_of_two_sets_counts_the_labels_of_the_images_own() -> None:
+    """Sec. 3.2: D learns the labels that are known; the mean over the batch."""
+    model = StarGAN(StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=3, size=16), JOINT)
+    assert model.domains == model.discriminator(torch.rand(1, 3, 16, 16))[1].shape[1] == 5
+    torch.manual_seed(0)
+    logits = torch.randn(2, 5)
+    labels = torch.tensor([[1.0, 0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 1]])
+    batch = {"class": torch.tensor([-1, 1])}
+    of_attributes = F.binary_cross_entropy_with_logits(logits[0, :2], torch.tensor([1.0, 0.0]), reduction="sum")
+    of_domains = F.cross_entropy(logits[1:, 2:], torch.tensor([1]))
+    expected = (of_attributes + of_domains) / 2
+    torch.testing.assert_close(model.classification_loss(logits, labels, batch), expected)
+    right = ((logits[0, :2] > 0) == torch.tensor([True, False])).float().mean() + (logits[1, 2:].argmax() == 1).float()
+    torch.testing.assert_close(model.class_accuracy(logits, labels, batch), right / 2)
+    own = logits.clone().requires_grad_(True)
+    model.classification_loss(own, labels, batch).backward()
+    assert own.grad is not None
+    assert torch.isfinite(own.grad).all()
+    assert (own.grad[0, 2:] == 0).all()
+    assert (own.grad[1, :2] == 0).all()
+
+
+def test_permuted_within_keeps_each_sample_in_its_set() -> None:
+    sets = torch.tensor([0, 1, 1, 0, 1, 0, 0])
+    orders = [permuted_within(sets, torch.randperm(7)) for _ in range(20)]
+    for order in orders:
+        assert sorted(order.tolist()) == list(range(7))
+        assert (sets[order] == sets).all()
+    assert len({tuple(order.tolist()) for order in orders}) > 5
+
+
+def test_targets_of_two_sets_are_labels_of_the_same_set() -> None:
+    model = StarGAN(StarGAN.Config(ngf=4, n_blocks=1, ndf=4, n_layers_d=3, size=16), JOINT)
+    labels = torch.eye(5).repeat(2, 1)[:8]
+    is_first = labels[:, :2].any(1)
+    labels = torch.cat([labels, is_first[:, None], ~is_first[:, None]], 1)
+    images = model.discriminator_images({"input": torch.rand(8, 3, 16, 16), "labels": labels})
+    assert (images["target_labels"][:, 5:] == labels[:, 5:]).all()
+    assert images["target_labels"].sum(0).tolist() == labels.sum(0).tolist()
 
 
 @pytest.mark.parametrize("wrong", [{"ngf": 0}, {"n_layers_d": 0}, {"lambda_class": -1.0}, {"lambda_cycle": -1.0}])

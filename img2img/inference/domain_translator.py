@@ -1,0 +1,297 @@
+"""``DomainTranslator``: a run that learned several domains as a function of an image and a target domain.
+
+Choi et al., "StarGAN", arXiv 1711.09020. A target is a label vector (``data.domain_labels``); where it keeps labels of
+the image, they come from the caller, from the run's data set, or from the discriminator's classification.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from img2img.checkpoint import has_network, load_network, network_name
+from img2img.data.base import Item
+from img2img.data.domain_labels import Labels
+from img2img.data.domains import ALL, DomainsConfig, center_crop
+from img2img.data.images import resize
+from img2img.inference.translator import AnyImage, Translator
+from img2img.models.base import Batch
+
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an image is translated to."""
+
+    title: str
+    """Its name in the titles of grids and in folders."""
+    number: int
+    """The set that its labels belong to; 0 unless two sets were learned jointly."""
+    vector: Callable[[np.ndarray], np.ndarray]
+    """The image's labels (n,) -> the label vector (length,)."""
+    keeps: bool = False
+    """Whether the vector keeps labels of the image."""
+
+
+class DomainTranslator(Translator):
+    """A trained run as a function: ``translator(image, to="Blond_Hair")`` returns an image.
+
+    ::
+
+        translate = load_translator("runs/faces")
+        translate.domains                                       # ("Black_Hair", "Blond_Hair", "Male", "Young")
+        blond_man = translate(image, to=["Blond_Hair", "Male"])  # all others off
+        older = translate(image, flip="Young", own=["Black_Hair", "Young"])
+        half = translate(image, to="Blond_Hair", strength=0.5)
+
+    Arguments of the constructor as of ``Translator``. ``direction`` names the target of calls that state none.
+    """
+
+    target: Target | None = None  # None: that of the direction
+    strength: float = 1.0
+    given: np.ndarray | None = None  # the labels (n,) of all images, if the caller names them
+    say: Callable[[str], None] | None = None  # called with a line when the discriminator tells an image's labels
+
+    @property
+    def data(self) -> DomainsConfig:
+        """The options of the run's data set."""
+        assert isinstance(self.config.data, DomainsConfig)
+        return self.config.data
+
+    @property
+    def labels(self) -> Labels:
+        """What the label vector means."""
+        return self.data.labels
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domains or attributes, in the order of the label vector."""
+        return self.labels.names
+
+    def __call__(  # type: ignore[override]
+        self,
+        image: AnyImage,
+        seed: int = 0,
+        *,
+        to: Names | np.ndarray | None = None,
+        flip: Names | None = None,
+        own: Names | np.ndarray | None = None,
+        strength: float | None = None,
+    ) -> AnyImage:
+        """Translates one image of any size.
+
+        Args:
+            image, seed: as of ``Translator``.
+            to: the target: a domain; attributes that are on, all others being off; or the label vector itself. Default:
+                that of the translator's direction, which keeps an image's other attributes.
+            flip: instead of ``to``: attributes to turn on or off, whichever the image is not; its others stay.
+            own: names of the labels that the image has; only ``flip``, ``strength`` and a direction that keeps
+                attributes need it. Default: what the discriminator takes the image for.
+            strength: in [0, 1]: 0 is the image's own label vector, 1 the target's, and 0.5 the mean of both.
+
+        Returns:
+            An image of the type, dtype and size of ``image``.
+
+        Raises:
+            ValueError: as ``Translator``; an unknown name; a target that contradicts itself; or labels of the image are
+                needed, and the run has no discriminator to tell.
+        """
+        if to is None and flip is None and own is None and strength is None:
+            return super().__call__(image, seed, labels=self._given)
+        aimed = self.aimed(to=to, flip=flip, own=own, strength=strength)
+        return Translator.__call__(aimed, image, seed, labels=aimed._given)
+
+    @property
+    def _given(self) -> np.ndarray:
+        return self.labels.unknown if self.given is None else self.given
+
+    def aimed(
+        self,
+        *,
+        to: Names | np.ndarray | None = None,
+        flip: Names | None = None,
+        own: Names | np.ndarray | None = None,
+        strength: float | None = None,
+    ) -> DomainTranslator:
+        """A translator of the same networks to another target; arguments as of a call."""
+        other = copy.copy(self)
+        if to is not None and flip is not None:
+            raise ValueError("--to and --flip: give one of them")
+        if to is not None:
+            other.target = _named("--to", to, lambda: self._stated(to))
+        if flip is not None:
+            other.target = _named("--flip", flip, lambda: self._flipped(_names(flip)))
+        if own is not None:
+            other.given = _named("--is", own, lambda: self._own(own))
+        if strength is not None:
+            if not 0 <= strength <= 1:
+                raise ValueError(f"--strength {strength}: must lie in [0, 1]")
+            other.strength = strength
+        return other
+
+    def variants(self, **target: Any) -> dict[str, Translator]:
+        """As ``Translator.variants``: a translator for each domain with ``to`` "all", or if nothing is chosen.
+
+        They print what the discriminator takes an image for.
+        """
+        to, flip = target.pop("to", None), target.pop("flip", None)
+        if self.chosen and (to or flip):
+            option = f"--to {to}" if to else f"--flip {flip}"
+            raise ValueError(f"--direction {self.direction} and {option}: give one of them")
+        common = self.aimed(**target)
+        common.say = tqdm.write
+        if flip is not None or to not in (None, "all"):
+            return {"": common.aimed(to=to, flip=flip)}
+        if self.chosen:
+            return {"": common}
+        return {name: common._towards(self._shown(name)) for name in self.domains}
+
+    def _towards(self, target: Target) -> DomainTranslator:
+        other = copy.copy(self)
+        other.target = target
+        return other
+
+    def results(self, **choices: Any) -> Path:
+        return super().results(**{key: value for key, value in choices.items() if value != "all"})
+
+    @property
+    def title(self) -> str:
+        return self.direction if self.chosen else "every domain"
+
+    @property
+    def folder(self) -> str:
+        return self.direction if self.chosen else ""
+
+    @property
+    def listed(self) -> str:
+        return self.direction if self.target is None else ALL
+
+    def read(self, path: Path, others: Mapping[str, Path] | None = None) -> Item:
+        item = super().read(path, others)
+        return item if self.given is None else replace(item, inputs={**item.inputs, "labels": self.given})
+
+    def _translate(self, item: Item, state: Batch, seed: int) -> tuple[np.ndarray, Batch]:
+        inputs = dict(item.inputs)
+        own = inputs.pop("labels", None)
+        if own is not None:  # else the data set has made the vector of the direction
+            inputs["domain"] = self._vector(item.name, inputs["input"], own)
+        return super()._translate(replace(item, inputs=inputs), state, seed)
+
+    def _vector(self, name: str, image: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """The label vector of an image (H, W, C) whose labels (n,), NaN if unknown, are ``own``."""
+        target = self._directed(self.direction) if self.target is None else self.target
+        if self.given is not None:
+            own = self.given
+        needs_own = target.keeps or self.strength < 1
+        if needs_own and np.isnan(own[self.labels.slice(target.number)]).any():
+            own = np.where(np.isnan(own), self.classified(image), own)
+            if self.say is not None:
+                on = [label for label, value in zip(self.domains, own, strict=True) if value > 0]
+                self.say(f"{name}: taken for {', '.join(on) or 'none of the attributes'}; --is says otherwise")
+        vector = target.vector(own)
+        if self.strength == 1:
+            return vector
+        start = self.labels.vector(target.number, np.nan_to_num(own))
+        return (start + self.strength * (vector - start)).astype(np.float32)
+
+    def classified(self, image: np.ndarray) -> np.ndarray:
+        """The labels (n,) that the discriminator takes an image (H, W, C) for, by its central square.
+
+        Raises:
+            ValueError: the run has no discriminator, such as one that was imported without.
+        """
+        self._load_discriminator()
+        side = self.data.crop_size
+        square = resize(center_crop(image, min(image.shape[:2])), side, side)
+        batch, _ = self.batch({"input": square})
+        with torch.inference_mode():
+            logits = self.model.class_logits(batch["input"])  # type: ignore[operator]
+        return self.labels.decoded(logits[0].float().cpu().numpy())
+
+    def _load_discriminator(self) -> None:
+        (name,) = self.model.discriminators
+        network = getattr(self.model, name)
+        if any(parameter.is_meta for parameter in network.parameters()):
+            path = self.checkpoint
+            if path is None or not has_network(path, name):
+                raise ValueError(
+                    f"run {self.config.name} has no discriminator to tell the image's own labels: name them with --is"
+                )
+            network.load_state_dict(load_network(path, network_name(path, name)), assign=True)
+        network.to(self.device).eval().requires_grad_(False)
+
+    def _directed(self, direction: str) -> Target:
+        """The target of a direction."""
+        index, _ = self.labels.target(direction)
+        number = self.labels.set_of(self.domains[index])
+        keeps = not self.labels.sets[number].exclusive
+        return Target(direction, number, lambda own: self.labels.directed(direction, own), keeps)
+
+    def _shown(self, name: str) -> Target:
+        """The target that a grid of all domains shows: a domain; an attribute turned on, if others exclude it; else the
+        attribute flipped."""
+        target = self._directed(name)
+        if self.labels.sets[target.number].group(name):
+            return target
+        return Target(name, target.number, lambda own: self.labels.flipped([name], own), keeps=True)
+
+    def _stated(self, to: Names | np.ndarray) -> Target:
+        numbers = _numbers(to)
+        if numbers is not None and not (isinstance(to, str) and to in self.domains):
+            vector = self.labels.checked(numbers)
+            mask = vector[len(self.domains) :]
+            return Target(_text(to), int(mask.argmax()) if mask.size else 0, lambda own: vector)
+        names = _names(to)  # type: ignore[arg-type]
+        vector = self.labels.stated(names)
+        return Target(",".join(names), self.labels.set_of(names[0]), lambda own: vector)
+
+    def _flipped(self, names: Sequence[str]) -> Target:
+        known = self.labels.known(self.labels.set_of(names[0]), np.zeros(1, np.float32))
+        self.labels.flipped(names, np.nan_to_num(known))  # raises for names that can't be flipped
+        number = self.labels.set_of(names[0])
+        return Target(f"flip {','.join(names)}", number, lambda own: self.labels.flipped(names, own), keeps=True)
+
+    def _own(self, own: Names | np.ndarray) -> np.ndarray:
+        numbers = _numbers(own)
+        if numbers is None:
+            return self.labels.own(_names(own))  # type: ignore[arg-type]
+        values = np.asarray(numbers, np.float32)
+        if values.shape != (len(self.domains),):
+            raise ValueError(f"{values.size} numbers, but the run has {len(self.domains)}: {', '.join(self.domains)}")
+        return values
+
+
+def _named(option: str, value: Any, make: Callable[[], Any]) -> Any:
+    """What ``make`` returns; its errors begin with the option."""
+    try:
+        return make()
+    except ValueError as error:
+        raise ValueError(f"{option} {_text(value)}: {error}") from error
+
+
+def _names(value: Names) -> list[str]:
+    """A list of names from a list, or from a text with commas."""
+    words = value.split(",") if isinstance(value, str) else list(value)
+    return [word.strip() for word in words if word.strip()]
+
+
+def _numbers(value: Any) -> Sequence[float] | None:
+    """The numbers of a vector, or of a text "0,1,0"; None for names."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    try:
+        return [float(word) for word in _names(value)] or None
+    except ValueError:
+        return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ",".join(f"{part}" for part in value)
