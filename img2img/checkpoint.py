@@ -20,6 +20,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -108,6 +109,33 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     }  # safetensors doesn't support channels_last
     save_file(plain, path, metadata)
     path.chmod(0o666 & ~UMASK)
+
+
+def write_network(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes a network with its metadata to a file of its own: whole, or not at all.
+
+    Raises:
+        ValueError: the file can't be written.
+    """
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        write_weights(aside, tensors, metadata)
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:  # SafetensorError if the disk is full
+        aside.unlink(missing_ok=True)
+        raise ValueError(f"{path}: can't be written ({getattr(error, 'strerror', None) or error})") from error
+
+
+def require_writable(path: Path) -> None:
+    """Raises ValueError if a file can't be written: to be asked before minutes of training."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise OSError(None, "it is a folder")
+    except OSError as error:
+        raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
 def checkpoint_of(run: Path, step: int) -> Path:

@@ -120,11 +120,16 @@ class TrainConfig:
     is and pr need thousands."""
     metrics: str = "l1,psnr,ssim"
     """Metrics to compute, separated by commas: those of evaluate.py --metrics, except the ones of label maps. l1, psnr,
-    ssim and lpips need a target for each output; fid, kid and pr need real images; is needs outputs only."""
+    ssim and lpips need a target for each output; fid, kid and pr need real images; is needs outputs only; domain needs
+    several domains."""
     metric_weights: str | None = None
     """File of Inception weights for fid, kid, is and pr (unset: downloaded)."""
     lpips_weights: str | None = None
     """File of AlexNet weights for lpips (unset: downloaded)."""
+    classifier: str | None = None
+    """File of a classifier for domain (unset: classifier.safetensors of the run, trained when the run starts)."""
+    classifier_steps: int = 1000
+    """Steps of training that classifier, with 32 real images each."""
     best_by: str | None = None
     """Metric that selects the best checkpoint, which is kept as checkpoints/best; for pr: precision or recall (unset:
     psnr if it is computed, else the first of train.metrics)."""
@@ -165,7 +170,8 @@ class TrainConfig:
             "evaluate_every": 0,
             "evaluate_pictures": 0,
         }
-        at_least |= {"log_every": 1, "sample_every": 1, "save_every": 1, "gradient_accumulation": 1}
+        positive = ("log_every", "sample_every", "save_every", "gradient_accumulation", "classifier_steps")
+        at_least |= dict.fromkeys(positive, 1)
         require_at_least("train", self, at_least)
         if self.epochs + self.decay_epochs == 0:
             raise ValueError("train.epochs and train.decay_epochs are both 0: set one of them to 1 or more")

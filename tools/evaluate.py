@@ -20,10 +20,12 @@ def measure(options: EvaluateOptions) -> None:
     from img2img.evaluation.fcn.loading import choose_segmenter, load_class_maps
     from img2img.evaluation.image_sets import open_image_sets
     from img2img.evaluation.metrics import load_networks
-    from img2img.evaluation.report import prepare, report, report_folders
+    from img2img.evaluation.report import prepare, report, report_directions, report_folders
+    from img2img.evaluation.train_classifier import choose_classifier
     from img2img.inference.loading import choose_device
 
     run, metric, fcn, metrics = options.of_run, options.of_metrics, options.of_fcn, options.metrics or ()
+    domain = options.of_classifier
     maps = None
     if options.needs_class_maps:
         files = {"labels": fcn.labels, "palette": fcn.palette, "classes": fcn.classes}
@@ -44,8 +46,14 @@ def measure(options: EvaluateOptions) -> None:
     if maps:  # last, since training a segmenter takes long
         chosen = {"segmenter": fcn.segmenter, "train_steps": fcn.train_steps, "classes": fcn.classes}
         networks.segmenter = choose_segmenter(options.name, maps, image_sets, **chosen, device=networks.device)
+    if options.needs_classifier:
+        chosen = {"train": domain.train_classifier, "steps": domain.classifier_steps, "classifier": domain.classifier}
+        networks.classifier = choose_classifier(options.name, **chosen, device=networks.device)
+    scores = {}
     for image_set, folder in zip(image_sets, folders, strict=True):
-        report(image_set, metrics, networks, folder, batch_size=metric.batch_size)
+        scores[folder] = report(image_set, metrics, networks, folder, batch_size=metric.batch_size)
+    if len(scores) > 1:
+        report_directions(scores)
 
 
 def measure_pixels(options: EvaluateOptions) -> None:

@@ -27,6 +27,23 @@ class Direction(NamedTuple):
     target: str
 
 
+class LabelSet(NamedTuple):
+    """Labels of images that are known together: domains, or attributes."""
+
+    names: tuple[str, ...]
+    exclusive: bool
+    """Whether every image has exactly one of them, as with domains that exclude each other."""
+
+
+class TargetLabel(NamedTuple):
+    """What images of a direction's target have in common: they have, or lack, one of the data set's labels."""
+
+    number: int
+    """Place of the label among all ``ImageDataset.label_sets``."""
+    on: bool
+    """Whether they have it."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One input to translate, and its target if that is known."""
@@ -189,6 +206,27 @@ class ImageDataset(Dataset[dict]):
     def titles(cls, config: Any) -> Mapping[str, str]:
         """Titles of the sample grid's columns by key of a batch or of ``Model.samples`` (default: the key)."""
         return {}
+
+    @classmethod
+    def validated(cls, config: Any) -> Sequence[str]:
+        """The directions that training measures (``train.evaluate_every``); the scores are means over them."""
+        return [config.direction]
+
+    @classmethod
+    def label_sets(cls, config: Any) -> Sequence[LabelSet]:
+        """The labels that images have; several sets if each is known of a part of the images. () without labels."""
+        return ()
+
+    @classmethod
+    def target_label(cls, config: Any, direction: str) -> TargetLabel | None:
+        """What the outputs of a direction should have in common. None without labels."""
+        return None
+
+    def known_labels(self, sample: Mapping[str, Any]) -> np.ndarray:
+        """The labels (n,) float32 of a sample's image, of all ``label_sets``: 1 if it has one, else 0; NaN: unknown.
+
+        Only for sets with labels."""
+        raise NotImplementedError
 
     @classmethod
     def ranges(cls, config: Any) -> Mapping[str, Range]:

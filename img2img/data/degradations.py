@@ -6,8 +6,8 @@ that number alone. ``Degradation`` applies a list of steps to integer images.
 
 Filters, JPEG and two of the three resizings are OpenCV's. Ours are:
 
-    Down         MATLAB's bicubic ``imresize``, in which super-resolution is defined: OpenCV has no antialiasing (37.5
-                 instead of infinite dB), Pillow rounds between its passes, torch doesn't mirror at the borders
+    Down         MATLAB's bicubic ``imresize``, in which super-resolution is defined: OpenCV has no antialiasing, Pillow
+                 rounds between its passes, torch doesn't mirror at the borders
     Blur         kernels of any real width and angle; the libraries' motion and defocus kernels have integer sizes
     Noise        in units of 1/255 at any depth, and not clipped if wanted, as tables of denoising have it
     Lightness    a gray image with the L of Lab; OpenCV's L is up to 0.14 off

@@ -92,6 +92,12 @@ class Labels:
             vector[len(self.names) + number] = 1
         return vector
 
+    def of_vector(self, vector: np.ndarray) -> np.ndarray:
+        """The labels (n,) of one set that a vector (length,) has; NaN for those of the other set."""
+        mask = vector[len(self.names) :]
+        number = int(mask.argmax()) if len(self.sets) > 1 else 0
+        return self.known(number, vector[self.slice(number)])
+
     def directions(self) -> Mapping[str, Direction]:
         """Directions by name: a domain; an attribute, and ``no_`` for its opposite unless it belongs to a group."""
         directions = {}

@@ -24,7 +24,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
+from img2img.data.base import (
+    Direction,
+    ImageDataset,
+    Item,
+    LabelSet,
+    Lazy,
+    TargetLabel,
+    read_or_next,
+    refuse_companions,
+)
 from img2img.data.domain_files import (
     DomainSource,
     FolderDomains,
@@ -318,6 +327,22 @@ class DomainsDataset(ImageDataset):
     @classmethod
     def titles(cls, config: DomainsConfig) -> Mapping[str, str]:
         return {f"domain_{number}": name for number, name in enumerate(config.labels.names)}
+
+    @classmethod
+    def validated(cls, config: DomainsConfig) -> Sequence[str]:
+        """All directions: one generator learns them together."""
+        return list(cls.directions(config))
+
+    @classmethod
+    def label_sets(cls, config: DomainsConfig) -> Sequence[LabelSet]:
+        return [LabelSet(each.names, each.exclusive) for each in config.labels.sets]
+
+    @classmethod
+    def target_label(cls, config: DomainsConfig, direction: str) -> TargetLabel:
+        return TargetLabel(*config.labels.target(direction))
+
+    def known_labels(self, sample: Mapping[str, Any]) -> np.ndarray:
+        return self.labels.of_vector(sample["labels"])
 
     @classmethod
     def read(cls, config: DomainsConfig, direction: str, path: Path, others: Mapping[str, Path]) -> Item:

@@ -10,7 +10,7 @@ from typing import Any
 
 from img2img.errors import Parser
 from img2img.evaluation.metrics import choose_metrics, metrics_help
-from img2img.evaluation.options import EvaluateOptions, FCNOptions, Kind, MetricOptions, RunOptions
+from img2img.evaluation.options import ClassifierOptions, EvaluateOptions, FCNOptions, Kind, MetricOptions, RunOptions
 
 
 def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None = None) -> EvaluateOptions:
@@ -34,6 +34,7 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
         of_run=RunOptions(**_values(RunOptions, args)),
         of_metrics=MetricOptions(**_values(MetricOptions, args)),
         of_fcn=FCNOptions(**_values(FCNOptions, args)),
+        of_classifier=ClassifierOptions(**_values(ClassifierOptions, args)),
     )
 
 
@@ -51,7 +52,8 @@ def evaluate_parser(description: str | None) -> Parser:
     _add_run_options(parser)
     _add_metric_options(parser)
     _add_fcn_options(parser)
-    for kind in (RunOptions, MetricOptions, FCNOptions):
+    _add_classifier_options(parser)
+    for kind in (RunOptions, MetricOptions, FCNOptions, ClassifierOptions):
         parser.set_defaults(**{each.name: each.default for each in fields(kind)})
     return parser
 
@@ -147,6 +149,27 @@ def _add_fcn_options(parser: Parser) -> None:
         metavar="DIR",
         type=Path,
         help="folder of ground-truth label maps named like the images (default for a run: those of its data set)",
+    )
+
+
+def _add_classifier_options(parser: Parser) -> None:
+    add = parser.add_argument_group("options of --metrics domain").add_argument
+    add(
+        "--train-classifier",
+        action="store_true",
+        help="first train a ResNet-18 on the run's real images and save it as classifier.safetensors in the run's "
+        "folder, where later calls find it",
+    )
+    add(
+        "--classifier-steps",
+        metavar="N",
+        type=int,
+        help="steps of --train-classifier, with 32 images each (default: the run's train.classifier_steps)",
+    )
+    add(
+        "--classifier",
+        metavar="FILE",
+        help="classifier of the domains: file of --train-classifier (default: the run's)",
     )
 
 

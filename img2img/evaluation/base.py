@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from img2img.data.base import Item
+    from img2img.data.base import Item, TargetLabel
+    from img2img.evaluation.classifier import Classifier
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Statistic")
@@ -92,6 +93,8 @@ class ImageSet:
     """Class ids evaluated by the FCN-score; empty for all that the class reader can predict."""
     class_names: Mapping[int, str] = field(default_factory=dict)
     """Names of the classes, by id."""
+    target_label: TargetLabel | None = None
+    """The label that the images should have or lack, as the real ones do; None if the data set has no labels."""
     skipped: set[str] = field(default_factory=set)
     """Error messages of files that can't be decoded and were left out."""
     folders: tuple[Path, ...] = ()
@@ -201,6 +204,8 @@ class FeatureNetworks:
     """Two batches (B, 3, H, W) in [-1, 1] -> distances (B, 1, 1, 1)."""
     segmenter: ClassReader | None = None
     """Segmentation network of the FCN-score."""
+    classifier: Classifier | None = None
+    """Recognises the labels of the data set."""
     title: str = "none"
     """Name of the feature network and its weights in reports."""
     device: torch.device | str = "cpu"
@@ -252,6 +257,12 @@ class ImageBatch:
         if logits is None:
             raise ValueError("is: the Inception Score needs logits of Inception; this feature network has none")
         return logits
+
+    @cached_property
+    def label_logits(self) -> np.ndarray:
+        """The classifier's logits (B, n) of the data set's labels. Only for metrics with ``needs_classifier``."""
+        assert self.networks.classifier is not None, "choose_classifier loads it for metrics with needs_classifier"
+        return self.networks.classifier.logits([record.image for record in self.records])
 
     @cached_property
     def _features_and_logits(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -341,6 +352,9 @@ class Metric:
     """Uses ``ImageBatch.logits``: the feature network must be Inception."""
     needs_lpips: ClassVar[bool] = False
     """Uses ``FeatureNetworks.lpips``."""
+    needs_classifier: ClassVar[bool] = False
+    """Uses ``ImageBatch.label_logits``: the images need a target among the data set's labels
+    (``ImageSet.target_label``)."""
     min_images: ClassVar[int] = 1
     """Smallest number of images in each set."""
     min_side: ClassVar[int] = 1

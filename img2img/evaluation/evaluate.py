@@ -124,6 +124,10 @@ def evaluate(
 def check(image_set: ImageSet, metrics: Sequence[Metric]) -> None:
     """Raises ValueError if targets or real images are missing, or images are too few. Generates no image."""
     for metric in metrics:
+        if metric.needs_classifier and image_set.target_label is None:
+            raise ValueError(
+                f"{metric.name}: needs a run whose data set has several domains or attributes; leave out {metric.name}"
+            )
         real = image_set.real
         if metric.needs_real and real is None:
             raise ValueError(
@@ -132,7 +136,8 @@ def check(image_set: ImageSet, metrics: Sequence[Metric]) -> None:
         counts = [image_set.count, *([real.count] if metric.needs_real and real else [])]
         if min(counts) < metric.min_images:
             raise ValueError(
-                f"{metric.name}: needs {metric.min_images} images in each set, and there are {min(counts)}"
+                f"{metric.name}: needs {metric.min_images} images in each set, and there are {min(counts)} "
+                f"({image_set.title})"
             )
     pairwise = [metric.name for metric in metrics if metric.needs_target]
     if pairwise and image_set.without_target:

@@ -161,6 +161,7 @@ def run_set(
     names = (dataset.item_name(direction, index) for index in _without_target(dataset, direction))
     made.without_target = list(names)
     made.output = translator.run / "evaluation" / translator.checkpoint.name / direction
+    made.target_label = dataset.target_label(dataset.config, direction)
     if maps is not None:
         made.eval_classes, made.class_names = maps.eval_classes, maps.names
         if maps.palette is not None and maps.makes_label_maps(direction):
@@ -231,12 +232,12 @@ def baseline_sets(translator: Translator, paired: bool = False) -> dict[str, Ima
         predictions["output"] = _translate(translator), places
         predictions["input"] = partial(_unchanged, channels=translator.channels[1]), places
         predictions["mean training image"] = _mean(translator, dataset), places
-    if len(translator.directions) == 2:
+    if _has_cycle(translator, dataset):
         predictions["cycle"] = _cycle(translator), range(len(items))
     if not predictions:
         raise ValueError(
-            f"run {translator.config.name}: its validation images have no targets to compare with; choose another "
-            "part with data.val_split"
+            f"run {translator.config.name}: its validation images have no targets to compare with; choose --metrics "
+            "fid, for example, or another part with data.val_split"
         )
     image_sets = {name: made_set(name, items, predict, places=at) for name, (predict, at) in predictions.items()}
     skipped: set[str] = set()  # shared: a file that can't be decoded is reported once
@@ -271,6 +272,13 @@ def _mean(translator: Translator, dataset: ImageDataset) -> Predict:
         return mean(), item.target
 
     return predict
+
+
+def _has_cycle(translator: Translator, dataset: ImageDataset) -> bool:
+    """Whether the run learnt two directions, each the way back of the other."""
+    ways = dataset.directions(dataset.config)
+    source, target = ways[translator.direction]
+    return len(translator.directions) == 2 and ways[translator.directions[1]] == (target, source)
 
 
 def _cycle(translator: Translator) -> Predict:

@@ -3,6 +3,7 @@
 - Each image and its target: L1, PSNR, SSIM, LPIPS.
 - The set of images and the set of real images: FID, KID, improved precision and recall.
 - The set of images alone: Inception Score.
+- Each image and the domain that it should show: domain error.
 
 The mathematics of set metrics is in ``distances``. They share the features, so that each image passes the feature
 network once. Memory does not grow with the set: sums are kept, and for KID, precision and recall at most ``KEPT``
@@ -12,7 +13,7 @@ features.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from img2img.evaluation.base import (
     FeatureName,
     FeatureNetworks,
     ImageBatch,
+    ImageSet,
     Metric,
     PairMetric,
     SetStatistics,
@@ -190,6 +192,58 @@ class PrecisionRecall(Metric):
         return {"precision": precision, "recall": recall}
 
 
+class LabelLogits(Statistic):
+    """The classifier's logits of the images of a set."""
+
+    def __init__(self) -> None:
+        self.batches: list[np.ndarray] = []
+
+    def update(self, batch: ImageBatch) -> None:
+        self.batches.append(batch.label_logits)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """(N, n); (0, 0) of an empty set."""
+        return np.concatenate(self.batches) if self.batches else np.zeros((0, 0), np.float32)
+
+
+class DomainError(Metric):
+    """Share of the images that a classifier of real ones does not take for their target (arXiv 1711.09020, Table 3).
+
+    As ``domain_error_real``, the same of the real images of that target, without which it means little.
+    """
+
+    name, value_name, lower_is_better = "domain", "domain_error", True
+    titles: ClassVar = {"domain_error": "domain error, %", "domain_error_real": "domain error of the real images, %"}
+    needs_real = needs_classifier = True
+    statistics = (LabelLogits,)
+
+    def begin(self, image_set: ImageSet, networks: FeatureNetworks) -> None:
+        super().begin(image_set, networks)
+        assert image_set.target_label is not None, "check refuses sets without"
+        assert networks.classifier is not None, "choose_classifier loads it"
+        self.target, self.classifier = image_set.target_label, networks.classifier
+
+    def update(self, batch: ImageBatch) -> None:
+        self.values += self._wrong(batch.label_logits).tolist()
+
+    def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:
+        if not real.count:
+            raise ValueError("domain: none of the real images can be decoded")
+        info = self.classifier.info
+        self.details["classifier"] = {"file": self.classifier.title, "images": info.images, "steps": info.steps}
+        errors = {"domain_error": np.array(self.values), "domain_error_real": self._wrong(real[LabelLogits].logits)}
+        return {name: 100 * float(wrong.mean()) for name, wrong in errors.items()}
+
+    def rows(self) -> dict[str, str]:
+        info = self.classifier.info
+        return {"classifier": f"{self.classifier.title}, trained for {info.steps} steps on {info.images} images"}
+
+    def _wrong(self, logits: np.ndarray) -> np.ndarray:
+        """1 for each image whose logits (N, n) miss the target, else 0, (N,)."""
+        return self.classifier.is_missed(logits, self.target).astype(float)
+
+
 def metric_classes(class_maps: bool = True) -> dict[str, type[Metric]]:
     """All imported metrics by name: the named subclasses of ``Metric``, those that need class maps last.
 
@@ -224,7 +278,10 @@ def metrics_help() -> str:
     kinds = metric_classes().values()
     groups = {
         "each image and its target": [kind for kind in kinds if kind.needs_target],
-        "the whole set": [kind for kind in kinds if not (kind.needs_target or kind.needs_class_maps)],
+        "the whole set": [
+            kind for kind in kinds if not (kind.needs_target or kind.needs_class_maps or kind.needs_classifier)
+        ],
+        "each image and its target domain": [kind for kind in kinds if kind.needs_classifier],
         "each image and its label map": [kind for kind in kinds if kind.needs_class_maps],
     }
     return "; ".join(f"{','.join(kind.name for kind in group)} ({what})" for what, group in groups.items())
@@ -239,7 +296,10 @@ def load_networks(
     options: tuple[str, str] = ("weights", "lpips_weights"),
     device: torch.device | str = "cpu",
 ) -> FeatureNetworks:
-    """Loads the networks that metrics need, apart from the FCN-score's (``fcn.loading.choose_segmenter``).
+    """Loads the pretrained networks that metrics need.
+
+    Those that are trained on a run's data set come by ``fcn.loading.choose_segmenter`` and
+    ``train_classifier.choose_classifier``.
 
     Args:
         metrics: see ``choose_metrics``.

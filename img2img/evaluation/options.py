@@ -1,4 +1,5 @@
-"""Options of tools/evaluate.py as dataclasses: of runs, of metrics and of the FCN-score, and which go together.
+"""Options of tools/evaluate.py as dataclasses: of runs, of metrics, of the FCN-score and of the classifier of
+domains, and which go together.
 
 ``arguments`` reads them from the command line. Like ``base``, this file does not import torch.
 """
@@ -101,6 +102,26 @@ class FCNOptions:
 
 
 @dataclass(frozen=True)
+class ClassifierOptions:
+    """Classifier of the domain error. Raises ValueError for options that exclude each other."""
+
+    train_classifier: bool = False
+    """Train a classifier on the run's real images first."""
+    classifier_steps: int | None = None
+    """Steps of that training (default: the run's ``train.classifier_steps``)."""
+    classifier: str | None = None
+    """File of a classifier (default: the one that was trained for the run before)."""
+
+    def __post_init__(self) -> None:
+        if self.train_classifier and self.classifier:
+            raise ValueError("--train-classifier and --classifier: choose one of them")
+        if self.classifier_steps is not None and self.classifier_steps < 1:
+            raise ValueError(f"--classifier-steps {self.classifier_steps}: must be at least 1")
+        if self.classifier_steps is not None and not self.train_classifier:
+            raise ValueError("--classifier-steps: goes with --train-classifier")
+
+
+@dataclass(frozen=True)
 class EvaluateOptions:
     """All options of tools/evaluate.py. Raises ValueError for an option that does not apply."""
 
@@ -114,6 +135,7 @@ class EvaluateOptions:
     of_run: RunOptions
     of_metrics: MetricOptions
     of_fcn: FCNOptions
+    of_classifier: ClassifierOptions
 
     def __post_init__(self) -> None:
         if self.kind == "folder":
@@ -123,12 +145,19 @@ class EvaluateOptions:
             raise ValueError(f"{option}: goes with --metrics")
         for option in [] if self.needs_class_maps else changed_options(self.of_fcn):
             raise ValueError(f"{option}: goes with --metrics fcn")
+        for option in [] if self.needs_classifier else changed_options(self.of_classifier):
+            raise ValueError(f"{option}: goes with --metrics domain")
         self._check_run()
 
     @property
     def needs_class_maps(self) -> bool:
         """Whether a metric compares images with ground-truth label maps."""
         return any(metric.needs_class_maps for metric in self.metrics or ())
+
+    @property
+    def needs_classifier(self) -> bool:
+        """Whether a metric asks a classifier of the data set's labels."""
+        return any(metric.needs_classifier for metric in self.metrics or ())
 
     @property
     def needs_target(self) -> bool:
@@ -160,7 +189,7 @@ class EvaluateOptions:
             )
 
 
-def changed_options(options: RunOptions | MetricOptions | FCNOptions) -> list[str]:
+def changed_options(options: RunOptions | MetricOptions | FCNOptions | ClassifierOptions) -> list[str]:
     """The options that differ from their defaults, as named on the command line: "--batch-size"."""
     names = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
     return [f"--{name.replace('_', '-')}" for name in names]

@@ -1,6 +1,6 @@
 """Writes reports: summary.json, table.md, pictures.csv, best_and_worst.png and the files of metrics.
 
-Also pixels.json, L1, PSNR and SSIM of a run and of its baselines.
+Of several directions, a summary of them all. Also pixels.json, L1, PSNR and SSIM of a run and of its baselines.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -61,6 +61,34 @@ def report(
     write_report(scores, image_set, networks, folder)
     print(printable(f"report      {folder}"))
     return scores
+
+
+def report_directions(scores: Mapping[Path, Scores]) -> None:
+    """Prints and writes the scores of several directions side by side, and their means.
+
+    They are table.md and summary.json in the folder that has the directions' reports.
+
+    Args:
+        scores: the scores of each direction by the folder of its report, which is named after it.
+
+    Raises:
+        ValueError: the files can't be written.
+    """
+    folder = make_folder(next(iter(scores)).parent)
+    rows = {path.name: each for path, each in scores.items()}
+    titles = {name: title for each in rows.values() for name, title in each.titles.items()}
+    names = [name for name in titles if all(name in each.scores for each in rows.values())]
+    means = {name: sum(each.scores[name] for each in rows.values()) / len(rows) for name in names}
+    lines = [["direction", "images", *(titles[name] for name in names)], ["---"] * (2 + len(names))]
+    for direction, each in rows.items():
+        lines.append([direction, str(each.count), *(f"{each.scores[name]:.5g}" for name in names)])
+    lines.append([f"mean over {len(rows)} directions", "", *(f"{means[name]:.5g}" for name in names)])
+    table = printable("\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines) + "\n")
+    print(table)
+    content = {"directions": {direction: each.scores for direction, each in rows.items()}, "mean": means}
+    write_text(folder / "summary.json", json.dumps(content, indent=2) + "\n")
+    write_text(folder / "table.md", table)
+    print(printable(f"report      {folder}"))
 
 
 def report_pixels(translator: Translator, paired: bool = False) -> None:

@@ -165,6 +165,8 @@ class Trainer:
                     self.logger.say(self.summary)
                     if not resume:
                         self.sample()
+                if self.validation and self.validation.needs_classifier:
+                    self._prepare(self.validation, stop)
                 self.clock = time.perf_counter()
                 try:
                     self._loop(batches, stream, total, stop)
@@ -173,6 +175,18 @@ class Trainer:
                     raise
                 if self.logger:
                     self._print_result()
+
+    def _prepare(self, validation: Validation, stop: StopRequest) -> None:
+        """Makes rank 0 load or train the classifier of validation, which may take minutes, while the others wait.
+
+        Raises:
+            TrainingStopped: a signal asked to stop meanwhile.
+        """
+        if self.logger:
+            validation.prepare(self.run, self.train_set, say=self.logger.say, stopped=lambda: stop.signal != 0)
+        self.accelerator.wait_for_everyone()
+        if stopped := self.agreement.reason_to_stop(signal=stop.signal, read_error=None, step=self.step):
+            raise stopped
 
     def _loop(self, batches: list[Batch], stream: Iterator[list[Batch]], total: int, stop: StopRequest) -> None:
         """Runs the steps up to number ``total``; logs, samples, evaluates and saves when due and after the last one.
@@ -320,9 +334,10 @@ class Trainer:
         best = torch.zeros((), device=self.device)
         if self.logger and self.validation and (values := self.validation.measure(self.logger.say)):
             self.logger.record(self.step, self.epoch, values)
-            beaten = self.best.beaten(self.step, values, self.validation.metric, self.validation.better)
+            overall = self.validation.overall(values)
+            beaten = self.best.beaten(self.step, overall, self.validation.metric, self.validation.better)
             mark = "; the best so far" if beaten else ""
-            self.logger.say(f"evaluation  step {self.step}: {scores_line(values)}{mark}")
+            self.logger.say(f"evaluation  step {self.step}: {scores_line(overall)}{mark}")
             best += beaten
         return bool(self.accelerator.reduce(best, "sum").item())
 

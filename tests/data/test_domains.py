@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from img2img.data import dataset_class
+from img2img.data.base import LabelSet, TargetLabel
 from img2img.data.domain_files import celeba_test_rows
 from img2img.data.domains import DomainsConfig, DomainsDataset
 from tests.conftest import drawn_pair, write
@@ -56,7 +57,7 @@ def test_folders_are_domains_in_the_order_of_the_alphabet(three: Path) -> None:
     samples = [dataset[0, i] for i in range(len(dataset))]
     assert [sample["class"] for sample in samples] == [0, 1, 1, 2, 2, 2]
     assert samples[0]["name"] == "dry/a/1"
-    assert samples[0]["labels"].tolist() == [1, 0, 0]
+    assert samples[0]["labels"].tolist() == dataset.known_labels(samples[0]).tolist() == [1, 0, 0]
     assert samples[0]["input"] is samples[0]["target"]
     assert samples[0]["input"].shape == (16, 16, 3)
 
@@ -70,6 +71,9 @@ def test_items_of_a_direction_are_the_images_of_all_other_domains(three: Path) -
     assert all(item.inputs["domain"].tolist() == [0, 1, 0] and item.target is None for item in items)
     assert next(iter(items[0].inputs)) == "input"
     assert len(dataset.images("icy")) == 1
+    assert dataset.label_sets(dataset.config) == [LabelSet(("dry", "icy", "wet"), exclusive=True)]
+    assert dataset.target_label(dataset.config, "icy") == TargetLabel(1, on=True)
+    assert dataset.validated(dataset.config) == ["dry", "icy", "wet"]
 
 
 def test_options_of_the_set_have_the_names_and_the_direction(three: Path) -> None:
@@ -107,6 +111,9 @@ def test_attributes_come_from_the_table(faces: Path) -> None:
         "Male": ("no_Male", "Male"),
         "no_Male": ("Male", "no_Male"),
     }
+    assert dataset.label_sets(dataset.config) == [LabelSet(tuple(HAIR), exclusive=False)]
+    assert dataset.target_label(dataset.config, "no_Male") == TargetLabel(2, on=False)
+    assert dataset.validated(dataset.config) == ["Black_Hair", "Blond_Hair", "Male", "no_Male"]
     assert [item.name for item in dataset.items("no_Male")] == ["1", "3", "5", "7", "9"]
     assert dataset.item("Black_Hair", 0).inputs["domain"].tolist() == [1, 0, 1]  # of 1.png, blond and male
 
@@ -197,6 +204,12 @@ def test_two_sets_take_turns_and_share_one_vector(faces: Path, three: Path) -> N
     assert samples[0]["class"] == -1
     assert samples[1]["class"] in (0, 1, 2)
     assert all((sample["labels"][:3] == 0).all() for sample in samples[1::2])
+    for sample, is_known in zip(samples, [[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]], strict=False):
+        known = dataset.known_labels(sample)
+        assert (~np.isnan(known)).tolist() == [bool(each) for each in is_known]
+        assert known[np.array(is_known, bool)].tolist() == sample["labels"][:6][np.array(is_known, bool)].tolist()
+    assert dataset.label_sets(dataset.config) == [LabelSet(tuple(HAIR), False), LabelSet(("dry", "icy", "wet"), True)]
+    assert dataset.target_label(dataset.config, "icy") == TargetLabel(4, on=True)
     assert {sample["name"] for sample in samples[1::2]} == {
         f"{name}" for name in ("dry/a/1", "icy/1", "icy/2", "wet/1", "wet/2", "wet/3")
     }

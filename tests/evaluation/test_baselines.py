@@ -85,3 +85,16 @@ def test_pixel_scores_have_no_mean_of_images_of_several_sizes(tiny: Callable[...
     data = {"preprocess": "scale_width", "load_size": 16, "stride": 16, "batch_size": 1}
     scores = pixel_scores(load_translator(train(tiny(data=data))))
     assert set(scores) == {"output", "input"}
+
+
+def test_pixel_scores_of_two_domains_without_targets_are_refused(
+    tiny_stargan: Callable[..., Config], tmp_path: Path
+) -> None:
+    """Two directions, from any other domain, are no cycle."""
+    for i, name in enumerate(("train/a/0.png", "train/b/1.png", "val/a/2.png", "val/b/3.png")):
+        write(tmp_path / "two" / name, drawn_pair(i)[1])
+    data = {"root": str(tmp_path / "two"), "toy": False}
+    translate = load_translator(train(tiny_stargan(data=data, train={"max_steps": 1})))
+    assert len(translate.directions) == 2
+    with pytest.raises(ValueError, match=r"^run tiny: .*--metrics fid"):
+        pixel_scores(translate)

@@ -7,12 +7,21 @@ import pytest
 
 from img2img.evaluation.arguments import parse_evaluate_arguments
 from img2img.evaluation.metrics import choose_metrics
-from img2img.evaluation.options import EvaluateOptions, FCNOptions, Kind, MetricOptions, RunOptions, changed_options
+from img2img.evaluation.options import (
+    ClassifierOptions,
+    EvaluateOptions,
+    FCNOptions,
+    Kind,
+    MetricOptions,
+    RunOptions,
+    changed_options,
+)
 
 
 def test_parse_evaluate_arguments_has_the_defaults_of_the_dataclasses() -> None:
     options = parse_evaluate_arguments("", ["nothing"])
     assert (options.of_run, options.of_metrics, options.of_fcn) == (RunOptions(), MetricOptions(), FCNOptions())
+    assert options.of_classifier == ClassifierOptions()
     assert (options.name, options.kind, options.metrics, options.device) == ("nothing", "run", None, None)
 
 
@@ -28,6 +37,9 @@ def test_changed_options_are_named_as_on_the_command_line() -> None:
         (lambda: MetricOptions(batch_size=0), r"^--batch-size 0: .*\b1$"),
         (lambda: FCNOptions(segmenter_steps=0), r"^--segmenter-steps 0: .*\b1$"),
         (lambda: FCNOptions(segmenter_steps=7), r"^--segmenter-steps: .*--train-segmenter"),
+        (lambda: ClassifierOptions(train_classifier=True, classifier_steps=0), r"^--classifier-steps 0: .*\b1$"),
+        (lambda: ClassifierOptions(classifier_steps=7), r"^--classifier-steps: .*--train-classifier"),
+        (lambda: ClassifierOptions(train_classifier=True, classifier="x"), r"^--train-classifier and --classifier: "),
         (lambda: FCNOptions(train_segmenter=True, segmenter="x"), r"^--train-segmenter and --segmenter: "),
     ],
 )
@@ -48,6 +60,7 @@ def test_fcn_options_train_steps() -> None:
         ("x --seed 3", r"^--seed: .*--metrics"),
         ("images --metrics l1 --seed 3", r"^--seed: .*\bimages\b"),
         ("images --metrics fid --labels maps", r"^--labels: .*--metrics fcn"),
+        ("images --metrics fid --classifier x", r"^--classifier: .*--metrics domain"),
         ("images", r"^images .*--metrics.*\bl1,psnr"),
     ],
 )
@@ -67,4 +80,6 @@ def test_parse_evaluate_arguments_refuses_options_without_effect(argv: str, erro
 )
 def test_evaluate_options_refuse_options_of_other_runs(kind: Kind, options: RunOptions, error: str) -> None:
     with pytest.raises(ValueError, match=error):
-        EvaluateOptions("x", kind, choose_metrics("fid"), None, options, MetricOptions(), FCNOptions())
+        EvaluateOptions(
+            "x", kind, choose_metrics("fid"), None, options, MetricOptions(), FCNOptions(), ClassifierOptions()
+        )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import drawn_pair, write
-from tests.helpers import TINY, Colours, call
+from tests.helpers import TINY, Colours, call, use_small_classifier
 
 
 def test_evaluate_writes_reports_of_a_run_and_of_a_folder(
@@ -41,6 +41,13 @@ def test_evaluate_writes_a_report_per_direction(unpaired_root: Path, monkeypatch
     assert call(monkeypatch, "train", *data, *tiny, "--name", "two") == 0
     assert call(monkeypatch, "evaluate", "two", "--metrics", "fid", "--output", "o") == 0
     assert sorted(path.parent.name for path in Path("o").glob("*/summary.json")) == ["AtoB", "BtoA"]
+    summary = json.loads(Path("o/summary.json").read_text())
+    each = {path.parent.name: json.loads(path.read_text())["scores"] for path in Path("o").glob("*/summary.json")}
+    assert summary == {
+        "directions": each,
+        "mean": {"fid": pytest.approx((each["AtoB"]["fid"] + each["BtoA"]["fid"]) / 2)},
+    }
+    assert len(Path("o/table.md").read_text().splitlines()) == 5  # two of the header, two directions, the mean
 
 
 def test_evaluate_ends_mistakes_with_one_line(
@@ -150,3 +157,46 @@ def test_evaluate_fcn_trains_and_reads_a_segmenter(
     assert call(monkeypatch, "evaluate", results, "--metrics", "fcn", *beside, "--output", "o") == 0
     again = json.loads(Path("o/summary.json").read_text())["scores"]
     assert again == pytest.approx({key: scores[key] for key in ("pixel_accuracy", "class_accuracy", "mean_iou")})
+
+
+def test_evaluate_domain_trains_and_reads_a_classifier(
+    paired_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A report for each domain, and their mean; images that fail are those of the value 1."""
+    monkeypatch.setattr("img2img.evaluation.feature_networks.load_features", lambda *_, **__: Colours())
+    use_small_classifier(monkeypatch)
+    small = (
+        "--model.ngf 4 --model.ndf 4 --model.n_blocks 1 --model.n_layers_d 2 --data.load_size 16 --data.crop_size 16"
+    )
+    rest = "--data.num_workers 0 --data.batch_size 2 --train.max_steps 1 --train.classifier_steps 4".split()
+    toy = ("--model", "stargan", "--data.toy", "true", *small.split(), *rest)
+    assert call(monkeypatch, "train", *toy, "--name", "shoes") == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "evaluate", "shoes", "--metrics", "domain") == 2
+    error = capsys.readouterr().err
+    assert "--train-classifier" in error
+    assert "--classifier " in error
+    assert call(monkeypatch, "evaluate", "shoes", "--metrics", "domain,fid", "--train-classifier") == 0
+    folder = Path("runs/shoes/evaluation/step-000001")
+    scores = json.loads((folder / "summary.json").read_text())
+    capsys.readouterr()
+    assert call(monkeypatch, "evaluate", "shoes") == 2
+    assert re.search("^error: run shoes: .*--metrics fid", capsys.readouterr().err)
+    assert set(scores["directions"]) == {"blue", "brown", "green", "pink", "yellow"}
+    assert set(scores["mean"]) == {"domain_error", "domain_error_real", "fid"}
+    summary = json.loads((folder / "blue" / "summary.json").read_text())
+    assert summary["classifier"]["steps"] == 4
+    lines = (folder / "blue" / "pictures.csv").read_text().splitlines()
+    assert lines[0] == "name,domain_error"
+    wrong = [float(line.split(",")[1]) for line in lines[1:]]
+    assert summary["scores"]["domain_error"] == pytest.approx(100 * sum(wrong) / len(wrong))
+    assert (folder / "blue" / "best_and_worst.png").is_file()
+    again = ("--classifier", "runs/shoes/classifier.safetensors", "--output", "o")
+    assert call(monkeypatch, "evaluate", "shoes", "--metrics", "domain,fid", *again) == 0
+    assert json.loads(Path("o/summary.json").read_text()) == scores
+    capsys.readouterr()
+    assert call(monkeypatch, "train", "--model", "pix2pix", "--data.root", str(paired_root), *TINY, "--name", "p") == 0
+    for name in ("p", str(paired_root / "val")):
+        assert call(monkeypatch, "evaluate", name, "--metrics", "domain", "--train-classifier") == 2
+        assert re.search("^error: domain: .*domains", capsys.readouterr().err)
+    assert not Path("runs/p/classifier.safetensors").exists()

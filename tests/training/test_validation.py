@@ -22,7 +22,7 @@ from img2img.training.best import Best
 from img2img.training.trainer import Trainer, train
 from tests.conftest import drawn_pair, write
 from tests.evaluation.helpers import measure
-from tests.helpers import Colours
+from tests.helpers import Colours, rows
 
 
 def measured(run: Path, names: tuple[str, ...] = ("l1", "psnr", "ssim")) -> dict[int, dict[str, float]]:
@@ -139,7 +139,7 @@ def test_validation_leaves_out_images_that_can_not_be_decoded(
     config = tiny_cyclegan(train={"evaluate_every": 1, "max_steps": 1, "sample_every": 9}, data={"val_paired": True})
     trainer = Trainer(config, Path("runs/tiny"))
     assert trainer.validation is not None
-    assert trainer.validation.image_set.count == 2
+    assert trainer.validation.image_sets["AtoB"].count == 2
     run = train(config)
     assert re.search(r"train\.evaluate_every 1: .*1_B\.png", capsys.readouterr().out)
     assert 0 < measured(run)[1]["l1"] < 255
@@ -160,6 +160,8 @@ def test_validation_of_cyclegan_compares_partners_in_its_direction(tiny_cyclegan
         Trainer(tiny_cyclegan(train=options), Path("nowhere"))
     run = train(tiny_cyclegan(train=options, data={"val_paired": True, "direction": "BtoA"}, model={"init_gain": 0.3}))
     assert measured(run)[2] == pytest.approx(pixel_scores(load_translator(run))["output"].scores, rel=1e-3)
+    columns = {name for name in rows(run)[0] if name.startswith("val/")}
+    assert columns == {"val/l1", "val/psnr", "val/ssim"}  # of data.direction alone
 
 
 def test_validation_scores_images_from_label_maps(

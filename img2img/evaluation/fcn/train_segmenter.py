@@ -7,7 +7,6 @@ flip, colour jitter. All randomness is seeded: the same data gives the same netw
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import albumentations as A
@@ -15,11 +14,10 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from img2img.checkpoint import write_weights
+from img2img.checkpoint import require_writable, write_network
 from img2img.data.label_files import resize_ids
 from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_device
 from img2img.data.transforms import keyed_seed
@@ -55,7 +53,7 @@ def train_segmenter(
         raise ValueError(
             f"--train-segmenter: {len(ids)} classes, at most {IGNORED} are possible; choose with --classes"
         )
-    _check_writable(path)
+    require_writable(path)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         network = unet_segmenter(len(ids))
@@ -91,26 +89,8 @@ def train_segmenter(
     if unseen:
         print(f"segmenter   no training pixels of {', '.join(str(name) for name in unseen)}")
     info = SegmenterInfo(tuple(ids), sizes.pop() if len(sizes) == 1 else None, maps.count, maps.names)
-    partial_file = path.with_name(f".{path.name}.part")
-    try:
-        write_weights(partial_file, network.state_dict(), {METADATA: info.to_json()})
-        partial_file.replace(path)
-    except (OSError, SafetensorError) as error:  # SafetensorError if the disk is full
-        partial_file.unlink(missing_ok=True)
-        raise ValueError(f"{path}: can't be written ({getattr(error, 'strerror', None) or error})") from error
+    write_network(path, network.state_dict(), {METADATA: info.to_json()})
     return Segmenter(network, ids, str(path), info, device)
-
-
-def _check_writable(path: Path) -> None:
-    """Raises ValueError if a file can't be written, before minutes of training."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path.parent):
-            pass
-        if path.is_dir():
-            raise OSError(None, "it is a folder")
-    except OSError as error:
-        raise ValueError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
 class _Crops(Dataset[dict]):
