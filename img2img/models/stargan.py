@@ -3,7 +3,7 @@ arXiv 1711.09020.
 
 Official code: yunjey/stargan. Where we differ on purpose:
 - the learning rate falls linearly to 0 over ``train.decay_epochs``, as in the paper (Sec. 5.3); the released code
-  subtracts a thousandth of what it should, so that the rate hardly falls.
+  subtracts a thousandth of what it should, so that the rate hardly falls (``optim.decay_to`` 0.999).
 - D gets real and fake images as one batch, and G makes its images once for both losses.
 
 Convolutions pad with zeros. With reflection padding, G would ignore the target domain: its planes are constant, stay
