@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import LossKind
+from img2img.losses.gan import LossKind, at_least_float32
 from img2img.models.base import Batch, Images, Model, Terms
 
 
@@ -137,8 +137,9 @@ class StarGAN(Model):
         summed over attributes (official code).
         """
         if "class" in batch:
-            return F.cross_entropy(logits.float(), labels.argmax(1))
-        return F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="sum") / len(logits)
+            return F.cross_entropy(at_least_float32(logits), labels.argmax(1))
+        summed = F.binary_cross_entropy_with_logits(at_least_float32(logits), labels, reduction="sum")
+        return summed / len(logits)
 
     def class_accuracy(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """Accuracy of D's classification, in [0, 1]: of domains, or of single attributes."""
