@@ -100,11 +100,16 @@ class StarGAN(Model):
         )
 
     def forward(self, batch: Batch) -> Images:
-        images = self.discriminator_images(batch)
+        images = self.translate(batch)
         return {**images, "cycle": self.generator(images["output"], batch["labels"])}  # G(G(x, c), c')
 
     def discriminator_images(self, batch: Batch) -> Images:
-        """G(x, c) alone. Leaving out the way back changes nothing else: G has no dropout and no running statistics."""
+        """G(x, c) without the way back, unless spectral norm iterates with each pass of G."""
+        iterates = self.gan.options.spectral_norm in ("g", "both")
+        return self(batch) if iterates else self.translate(batch)
+
+    def translate(self, batch: Batch) -> Images:
+        """G(x, c) and the targets c."""
         labels = batch["labels"]
         order = torch.randperm(len(labels))  # the official code's targets: the labels of the batch, permuted
         target_labels = labels[order.to(labels.device)]  # (B, n)
@@ -239,6 +244,8 @@ class Discriminator(nn.Module):
         n_layers: how many layers halve the image.
         size: S.
     """
+
+    logits_layer = "conv1"
 
     def __init__(self, in_channels: int, domains: int, *, ndf: int = 64, n_layers: int = 6, size: int = 128) -> None:
         super().__init__()
