@@ -173,6 +173,11 @@ class StarGAN(Model):
             shown[f"domain_{i}"] = self.generator(x, labels)
         return shown
 
+    def retargeted(self, batch: Batch) -> Batch:
+        """Every image's domain is the next one; with attributes, all of them are flipped."""
+        labels = batch["labels"]
+        return {**batch, "labels": labels.roll(1, dims=1) if "class" in batch else 1 - labels}
+
     def check_size(self, size: int) -> None:
         super().check_size(size)
         if size != self.config.size or size < self.discriminator.smallest_input:

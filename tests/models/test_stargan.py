@@ -12,6 +12,7 @@ from img2img.data.domains import DomainsConfig
 from img2img.data.transforms import keyed_seed
 from img2img.models.stargan import Discriminator, Generator, StarGAN
 from tests.conftest import make_step
+from tests.helpers import with_reflection_padding
 
 STEPS = 11
 
@@ -173,10 +174,7 @@ def test_generator_sees_the_target_domain_thanks_to_zero_padding() -> None:
             return (generator(x, on) - generator(x, off)).abs().mean().item()
 
     assert effect() > 1e-2
-    for module in generator.modules():
-        if isinstance(module, nn.Conv2d):
-            module.padding_mode = "reflect"
-            module._reversed_padding_repeated_twice = [p for p in reversed(module.padding) for _ in range(2)]
+    with_reflection_padding(generator)
     assert effect() < 1e-4
 
 
