@@ -18,7 +18,8 @@ from img2img.config import BalanceConfig, Config
 from img2img.data.transforms import keyed_seed
 from img2img.training.step import GANStep
 from tests.conftest import make_step
-from tests.models.test_stargan import OfficialGenerator, batches, options
+from tests.interop.official import StarGenerator
+from tests.models.stargan_cases import batches, options
 
 Layer = Callable[[Tensor], Tensor]
 Heads = tuple[Tensor, Tensor]
@@ -57,7 +58,7 @@ class ByHand:
     """
 
     def __init__(self, discriminator: PlainDiscriminator | None = None) -> None:
-        self.g, self.d = OfficialGenerator(4, 3, 1).double(), (discriminator or PlainDiscriminator()).double()
+        self.g, self.d = StarGenerator(4, 3, 1).double(), (discriminator or PlainDiscriminator()).double()
         self.real_loss: Layer = lambda logits: ((logits - 1) ** 2).mean()
         self.fake_loss: Layer = lambda logits: (logits**2).mean()
         self.gan_loss: Layer = lambda logits: ((logits - 1) ** 2).mean()

@@ -150,7 +150,7 @@ def five_domains(*, exclusive: bool = True) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     x, number = torch.rand(4, 3, 16, 16) * 2 - 1, torch.tensor([0, 4, 2, 2])
     batch = {"input": x, "target": x, "labels": torch.eye(5)[number]}
-    return {**batch, "class": number} if exclusive else batch
+    return {**batch, "class": number if exclusive else torch.full((4,), -1)}
 
 
 @pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "attributes"])
