@@ -63,6 +63,9 @@ class OptimConfig:
     """Learning rate of the discriminators (TTUR: arXiv 1706.08500)."""
     betas_d: tuple[float, float] | None = None
     """Adam's betas for the discriminators."""
+    decay_to: float = 0.0
+    """Share of the learning rate, in [0, 1], that it falls to linearly over train.decay_epochs. 0.999: as StarGAN's
+    released code, whose rate hardly falls."""
     clip_grad_norm: float = 0.0
     """Maximum L2 norm of the gradients of each generator; larger gradients are scaled down. 0: no clipping
     (arXiv 1211.5063, Algorithm 1)."""
@@ -80,6 +83,8 @@ class OptimConfig:
         for key in ("lr", "lr_d"):
             if getattr(self, key) is not None and getattr(self, key) <= 0:
                 raise ValueError(f"optim.{key} {getattr(self, key)}: must be positive")
+        if not 0 <= self.decay_to <= 1:
+            raise ValueError(f"optim.decay_to {self.decay_to}: must lie in [0, 1]")
         clips = ("clip_d", "clip_grad_norm", "clip_grad_norm_d", "clip_grad_value", "clip_grad_value_d")
         require_at_least("optim", self, dict.fromkeys(clips, 0))
         for key in ("betas", "betas_d"):
@@ -104,7 +109,7 @@ class TrainConfig:
     epochs: int = 100
     """Epochs at the full learning rate."""
     decay_epochs: int = 100
-    """Further epochs, over which the learning rate falls linearly to 0."""
+    """Further epochs, over which the learning rate falls linearly to optim.decay_to, 0 by default."""
     max_steps: int = 0
     """Stop after this many steps at the latest; 0: no limit. The learning rate schedule still follows the epochs."""
     seed: int = 0

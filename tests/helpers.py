@@ -76,6 +76,15 @@ def use_small_classifier(monkeypatch: pytest.MonkeyPatch, rate: float = 0.1) -> 
     monkeypatch.setattr("img2img.evaluation.train_classifier.RATE", rate)
 
 
+def with_reflection_padding(network: nn.Module) -> nn.Module:
+    """The network itself, whose convolutions now pad with reflection instead of zeros."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = "reflect"
+            module._reversed_padding_repeated_twice = [p for p in reversed(module.padding) for _ in range(2)]
+    return network
+
+
 def rows(run: Path) -> list[dict[str, str]]:
     """metrics.csv."""
     with (run / "metrics.csv").open(newline="") as file:

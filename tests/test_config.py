@@ -242,6 +242,7 @@ def test_help_all_shows_every_option_with_its_docstring(
         train.log_every
         train.sample_every train.save_every train.keep_checkpoints train.ema_decay train.gradient_accumulation
         train.compile train.channels_last
+    optim.decay_to
     optim.optimizer optim.optimizer_d optim.betas_d optim.clip_grad_norm optim.clip_grad_norm_d optim.clip_grad_value
     optim.clip_grad_value_d
     """.split()
@@ -369,6 +370,8 @@ def test_config_file_that_is_missing_is_named() -> None:
         (TrainConfig, {"epochs": 0, "decay_epochs": 0}),
         (OptimConfig, {"lr": 0.0}),
         (OptimConfig, {"betas": (0.5, 1.0)}),
+        (OptimConfig, {"decay_to": -0.1}),
+        (OptimConfig, {"decay_to": 1.1}),
         (OptimConfig, {"clip_d": -0.01}),
         (OptimConfig, {"betas_d": (1.0, 0.9)}),
         (OptimConfig, {"clip_grad_norm_d": -1.0}),

@@ -3,6 +3,7 @@
 Examples:
     python tools/benchmark.py --model pix2pix
     python tools/benchmark.py --model pix2pixhd --size 1024x512 --precision bf16
+    python tools/benchmark.py --model stargan --size 128 --batch_size 4 --steps 1
 """
 
 import platform

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from img2img.losses.image_pool import ImagePool
 from img2img.models.base import Model
 from img2img.networks.labels import boundary_map, one_hot
 
+CRITIC_STEPS = 5  # D steps for a G step of StarGAN
 Step = Callable[[], None]
 """Runs one training step."""
 
@@ -106,10 +107,58 @@ def plain_pix2pixhd(model: Any, batch: dict[str, Tensor], autocast: Callable[[],
     return step
 
 
+def plain_stargan(model: Any, batch: dict[str, Tensor], autocast: Callable[[], Any]) -> Step:
+    """StarGAN (arXiv 1711.09020), as the official code does it: a D step with three passes, of real images, fakes and
+    the points between them; after every fifth a G step, which makes its fakes again and does not freeze D. G's instance
+    norm keeps running statistics.
+    """
+    generator, discriminator = with_running_statistics(model.generator), model.discriminator
+    optimizer_g, optimizer_d = _adam(generator), _adam(discriminator)
+    x, labels, numbers = batch["input"], batch["labels"], count(1)
+
+    def classify(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits.float(), labels.argmax(1))
+
+    def step() -> None:
+        targets = labels[torch.randperm(len(labels)).to(labels.device)]
+        with autocast():
+            real_map, real_domains = discriminator(x)
+            fake = generator(x, targets).float()
+            fake_map, _ = discriminator(fake.detach())
+            loss_d = fake_map.float().mean() - real_map.float().mean() + classify(real_domains, labels)
+            share = torch.rand(len(x), 1, 1, 1, device=x.device)
+            between = (share * x + (1 - share) * fake.detach()).requires_grad_(True)
+            (slope,) = torch.autograd.grad(discriminator(between)[0].sum(), between, create_graph=True)
+            loss_d = loss_d + 10 * ((slope.float().flatten(1).norm(dim=1) - 1) ** 2).mean()
+        _update(optimizer_d, loss_d)
+        if next(numbers) % CRITIC_STEPS:
+            return
+        with autocast():
+            fake = generator(x, targets)
+            fake_map, fake_domains = discriminator(fake)
+            loss_g = classify(fake_domains, targets) - fake_map.float().mean()
+            loss_g = loss_g + 10 * (generator(fake, labels).float() - x).abs().mean()
+        _update(optimizer_g, loss_g)
+
+    return step
+
+
+def with_running_statistics(generator: nn.Module) -> nn.Module:
+    """The generator, whose group norms of one channel each become instance norms, as in the official code; in place."""
+    for parent in list(generator.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.GroupNorm):
+                norm = nn.InstanceNorm2d(child.num_channels, affine=True, track_running_stats=True)
+                norm.weight, norm.bias = child.weight, child.bias
+                setattr(parent, name, norm.to(child.weight.device))
+    return generator
+
+
 PLAIN: dict[str, Callable[[Model, dict[str, Tensor], Callable[[], Any]], Step]] = {
     "pix2pix": plain_pix2pix,
     "cyclegan": plain_cyclegan,
     "pix2pixhd": plain_pix2pixhd,
+    "stargan": plain_stargan,
 }
 
 

@@ -30,20 +30,26 @@ from img2img.config import Config, TrainConfig
 from img2img.data import dataset_class
 from img2img.data.images import write_image
 from img2img.data.loader import BatchReader, KeyedBatches, collate, keyed_loader, to_device
-from img2img.data.toy.shoes import draw_pair
+from img2img.data.toy.shoes import COLOURS, draw_pair, draw_shoe
 from img2img.data.toy.streets import draw_scene
 from img2img.inference.label_translator import LabelTranslator
 from img2img.inference.loading import choose_device
 from img2img.inference.translator import Translator
+from img2img.losses.balance import BalanceConfig
 from img2img.models import model_class
 from img2img.models.base import Batch, Model
 from img2img.training.trainer import Trainer
 
 IMAGES = 48  # size of the data set that the loader reads
 MANY = 20_000  # size of the data set whose index is measured
-SAMPLES = {"pix2pix": "pairs", "cyclegan": "images of each side", "pix2pixhd": "scenes"}
+SAMPLES = {"pix2pix": "pairs", "cyclegan": "images of each side", "pix2pixhd": "scenes", "stargan": "images"}
 CLASSES = 35  # as in Cityscapes: the input channels of pix2pixHD's networks; the toy scenes have fewer classes
-SUFFIX = {"pix2pix": ".jpg", "cyclegan": ".jpg", "pix2pixhd": ".png"}  # file formats of the public data sets
+SUFFIX = {
+    "pix2pix": ".jpg",
+    "cyclegan": ".jpg",
+    "pix2pixhd": ".png",
+    "stargan": ".jpg",
+}  # file formats of the public data sets
 
 
 Commands = dict[str, Callable[[int], None]]
@@ -54,8 +60,8 @@ Commands = dict[str, Callable[[int], None]]
 class BenchmarkOptions:
     """Measures training, loading, inference and memory of a model."""
 
-    model: Literal["pix2pix", "cyclegan", "pix2pixhd"] = "pix2pix"
-    """Model to measure, with its paper's networks; pix2pixhd without VGG19."""
+    model: Literal["pix2pix", "cyclegan", "pix2pixhd", "stargan"] = "pix2pix"
+    """Model to measure, with its paper's networks; pix2pixhd without VGG19, stargan with five domains."""
     size: int | str = 256
     """Size of the images in pixels: the side of a square, a power of 2. With pix2pixhd also WIDTHxHEIGHT, such as
     1024x512, in multiples of 32."""
@@ -67,7 +73,7 @@ class BenchmarkOptions:
     stage: Literal["global", "local"] = "global"
     """pix2pixhd only: global (global generator alone) or local (with one local enhancer)."""
     steps: int = 4
-    """Steps per turn."""
+    """Steps per turn; with stargan cycles of five D steps and a G step."""
     turns: int = 7
     """Turns of the training step, and of the plain loop."""
     precision: str = "no"
@@ -125,7 +131,7 @@ def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
         memory, plain_memory = trainer.request("memory"), plain.request("memory")
         trainer.end()
         plain.end()
-        count = options.steps * options.batch_size
+        count = options.steps * _cycle(options) * options.batch_size
         speed, plain_speed = (count / statistics.median(t[i] for t in turns) for i in (0, 1))
         ratio = statistics.median(b / a for a, b in turns)
         speed_with_data = count / statistics.median(turns_with_data)
@@ -134,7 +140,7 @@ def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
             ("training step, images/s", f"{speed:.2f}"),
             ("plain loop, images/s", f"{plain_speed:.2f}"),
             ("training step : plain loop, median of the turns", f"{ratio:.2f}"),
-            ("images through the generators for each of a step", f"{_generator_passes(options, root):g}"),
+            ("images through the generators for each of a G step", f"{_generator_passes(options, root):g}"),
             ("training with data, images/s", f"{speed_with_data:.2f}"),
             (f"loader, {SAMPLES[options.model]}/s for each worker", f"{loader_speed:.0f}"),
             ("loader, one worker : training step", f"{loader_speed / speed:.1f}"),
@@ -164,19 +170,29 @@ def _config(options: BenchmarkOptions, root: str) -> Config:
     train = TrainConfig(epochs=10**6, compile=options.compile, channels_last=options.channels_last)
     if options.model == "pix2pix":
         model["num_downs"] = options.width.bit_length() - 1
+    elif options.model == "stargan":
+        model["n_layers_d"] = min(6, options.width.bit_length() - 1)
+        data = {"load_size": options.width, "crop_size": options.width, "names": sorted(COLOURS)}
     elif options.model == "pix2pixhd":
         model |= {"stage": options.stage, "lambda_vgg": 0.0}
         if options.stage == "local":
             model["ndf"] = 2 * options.ngf
             train.init_from = "unused"  # required with stage local, but not read here
         data = {"load_size": options.width, "preprocess": "scale_width", "label_nc": CLASSES}
-    kind = model_class(options.model)
+    kind, section = model_class(options.model), "balance."
+    balance = {key.removeprefix(section): value for key, value in kind.defaults.items() if key.startswith(section)}
     return Config(
         "benchmark",
         kind.Config(**model),
         dataset_class(kind.dataset).Config(root, batch_size=options.batch_size, **data),
         train=train,
+        balance=BalanceConfig(**balance),
     )
+
+
+def _cycle(options: BenchmarkOptions) -> int:
+    """Number of D steps for a G step: a turn has whole cycles."""
+    return _config(options, "unused").balance.discriminator_steps
 
 
 class _Worker:
@@ -238,12 +254,14 @@ def _trainer_commands(options: BenchmarkOptions, root: str) -> Commands:
     stream = trainer.batches(10**9)
     batches = next(stream)
 
+    cycle = _cycle(options)
+
     def step(count: int) -> None:
-        for i in range(count):
+        for i in range(count * cycle):
             trainer.gan_step.run(batches, i, 1.0)
 
     def data(count: int) -> None:
-        for i in range(count):
+        for i in range(count * cycle):
             trainer.gan_step.run(next(stream), i, 1.0)
 
     return {"step": step, "data": data}
@@ -259,9 +277,10 @@ def _plain_commands(options: BenchmarkOptions, root: str) -> Commands:
         return torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None)
 
     step = PLAIN[options.model](model, batch, autocast)
+    cycle = _cycle(options)
 
     def steps(count: int) -> None:
-        for _ in range(count):
+        for _ in range(count * cycle):
             step()
 
     return {"step": steps}
@@ -332,10 +351,12 @@ def _growth_over_steps(root: str, options: BenchmarkOptions) -> str:
 
 def _growth_with_files(folder: Path, options: BenchmarkOptions) -> str:
     """Memory and seconds of opening a data set of MANY samples."""
-    for name, image in _sample(options, 0, "train", 32, 32).items():
+    images = _sample(options, 0, "train", 32, 32)
+    each = MANY // len(images) if options.model == "stargan" else MANY  # its folders have different samples
+    for name, image in images.items():
         first = folder / "many" / name / "0.png"
         write_image(first, image)
-        for i in range(1, MANY):
+        for i in range(1, each):
             os.link(first, first.with_name(f"{i}.png"))
     before, began = _resident(), time.perf_counter()
     dataset = _dataset(options)(_config(options, str(folder / "many")).data, "train")
@@ -359,6 +380,8 @@ def _sample(options: BenchmarkOptions, index: int, split: str, height: int, widt
     if options.model == "pix2pixhd":
         label, instance, photo = draw_scene(index, split, height, width)
         return {f"{split}_label": label[:, :, None], f"{split}_inst": instance[:, :, None], f"{split}_img": photo}
+    if options.model == "stargan":
+        return {f"{split}/{colour}": draw_shoe(index, split, width, colour) for colour in COLOURS}
     a, b = draw_pair(index, split, width)
     if options.model == "pix2pix":
         return {split: np.concatenate([a, b], axis=1)}

@@ -113,12 +113,17 @@ def gradient_penalty(
         value = logits.flatten(1).mean(1) if of == "mean" else logits.flatten(1).sum(1)  # (B,)
         # The gradient of the sum has every image's own gradient, since D(x) of an image depends on no other
         (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)
-        squared = gradient.float().square().flatten(1).sum(1)  # (B,)
+        squared = at_least_float32(gradient).square().flatten(1).sum(1)  # (B,)
         if norm is None:
             total = total + 0.5 * squared.mean()
         else:  # 1e-12: the root has no derivative at 0
             total = total + ((squared + 1e-12).sqrt() - norm).square().mean()
     return total
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """x in float32, in which losses are summed; float64 stays, for comparisons with references."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def interpolate(real: Tensor, fake: Tensor) -> Tensor:

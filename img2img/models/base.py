@@ -201,6 +201,14 @@ class Model(nn.Module):
         """Fixed inputs of the sample grid, one batch per row. Returns [] (default) to use validation images."""
         return []
 
+    def retargeted(self, batch: Batch) -> Batch | None:
+        """The batch with another target domain for every image, and the same inputs; None (default) if the generators
+        get no target.
+
+        Diagnostics compare the images of both batches: a generator that ignores its target makes the same ones.
+        """
+        return None
+
     def padded(self, side: int) -> int:
         """The smallest side, in pixels, that is at least ``side`` and that the generators accept.
 

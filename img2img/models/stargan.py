@@ -3,7 +3,7 @@ arXiv 1711.09020.
 
 Official code: yunjey/stargan. Where we differ on purpose:
 - the learning rate falls linearly to 0 over ``train.decay_epochs``, as in the paper (Sec. 5.3); the released code
-  subtracts a thousandth of what it should, so that the rate hardly falls.
+  subtracts a thousandth of what it should, so that the rate hardly falls (``optim.decay_to`` 0.999).
 - D gets real and fake images as one batch, and G makes its images once for both losses.
 
 Convolutions pad with zeros. With reflection padding, G would ignore the target domain: its planes are constant, stay
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from img2img.data.domain_labels import MASK
 from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
-from img2img.losses.gan import LossKind
+from img2img.losses.gan import LossKind, at_least_float32
 from img2img.models.base import Batch, Images, Model, Terms
 
 
@@ -102,11 +102,16 @@ class StarGAN(Model):
         )
 
     def forward(self, batch: Batch) -> Images:
-        images = self.discriminator_images(batch)
+        images = self.translate(batch)
         return {**images, "cycle": self.generator(images["output"], batch["labels"])}  # G(G(x, c), c')
 
     def discriminator_images(self, batch: Batch) -> Images:
-        """G(x, c) alone. Leaving out the way back changes nothing else: G has no dropout and no running statistics."""
+        """G(x, c) without the way back, unless spectral norm iterates with each pass of G."""
+        iterates = self.gan.options.spectral_norm in ("g", "both")
+        return self(batch) if iterates else self.translate(batch)
+
+    def translate(self, batch: Batch) -> Images:
+        """G(x, c) and the targets c."""
         labels = batch["labels"]
         order = torch.randperm(len(labels)).to(labels.device)
         if self.first_labels is not None:
@@ -141,7 +146,7 @@ class StarGAN(Model):
         summed over the labels, for attributes (official code). Of two sets, only the labels of the image's own count
         (Sec. 3.2).
         """
-        logits, labels, own = logits.float(), labels[:, : self.domains], self.own_labels(labels)
+        logits, labels, own = at_least_float32(logits), labels[:, : self.domains], self.own_labels(labels)
         domains = F.cross_entropy(logits.masked_fill(~own, -torch.inf), labels.argmax(1), reduction="none")  # (B,)
         attributes = (F.binary_cross_entropy_with_logits(logits, labels, reduction="none") * own).sum(1)  # (B,)
         return torch.where(batch["class"] >= 0, domains, attributes).mean()
@@ -180,6 +185,18 @@ class StarGAN(Model):
         """The image translated to every domain; with attributes, with each of them flipped: batch["targets"]."""
         x, targets = batch["input"], batch["targets"]  # (B, C, H, W), (B, n, length)
         return {f"domain_{i}": self.generator(x, targets[:, i]) for i in range(self.domains)}
+
+    def retargeted(self, batch: Batch) -> Batch:
+        """Every image's domain is the next one of its set; with attributes, all of them are flipped."""
+        vectors = batch["labels"]  # (B, length)
+        labels, own = vectors[:, : self.domains], self.own_labels(vectors)
+        start, count = own.int().argmax(1), own.sum(1)
+        following = start + (labels.argmax(1) - start + 1) % count
+        domains = F.one_hot(following, self.domains).to(labels)
+        attributes = (1 - labels) * own
+        is_exclusive = (batch["class"] >= 0)[:, None]
+        changed = torch.where(is_exclusive, domains, attributes)
+        return {**batch, "labels": torch.cat([changed, vectors[:, self.domains :]], dim=1)}
 
     def check_size(self, size: int) -> None:
         super().check_size(size)
@@ -265,6 +282,8 @@ class Discriminator(nn.Module):
         n_layers: how many layers halve the image.
         size: S.
     """
+
+    logits_layer = "conv1"
 
     def __init__(self, in_channels: int, domains: int, *, ndf: int = 64, n_layers: int = 6, size: int = 128) -> None:
         super().__init__()

@@ -1,8 +1,9 @@
 """Regularization layers that are added to finished networks: dropout, feature noise, minibatch statistics, spectral
 norm.
 
-``regularize_discriminator`` works for every discriminator that has ``stages``, an ``nn.ModuleList`` whose last element
-is the convolution that computes the logits, or that is made of such discriminators.
+``regularize_discriminator`` works for every discriminator that has LeakyReLUs in ``nn.Sequential``s and says which
+convolution computes its logits: the last element of ``stages``, an ``nn.ModuleList``, or the attribute that
+``logits_layer`` names. It may be made of such discriminators.
 """
 
 from __future__ import annotations
@@ -51,21 +52,39 @@ def regularize_discriminator(
     """Adds regularization layers to a discriminator, in place. Dropout and noise keep the names of its weights.
 
     Args:
-        network: a discriminator with ``stages``, or made of such.
+        network: a discriminator with ``stages`` or ``logits_layer``, or made of such.
         dropout: dropout probability after each LeakyReLU (arXiv 1406.2661, Sec. 5).
         feature_noise: standard deviation of ``FeatureNoise`` after each LeakyReLU.
-        minibatch_std: put ``MinibatchStd`` before the last convolution.
+        minibatch_std: put ``MinibatchStd`` before the convolution that computes the logits.
+
+    Raises:
+        ValueError: the network has no place for them.
     """
     added = [nn.Dropout(dropout)] * bool(dropout) + [FeatureNoise(feature_noise)] * bool(feature_noise)
     if added:
-        for parent in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
-            for i, child in enumerate(parent):
-                if isinstance(child, nn.LeakyReLU):
-                    parent[i] = nn.Sequential(child, *added)
+        chains = [module for module in network.modules() if isinstance(module, nn.Sequential)]
+        places = [(chain, i) for chain in chains for i, child in enumerate(chain) if isinstance(child, nn.LeakyReLU)]
+        if not places:
+            key, value = ("dropout_d", dropout) if dropout else ("feature_noise", feature_noise)
+            raise ValueError(
+                f"balance.{key} {value}: {type(network).__name__} has no LeakyReLU in an nn.Sequential, after which it "
+                "would act; set it to 0"
+            )
+        for chain, i in places:
+            chain[i] = nn.Sequential(chain[i], *added)
     if minibatch_std:
-        chains: list[Any] = [module for module in network.modules() if hasattr(module, "stages")]
-        for chain in chains:
-            chain.stages[-1] = nn.Sequential(MinibatchStd(), widened(chain.stages[-1]))
+        owners: list[Any] = [module for module in network.modules() if hasattr(module, "stages")]
+        for owner in owners:
+            owner.stages[-1] = nn.Sequential(MinibatchStd(), widened(owner.stages[-1]))
+        named: list[Any] = [module for module in network.modules() if hasattr(module, "logits_layer")]
+        for owner in named:
+            conv = getattr(owner, owner.logits_layer)
+            setattr(owner, owner.logits_layer, nn.Sequential(MinibatchStd(), widened(conv)))
+        if not (owners or named):
+            raise ValueError(
+                f"balance.minibatch_std true: {type(network).__name__} does not say which layer computes its logits; "
+                "set it to false, or name the layer in its attribute logits_layer"
+            )
 
 
 def widened(conv: nn.Conv2d) -> nn.Conv2d:

@@ -11,6 +11,9 @@ G steps made, too. For every generated image NAME (``Model.fakes``):
     signs/two_seeds_NAME        mean distance of two outputs for one input (models with dropout or noise)
     signs/noise_diversity_NAME  the same for thumbnails, divided by the distance between real images: near 0 when the
                                 generator makes the same image of a class for every noise (DCGAN, InfoGAN)
+    signs/two_targets_NAME      mean distance of two outputs for one input and two target domains, divided by the
+                                distance between real images: near 0 when the generator ignores its target
+                                (``Model.retargeted``)
 
 Measuring changes nothing in the training: neither its random numbers nor batch norm's running statistics.
 """
@@ -63,7 +66,7 @@ class Diagnostics:
             Scalars on the device, by tag; empty unless ``measure``.
         """
         values: dict[str, Tensor] = {}
-        second = self._second_output(batch, step) if measure and self.model.random else {}
+        repeated, retargeted = self._repeat(batch, step) if measure else ({}, {})
         for name, key in self.model.fakes.items():
             keep = steps_to_log * len(images[name]) * self.accelerator.num_processes < KEPT
             if not (keep or measure):
@@ -80,14 +83,17 @@ class Diagnostics:
                 )  # of (n, C, SIDE, SIDE)
                 values[f"diversity_{name}"] = (fake_spread + NO_DISTANCE) / (real_spread + NO_DISTANCE)
                 if self.model.draws:
-                    distance = (thumbnail(frames(second[name])) - thumbnail(fake)).abs().mean()
+                    distance = (thumbnail(frames(repeated[name])) - thumbnail(fake)).abs().mean()
                     values[f"noise_diversity_{name}"] = (distance + NO_DISTANCE) / (real_spread + NO_DISTANCE)
+                if name in retargeted:  # neither noise nor statistics differ between these two
+                    distance = (frames(retargeted[name]) - frames(repeated[name])).abs().mean()
+                    values[f"two_targets_{name}"] = distance / (real_spread + NO_DISTANCE)
             values[f"saturation_{name}"] = saturation(fake)
             values[f"saturation_real_{name}"] = saturation(real)
             if self.model.paired:
                 values[f"correlation_{name}"] = correlation(fake, real)
-            if name in second:
-                values[f"two_seeds_{name}"] = (frames(second[name]) - fake).abs().mean()
+            if self.model.random:
+                values[f"two_seeds_{name}"] = (frames(repeated[name]) - fake).abs().mean()
         return {f"signs/{name}": value for name, value in values.items()}
 
     def state(self) -> dict[str, Tensor]:
@@ -103,8 +109,15 @@ class Diagnostics:
         new = self.accelerator.gather(new[:KEPT])
         return torch.cat([self.kept[name].to(new), new] if name in self.kept else [new])[-KEPT:]
 
+    def _repeat(self, batch: Batch, step: int) -> tuple[Images, Images]:
+        """Images of the same batch with another seed, and those of other targets with that seed; {} if not needed."""
+        other = self.model.retargeted(batch)
+        if other is not None:
+            return self._second_output(batch, step), self._second_output(other, step)
+        return self._second_output(batch, step) if self.model.random else {}, {}
+
     def _second_output(self, batch: Batch, step: int) -> Images:
-        """Images of the same batch with another seed."""
+        """Images of a batch with another seed."""
         device = self.accelerator.device
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}  # batch norm changes the copies
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.compiler.set_stance("force_eager"):

@@ -37,6 +37,7 @@ FLAT = 0.1  # range of G's GAN loss over the window, as a share of its mean, or 
 SAME_DIVERSITY = 0.07  # of the real images' diversity: untrained U-Nets have 0.1, healthy ones 0.2 after 20 steps
 STUCK_SHARE = 0.1  # of the real images' share of unsaturated values: with fewer, tanh passes no gradient
 FEW_TONES = 0.02  # real images with a smaller share of unsaturated values are black and white by nature
+IGNORED = 0.01  # of the real images' distance: healthy StarGANs fall to 0.09 until D knows the domains
 INVERTED = -0.1  # correlation with the target; that of untrained networks is about 0
 WRONG_LOSS = 10.0  # times an undecided D's loss: logits of 2 for lsgan, of 14 for vanilla, all on the wrong side
 EXPLODED_LOSS = 10.0  # times the lowest value so far, and above the first one; not for GAN losses
@@ -70,7 +71,8 @@ class Problem:
     Args:
         name: as it is printed.
         find: latest logs -> {place: evidence}, for each discriminator, image or loss that has the problem.
-        hints: (key, value) of options that help, the likeliest first; at least two fit every GAN.
+        hints: (key, value) of options that help, the likeliest first; at least two fit every GAN. ``model.*`` options
+            are suggested to the models that have them.
         side: whose problem it is. A generator's is only checked at logs that have a G step.
     """
 
@@ -128,6 +130,15 @@ def find_collapse(logs: Logs) -> dict[str, str]:
             if value < SAME_DIVERSITY and (late or now[f"{MOST}signs/{diagnostic}_{name}"] > SAME_DIVERSITY):
                 evidence[f"G of {name}"] = f"{name}{condition} is {value:.0%} as diverse as the real images"
     return evidence
+
+
+def find_ignored_domain(logs: Logs) -> dict[str, str]:
+    """G makes the same image for every target domain."""
+    return {
+        f"G of {name}": f"{name} changes with its target by {value:.2%} of the distance between real images"
+        for name, value in image_values(logs[-1], "two_targets")
+        if value < IGNORED
+    }
 
 
 def find_saturation(logs: Logs) -> dict[str, str]:
@@ -207,6 +218,16 @@ PROBLEMS = (
             ("balance.spectral_norm", "d"),
             ("optim.lr", "lower"),
             ("optim.lr_d", "lower"),
+        ),
+    ),
+    Problem(
+        "G ignores the domain",
+        find_ignored_domain,
+        hints=(
+            ("model.lambda_class", "higher"),
+            ("model.lambda_cycle", "lower"),
+            ("optim.lr_d", "higher"),
+            ("train.seed", "another"),
         ),
     ),
     Problem("saturation", find_saturation, hints=(("optim.lr", "lower"), ("optim.clip_grad_norm", "1"))),
@@ -318,6 +339,8 @@ def excluded_hints(config: Any, model: Model, precision: str = "no") -> set[str]
         "balance.spectral_norm": has_none or balance.spectral_norm in ("d", "both"),
         "optim.lr_d": has_none,
     }
+    of_models = {key for problem in PROBLEMS for key, _ in problem.hints if key.startswith("model.")}
+    excluded |= {key: not hasattr(config.model, key.removeprefix("model.")) for key in of_models}
     return {key for key, is_excluded in excluded.items() if is_excluded}
 
 

@@ -272,9 +272,14 @@ class Trainer:
 
     @property
     def rate_factor(self) -> float:
-        """Share of the full learning rate: 1 for ``train.epochs``, then linearly to 0 over ``train.decay_epochs``."""
+        """Share of the full learning rate: 1 for ``train.epochs``, then falling linearly to ``optim.decay_to`` over
+        ``train.decay_epochs``.
+        """
         epochs, decay = self.config.train.epochs, self.config.train.decay_epochs
-        return 1.0 if self.epoch <= epochs else max(0.0, 1 - (self.epoch - epochs) / max(decay, 1))
+        if self.epoch <= epochs:
+            return 1.0
+        last = self.config.optim.decay_to
+        return max(last, 1 - (1 - last) * ((self.epoch - epochs) / max(decay, 1)))
 
     @property
     def total_steps(self) -> int:

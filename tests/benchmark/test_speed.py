@@ -12,41 +12,53 @@ from img2img.benchmark.loading import STEPS, loading_rows
 from img2img.benchmark.plain_loops import PLAIN
 from img2img.benchmark.speed import BenchmarkOptions, _batch, _draw_set, _generator_passes, _Worker, benchmark
 from img2img.config import Config
+from img2img.data.transforms import keyed_seed
 from tests.conftest import make_step
 
 Tiny = Callable[..., Config]
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "pix2pixhd"])
-def test_plain_loop_trains_like_the_training_step(name: str, tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny) -> None:
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "pix2pixhd", "stargan"])
+def test_plain_loop_trains_like_the_training_step(
+    name: str, tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny, tiny_stargan: Tiny
+) -> None:
     config = {
         "pix2pix": lambda: tiny(model={"norm": "none", "dropout": False}),
         "cyclegan": lambda: tiny_cyclegan(model={"norm": "none", "pool_size": 50}),
         "pix2pixhd": lambda: tiny_hd(model={"norm": "none", "n_layers_d": 2}),
+        "stargan": lambda: tiny_stargan(data={"names": list("abcde")}, balance={"discriminator_steps": 5}),
     }[name]()
     gan_step = make_step(config)
     plain_model = copy.deepcopy(gan_step.model)
     torch.manual_seed(0)
     batch = {key: torch.rand(2, 3, 16, 16) * 2 - 1 for key in ("a", "b", "input", "target")}
     batch |= {key: torch.randint(-1, 9, (2, 1, 16, 16), dtype=torch.int32) for key in ("label", "instance")}
+    batch["labels"] = torch.eye(5)[[0, 3]]
+    batch["class"] = batch["labels"].argmax(1)
     plain_step = PLAIN[name](plain_model, batch, nullcontext)
     before = {key: value.clone() for key, value in gan_step.model.state_dict().items()}
-    for step in range(4):
-        gan_step.run([batch], step, 1.0)
+    for step in range(6):
+        torch.manual_seed(keyed_seed(0, step, 0, 0))  # StarGAN draws its targets, and points between real and fake
         plain_step()
+        gan_step.run([batch], step, 1.0)
     expected = plain_model.state_dict()
     for key, value in gan_step.model.state_dict().items():
         assert not key.endswith("weight") or not torch.equal(value, before[key])
-        assert (value - expected[key]).abs().max() < 1e-5, key
+        difference = (value - expected[key]).abs()
+        if (name, key) == ("stargan", "generator.main.0.weight"):
+            # The middle of a kernel adds a constant for a plane of labels, which instance norm removes: its gradient is
+            # rounding noise, which Adam scales up to full steps
+            difference[:, 3:, 3, 3] = 0
+        assert difference.max() < 1e-5, key
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "count"), [("pix2pix", 32, 1), ("cyclegan", 32, 6), ("pix2pixhd", "96x64", 1)]
+    ("name", "size", "count"), [("pix2pix", 32, 1), ("cyclegan", 32, 6), ("pix2pixhd", "96x64", 1), ("stargan", 32, 2)]
 )
 def test_generator_passes_counts_images_per_sample(name: str, size: int | str, count: int) -> None:
     options = BenchmarkOptions(model=name, size=size, ngf=2, batch_size=3)
     _draw_set(Path("set"), options)
-    shapes = {value.shape[:3] for value in _batch(options, "set").values() if isinstance(value, torch.Tensor)}
+    shapes = {value.shape[:3] for value in _batch(options, "set").values() if getattr(value, "ndim", 0) == 4}
     assert shapes == {(3, options.height, options.width)}
     assert _generator_passes(options, "set") == count
 

@@ -140,5 +140,8 @@ class ThreeDomains(Model):
         terms = {"gan": self.gan.generator_loss(logits), "domain": F.cross_entropy(domains, batch["domain"].argmax(1))}
         return {**terms, "cycle": 10 * (images["cycle"] - batch["input"]).abs().mean()}, {}
 
+    def retargeted(self, batch):
+        return {**batch, "domain": batch["domain"].roll(1, dims=1)}
+
     def generate(self, batch, direction="circles"):
         return {"output": self.translate(batch["input"], batch["domain"])}

@@ -1,5 +1,6 @@
 """Diagnostics against slow references; measuring changes nothing; a resumed run logs the same ones."""
 
+import copy
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 
 from img2img.checkpoint import load_state, newest_checkpoint
 from img2img.config import Config
+from img2img.data.transforms import keyed_seed
+from img2img.models.stargan import StarGAN
 from img2img.training.diagnostics import KEPT, NO_DISTANCE, SATURATED, SIDE, correlation, saturation, spread, thumbnail
 from img2img.training.step import GANStep
 from img2img.training.trainer import train
@@ -137,6 +140,51 @@ def test_two_seeds_differ_where_there_is_dropout(tiny: Tiny) -> None:
         values = gan_step.run([batch], 1, 1.0, measure=True)
         assert ("signs/two_seeds_output" in values) == dropout
         assert values.get("signs/two_seeds_output", torch.ones(())) > 1e-4
+
+
+FIVE = {"names": list("abcde")}
+
+
+def five_domains(*, exclusive: bool = True) -> dict[str, torch.Tensor]:
+    """A batch of four random images of five domains, or with five attributes."""
+    torch.manual_seed(0)
+    x, number = torch.rand(4, 3, 16, 16) * 2 - 1, torch.tensor([0, 4, 2, 2])
+    batch = {"input": x, "target": x, "labels": torch.eye(5)[number]}
+    return {**batch, "class": number if exclusive else torch.full((4,), -1)}
+
+
+@pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "attributes"])
+def test_two_targets_is_the_mean_distance_of_outputs_for_them(tiny_stargan: Tiny, exclusive: bool) -> None:
+    """The same inputs with their targets, and with the next domain or all attributes flipped; as a share of the real
+    images' distance.
+    """
+    gan_step = make_step(tiny_stargan(data=FIVE, balance={"discriminator_steps": 1}))
+    generator = copy.deepcopy(gan_step.networks.bare["generator"])  # the step measures before it updates
+    batch = five_domains(exclusive=exclusive)
+    values = gan_step.run([batch], 7, 1.0, measure=True)
+    torch.manual_seed(keyed_seed(0, "again", 7, 0))
+    targets = batch["labels"][torch.randperm(4)]
+    others = torch.eye(5)[(targets.argmax(1) + 1) % 5] if exclusive else 1 - targets
+    with torch.no_grad():
+        distance = (generator(batch["input"], targets) - generator(batch["input"], others)).abs().mean()
+    expected = distance / (spread(thumbnail(batch["input"])) + NO_DISTANCE)
+    assert values["signs/two_targets_output"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert "signs/two_seeds_output" not in values  # G has no noise
+
+
+def test_two_targets_differ_by_the_target_alone(tiny_stargan: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by what spectral norm iterates from one pass to the next."""
+    monkeypatch.setattr(StarGAN, "retargeted", lambda self, batch: batch)
+    gan_step = make_step(tiny_stargan(data=FIVE, balance={"spectral_norm": "both", "discriminator_steps": 1}))
+    assert gan_step.run([five_domains()], 1, 1.0, measure=True)["signs/two_targets_output"] == 0
+
+
+def test_measuring_two_targets_changes_no_weights(tiny_stargan: Tiny) -> None:
+    """Spectral norm's vectors are among them; dropout in D draws random numbers after the measurement."""
+    balance = {"spectral_norm": "both", "dropout_d": 0.2}
+    for name, every in (("often", 1), ("seldom", 100)):
+        train(tiny_stargan(name, balance=balance, train={"max_steps": 6, "log_every": every}))
+    assert equal(weights(Path("runs/often")), weights(Path("runs/seldom")))
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

@@ -33,6 +33,7 @@ def healthy(i: int, side: str = "") -> dict[str, float]:
         "signs/saturation_real_output": 0.8,
         "signs/correlation_output": 0.02 * i,
         "signs/two_seeds_output": 0.001,
+        "signs/two_targets_output": 0.05 + 0.02 * i,
     }
 
 
@@ -60,6 +61,7 @@ COURSES: dict[str, Course] = {
         "loss/generator/gan": 0.98,
     },
     "collapse": lambda i: {**healthy(i), "signs/diversity_output": 0.9 if i < 4 else 0.03},
+    "G ignores the domain": lambda i: {**healthy(i), "signs/two_targets_output": 0.4 if i < 2 else 1e-6},
     "saturation": lambda i: {**healthy(i), "signs/saturation_output": 0.99},
     "colour inversion": lambda i: {**healthy(i), "signs/correlation_output": -0.4},
     "D divergence": lambda i: {**healthy(i), "discriminator/relative_loss": 40.0},

@@ -18,10 +18,12 @@ from img2img.models import model_class
 from img2img.models.base import Batch, Images
 from img2img.models.base_noise import NoiseModel
 from img2img.models.pix2pix import Pix2Pix
-from img2img.training.monitor import PROBLEMS, SAME_DIVERSITY
+from img2img.models.stargan import Generator
+from img2img.training.monitor import IGNORED, PROBLEMS, SAME_DIVERSITY
 from img2img.training.step import GANStep
 from img2img.training.trainer import Trainer, train
 from tests.conftest import make_step
+from tests.helpers import rows, with_reflection_padding
 
 Tiny = Callable[..., Config]
 
@@ -115,6 +117,33 @@ def test_collapse_hints_are_options_that_every_model_accepts(tiny: Tiny, tiny_cy
             make_step(make(data={"batch_size": size}, balance={key: value}))
 
 
+@pytest.mark.parametrize("padding", ["reflect", "zeros"])
+def test_ignored_domain_of_a_generator_with_reflection_padding(
+    tiny_stargan: Tiny, monkeypatch: pytest.MonkeyPatch, padding: str
+) -> None:
+    """Planes of labels are constant. Reflection keeps them so, and instance norm removes them; zeros do not."""
+    init = Generator.__init__
+
+    def reflecting(self: Generator, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        with_reflection_padding(self)
+
+    if padding == "reflect":
+        monkeypatch.setattr(Generator, "__init__", reflecting)
+    config = tiny_stargan(data={"batch_size": 4}, train={"max_steps": 24, "log_every": 2}, optim={"lr": 1e-3})
+    lines = reports(train(config))
+    effects = [float(row["signs/two_targets_output"]) for row in rows(Path("runs/tiny"))]
+    if padding == "zeros":
+        assert lines == []
+        assert min(effects) > 10 * IGNORED
+    else:
+        (line,) = lines
+        assert re.match(
+            r"G ignores the domain \(G of output\): .*lambda_class higher or model\.lambda_cycle lower", line
+        )
+        assert max(effects) < 1e-4
+
+
 def test_saturation_of_a_generator_at_the_ends_of_tanh(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gain of 1e4 before tanh; the real images are mostly white, which doesn't count as saturation."""
     forward = Pix2Pix.forward
@@ -156,6 +185,8 @@ def test_nan_ends_the_run_and_is_reported_with_hints(tiny: Tiny, monkeypatch: py
     assert re.match(r"NaN: loss/generator/l1 .*step 4; .*optim\.lr lower .*optim\.clip_grad_norm 1", line)
 
 
-def test_healthy_runs_of_every_model_report_nothing(tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny) -> None:
-    for make in (tiny, tiny_cyclegan, tiny_hd):
+def test_healthy_runs_of_every_model_report_nothing(
+    tiny: Tiny, tiny_cyclegan: Tiny, tiny_hd: Tiny, tiny_stargan: Tiny
+) -> None:
+    for make in (tiny, tiny_cyclegan, tiny_hd, tiny_stargan):
         assert reports(train(make(train={"max_steps": 30, "log_every": 2}), overwrite=True)) == []

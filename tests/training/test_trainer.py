@@ -148,6 +148,32 @@ def test_rate_factor_decays_linearly_with_the_images_used(tiny: Tiny) -> None:
     assert seen == [1, 1, 1, 1, 1, 1, 1, 0.8333, 0.6667, 0.5, 0.3333, 0.1667]
 
 
+def test_rate_factor_ends_at_decay_to(tiny: Tiny) -> None:
+    """It falls to 0 as before the option existed; 0.999 is StarGAN's released code: 1e-4 becomes 9.99e-5."""
+    limits = {"epochs": 2, "decay_epochs": 2, "max_steps": 0}
+    factors = {}
+    for last in (0.0, 0.25, 0.999, 1.0):
+        trainer = Trainer(tiny(train=limits, optim={"decay_to": last}), Path("runs/tiny"))
+        factors[last] = []
+        for position in range(0, 25, 2):
+            trainer.position = position
+            factors[last].append(trainer.rate_factor)
+    shares = [max(0.0, position / 6 - 2) / 2 for position in range(0, 25, 2)]
+    assert factors[0.0] == [1 - share for share in shares]
+    assert factors[0.25] == pytest.approx([1 - 0.75 * share for share in shares])
+    assert factors[0.25][-1] == 0.25
+    assert 1e-4 * factors[0.999][-1] == pytest.approx(9.99e-5)
+    assert factors[1.0] == [1.0] * 13
+
+
+def test_decay_to_sets_the_rates_of_both_sides(tiny: Tiny) -> None:
+    limits = {"epochs": 0, "decay_epochs": 2, "max_steps": 0, "log_every": 3}
+    run = train(tiny(train=limits, optim={"decay_to": 0.5, "lr": 1e-3, "lr_d": 1e-2}))
+    for side, rate in (("generator", 1e-3), ("discriminator", 1e-2)):
+        logged_rates = [float(row[f"rate/{side}"]) for row in rows(run)]
+        assert logged_rates == pytest.approx([rate * (1 - 0.5 * i / 6) for i in (2, 5)])  # of the steps before the logs
+
+
 def test_lr_d_is_the_discriminators_rate(tiny: Tiny) -> None:
     train(tiny(optim={"lr_d": 1e-5}))
     assert {row["rate/discriminator"] for row in rows(Path("runs/tiny"))} == {"1e-05"}
