@@ -200,13 +200,15 @@ def test_resume_finds_the_run_of_the_same_command(tmp_path: Path) -> None:
     [
         (
             "pix2pix",
-            "generator num_downs ngf ndf n_layers_d norm dropout upsample gan_loss lambda_l1 init_gain",
+            "generator num_downs ngf ndf n_layers_d norm dropout upsample gan_loss lambda_l1 "
+            "lambda_vgg vgg_weights lambda_ssim ssim lambda_fm init_gain",
             "root_a root_b val_paired label_nc ignore_id instances torchvision",
         ),
         (
             "cyclegan",
             "generator n_blocks ngf ndf n_layers_d norm dropout upsample gan_loss lambda_cycle "
-            "lambda_cycle_a lambda_cycle_b lambda_identity pool_size init_gain",
+            "lambda_cycle_a lambda_cycle_b lambda_identity lambda_vgg vgg_weights lambda_ssim ssim lambda_fm pool_size "
+            "init_gain",
             "label_nc ignore_id instances torchvision",
         ),
         (
