@@ -269,7 +269,8 @@ def test_help_shows_common_options_and_counts_the_others(model: str, capsys: pyt
     assert "--help all" in few.splitlines()[-1]
     assert str(len(shown(every)) - len(shown(few))) in few.splitlines()[-1]
     everyday = {"data.root", "data.batch_size", "optim.lr", "train.epochs", "train.precision", "balance.augment"}
-    assert {*everyday, "model.ngf", "model.gan_loss"} <= set(shown(few))
+    of_model = {"model.width", "model.pixel_loss"} if model == "restoration" else {"model.ngf", "model.gan_loss"}
+    assert everyday | of_model <= set(shown(few))
     assert not {"model.init_gain", "optim.clip_d", "train.compile", "balance.label_real"} & set(shown(few))
 
 

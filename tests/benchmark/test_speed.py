@@ -102,6 +102,7 @@ def test_benchmark_options_names_the_wrong_option(options: dict, message: str) -
         BenchmarkOptions(**options)
 
 
+@pytest.mark.slow
 def test_benchmark_training_only_has_the_ratio_and_the_memory() -> None:
     small = {"size": 32, "ngf": 2, "steps": 1, "turns": 1}
     rows = dict(benchmark(BenchmarkOptions(model="stargan", training_only=True, **small)))  # type: ignore[arg-type]
