@@ -32,6 +32,8 @@ def measure(options: EvaluateOptions) -> None:
         maps = load_class_maps(options.name, **files, paired=run.paired, photos=fcn.photos)
     compared = {"reference": metric.reference, "pairs": options.needs_target, "maps": maps}
     image_sets = open_image_sets(options.name, **compared, device=options.device, options=run)
+    for image_set in image_sets:
+        image_set.set_shave(options.shave)
     folders = report_folders(image_sets, metric.output)
     for image_set, folder in zip(image_sets, folders, strict=True):
         prepare(image_set, metrics, folder)
@@ -62,7 +64,8 @@ def measure_pixels(options: EvaluateOptions) -> None:
 
     run = options.of_run
     load_options = {"checkpoint": run.checkpoint, "device": options.device, "norm_policy": run.norm_policy}
-    report_pixels(load_translator(options.name, **load_options), run.paired)
+    translator = load_translator(options.name, **load_options)
+    report_pixels(translator, run.paired, protocol=run.protocol, shave=options.shave)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ class Item:
     """Path of its file below the set's folder, without a suffix."""
     inputs: Mapping[str, np.ndarray]
     """Arrays by key of a batch: images (H, W, C) or clips (T, H, W, C) of uint8, uint16 or float32 in [0, 1] (or
-    outside, such as noise that isn't clipped); maps of ids (H, W, 1) int32; vectors (N,) float32."""
+    outside, such as noise that isn't clipped); maps of ids (H, W, 1) int32; vectors (N,) float32. ``mask`` (H, W, 1)
+    uint8 is white, 128 or more, in holes that are to be filled."""
     target: np.ndarray | None = None
     """(H', W', C) uint8 or uint16 of any size; None if unknown."""
     sequence: str | None = None
@@ -153,6 +154,22 @@ class ImageDataset(Dataset[dict]):
     def without_targets(self) -> ImageDataset:
         """The same set, whose items may lack targets if reading them takes time: for metrics that don't use them."""
         return self
+
+    def trivial_answers(self, direction: str) -> Mapping[str, Callable[[Item], np.ndarray]]:
+        """Answers without learning, by title, beside which the outputs of a run are measured.
+
+        Functions of an item to an image (H', W', C') of the target's size: the input itself, or classical methods.
+        {}: none, as for most translations.
+        """
+        return {}
+
+    def of_luma_planes(self) -> ImageDataset:
+        """The same set, of the Y planes of its images (``images.luma_plane``, 8 bits): inputs are made of those.
+
+        Raises:
+            ValueError: inputs are not made of the targets, or not by steps that Y planes have.
+        """
+        raise ValueError("--protocol y: is for runs whose inputs are made of clean images; leave it out")
 
     def items(self, direction: str) -> Sequence[Item]:
         """The items to translate in a direction, read on access, which may raise UnreadableImage."""

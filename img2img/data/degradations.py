@@ -554,6 +554,11 @@ class Degradation:
         return self.takes_lightness or any(isinstance(step, Gray) and step.share == 1 for step in self.steps)
 
     @property
+    def adds_noise(self) -> bool:
+        """Whether a step is noise."""
+        return any(isinstance(step, Noise) for step in self.steps)
+
+    @property
     def is_float(self) -> bool:
         """Whether inputs are floats: noise is not clipped, also by no later step."""
         clips = [isinstance(step, Jpeg) or step.clip for step in self.steps if isinstance(step, (Jpeg, Noise))]

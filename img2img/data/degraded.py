@@ -7,25 +7,29 @@ index), a validation image's by its name, so that it is the same in every run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
+from img2img.data.classical import bicubic_up, non_local_means, plain_answers, telea, tuned
 from img2img.data.degradations import Degradation, lightness, read_step, read_steps, require_hole, without_hole
 from img2img.data.domain_files import in_validation_share
 from img2img.data.folder import PARTS, Check, FolderImages, list_images, other_splits, part_of, require_root
-from img2img.data.images import SUFFIXES, UnreadableImage, read_image, rounded
+from img2img.data.images import SUFFIXES, UnreadableImage, luma_plane, read_image, rounded
 from img2img.data.options import Part, PatchConfig
 from img2img.data.paired import set_folder
 from img2img.data.toy import toy_split
-from img2img.data.transforms import SizeCheck, jitter, keyed_seed, patch_seed
+from img2img.data.transforms import Patch, SizeCheck, jitter, keyed_seed, patch_seed
 
 SHORT = "blur down noise jpeg gray lightness mask".split()  # steps that are also options
 LOOKED_AT = 16  # images whose pixels are searched for colour, if a step needs it
+TUNED_ON = 4  # training images, evenly spaced, that the filter of noise is tuned on
+TUNED_SIDE = 192  # of their central squares in pixels
 
 
 @dataclass
@@ -140,6 +144,26 @@ class ToyPhotos:
         return self.draw(index, self.split, self.height, self.width)[2]
 
 
+class LumaPlanes:
+    """The Y planes, (H, W, 1) uint8, of the images of a source."""
+
+    def __init__(self, source: CleanSource) -> None:
+        self.source = source
+        self.gray = set(source.gray) if isinstance(source, FolderImages) else set()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, index: int) -> str:
+        return self.source.name(index)
+
+    def read(self, index: int) -> np.ndarray:
+        image = self.source.read(index)
+        if isinstance(self.source, FolderImages) and self.source.names[index] in self.gray:
+            image = image[:, :, :1]  # a gray file is its own Y
+        return np.rint(luma_plane(image)).astype(np.uint8)
+
+
 class DegradedDataset(ImageDataset):
     """Samples have ``target`` (crop, crop, C) uint8 or uint16, and ``input`` (crop / scale, crop / scale, C'), of the
     same dtype, or float32 with noise that isn't clipped. With holes also ``mask`` (crop / scale, crop / scale, 1)
@@ -212,6 +236,38 @@ class DegradedDataset(ImageDataset):
     def images(self, domain: str) -> Sequence[np.ndarray]:
         """The clean images, in domain "b"."""
         return Lazy(len(self), lambda index: self.transform(0, {"target": self.source.read(index)})["target"])
+
+    def trivial_answers(self, direction: str) -> Mapping[str, Callable[[Item], np.ndarray]]:
+        """The input, enlarged if it is smaller; with holes, Telea's inpainting; with noise, non-local means."""
+        scale = self.degradation.scale
+        answers = plain_answers(scale)
+        if self.degradation.mask:
+            answers["Telea"] = lambda item: bicubic_up(telea(item.image, item.inputs["mask"]), scale)
+        if self.degradation.adds_noise:
+            strength = cache(self._filter_strength)
+            answers["non-local means"] = lambda item: bicubic_up(non_local_means(item.image, *strength()), scale)
+        return answers
+
+    def _filter_strength(self) -> tuple[float, float]:
+        """``sigma`` and ``share`` of ``non_local_means``, tuned on centres of training images."""
+        training, scale = type(self)(self.config, "train"), self.degradation.scale
+        if isinstance(self.source, LumaPlanes):
+            training.source = LumaPlanes(training.source)
+        centre = Patch(TUNED_SIDE // scale * scale, multiple=scale, centre=True)
+        pairs = []
+        for index in range(0, len(training), max(1, len(training) // TUNED_ON)):
+            image, name, _ = read_or_next(training.source, index)
+            inputs, target = training._sample(image, 0, keyed_seed(name, "degrade"))
+            sides = centre(0, {"input": inputs["input"], "target": target})
+            pairs.append((sides["input"], sides["target"]))
+        return tuned(pairs[:TUNED_ON], scale)
+
+    def of_luma_planes(self) -> DegradedDataset:
+        if self.degradation.removes_colour:
+            raise ValueError("--protocol y: Y has no colour, and the run adds it; leave it out")
+        planes = type(self)(replace(self.config, channels_b=3), self.part)
+        planes.source = LumaPlanes(planes.source)
+        return planes
 
     @classmethod
     def is_meant(cls, config: Any) -> bool:

@@ -299,6 +299,26 @@ def eight_bits(image: np.ndarray) -> np.ndarray:
     return to_channels((image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image, 3)
 
 
+def luma_plane(image: np.ndarray) -> np.ndarray:
+    """Y of MATLAB's ``rgb2ycbcr``, in which papers on restoration measure, of an image that is rounded to 8 bits.
+
+    Y = 65.481 R + 128.553 G + 24.966 B + 16 for R, G, B in [0, 1] (ITU-R 601 with black 16 and white 235). A gray image
+    is its own Y, as in SRCNN's scripts (arXiv 1501.00092). Alpha is composited on white.
+
+    Args:
+        image: (H, W, C) uint8 or uint16, or floats in [0, 1], which are clipped.
+
+    Returns:
+        (H, W, 1) float64, not rounded, in units of 8 bits.
+    """
+    image = to_channels(image, 3) if image.shape[2] == 4 else image
+    top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
+    levels = np.rint((image / np.float64(top)).clip(0, 1) * 255)
+    if image.shape[2] == 1:
+        return levels
+    return 16 + levels @ np.array([[65.481], [128.553], [24.966]]) / 255
+
+
 def cell(image: np.ndarray, most: int = 512) -> np.ndarray:
     """An image prepared for a grid: (H, W, C) -> (h, w, 3) uint8, no side longer than ``most``."""
     scale = most / max(image.shape[:2])

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from img2img.data.base import ImageDataset, Item, Lazy, read_or_next, refuse_companions
+from img2img.data.classical import plain_answers
 from img2img.data.folder import FolderPairs, PairScale, find_sides, side_by_side
 from img2img.data.images import read_image
 from img2img.data.options import DataConfig, Part, PatchConfig, TwoDomainConfig, domains
@@ -109,6 +110,12 @@ class PairedDataset(ImageDataset):
 
     def images(self, domain: str) -> Sequence[np.ndarray]:
         return Lazy(len(self), lambda index: self._sides(0, self.source.read(index))[domain])
+
+    def trivial_answers(self, direction: str) -> Mapping[str, Callable[[Item], np.ndarray]]:
+        """The enlarged input, of pairs for restoration."""
+        if not isinstance(self.config, PatchConfig):
+            return {}
+        return plain_answers(self.config.scale or 1)
 
     def class_map(self, direction: str, index: int, side: str, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         sides = dict(zip("ab", self.source.read(index), strict=True))

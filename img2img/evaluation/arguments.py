@@ -35,6 +35,7 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
         of_metrics=MetricOptions(**_values(MetricOptions, args)),
         of_fcn=FCNOptions(**_values(FCNOptions, args)),
         of_classifier=ClassifierOptions(**_values(ClassifierOptions, args)),
+        shave=args.shave,
     )
 
 
@@ -47,7 +48,13 @@ def evaluate_parser(description: str | None) -> Parser:
         "--metrics",
         metavar="LIST",
         help=f"metrics, separated by commas: {metrics_help()}. Without it: L1, PSNR and SSIM of a run's output and "
-        "of two baselines, the unchanged input and the mean training image",
+        "of baselines: the unchanged input and the mean training image, or the trivial answers of a restoration",
+    )
+    parser.add_argument(
+        "--shave",
+        metavar="N",
+        type=int,
+        help="border in pixels that psnr_y and ssim_y leave out (default: the scale of a run that enlarges, else 0)",
     )
     _add_run_options(parser)
     _add_metric_options(parser)
@@ -73,6 +80,12 @@ def _add_run_options(parser: Parser) -> None:
         metavar="N",
         type=int,
         help="number of images that a run draws from noise (default: as many as there are real images)",
+    )
+    add(
+        "--protocol",
+        choices=["colour", "y"],
+        help="what is degraded and compared: colour, the validation images; y, their Y planes, as in tables of "
+        "super-resolution (default: %(default)s)",
     )
     add(
         "--style",

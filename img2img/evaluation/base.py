@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S", bound="Statistic")
 FeatureName = Literal["inception", "vgg16"]
+PlaneProtocol = Literal["colour", "y"]
 
 
 class ImageRecord(NamedTuple):
@@ -47,6 +48,8 @@ class ImageRecord(NamedTuple):
     """Ground-truth image of the same kind; None if there is none."""
     class_map: np.ndarray | None = None
     """Ground-truth class ids (H', W'), for the FCN-score."""
+    mask: np.ndarray | None = None
+    """(h, w, 1) uint8, white in the holes that were filled; as large as the image, or smaller by an integer."""
 
 
 class ClassReader(Protocol):
@@ -95,6 +98,16 @@ class ImageSet:
     """Names of the classes, by id."""
     target_label: TargetLabel | None = None
     """The label that the images should have or lack, as the real ones do; None if the data set has no labels."""
+    restores: bool = False
+    """Whether the images are restored ones, of which papers measure Y as well."""
+    has_masks: bool = False
+    """Whether holes of the images were filled: ``ImageRecord.mask``."""
+    shave: int = 0
+    """Border in pixels that metrics of Y leave out: by convention the scale of a run that enlarges."""
+    protocol: PlaneProtocol = "colour"
+    """What was degraded and is compared: the images, or their Y planes ("y")."""
+    baselines: Mapping[str, ImageSet] = field(default_factory=dict)
+    """Trivial answers to the same inputs by title, which the report measures beside the images."""
     skipped: set[str] = field(default_factory=set)
     """Error messages of files that can't be decoded and were left out."""
     folders: tuple[Path, ...] = ()
@@ -109,6 +122,11 @@ class ImageSet:
         real.skipped = self.skipped  # one list, so that a file which both sets read is reported once
         self.real = real
         return real
+
+    def set_shave(self, shave: int | None) -> None:
+        """Sets ``shave`` of the set and of its baselines; None leaves it."""
+        for image_set in (self, *self.baselines.values()):
+            image_set.shave = image_set.shave if shave is None else shave
 
     def skip_unreadable(self, calls: Iterable[Callable[[], T]], threads: int = 0) -> Iterator[T]:
         """Yields the results of ``calls`` in order, without those that raise UnreadableImage.
@@ -157,7 +175,7 @@ def made_set(
         item = items[index]
         ids = None if class_map is None else class_map(index)
         prediction = predict(item)
-        return None if prediction is None else ImageRecord(item.name, *prediction, ids)
+        return None if prediction is None else ImageRecord(item.name, *prediction, ids, item.inputs.get("mask"))
 
     def images() -> Iterator[ImageRecord]:
         records = image_set.skip_unreadable(partial(make, index) for index in indices)
@@ -176,6 +194,11 @@ def real_set(title: str, images: Sequence[np.ndarray], places: Sequence[int] | N
 
     real = ImageSet(title, len(indices), lambda: real.skip_unreadable(partial(read, i) for i in indices), label="real")
     return real
+
+
+def shave_of(scale: int) -> int:
+    """Border in pixels that metrics of Y leave out, of images that are ``scale`` times as large as their inputs."""
+    return scale if scale > 1 else 0
 
 
 def prefetch(calls: Iterable[Callable[[], T]], threads: int) -> Iterator[Callable[[], T]]:
@@ -236,9 +259,20 @@ class ImageBatch:
         targets = [record.target for record in self.records if record.target is not None]
         return to_unit_range(targets, self.networks.device)
 
+    @cached_property
+    def holes(self) -> Tensor:
+        """(B, 1, H, W), 1 in the holes that were filled, else 0. Only for metrics with ``needs_mask``."""
+        height, width = self.records[0].image.shape[:2]
+        masks = []
+        for record in self.records:
+            assert record.mask is not None, "evaluate.check refuses image sets without masks"
+            repeats = height // record.mask.shape[0], width // record.mask.shape[1]
+            masks.append(np.kron(record.mask > 127, np.ones((*repeats, 1))))
+        return to_unit_range(masks, self.networks.device)
+
     def require_pairs(self) -> None:
         """Raises ValueError if images and targets differ in size."""
-        name, image, target, _ = self.records[0]
+        name, image, target = self.records[0][:3]
         assert target is not None, "evaluate.check refuses image sets without targets"
         if image.shape[:2] != target.shape[:2]:
             raise ValueError(
@@ -344,6 +378,10 @@ class Metric:
     """Each image needs a target (``ImageRecord.target``)."""
     needs_real: ClassVar[bool] = False
     """The set needs real images to compare with (``ImageSet.real``)."""
+    needs_mask: ClassVar[bool] = False
+    """Each image needs a mask of its holes (``ImageRecord.mask``)."""
+    shaves: ClassVar[bool] = False
+    """Leaves out a border (``ImageSet.shave``)."""
     needs_class_maps: ClassVar[bool] = False
     """Each image needs ground-truth class ids (``ImageRecord.class_map``)."""
     needs_features: ClassVar[bool] = False

@@ -62,6 +62,8 @@ class Scores:
     """Titles of what best_and_worst.png shows beside an image."""
     best: list[SheetRow] = field(default_factory=list)
     worst: list[SheetRow] = field(default_factory=list)
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Scores of ``ImageSet.baselines``, by title. Set by the report."""
     details: dict[str, Any] = field(default_factory=dict)
     """Further entries of summary.json."""
     rows: dict[str, str] = field(default_factory=dict)
@@ -128,6 +130,8 @@ def check(image_set: ImageSet, metrics: Sequence[Metric]) -> None:
             raise ValueError(
                 f"{metric.name}: needs a run whose data set has several domains or attributes; leave out {metric.name}"
             )
+        if metric.needs_mask and not image_set.has_masks:
+            raise ValueError(f"{metric.name}: needs a run that fills holes, with masks; leave out {metric.name}")
         real = image_set.real
         if metric.needs_real and real is None:
             raise ValueError(
@@ -181,7 +185,7 @@ def _batches(
 
 
 def _shapes(record: ImageRecord) -> list[Any]:
-    """Shape and dtype of the image, its target and its class map."""
+    """Shape and dtype of the image, its target, its class map and its mask."""
     return [None if array is None else (array.shape, array.dtype) for array in record[1:]]
 
 

@@ -1,11 +1,12 @@
 """Opens image sets: what a run makes of its validation set, a folder of images, and the real images of both.
 
-Also the baselines of a run: the unchanged input and the mean training image.
+Also the baselines of a run: the trivial answers that its data set knows, or the unchanged input; and the mean training
+image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, Item
 from img2img.data.folder import by_key, list_images, read_headers
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image, to_channels
-from img2img.evaluation.base import ImageRecord, ImageSet, Predict, made_set, real_set
+from img2img.evaluation.base import ImageRecord, ImageSet, PlaneProtocol, Predict, made_set, real_set, shave_of
 from img2img.evaluation.fcn.class_maps import ClassMaps
 from img2img.evaluation.fcn.label_maps import LabelFolder, PaletteReader
 from img2img.evaluation.options import RunOptions
@@ -82,7 +83,15 @@ def _directions(
     suffix += ", normalised by the batch" if options.norm_policy == "batch" else ""
     image_sets = []
     for each in translators:
-        made = run_set(each, pairs=pairs, paired=options.paired, reference=reference, maps=maps, seed=options.seed)
+        made = run_set(
+            each,
+            pairs=pairs,
+            paired=options.paired,
+            reference=reference,
+            maps=maps,
+            seed=options.seed,
+            protocol=options.protocol,
+        )
         made.title += suffix
         image_sets.append(made)
     return image_sets
@@ -138,6 +147,7 @@ def run_set(
     reference: Path | None = None,
     maps: ClassMaps | None = None,
     seed: int = 0,
+    protocol: PlaneProtocol = "colour",
 ) -> ImageSet:
     """What a run makes of its validation set in the translator's direction, with the validation set's real images.
 
@@ -147,12 +157,18 @@ def run_set(
         paired, seed: see ``RunOptions``.
         reference: folder of real images (default: those of the validation set). Targets are the validation set's.
         maps: ground-truth label maps of the data set.
+        protocol: see ``RunOptions``.
 
     Raises:
-        ValueError: the run's data, the folder or label maps can't be found.
+        ValueError: the run's data, the folder or label maps can't be found; protocol "y" of images in colour.
     """
     assert translator.checkpoint is not None, "only a run has a validation set"
-    direction, dataset = translator.direction, _validation_set(translator, paired)
+    direction, dataset = translator.direction, _validation_set(translator, paired, protocol)
+    if protocol == "y" and not _is_gray(translator):
+        raise ValueError(
+            f"--protocol y: run {translator.config.name} restores images in colour, not Y; leave out --metrics to "
+            "measure the trivial answers"
+        )
     if not pairs and maps is None:
         dataset = dataset.without_targets()
     class_map = None if maps is None else partial(maps.class_map, dataset, direction)
@@ -160,8 +176,12 @@ def run_set(
     made = made_set(title, dataset.items(direction), _translate(translator, seed), class_map=class_map)
     names = (dataset.item_name(direction, index) for index in _without_target(dataset, direction))
     made.without_target = list(names)
-    made.output = translator.run / "evaluation" / translator.checkpoint.name / direction
+    folder = direction if protocol == "colour" else f"{direction}-{protocol}"
+    made.output = translator.run / "evaluation" / translator.checkpoint.name / folder
     made.target_label = dataset.target_label(dataset.config, direction)
+    _describe(made, translator, protocol)
+    if pairs:
+        made.baselines = _answer_sets(translator, dataset, protocol=protocol, skipped=made.skipped)
     if maps is not None:
         made.eval_classes, made.class_names = maps.eval_classes, maps.names
         if maps.palette is not None and maps.makes_label_maps(direction):
@@ -208,30 +228,37 @@ def noise_set(sampler: Sampler, count: int | None = None, *, seed: int = 0, refe
     return made
 
 
-def baseline_sets(translator: Translator, paired: bool = False) -> dict[str, ImageSet]:
+def baseline_sets(
+    translator: Translator, paired: bool = False, protocol: PlaneProtocol = "colour"
+) -> dict[str, ImageSet]:
     """A run's output on its validation set and its baselines, at the size of training.
 
     A run that is not better than the baselines has learnt nothing. The sets are:
 
-    - "output": the run's output, compared with the target,
-    - "input": the unchanged input, compared with the target if both have one size,
+    - "output": the run's output, compared with the target; not of a run in colour with protocol "y",
+    - the trivial answers that the data set knows, such as "bicubic"; if it knows none, "input": the unchanged input,
+      compared with the target if both have one size,
     - "mean training image": the same for all items, compared with the target if both have one size,
     - "cycle": the output translated back, compared with the input, if the run learnt both directions.
 
-    The first three need validation images with targets.
+    All but the last need validation images with targets.
 
     Raises:
         ValueError: the run's data can't be found, or there is nothing to compare with.
     """
-    direction, dataset = translator.direction, _validation_set(translator, paired)
+    direction, dataset = translator.direction, _validation_set(translator, paired, protocol)
     items = dataset.items(direction)
     without = set(_without_target(dataset, direction))
     places = [index for index in range(len(items)) if index not in without]
     predictions: dict[str, tuple[Predict, Sequence[int]]] = {}
+    answers = _answers(translator, dataset, protocol)
     if places:
-        predictions["output"] = _translate(translator), places
-        predictions["input"] = partial(_unchanged, channels=translator.channels[1]), places
-        predictions["mean training image"] = _mean(translator, dataset), places
+        if protocol == "colour" or _is_gray(translator):
+            predictions["output"] = _translate(translator), places
+        unchanged = {"input": partial(_unchanged, channels=translator.channels[1])}
+        predictions |= {name: (predict, places) for name, predict in (answers or unchanged).items()}
+        if protocol == "colour":
+            predictions["mean training image"] = _mean(translator, dataset), places
     if _has_cycle(translator, dataset):
         predictions["cycle"] = _cycle(translator), range(len(items))
     if not predictions:
@@ -243,6 +270,46 @@ def baseline_sets(translator: Translator, paired: bool = False) -> dict[str, Ima
     skipped: set[str] = set()  # shared: a file that can't be decoded is reported once
     for name, image_set in image_sets.items():
         image_set.label, image_set.skipped = name, skipped
+        _describe(image_set, translator, protocol)
+        image_set.restores = bool(answers)
+    return image_sets
+
+
+def _describe(image_set: ImageSet, translator: Translator, protocol: PlaneProtocol) -> None:
+    """Sets what metrics must know of a run's images: holes, the border that they leave out, and the protocol."""
+    image_set.has_masks = "mask" in translator.config.data.channels
+    image_set.shave = shave_of(translator.model.scale)
+    image_set.protocol = protocol
+
+
+def _is_gray(translator: Translator) -> bool:
+    return translator.channels == (1, 1)
+
+
+def _answers(translator: Translator, dataset: ImageDataset, protocol: PlaneProtocol) -> dict[str, Predict]:
+    """The trivial answers that the data set knows, by title, with the channels of the targets."""
+    channels = 1 if protocol == "y" else translator.channels[1]
+    answers = dataset.trivial_answers(translator.direction)
+    return {name: partial(_answered, answer=answer, channels=channels) for name, answer in answers.items()}
+
+
+def _answered(
+    item: Item, answer: Callable[[Item], np.ndarray], channels: int
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+    return None if item.target is None else (to_channels(answer(item), channels), item.target)
+
+
+def _answer_sets(
+    translator: Translator, dataset: ImageDataset, *, protocol: PlaneProtocol, skipped: set[str]
+) -> dict[str, ImageSet]:
+    """The sets of the trivial answers that the data set knows."""
+    items = dataset.items(translator.direction)
+    image_sets = {}
+    for name, predict in _answers(translator, dataset, protocol).items():
+        answers = made_set(name, items, predict)
+        answers.label, answers.skipped = name, skipped
+        _describe(answers, translator, protocol)
+        image_sets[name] = answers
     return image_sets
 
 
@@ -309,9 +376,10 @@ def mean_image(images: Sequence[np.ndarray]) -> np.ndarray:
     return total / count
 
 
-def _validation_set(translator: Translator, paired: bool) -> ImageDataset:
+def _validation_set(translator: Translator, paired: bool, protocol: PlaneProtocol) -> ImageDataset:
     data = translator.config.data
-    return translator.dataset(data.with_partners() if paired else data, "val")
+    dataset = translator.dataset(data.with_partners() if paired else data, "val")
+    return dataset if protocol == "colour" else dataset.of_luma_planes()
 
 
 def _without_target(dataset: ImageDataset, direction: str) -> list[int]:

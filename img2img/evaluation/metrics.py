@@ -1,6 +1,6 @@
 """The metrics, one class each. The FCN-score is in ``fcn.score``.
 
-- Each image and its target: L1, PSNR, SSIM, LPIPS.
+- Each image and its target: L1, PSNR, SSIM, LPIPS; L1 in the hole that was filled; PSNR and SSIM of Y.
 - The set of images and the set of real images: FID, KID, improved precision and recall.
 - The set of images alone: Inception Score.
 - Each image and the domain that it should show: domain error.
@@ -48,6 +48,18 @@ KEPT = 10_000  # features kept of each set; 10 000 of Inception are 80 MB
 MAX_PSNR = 100.0  # dB, upper limit in the mean: an image that equals its target has an infinite PSNR
 
 
+def psnr(images: Tensor, targets: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio (B,), in dB, of images (B, C, H, W) in [0, 1]."""
+    return -10 * (images - targets).square().mean((1, 2, 3)).log10()
+
+
+def ssim(images: Tensor, targets: Tensor) -> Tensor:
+    """Structural similarity (B,) of images (B, C, H, W) in [0, 1], see ``SSIM``."""
+    import kornia.metrics  # takes seconds
+
+    return kornia.metrics.ssim(images, targets, SSIM.min_side, padding="valid").mean((1, 2, 3))
+
+
 class L1(PairMetric):
     """Mean absolute difference, in levels of 0..255."""
 
@@ -63,7 +75,7 @@ class PSNR(PairMetric):
     name, titles = "psnr", {"psnr": "PSNR, dB"}
 
     def measure(self, batch: ImageBatch) -> Tensor:
-        return -10 * (batch.images - batch.targets).square().mean((1, 2, 3)).log10()
+        return psnr(batch.images, batch.targets)
 
     def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:
         return {self.name: float(np.mean(np.minimum(self.values, MAX_PSNR)))}
@@ -90,10 +102,88 @@ class SSIM(PairMetric):
             super().update(batch)
 
     def measure(self, batch: ImageBatch) -> Tensor:
-        import kornia.metrics  # takes seconds
+        return ssim(batch.images, batch.targets)
 
-        similarity = kornia.metrics.ssim(batch.images, batch.targets, self.min_side, padding="valid")
-        return similarity.mean((1, 2, 3))
+
+class L1Hole(PairMetric):
+    """Mean absolute difference of the pixels that were filled, those of the mask, in levels of 0..255."""
+
+    name, titles, lower_is_better = "l1_hole", {"l1_hole": "L1 in the hole (of 255)"}, True
+    needs_mask = True
+
+    def measure(self, batch: ImageBatch) -> Tensor:
+        difference = (batch.images - batch.targets).abs().mean(1, keepdim=True)  # (B, 1, H, W)
+        hole = batch.holes
+        return 255 * (difference * hole).sum((1, 2, 3)) / hole.sum((1, 2, 3))
+
+
+class LumaMetric(PairMetric):
+    """A metric of Y of 8 bits (``images.luma_plane``), without a border of ``ImageSet.shave`` pixels.
+
+    This is how papers on super-resolution and JPEG artefacts measure.
+    """
+
+    shaves = True
+    shave = 0
+
+    def begin(self, image_set: ImageSet, networks: FeatureNetworks) -> None:
+        super().begin(image_set, networks)
+        self.shave, self.protocol = image_set.shave, image_set.protocol
+        self.details = {"shave": self.shave, "protocol": self.protocol}
+
+    def rows(self) -> dict[str, str]:
+        return {"Y": f"protocol {self.protocol}, a border of {self.shave} pixels left out"}
+
+    def require_side(self, name: str, height: int, width: int) -> None:
+        super().require_side(name, height - 2 * self.shave, width - 2 * self.shave)
+
+    def measure(self, batch: ImageBatch) -> Tensor:
+        made = [record.image for record in batch.records]
+        targets = [record.target for record in batch.records if record.target is not None]
+        planes = [to_unit_range(self._planes(images), batch.networks.device) for images in (made, targets)]
+        return self.compare(*planes)
+
+    def compare(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Values (B,) of planes (B, 1, H, W) in units of 255."""
+        raise NotImplementedError
+
+    def _planes(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        from img2img.data.images import luma_plane
+
+        planes = [luma_plane(image) / 255 for image in images]
+        return [
+            plane[self.shave : len(plane) - self.shave, self.shave : plane.shape[1] - self.shave] for plane in planes
+        ]
+
+
+class PSNRY(LumaMetric):
+    """As ``PSNR``, of Y."""
+
+    name, titles = "psnr_y", {"psnr_y": "PSNR of Y, dB"}
+
+    def compare(self, images: Tensor, targets: Tensor) -> Tensor:
+        return psnr(images, targets)
+
+    def compute(self, made: SetStatistics, real: SetStatistics) -> dict[str, float]:
+        return {self.name: float(np.mean(np.minimum(self.values, MAX_PSNR)))}
+
+
+class SSIMY(LumaMetric):
+    """As ``SSIM``, of Y."""
+
+    name, titles, min_side = "ssim_y", {"ssim_y": "SSIM of Y"}, SSIM.min_side
+
+    def __init__(self, too_small: float | None = None) -> None:
+        self.too_small = too_small
+
+    def update(self, batch: ImageBatch) -> None:
+        if self.too_small is not None and min(batch.images.shape[-2:]) - 2 * self.shave < self.min_side:
+            self.values += [self.too_small] * len(batch)
+        else:
+            super().update(batch)
+
+    def compare(self, images: Tensor, targets: Tensor) -> Tensor:
+        return ssim(images, targets)
 
 
 class LPIPS(PairMetric):

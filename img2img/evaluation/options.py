@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from img2img.evaluation.base import FeatureName, Metric
-from img2img.evaluation.metrics import metrics_help
+from img2img.evaluation.base import FeatureName, Metric, PlaneProtocol
+from img2img.evaluation.metrics import metric_classes, metrics_help
 
 if TYPE_CHECKING:
     from img2img.inference.translator import NormPolicy
@@ -37,6 +37,8 @@ class RunOptions:
     """Seed of the noise, or of a random style."""
     style: str | None = None
     """Style of images made from label maps, see ``Style`` (default: each photo's own)."""
+    protocol: PlaneProtocol = "colour"
+    """What is degraded and compared: the validation images, or their Y planes ("y")."""
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
@@ -136,6 +138,8 @@ class EvaluateOptions:
     of_metrics: MetricOptions
     of_fcn: FCNOptions
     of_classifier: ClassifierOptions
+    shave: int | None = None
+    """Border in pixels that metrics of Y leave out (default: the scale of a run that enlarges, else 0)."""
 
     def __post_init__(self) -> None:
         if self.kind == "folder":
@@ -148,6 +152,7 @@ class EvaluateOptions:
         for option in [] if self.needs_classifier else changed_options(self.of_classifier):
             raise ValueError(f"{option}: goes with --metrics domain")
         self._check_run()
+        self._check_shave()
 
     @property
     def needs_class_maps(self) -> bool:
@@ -170,10 +175,19 @@ class EvaluateOptions:
         if self.metrics is None:
             raise ValueError(f"{self.name} is a folder of images: choose --metrics: {metrics_help()}")
 
+    def _check_shave(self) -> None:
+        if self.shave is None:
+            return
+        if self.shave < 0:
+            raise ValueError(f"--shave {self.shave}: must be at least 0")
+        if self.metrics is not None and not any(metric.shaves for metric in self.metrics):
+            names = ", ".join(name for name, kind in metric_classes().items() if kind.shaves)
+            raise ValueError(f"--shave {self.shave}: goes with {names}")
+
     def _check_run(self) -> None:
         """Raises ValueError for an option that has no effect on a run of this kind."""
         noise = self.kind == "noise"
-        ineffective = {"--norm-policy", "--paired", "--style"} if noise else {"--count", "--seed"}
+        ineffective = {"--norm-policy", "--paired", "--style", "--protocol"} if noise else {"--count", "--seed"}
         if self.of_run.style:
             ineffective -= {"--seed"}
         for option in changed_options(self.of_run):

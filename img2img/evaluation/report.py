@@ -16,15 +16,16 @@ from typing import Any
 
 from img2img.data.images import grid, write_image
 from img2img.errors import printable
-from img2img.evaluation.base import FeatureNetworks, ImageSet, Metric
+from img2img.evaluation.base import FeatureNetworks, ImageSet, Metric, PlaneProtocol
 from img2img.evaluation.evaluate import BATCH_SIZE, NoImages, Scores, check, evaluate
 from img2img.evaluation.image_sets import baseline_sets
-from img2img.evaluation.metrics import L1, PSNR, SSIM, metric_classes
+from img2img.evaluation.metrics import L1, PSNR, PSNRY, SSIM, SSIMY, L1Hole, metric_classes
 from img2img.inference.translator import Translator
 from img2img.runs import write_text
 
 FILES = ("summary.json", "table.md", "pictures.csv", "best_and_worst.png")
-PIXELS = {"l1": ".2f", "psnr": ".2f", "ssim": ".4f"}  # scores in pixels.json, and their format when printed
+# scores in pixels.json, and their format when printed
+PIXELS = {"l1": ".2f", "psnr": ".2f", "ssim": ".4f", "psnr_y": ".2f", "ssim_y": ".4f", "l1_hole": ".2f"}
 
 
 def report_folders(image_sets: Sequence[ImageSet], chosen: Path | None = None) -> list[Path]:
@@ -57,10 +58,24 @@ def report(
     and ``write_report``."""
     prepare(image_set, metrics, folder)
     scores = evaluate(image_set, metrics, networks, batch_size=batch_size)
+    scores.baselines = _baselines(image_set, metrics, networks, batch_size)
     print(markdown(scores, image_set, networks))  # first, so that the scores are not lost if files can't be written
     write_report(scores, image_set, networks, folder)
     print(printable(f"report      {folder}"))
     return scores
+
+
+def _baselines(
+    image_set: ImageSet, metrics: Sequence[Metric], networks: FeatureNetworks, batch_size: int
+) -> dict[str, dict[str, float]]:
+    """The scores of a set's baselines by title, of the metrics that compare each image with its target."""
+    pairwise = [metric for metric in metrics if metric.needs_target]
+    if not pairwise:
+        return {}
+    return {
+        name: evaluate(baseline, pairwise, networks, batch_size=batch_size, shown=0).scores
+        for name, baseline in image_set.baselines.items()
+    }
 
 
 def report_directions(scores: Mapping[Path, Scores]) -> None:
@@ -91,8 +106,12 @@ def report_directions(scores: Mapping[Path, Scores]) -> None:
     print(printable(f"report      {folder}"))
 
 
-def report_pixels(translator: Translator, paired: bool = False) -> None:
+def report_pixels(
+    translator: Translator, paired: bool = False, *, protocol: PlaneProtocol = "colour", shave: int | None = None
+) -> None:
     """Prints L1, PSNR and SSIM of a run and its baselines, and writes them to RUN/evaluation/STEP/pixels.json.
+
+    With protocol "y" the file is pixels-y.json. Arguments are those of ``pixel_scores``.
 
     Raises:
         ValueError: as ``pixel_scores``; or the file can't be written.
@@ -102,30 +121,46 @@ def report_pixels(translator: Translator, paired: bool = False) -> None:
     print(printable(str(translator.checkpoint)))
     scores = {}
     for direction in translator.directions:
-        rows = pixel_scores(translator.towards(direction), paired)
+        rows = pixel_scores(translator.towards(direction), paired, protocol=protocol, shave=shave)
         scores[direction] = {name: row.scores for name, row in rows.items()}
-        titles = next(iter(rows.values())).titles
+        first = next(iter(rows.values()))
+        titles = first.titles
+        for name, text in first.rows.items():
+            print(f"\n{name}: {text}")
         print(f"\n| {direction} | {' | '.join(titles.values())} |\n|{' --- |' * (1 + len(titles))}")
         for name, row in rows.items():
-            print(f"| {name} | {' | '.join(f'{row.scores[score]:{digits}}' for score, digits in PIXELS.items())} |")
-    write_text(folder / "pixels.json", json.dumps(scores, indent=2) + "\n")
-    print(printable(f"\nreport      {folder / 'pixels.json'}"))
+            print(f"| {name} | {' | '.join(f'{row.scores[score]:{PIXELS[score]}}' for score in titles)} |")
+    file = folder / ("pixels.json" if protocol == "colour" else f"pixels-{protocol}.json")
+    write_text(file, json.dumps(scores, indent=2) + "\n")
+    print(printable(f"\nreport      {file}"))
 
 
-def pixel_scores(translator: Translator, paired: bool = False) -> dict[str, Scores]:
+def pixel_scores(
+    translator: Translator, paired: bool = False, *, protocol: PlaneProtocol = "colour", shave: int | None = None
+) -> dict[str, Scores]:
     """L1, PSNR and SSIM of a run's output and of its baselines, by the names of ``baseline_sets``.
+
+    If its data set knows trivial answers, PSNR and SSIM of Y as well; if it has holes, L1 in the hole.
 
     Args:
         translator: generator of the run, in the direction to evaluate.
         paired: treat unpaired validation images of the same name as pairs.
+        protocol: see ``RunOptions``.
+        shave: border in pixels that metrics of Y leave out (default: the scale of a run that enlarges, else 0).
 
     Raises:
         ValueError: the run's data can't be found, or there is nothing to compare with.
     """
-    metrics = [L1(), PSNR(), SSIM(too_small=math.nan)]
+    image_sets = baseline_sets(translator, paired, protocol)
+    metrics: list[Metric] = [L1(), PSNR(), SSIM(too_small=math.nan)]
+    if any(image_set.restores for image_set in image_sets.values()):
+        metrics += [PSNRY(), SSIMY(too_small=math.nan)]
+    if all(image_set.has_masks for image_set in image_sets.values()):
+        metrics.append(L1Hole())
     networks = FeatureNetworks(device=translator.device)
     rows: dict[str, Scores] = {}
-    for name, image_set in baseline_sets(translator, paired).items():
+    for name, image_set in image_sets.items():
+        image_set.set_shave(shave)
         try:
             rows[name] = evaluate(image_set, metrics, networks, batch_size=1, shown=0)
         except NoImages:  # every item lacks this baseline
@@ -150,7 +185,22 @@ def markdown(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> 
     for name, score in scores.scores.items():
         deviation = f" ± {scores.deviations[name]:.4g}" if name in scores.deviations else ""
         lines.append(f"| {scores.titles[name]} | {score:.5g}{deviation} |")
+    if scores.baselines:
+        lines += _baseline_lines(scores)
     return printable("\n".join(lines) + "\n")
+
+
+def _baseline_lines(scores: Scores) -> list[str]:
+    """A table of the output's scores above those of the baselines."""
+    names = list(next(iter(scores.baselines.values())))
+    titles = " | ".join(_cell(scores.titles[name]) for name in names)
+    rows = {"output": scores.scores, **scores.baselines}
+    return [
+        "",
+        f"| beside the trivial answers | {titles} |",
+        f"|{' --- |' * (1 + len(names))}",
+        *(f"| {_cell(row)} | {' | '.join(f'{each[name]:.5g}' for name in names)} |" for row, each in rows.items()),
+    ]
 
 
 def _images(count: int) -> str:
@@ -173,6 +223,7 @@ def summary(scores: Scores, image_set: ImageSet, networks: FeatureNetworks) -> d
         "features": networks.title,
         "scores": scores.scores,
         "deviations": scores.deviations,
+        **({"baselines": scores.baselines} if scores.baselines else {}),
         **scores.details,
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 from img2img.config import Config
 from img2img.data.base import Item
 from img2img.data.images import UnreadableImage, to_array
-from img2img.evaluation.base import ImageRecord, ImageSet, SetStatistics, made_set, real_set
+from img2img.evaluation.base import ImageRecord, ImageSet, SetStatistics, made_set, real_set, shave_of
 from img2img.evaluation.evaluate import check, evaluate, real_statistics
 from img2img.evaluation.metrics import choose_metrics, load_networks
 from img2img.inference.sampler import joined, keyed_noise
@@ -189,8 +189,15 @@ class Validation:
         chosen = (indices[i] for i in self._spaced(len(indices)))
         places = [index for index in chosen if self._is_usable(items, index)]
         made = made_set(direction, items, translate, places=places)
+        made.has_masks = "mask" in self.config.data.channels
+        made.shave = self._shave
         made.target_label = self.dataset.target_label(self.config.data, direction)
         return made
+
+    @property
+    def _shave(self) -> int:
+        """Border in pixels that metrics of Y leave out."""
+        return shave_of(self.networks.model.scale)
 
     def _nothing_to_measure(self, direction: str) -> ValueError:
         """The error for a direction without an item, or without one that has a target, if metrics need it."""
@@ -215,7 +222,8 @@ class Validation:
             return False
         height, width = (side * self.networks.model.scale for side in item.image.shape[-3:-1])
         for metric in self.metrics:
-            metric.require_side(item.name, height, width)
+            border = 2 * self._shave if metric.shaves else 0
+            metric.require_side(item.name, height - border, width - border)
         if self.pairs and item.target is not None and item.target.shape[:2] != (height, width):
             size = f"{item.target.shape[1]}x{item.target.shape[0]}"
             raise ValueError(
