@@ -74,6 +74,9 @@ def telea(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return cv2.inpaint(image, mask, RADIUS, cv2.INPAINT_TELEA)
+    if image.dtype.kind == "f":  # OpenCV adds 0.5 to filled floats, as if they were to be rounded
+        levels = np.rint(image.clip(0, 1) * 65535).astype(np.uint16)
+        return np.where(mask > 0, telea(levels, mask) / np.float32(65535), image)
     channels = [np.ascontiguousarray(image[:, :, channel]) for channel in range(image.shape[2])]
     return np.stack([cv2.inpaint(channel, mask, RADIUS, cv2.INPAINT_TELEA) for channel in channels], axis=2)
 
