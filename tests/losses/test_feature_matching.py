@@ -5,7 +5,8 @@ import torch
 
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.balance import BalanceConfig
-from img2img.losses.feature_matching import comparable_outputs, feature_matching_loss
+from img2img.losses.feature_matching import comparable_outputs, feature_matching_loss, one_scale
+from img2img.networks.patchgan import PatchGAN
 from img2img.networks.pix2pixhd import MultiScaleDiscriminator
 from img2img.networks.regularization import regularize_discriminator
 
@@ -46,3 +47,14 @@ def test_comparable_outputs_are_equal_for_equal_images_whatever_the_noise(change
         assert all(torch.equal(a, b) for a, b in zip(fake_layers, real_layers, strict=True))
     another_draw = gan.input(real, condition)
     assert not torch.equal(network(another_draw)[0][0], real_output[0][0])
+
+
+def test_one_scale_returns_all_layers_and_the_same_logits() -> None:
+    torch.manual_seed(0)
+    network, x = PatchGAN(3, 4, n_layers=2, norm="instance"), torch.rand(2, 3, 16, 16)
+    (layers,) = one_scale(network)(x)
+    assert len(layers) == len(network.stages)
+    assert torch.equal(layers[-1], network(x))
+    for stage, features in zip(network.stages, layers, strict=True):
+        x = stage(x)
+        assert torch.equal(features, x)

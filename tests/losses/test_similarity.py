@@ -1,13 +1,16 @@
 """SSIM and VGG as optional losses: terms, sizes and channels; and runs of every model that has them."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 from torchvision.models import vgg19
 
+from img2img.checkpoint import newest_checkpoint
 from img2img.config import Config
 from img2img.losses.perceptual import PerceptualLoss
 from img2img.losses.restoration import ms_ssim_loss, ssim_loss
@@ -16,6 +19,14 @@ from img2img.models.pix2pix import Pix2Pix
 from img2img.training.trainer import train
 
 Tiny = Callable[..., Config]
+
+
+@pytest.fixture(autouse=True)
+def _own_precision() -> Iterator[None]:
+    """Accelerate keeps the first precision of a process for all later Accelerators."""
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +113,23 @@ def test_models_train_on_similarity_alone(
     train(tiny(model={**model, "vgg_weights": "elsewhere.pth"}, train={"max_steps": 5}), resume=True)
     with pytest.raises(ValueError, match=r"model\.lambda_ssim 1\.0: "):
         train(tiny(model={**model, "lambda_ssim": 1.0}, train={"max_steps": 6}), resume=True)
+
+
+@pytest.mark.parametrize("fixture", ["tiny", "tiny_cyclegan"])
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_feature_matching_resumes_bit_for_bit(fixture: str, precision: str, request: pytest.FixtureRequest) -> None:
+    """With dropout and augmentation in D, whose draws the real and the other image share."""
+    tiny: Tiny = request.getfixturevalue(fixture)
+    changes = {"model": {"lambda_fm": 3.0, "lambda_ssim": 1.0}, "balance": {"dropout_d": 0.3, "augment": ("color",)}}
+    run = train(tiny("whole", **changes, train={"precision": precision}))
+    train(tiny("parts", **changes, train={"precision": precision, "max_steps": 3}))
+    parts = train(tiny("parts", **changes, train={"precision": precision}), resume=True)
+    files = sorted(newest_checkpoint(run)[0].glob("*.safetensors"))
+    assert files
+    for file in files:
+        resumed = load_file(newest_checkpoint(parts)[0] / file.name)
+        for key, value in load_file(file).items():
+            assert torch.equal(value, resumed[key]), f"{file.name} {key}"
 
 
 def test_missing_vgg_weights_leave_no_run(tiny: Tiny) -> None:

@@ -16,9 +16,14 @@ from tests.helpers import launch, rows
 COARSE = ("coarse.encoder.0.weight", "coarse.blocks.0.layers.0.weight")  # of a generator, from a global stage
 
 
-@pytest.mark.parametrize(("norm", "accumulation"), [("instance", 1), ("none", 2)])
-def test_two_processes_equal_one(tiny: Callable[..., Config], norm: str, accumulation: int) -> None:
-    model = {"norm": norm, "dropout": False}  # batch statistics and noise differ by process
+@pytest.mark.parametrize(
+    ("norm", "accumulation", "further"),
+    [("instance", 1, {}), ("none", 2, {}), ("none", 1, {"lambda_fm": 10.0, "lambda_ssim": 1.0})],
+)
+def test_two_processes_equal_one(
+    tiny: Callable[..., Config], norm: str, accumulation: int, further: dict[str, float]
+) -> None:
+    model = {"norm": norm, "dropout": False, **further}  # batch statistics and noise differ by process
     options = {"max_steps": 10, "gradient_accumulation": accumulation, "ema_decay": 0.9}
     train(tiny("one", model=model, data={"batch_size": 4}, train=options))
     assert "processes: 2" in launch(tiny("two", model=model, train=options), 2)
