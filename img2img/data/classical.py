@@ -69,9 +69,12 @@ def telea(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     marching method").
 
     Args:
-        image: (H, W, C) uint8, uint16 or float32.
+        image: (H, W, C) uint8 or uint16, or floats, which are filled with values in [0, 1].
         mask: (H, W, 1) uint8, 255 in the holes.
     """
+    if image.dtype.kind == "f":  # OpenCV's answer for floats is off by 1, wherever their range ends
+        filled = telea(rounded(image, np.uint16), mask) / np.float32(65535)
+        return np.where(mask > 0, filled, image).astype(image.dtype)
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return cv2.inpaint(image, mask, RADIUS, cv2.INPAINT_TELEA)
     channels = [np.ascontiguousarray(image[:, :, channel]) for channel in range(image.shape[2])]

@@ -150,10 +150,9 @@ class LumaMetric(PairMetric):
     def _planes(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         from img2img.data.images import luma_plane
 
-        planes = [luma_plane(image) / 255 for image in images]
-        return [
-            plane[self.shave : len(plane) - self.shave, self.shave : plane.shape[1] - self.shave] for plane in planes
-        ]
+        height, width = images[0].shape[:2]
+        inside = slice(self.shave, height - self.shave), slice(self.shave, width - self.shave)
+        return [luma_plane(image)[inside] / 255 for image in images]
 
 
 class PSNRY(LumaMetric):
