@@ -72,7 +72,7 @@ def telea(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         image: (H, W, C) uint8 or uint16, or floats, which are filled with values in [0, 1].
         mask: (H, W, 1) uint8, 255 in the holes.
     """
-    if image.dtype.kind == "f":  # OpenCV's answer for floats is off by 1, wherever their range ends
+    if image.dtype.kind == "f":  # for floats in [0, 1] OpenCV's answer is off by about 1
         filled = telea(rounded(image, np.uint16), mask) / np.float32(65535)
         return np.where(mask > 0, filled, image).astype(image.dtype)
     if image.dtype == np.uint8 and image.shape[2] == 3:
