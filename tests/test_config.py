@@ -200,13 +200,15 @@ def test_resume_finds_the_run_of_the_same_command(tmp_path: Path) -> None:
     [
         (
             "pix2pix",
-            "generator num_downs ngf ndf n_layers_d norm dropout upsample gan_loss lambda_l1 init_gain",
+            "generator num_downs ngf ndf n_layers_d norm dropout upsample gan_loss lambda_l1 "
+            "lambda_vgg vgg_weights lambda_ssim ssim lambda_fm init_gain",
             "root_a root_b val_paired label_nc ignore_id instances torchvision",
         ),
         (
             "cyclegan",
             "generator n_blocks ngf ndf n_layers_d norm dropout upsample gan_loss lambda_cycle "
-            "lambda_cycle_a lambda_cycle_b lambda_identity pool_size init_gain",
+            "lambda_cycle_a lambda_cycle_b lambda_identity lambda_vgg vgg_weights lambda_ssim ssim lambda_fm pool_size "
+            "init_gain",
             "label_nc ignore_id instances torchvision",
         ),
         (
@@ -267,7 +269,8 @@ def test_help_shows_common_options_and_counts_the_others(model: str, capsys: pyt
     assert "--help all" in few.splitlines()[-1]
     assert str(len(shown(every)) - len(shown(few))) in few.splitlines()[-1]
     everyday = {"data.root", "data.batch_size", "optim.lr", "train.epochs", "train.precision", "balance.augment"}
-    assert {*everyday, "model.ngf", "model.gan_loss"} <= set(shown(few))
+    of_model = {"model.width", "model.pixel_loss"} if model == "restoration" else {"model.ngf", "model.gan_loss"}
+    assert everyday | of_model <= set(shown(few))
     assert not {"model.init_gain", "optim.clip_d", "train.compile", "balance.label_real"} & set(shown(few))
 
 

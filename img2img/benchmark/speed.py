@@ -86,6 +86,8 @@ class BenchmarkOptions:
     """Measure inference only, without training and loading."""
     degraded: bool = False
     """Measure the data set of restoration only: training pairs a second of one core, from JPEG files."""
+    training_only: bool = False
+    """Measure the training step and the plain loop only."""
 
     def __post_init__(self) -> None:
         sides = str(self.size).split("x")
@@ -127,25 +129,30 @@ def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
         _draw_set(Path(root), options)
         trainer, plain = _Worker(_trainer_commands, options, root), _Worker(_plain_commands, options, root)
         turns = [(trainer.seconds("step"), plain.seconds("step")) for _ in range(options.turns)]
-        turns_with_data = [trainer.seconds("data") for _ in range(3)]
+        turns_with_data = [] if options.training_only else [trainer.seconds("data") for _ in range(3)]
         memory, plain_memory = trainer.request("memory"), plain.request("memory")
         trainer.end()
         plain.end()
         count = options.steps * _cycle(options) * options.batch_size
         speed, plain_speed = (count / statistics.median(t[i] for t in turns) for i in (0, 1))
         ratio = statistics.median(b / a for a, b in turns)
-        speed_with_data = count / statistics.median(turns_with_data)
-        loader_speed = _loader_speed(options, root)
-        return [
+        training = [
             ("training step, images/s", f"{speed:.2f}"),
             ("plain loop, images/s", f"{plain_speed:.2f}"),
             ("training step : plain loop, median of the turns", f"{ratio:.2f}"),
+        ]
+        peaks = [("peak memory, training", memory), ("peak memory, plain loop", plain_memory)]
+        if options.training_only:
+            return [*training, *peaks]
+        speed_with_data = count / statistics.median(turns_with_data)
+        loader_speed = _loader_speed(options, root)
+        return [
+            *training,
             ("images through the generators for each of a G step", f"{_generator_passes(options, root):g}"),
             ("training with data, images/s", f"{speed_with_data:.2f}"),
             (f"loader, {SAMPLES[options.model]}/s for each worker", f"{loader_speed:.0f}"),
             ("loader, one worker : training step", f"{loader_speed / speed:.1f}"),
-            ("peak memory, training", memory),
-            ("peak memory, plain loop", plain_memory),
+            *peaks,
             *_inference_rows(options),
             ("memory growth from step 100 to step 500 (64 pixels wide)", _growth_over_steps(root, options)),
             (

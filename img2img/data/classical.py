@@ -69,14 +69,14 @@ def telea(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     marching method").
 
     Args:
-        image: (H, W, C) uint8 or uint16, or floats, which are filled with values in [0, 1].
+        image: (H, W, C) uint8, uint16 or float32.
         mask: (H, W, 1) uint8, 255 in the holes.
     """
-    if image.dtype.kind == "f":  # for floats in [0, 1] OpenCV's answer is off by about 1
-        filled = telea(rounded(image, np.uint16), mask) / np.float32(65535)
-        return np.where(mask > 0, filled, image).astype(image.dtype)
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return cv2.inpaint(image, mask, RADIUS, cv2.INPAINT_TELEA)
+    if image.dtype.kind == "f":  # OpenCV adds 0.5 to filled floats, as if they were to be rounded
+        levels = np.rint(image.clip(0, 1) * 65535).astype(np.uint16)
+        return np.where(mask > 0, telea(levels, mask) / np.float32(65535), image)
     channels = [np.ascontiguousarray(image[:, :, channel]) for channel in range(image.shape[2])]
     return np.stack([cv2.inpaint(channel, mask, RADIUS, cv2.INPAINT_TELEA) for channel in channels], axis=2)
 

@@ -6,7 +6,7 @@ Sec. 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from img2img.losses.balance import BalanceConfig
 
 
-def comparable_outputs(discriminator: nn.Module, real: Tensor, fake: Tensor, options: BalanceConfig) -> tuple[Any, Any]:
+def one_scale(discriminator: nn.Module) -> Callable[[Tensor], list[list[Tensor]]]:
+    """A PatchGAN as a discriminator of one scale: it returns the outputs of all layers, logits last."""
+    return lambda x: [discriminator(x, return_features=True)]
+
+
+def comparable_outputs(
+    discriminator: Callable[[Tensor], Any], real: Tensor, fake: Tensor, options: BalanceConfig
+) -> tuple[Any, Any]:
     """The discriminator's outputs for real and for fake images, with the same dropout and noise inside D for both.
 
     Without that, the random difference would outweigh the difference of the images.

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
+from img2img.losses.feature_matching import comparable_outputs, feature_matching_loss, one_scale
 from img2img.losses.gan import LossKind
 from img2img.losses.image_pool import ImagePool
+from img2img.losses.similarity import SimilarityLoss, SSIMKind
 from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.generators import build_generator
@@ -37,8 +39,10 @@ class CycleGAN(Model):
     class Config:
         """Networks and losses of CycleGAN."""
 
+        files: ClassVar = ("vgg_weights",)  # options that may change when a run is resumed: paths
         everyday: ClassVar = (
-            "generator n_blocks ngf ndf n_layers_d norm gan_loss lambda_cycle lambda_identity pool_size"
+            "generator n_blocks ngf ndf n_layers_d norm gan_loss lambda_cycle lambda_identity "
+            "lambda_vgg lambda_ssim lambda_fm pool_size"
         ).split()
 
         name: Literal["cyclegan"] = "cyclegan"
@@ -72,7 +76,7 @@ class CycleGAN(Model):
         optim.clip_d."""
         lambda_cycle: float = 10.0
         """Weight of the cycle consistency loss, the L1 distance between an image and its reconstruction (Eq. 2 and 3;
-        Sec. 4: 10)."""
+        Sec. 4: 10). 0: none, and no identity loss."""
         lambda_identity: float = 0.5
         """Weight of the identity loss as a multiple of lambda_cycle (Sec. 5.2; Appendix 7.1: 0.5;
         the paper has it for paintings, the official code for every set). 0 turns it off and
@@ -81,6 +85,18 @@ class CycleGAN(Model):
         """lambda_cycle for images of A: their cycle A -> B -> A and their identity loss. Default: lambda_cycle."""
         lambda_cycle_b: float | None = None
         """lambda_cycle for images of B: their cycle B -> A -> B and their identity loss. Default: lambda_cycle."""
+        lambda_vgg: float = 0.0
+        """Weight of the distance of VGG19 features between an image and its reconstruction (arXiv 1603.08155, as in
+        pix2pixHD). 0: none, and VGG19 isn't needed."""
+        vgg_weights: str | None = None
+        """File of torchvision's vgg19 weights, for lambda_vgg. Default: torchvision downloads them."""
+        lambda_ssim: float = 0.0
+        """Weight of 1 - SSIM between an image and its reconstruction. 0: none."""
+        ssim: SSIMKind = "ssim"
+        """Kind of lambda_ssim's loss: ssim, or ms_ssim (arXiv 1511.08861)."""
+        lambda_fm: float = 0.0
+        """Weight of the distance of the discriminator's features of an image and its reconstruction, as feature
+        matching in pix2pixHD (arXiv 1711.11585, Eq. 4). A fake has no partner with which to compare it. 0: none."""
         pool_size: int = 50
         """Capacity of the image pool of each discriminator, in generated images (Sec. 4: 50). 0 turns the pools off."""
         init_gain: float = 0.02
@@ -89,6 +105,7 @@ class CycleGAN(Model):
         def __post_init__(self) -> None:
             at_least = {"n_blocks": 1, "num_downs": 2, "ngf": 1, "ndf": 1, "n_layers_d": 0, "pool_size": 0}
             at_least |= {"lambda_cycle": 0, "lambda_cycle_a": 0, "lambda_cycle_b": 0, "lambda_identity": 0}
+            at_least |= {"lambda_vgg": 0, "lambda_ssim": 0, "lambda_fm": 0}
             require_at_least("model", self, at_least)
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
@@ -136,6 +153,10 @@ class CycleGAN(Model):
             for channels_of_domain in (a, b)
         )
         self.pool_a, self.pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
+        self.similarity = SimilarityLoss(config, a, b)
+
+    def load_pretrained(self) -> None:
+        self.similarity.load()
 
     def forward(self, batch: Batch) -> Images:
         images = self.translate(batch)
@@ -179,7 +200,11 @@ class CycleGAN(Model):
         return terms, statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 3: L_GAN(G, D_B) + L_GAN(F, D_A) + lambda L_cyc(G, F), plus L_identity (Sec. 5.2)."""
+        """Eq. 3: L_GAN(G, D_B) + L_GAN(F, D_A) + lambda L_cyc(G, F), plus L_identity (Sec. 5.2).
+
+        Beyond the paper: feature matching, SSIM and VGG between an image and its reconstruction, if their weights are
+        not 0.
+        """
         terms: Terms = {}
         for domain, discriminator in (("a", self.discriminator_a), ("b", self.discriminator_b)):
             terms[f"gan_{domain}"] = self.gan.generator_loss(discriminator(self.gan.input(images[f"fake_{domain}"])))
@@ -187,11 +212,24 @@ class CycleGAN(Model):
         # over pixels, as in the official code: lambda 10 is for these.
         for domain in ("a", "b"):
             lambda_cycle = self.config.lambda_of(domain)
-            terms[f"cycle_{domain}"] = lambda_cycle * (images[f"cycle_{domain}"] - batch[domain]).abs().mean()
-            if self.config.lambda_identity:
+            if lambda_cycle:
+                terms[f"cycle_{domain}"] = lambda_cycle * (images[f"cycle_{domain}"] - batch[domain]).abs().mean()
+            if lambda_cycle and self.config.lambda_identity:
                 distance = (images[f"identity_{domain}"] - batch[domain]).abs().mean()
                 terms[f"identity_{domain}"] = lambda_cycle * self.config.lambda_identity * distance
+        for domain, discriminator in (("a", self.discriminator_a), ("b", self.discriminator_b)):
+            added = self.reconstruction_loss(discriminator, batch[domain], images[f"cycle_{domain}"])
+            terms |= {f"{name}_{domain}": value for name, value in added.items()}
         return terms, {}
+
+    def reconstruction_loss(self, discriminator: nn.Module, image: Tensor, reconstruction: Tensor) -> Terms:
+        """Feature matching, SSIM and VGG between images (B, C, H, W) of a domain and their reconstructions."""
+        terms = self.similarity(reconstruction, image)
+        if self.config.lambda_fm:
+            real, fake = self.gan.inputs(image, reconstruction, shared_draws=True)
+            layers = comparable_outputs(one_scale(discriminator), real, fake, self.gan.options)
+            terms["fm"] = self.config.lambda_fm * feature_matching_loss(*layers)
+        return terms
 
     def run_both(self, network: nn.Module, x: Tensor, y: Tensor, *, separately: bool = False) -> tuple[Tensor, Tensor]:
         """The network's outputs for two batches (B, C, H, W), in one pass if norm and sizes allow it.
@@ -219,6 +257,11 @@ class CycleGAN(Model):
             images["identity_b"] = self.generator_ab(batch["b"])
         return images
 
+    @property
+    def smallest_side(self) -> int:
+        return max(super().smallest_side, self.similarity.smallest_input)
+
     def check_size(self, size: int) -> None:
         super().check_size(size)
         check_patches(self.discriminator_a, size)
+        self.similarity.check_size(size)

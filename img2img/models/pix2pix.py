@@ -14,7 +14,9 @@ from typing import ClassVar, Literal
 
 from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
+from img2img.losses.feature_matching import comparable_outputs, feature_matching_loss, one_scale
 from img2img.losses.gan import LossKind
+from img2img.losses.similarity import SimilarityLoss, SSIMKind
 from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.blocks import Norm, Upsample
 from img2img.networks.generators import build_generator
@@ -28,7 +30,11 @@ class Pix2Pix(Model):
     class Config:
         """Networks and losses of pix2pix."""
 
-        everyday: ClassVar = "generator num_downs n_blocks ngf ndf n_layers_d norm dropout gan_loss lambda_l1".split()
+        files: ClassVar = ("vgg_weights",)  # options that may change when a run is resumed: paths
+        everyday: ClassVar = (
+            "generator num_downs n_blocks ngf ndf n_layers_d norm dropout gan_loss "
+            "lambda_l1 lambda_vgg lambda_ssim lambda_fm"
+        ).split()
 
         name: Literal["pix2pix"] = "pix2pix"
         """Name of the model; set by --model."""
@@ -63,12 +69,25 @@ class Pix2Pix(Model):
         gan_loss: LossKind = "lsgan"
         """Adversarial loss. The paper's is vanilla. wasserstein needs balance.gradient_penalty or optim.clip_d."""
         lambda_l1: float = 100.0
-        """Weight of the L1 loss between output and target (Eq. 4; Sec. 4.2: 100)."""
+        """Weight of the L1 loss between output and target (Eq. 4; Sec. 4.2: 100). 0: none."""
+        lambda_vgg: float = 0.0
+        """Weight of the distance of VGG19 features between output and target (arXiv 1603.08155, as in
+        pix2pixHD). 0: none, and VGG19 isn't needed."""
+        vgg_weights: str | None = None
+        """File of torchvision's vgg19 weights, for lambda_vgg. Default: torchvision downloads them."""
+        lambda_ssim: float = 0.0
+        """Weight of 1 - SSIM between output and target. 0: none."""
+        ssim: SSIMKind = "ssim"
+        """Kind of lambda_ssim's loss: ssim, or ms_ssim (arXiv 1511.08861)."""
+        lambda_fm: float = 0.0
+        """Weight of the feature matching loss: the distance of the discriminator's features of output and target
+        (pix2pixHD, arXiv 1711.11585, Eq. 4). 0: none."""
         init_gain: float = 0.02
         """Standard deviation of the initial convolution weights, drawn from N(0, init_gain) (Appendix 6.2: 0.02)."""
 
         def __post_init__(self) -> None:
-            at_least = {"num_downs": 2, "n_blocks": 1, "ngf": 1, "ndf": 1, "n_layers_d": 0, "lambda_l1": 0}
+            at_least = {"num_downs": 2, "n_blocks": 1, "ngf": 1, "ndf": 1, "n_layers_d": 0}
+            at_least |= {"lambda_l1": 0, "lambda_vgg": 0, "lambda_ssim": 0, "lambda_fm": 0}
             require_at_least("model", self, at_least)
             if self.init_gain <= 0:
                 raise ValueError(f"model.init_gain {self.init_gain}: must be positive")
@@ -95,6 +114,10 @@ class Pix2Pix(Model):
             init_gain=config.init_gain,
             last_bias=config.last_bias_d,
         )
+        self.similarity = SimilarityLoss(config, channels["target"])
+
+    def load_pretrained(self) -> None:
+        self.similarity.load()
 
     def forward(self, batch: Batch) -> Images:
         return {"output": self.generator(batch["input"])}
@@ -109,16 +132,29 @@ class Pix2Pix(Model):
         return terms | self.gan.penalty(self.discriminator, real, fake, condition=x, weight=0.5), statistics
 
     def generator_loss(self, batch: Batch, images: Images) -> tuple[Terms, Terms]:
-        """Eq. 4: L_cGAN(G, D) + lambda L_L1(G), where L_L1(G) = E[||y - G(x, z)||_1] (Eq. 3)."""
-        x, y = batch["input"], batch["target"]
-        fake = self.gan.input(images["output"], condition=x)
-        return {
-            "gan": self.gan.generator_loss(self.discriminator(fake)),
-            "l1": self.config.lambda_l1 * (images["output"] - y).abs().mean(),
-        }, {}
+        """Eq. 4: L_cGAN(G, D) + lambda L_L1(G), where L_L1(G) = E[||y - G(x, z)||_1] (Eq. 3).
+
+        Beyond the paper: feature matching, SSIM and VGG, if their weights are not 0.
+        """
+        x, y, output = batch["input"], batch["target"], images["output"]
+        terms: Terms = {}
+        if self.config.lambda_fm:
+            real, fake = self.gan.inputs(y, output, condition=x, shared_draws=True)
+            real_layers, fake_layers = comparable_outputs(one_scale(self.discriminator), real, fake, self.gan.options)
+            terms["gan"] = self.gan.generator_loss(fake_layers)
+            terms["fm"] = self.config.lambda_fm * feature_matching_loss(real_layers, fake_layers)
+        else:
+            terms["gan"] = self.gan.generator_loss(self.discriminator(self.gan.input(output, condition=x)))
+        if self.config.lambda_l1:
+            terms["l1"] = self.config.lambda_l1 * (output - y).abs().mean()
+        return terms | self.similarity(output, y), {}
 
     def generate(self, batch: Batch, direction: str = "AtoB") -> Images:
         return {"output": self.generator(batch["input"])}
+
+    @property
+    def smallest_side(self) -> int:
+        return max(super().smallest_side, self.similarity.smallest_input)
 
     def check_size(self, size: int) -> None:
         possible_downs = (size & -size).bit_length() - 1  # how often 2 divides the size
@@ -129,3 +165,4 @@ class Pix2Pix(Model):
             )
         super().check_size(size)
         check_patches(self.discriminator, size)
+        self.similarity.check_size(size)

@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from img2img.errors import require_at_least
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.gan import LossKind
-from img2img.losses.perceptual import SMALLEST_INPUT as SMALLEST_VGG
-from img2img.losses.perceptual import PerceptualLoss
-from img2img.losses.restoration import PIXEL_LOSSES, SSIM_LOSSES, SSIM_WINDOW, in_gamut, lab_to_rgb, lightness_of
+from img2img.losses.restoration import PIXEL_LOSSES, in_gamut, lab_to_rgb, lightness_of
+from img2img.losses.similarity import SimilarityLoss, SSIMKind
 from img2img.models.base import Batch, Images, Model, Terms, check_patches
 from img2img.networks.nafnet import NAFNet
 from img2img.networks.patchgan import PatchGAN
@@ -42,6 +41,7 @@ class Restoration(Model):
     class Config:
         """Network and losses of restoration."""
 
+        files: ClassVar = ("vgg_weights",)  # options that may change when a run is resumed: paths
         everyday: ClassVar = "network width encoder middle decoder predicts pixel_loss lambda_vgg lambda_ssim".split()
 
         name: Literal["restoration"] = "restoration"
@@ -73,7 +73,7 @@ class Restoration(Model):
         """Weight of the distance of VGG19 features (arXiv 1603.08155); 0: none, and VGG19 isn't needed."""
         vgg_weights: str | None = None
         """File of torchvision's vgg19 weights, for lambda_vgg (unset: downloaded once)."""
-        ssim: Literal["ssim", "ms_ssim"] = "ssim"
+        ssim: SSIMKind = "ssim"
         """Kind of lambda_ssim's loss: ssim, or ms_ssim (arXiv 1511.08861)."""
         lambda_ssim: float = 0.0
         """Weight of 1 - SSIM; 0: none."""
@@ -122,8 +122,7 @@ class Restoration(Model):
             self.discriminators = ("discriminator",)
             self.gan = GANLoss(config.gan_loss)
             self.discriminator = PatchGAN(in_channels=channels["target"], ndf=config.ndf, n_layers=config.n_layers_d)
-        if config.lambda_vgg:
-            self.perceptual = PerceptualLoss()
+        self.similarity = SimilarityLoss(config, channels["target"])
 
     def forward(self, batch: Batch) -> Images:
         if not self.colours:
@@ -152,10 +151,7 @@ class Restoration(Model):
         terms: Terms = {}
         if config.lambda_pixel:
             terms[config.pixel_loss] = config.lambda_pixel * PIXEL_LOSSES[config.pixel_loss](output, target)
-        if config.lambda_ssim:
-            terms[config.ssim] = config.lambda_ssim * SSIM_LOSSES[config.ssim](output, target)
-        if config.lambda_vgg:
-            terms["vgg"] = config.lambda_vgg * self.perceptual(output, target)
+        terms |= self.similarity(output, target)
         if config.lambda_gan:
             logits = self.discriminator(self.gan.input(output))
             terms["gan"] = config.lambda_gan * self.gan.generator_loss(logits)
@@ -168,18 +164,14 @@ class Restoration(Model):
         return terms | self.gan.penalty(self.discriminator, real, fake, weight=0.5), statistics
 
     def load_pretrained(self) -> None:
-        if self.config.lambda_vgg:
-            self.perceptual.load(self.config.vgg_weights)
+        self.similarity.load()
 
     def check_size(self, size: int) -> None:
         super().check_size(size)
         target = size * self.scale
         if self.config.lambda_gan:
             check_patches(self.discriminator, target)
-        needs = {"lambda_ssim": SSIM_WINDOW, "lambda_vgg": SMALLEST_VGG}
-        for key, least in needs.items():
-            if getattr(self.config, key) and target < least:
-                raise ValueError(f"data.crop_size {target}: must be at least {least} with model.{key}")
+        self.similarity.check_size(target)
 
 
 def build_network(

@@ -100,3 +100,11 @@ def exiting_commands(options: BenchmarkOptions, root: str) -> dict:
 def test_benchmark_options_names_the_wrong_option(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BenchmarkOptions(**options)
+
+
+@pytest.mark.slow
+def test_benchmark_training_only_has_the_ratio_and_the_memory() -> None:
+    small = {"size": 32, "ngf": 2, "steps": 1, "turns": 1}
+    rows = dict(benchmark(BenchmarkOptions(model="stargan", training_only=True, **small)))  # type: ignore[arg-type]
+    assert len(rows) == 5
+    assert float(rows["training step : plain loop, median of the turns"]) > 0

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from img2img.losses.adversarial import GANLoss
 from img2img.losses.balance import BalanceConfig
+from img2img.losses.restoration import ssim_loss
 from img2img.models.cyclegan import CycleGAN
 
 
@@ -71,6 +72,42 @@ def test_cyclegan_losses_and_gradients_equal_the_papers(norm: str, share: float)
     )
     names = ("accuracy_real", "accuracy_fake", "gap", "relative_loss")
     assert set(statistics) == {f"{name}_{domain}" for name in names for domain in "ab"}
+
+
+def test_cyclegan_compares_images_with_their_reconstructions() -> None:
+    """SSIM, VGG and feature matching of a and F(G(a)), and of b and G(F(b)); the other terms stay as they are."""
+    plain, data = make(lambda_identity=0.5), batch()
+    model = make(lambda_identity=0.5, lambda_ssim=2.0, lambda_vgg=3.0, lambda_fm=7.0)
+    model.load_state_dict(plain.state_dict())
+    model.similarity.perceptual = lambda x, y: F.mse_loss(x, y)  # type: ignore[assignment]
+    images = model(data)
+    terms, _ = model.generator_loss(data, images)
+    expected = plain.generator_loss(data, images)[0]
+    for domain, d in (("a", model.discriminator_a), ("b", model.discriminator_b)):
+        real, cycle = data[domain], images[f"cycle_{domain}"]
+        expected[f"ssim_{domain}"] = 2 * ssim_loss(cycle, real)
+        expected[f"vgg_{domain}"] = 3 * F.mse_loss(cycle, real)
+        distances = []
+        for stage in d.stages[:-1]:
+            real, cycle = stage(real), stage(cycle)
+            distances.append(F.l1_loss(real, cycle))
+        expected[f"fm_{domain}"] = 7 * 4 / len(distances) * torch.stack(distances).sum()
+    assert numbers(terms) == pytest.approx(numbers(expected), rel=1e-4)
+    generators = [*model.generator_ab.parameters(), *model.generator_ba.parameters()]
+    for name, term in terms.items():
+        gradients, wanted = (
+            torch.autograd.grad(x, generators, retain_graph=True, materialize_grads=True)
+            for x in (term, expected[name])
+        )
+        assert_close(list(gradients), list(wanted))
+
+
+def test_cyclegan_leaves_out_terms_of_weight_zero() -> None:
+    model, data = make(lambda_cycle=0.0, lambda_identity=0.5), batch()
+    model.load_pretrained()  # needs no VGG19
+    assert set(model.generator_loss(data, model(data))[0]) == {"gan_a", "gan_b"}
+    model = make(lambda_cycle=0.0, lambda_cycle_b=1.0, lambda_identity=0.5)
+    assert set(model.generator_loss(data, model(data))[0]) == {"gan_a", "gan_b", "cycle_b", "identity_b"}
 
 
 def test_cyclegan_lambda_cycle_may_differ_by_domain() -> None:
@@ -172,7 +209,13 @@ def test_cyclegan_resolve_chooses_n_blocks_by_size() -> None:
 
 @pytest.mark.parametrize(
     ("options", "size", "message"),
-    [({}, 18, r"\b4\b"), ({}, 4, r"\b8\b"), ({"n_layers_d": 5}, 64, r"model\.n_layers_d 5")],
+    [
+        ({}, 18, r"\b4\b"),
+        ({}, 4, r"\b8\b"),
+        ({"n_layers_d": 5}, 64, r"model\.n_layers_d 5"),
+        ({"lambda_vgg": 1.0}, 12, r"\b16\b.*model\.lambda_vgg"),
+        ({"lambda_ssim": 1.0}, 8, r"\b11\b.*model\.lambda_ssim"),
+    ],
 )
 def test_cyclegan_check_size_names_crop_size(options: dict, size: int, message: str) -> None:
     with pytest.raises(ValueError, match=rf"data\.crop_size {size}.*{message}"):
@@ -193,6 +236,9 @@ def test_cyclegan_padded_side_fits_the_generators() -> None:
         {"lambda_cycle": -1.0},
         {"lambda_cycle_a": -1.0},
         {"lambda_identity": -0.5},
+        {"lambda_vgg": -1.0},
+        {"lambda_ssim": -1.0},
+        {"lambda_fm": -1.0},
         {"pool_size": -1},
     ],
 )

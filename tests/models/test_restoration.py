@@ -135,6 +135,7 @@ def test_output_is_the_scale_times_the_input_at_any_size_and_depth(options: str,
         assert output.dtype == dtype
 
 
+@pytest.mark.slow
 def test_denoising_the_toy_scenes_is_better_than_the_input() -> None:
     """A short real training: the validation PSNR rises by more than 3 dB."""
     options = ["--data.noise", "40", "--optim.lr", "0.003", "--train.evaluate_every", "60", "--model.width", "8"]
