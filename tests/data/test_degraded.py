@@ -14,11 +14,12 @@ from img2img import load_translator, models
 from img2img.command_line import parse_train_arguments
 from img2img.config import Config, load_config
 from img2img.data import dataset_class
+from img2img.data.classical import bicubic_up
 from img2img.data.degradations import bicubic_down, lightness
 from img2img.data.degraded import DegradedConfig, DegradedDataset, mask_file
-from img2img.data.images import UnreadableImage, read_image
+from img2img.data.images import UnreadableImage, luma_plane, read_image
 from img2img.data.loader import BatchReader, KeyedBatches, collate, keyed_loader, to_device
-from img2img.data.paired import PairedDataset
+from img2img.data.paired import PairedConfig, PairedDataset
 from img2img.data.transforms import Patch
 from img2img.errors import own_code
 from img2img.models import load_model_file
@@ -644,3 +645,57 @@ def test_collate_keeps_floats_that_are_not_clipped(clean: Path) -> None:
     assert batch["input"].min() < -1
     difference = (batch["input"] - batch["target"]).std().item() * 255 / 2
     assert difference == pytest.approx(50, rel=0.15)
+
+
+# Trivial answers, and Y planes
+
+
+@pytest.mark.parametrize(
+    ("steps", "titles"),
+    [
+        ({"jpeg": 10}, {"input"}),
+        ({"lightness": True}, {"input"}),
+        ({"down": 2}, {"bicubic"}),
+        ({"noise": 25}, {"input", "non-local means"}),
+        ({"noise": {"sigma": 25, "clip": False}}, {"input", "non-local means"}),
+        ({"mask": "boxes"}, {"input", "Telea"}),
+        ({"degrade": [{"down": 2}, {"noise": 10}, {"mask": "boxes"}]}, {"bicubic", "non-local means", "Telea"}),
+    ],
+)
+def test_trivial_answers_are_as_large_as_the_target(clean: Path, steps: dict[str, Any], titles: set[str]) -> None:
+    dataset = validation(clean, **steps)
+    item = dataset.item("AtoB", 0)
+    assert item.target is not None
+    answers = dataset.trivial_answers("AtoB")
+    assert set(answers) == titles
+    for answer in answers.values():
+        image = answer(item)
+        assert image.shape[:2] == item.target.shape[:2]
+        assert image.dtype == item.image.dtype
+    if "input" in answers:
+        assert answers["input"](item) is item.image
+
+
+def test_trivial_answers_of_pairs_are_the_enlarged_input(tmp_path: Path, paired_root: Path) -> None:
+    dataset = PairedDataset(options(draw_pairs(tmp_path / "pairs", 3), crop_size=12), "val")
+    item = dataset.item("AtoB", 0)
+    np.testing.assert_array_equal(dataset.trivial_answers("AtoB")["bicubic"](item), bicubic_up(item.image, 3))
+    plain = PairedDataset(PairedConfig(str(paired_root)), "val")
+    assert plain.trivial_answers("AtoB") == {}
+    with pytest.raises(ValueError, match=r"^--protocol y: "):
+        plain.of_luma_planes()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_luma_planes_are_degraded_themselves(clean: Path, channels: int) -> None:
+    colour = write(clean / "val" / "8.png", photo(8))
+    gray = write(clean / "val" / "9.png", photo(9)[:, :, :1])
+    planes = validation(clean, down=2, channels_b=channels).of_luma_planes()
+    expected = {"8": luma_plane(read_image(colour, 3)), "9": read_image(gray, 1)}
+    for item in planes.items("AtoB"):
+        assert item.target is not None
+        np.testing.assert_array_equal(item.target, np.rint(expected[item.name]))
+        small = bicubic_down(item.target.astype(np.float32) / 255, 2)
+        np.testing.assert_array_equal(item.image, np.rint(small.clip(0, 1) * 255))
+    with pytest.raises(ValueError, match=r"^--protocol y: "):
+        validation(draw(clean.parent / "c", "train/0.png", "val/1.png"), lightness=True).of_luma_planes()

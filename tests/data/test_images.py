@@ -15,6 +15,7 @@ from img2img.data.images import (
     as_input,
     cell,
     grid,
+    luma_plane,
     normalise,
     read_header,
     read_image,
@@ -196,3 +197,21 @@ def test_grid_titles_are_above_columns_and_cut_off() -> None:
     assert (titled[:18, 38:68] < 100).any()
     assert (titled[:18, 34:38] == 255).all()
     assert (titled[:18, 68:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("rgb", "y"),
+    [((10, 20, 30), 31.5876), ((0, 0, 0), 16), ((255, 255, 255), 235), ((255, 0, 0), 81.481)],
+)
+def test_luma_plane_is_y_of_matlab(rgb: tuple[int, int, int], y: float) -> None:
+    image = np.full((2, 3, 3), rgb, np.uint8)
+    for same in (image, image.astype(np.uint16) * 257, image / 255, np.dstack([image, np.full((2, 3), 255, np.uint8)])):
+        plane = luma_plane(same)
+        assert plane.shape == (2, 3, 1)
+        np.testing.assert_allclose(plane, y, atol=1e-4)
+
+
+def test_luma_plane_rounds_to_8_bits_first_and_keeps_gray() -> None:
+    np.testing.assert_array_equal(luma_plane(np.array([[[-0.1], [100.4 / 255], [1.2]]])), [[[0], [100], [255]]])
+    wide = np.array([[[0], [257 * 100 + 128], [65535]]], np.uint16)
+    np.testing.assert_array_equal(luma_plane(wide), [[[0], [100], [255]]])

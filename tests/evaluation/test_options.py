@@ -83,3 +83,26 @@ def test_evaluate_options_refuse_options_of_other_runs(kind: Kind, options: RunO
         EvaluateOptions(
             "x", kind, choose_metrics("fid"), None, options, MetricOptions(), FCNOptions(), ClassifierOptions()
         )
+
+
+@pytest.mark.parametrize(
+    ("argv", "error"),
+    [
+        ("run --shave -1", r"^--shave -1: "),
+        ("run --metrics l1 --shave 2", r"^--shave 2: .*psnr_y, ssim_y"),
+        ("pictures --metrics psnr_y --protocol y", r"^--protocol: .*\bpictures\b"),
+    ],
+)
+def test_options_of_y_are_refused_where_they_mean_nothing(
+    argv: str, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = "folder" if argv.startswith("pictures") else "run"
+    monkeypatch.setattr("img2img.evaluation.arguments._kind", lambda name, with_metrics: kind)
+    with pytest.raises(ValueError, match=error):
+        parse_evaluate_arguments("", argv.split())
+
+
+def test_shave_goes_with_metrics_of_y_and_with_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2img.evaluation.arguments._kind", lambda name, with_metrics: "run")
+    assert parse_evaluate_arguments("", ["run", "--shave", "4"]).shave == 4
+    assert parse_evaluate_arguments("", ["run", "--metrics", "l1,ssim_y", "--shave", "0"]).shave == 0
