@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 BIN := $(VENV)/bin
+CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 NAME ?= demo
 MODEL ?= pix2pix
 
@@ -31,7 +32,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m accelerate.commands.launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-		tools/train.py --model $(MODEL) --name $(NAME) --overwrite
+		--num_cpu_threads_per_process $(CORES) tools/train.py --model $(MODEL) --name $(NAME) --overwrite
 	$(BIN)/python tools/infer.py $(NAME) $(if $(filter cyclegan,$(MODEL)),--cycle)
 	@echo "log         $(BIN)/tensorboard --logdir runs/$(NAME)/tensorboard"
 

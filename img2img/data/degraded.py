@@ -18,8 +18,16 @@ import numpy as np
 from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
 from img2img.data.classical import bicubic_up, non_local_means, plain_answers, telea, tuned
 from img2img.data.degradations import Degradation, lightness, read_step, read_steps, require_hole, without_hole
-from img2img.data.domain_files import in_validation_share
-from img2img.data.folder import PARTS, Check, FolderImages, list_images, other_splits, part_of, require_root
+from img2img.data.folder import (
+    PARTS,
+    Check,
+    FolderImages,
+    in_validation_share,
+    list_images,
+    other_splits,
+    part_of,
+    require_root,
+)
 from img2img.data.images import SUFFIXES, UnreadableImage, luma_plane, read_image, rounded
 from img2img.data.options import Part, PatchConfig
 from img2img.data.paired import set_folder

@@ -1,5 +1,7 @@
 """Images of several domains on disk, with their labels: a folder for each domain, or one folder and a table.
 
+``open_sources`` opens those that the options of the data set ``domains`` name.
+
 A source has ``len()``, ``name(i)``, ``read(i)`` -> (image (H, W, C), labels (n,)), and ``labels`` (N, n) float32, which
 are 1 where an image is of a domain or has an attribute. Tables are CSV files or CelebA's ``list_attr_celeba.txt``.
 """
@@ -10,15 +12,26 @@ import csv
 import difflib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from img2img.data.folder import PARTS, Check, FolderImages, list_images, other_splits, some
+from img2img.data.domain_options import DomainsConfig
+from img2img.data.folder import (
+    PARTS,
+    Check,
+    FolderImages,
+    in_validation_share,
+    list_images,
+    other_splits,
+    require_root,
+    some,
+)
 from img2img.data.options import Part
-from img2img.data.transforms import keyed_seed
 
 CELEBA_TABLE = "list_attr_celeba.txt"
 CELEBA_SEED, CELEBA_TEST = 1234, 1999  # the official code shuffles the rows; the first 1999 are its test split
@@ -32,6 +45,10 @@ class DomainSource(Protocol):
     def __len__(self) -> int: ...
     def name(self, index: int) -> str: ...
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+Source = Callable[[Part, Check], DomainSource]
+"""Opens a split of a set, given what checks the size of each image."""
 
 
 class FolderDomains:
@@ -158,11 +175,6 @@ def domain_of(path: Path, root: Path) -> str | None:
     return parts[1] if len(parts) > 2 else None
 
 
-def in_validation_share(name: str, share: float) -> bool:
-    """Whether an image belongs to the validation split, by a hash of its name: the same on every machine."""
-    return keyed_seed(name) < share * 2**32
-
-
 def find_table(root: Path) -> Path:
     """The table in a folder of images, or beside the folder. Raises ValueError if there is none."""
     paths = [folder / name for folder in (root, root.parent) for name in (CELEBA_TABLE, "attributes.csv")]
@@ -280,3 +292,137 @@ def celeba_test_rows(count: int) -> list[bool]:
 
 def _folder_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
+def with_names(config: DomainsConfig) -> DomainsConfig:
+    """The options with the names of the domains. Raises ValueError if there are fewer than two."""
+    names, joint_names = config.names, config.joint_names
+    if not names:
+        names = _names(config)
+        if len(names) < 2:
+            raise ValueError(f"data: {names[0] if names else 'no domain'} alone: two domains or more are needed")
+    if config.joint_root and not joint_names:
+        joint_names = list(_training_folders(config, joint=True))
+    if (names, joint_names) == (config.names, config.joint_names):
+        return config
+    return replace(config, names=names, joint_names=joint_names)
+
+
+def _names(config: DomainsConfig) -> list[str]:
+    """The labels of the first set."""
+    if config.attributes:
+        return list(config.attributes)
+    if config.toy:
+        from img2img.data.toy.shoes import COLOURS  # imported only for the toy task
+
+        return list(COLOURS)
+    return list(_training_folders(config))
+
+
+def open_sources(config: DomainsConfig) -> list[Source]:
+    """The functions that open a split of each set. They raise ValueError if images can't be found or read."""
+    if config.toy:
+        first: Source = partial(_toy, config)
+    elif config.attributes:
+        first = partial(_table_images, config)
+    else:
+        first = partial(_folder_images, config, joint=False)
+    return [first, *([partial(_folder_images, config, joint=True)] if config.joint_names else [])]
+
+
+def _toy(config: DomainsConfig, part: Part, check: Check) -> DomainSource:
+    from img2img.data.toy.shoes import ToyColours
+
+    if config.image_channels != 3:
+        raise ValueError(f"data.image_channels {config.image_channels}: the toy task draws RGB images; set it to 3")
+    size = config.resized(augment=part == "train")
+    check(Path("the toy task's image"), size, size)
+    return ToyColours(config.splits(part), size)
+
+
+def _table_images(config: DomainsConfig, part: Part, check: Check) -> DomainSource:
+    root = _root(config.root, "root")
+    rows = table_rows(
+        _table(config),
+        root,
+        part,
+        attributes=config.attributes or (),
+        train_split=config.train_split,
+        val_share=config.val_share,
+    )
+    return TableImages(root, rows, config.image_channels, check)
+
+
+def _folder_images(config: DomainsConfig, part: Part, check: Check, *, joint: bool) -> DomainSource:
+    own_split = _validation_folders(config, joint=joint)
+    if part == "val" and own_split is not None:
+        return FolderDomains(own_split, config.image_channels, check, lambda name: True)
+    share = config.val_share if own_split is None else 0.0
+    return FolderDomains(
+        _training_folders(config, joint=joint),
+        config.image_channels,
+        check,
+        lambda name: in_validation_share(name, share) == (part == "val"),
+    )
+
+
+def _table(config: DomainsConfig) -> Table:
+    return read_table(Path(config.table) if config.table else find_table(_root(config.root, "root")))
+
+
+def _training_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str, Path]:
+    """The folders of a set's training images by domain. Raises ValueError if there are none."""
+    if config.domains is not None and not joint:
+        return {name: Path(folder) for name, folder in config.domains.items()}
+    root, splits, names = _folder_set(config, "train", joint=joint)
+    folders = domain_folders(root, splits, names)
+    if folders is None:
+        raise no_domains(root, splits)
+    return folders
+
+
+def _validation_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str, Path] | None:
+    """The folders of a set's validation images by domain; None if the set has no validation split.
+
+    Raises:
+        ValueError: ``val_split`` is set, and there is no such split.
+    """
+    if config.domains is not None and not joint:
+        return None
+    root, splits, names = _folder_set(config, "val", joint=joint)
+    folders = domain_folders(root, splits, names)
+    if folders is None and config.val_split:
+        raise no_domains(root, splits)
+    return folders
+
+
+def _folder_set(config: DomainsConfig, part: Part, *, joint: bool) -> tuple[Path, Sequence[str], list[str] | None]:
+    """(Folder, names of the split, names of the domains) of the first set or of the second."""
+    if joint:
+        return _root(config.joint_root, "joint_root"), config.splits(part), config.joint_names
+    return _root(config.root, "root"), config.splits(part), config.names
+
+
+def _root(folder: str | None, key: str) -> Path:
+    if folder is None:
+        raise ValueError(f"data.{key} is not set: set it to the folder of the images, or use --data.toy true")
+    require_root(Path(folder))
+    return Path(folder)
+
+
+def known_labels(config: DomainsConfig, path: Path) -> np.ndarray:
+    """What the set knows of a file of its own: labels (n,), NaN for those that it does not know."""
+    labels = config.labels
+    for name, folder in (config.domains or {}).items():
+        if Path(folder).resolve() in path.resolve().parents:
+            return labels.own([name])
+    exclusive = () if config.attributes else config.names or ()
+    for root, names in ((config.root, exclusive), (config.joint_root, config.joint_names or ())):
+        domain = domain_of(path, Path(root)) if root else None
+        if domain is not None and domain in names:
+            return labels.own([domain])
+    if config.attributes and config.root:
+        with suppress(ValueError):  # the set may have been moved or deleted since the training
+            values = row_of(_table(config), Path(config.root), path, config.attributes)
+            return labels.unknown if values is None else labels.known(0, values)
+    return labels.unknown

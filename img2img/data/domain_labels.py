@@ -26,7 +26,7 @@ OFF = "no_"  # prefix of the directions that turn an attribute off
 
 
 @dataclass(frozen=True)
-class SetLabels:
+class DomainLabels:
     """The labels of one set."""
 
     names: tuple[str, ...]
@@ -46,7 +46,7 @@ class SetLabels:
 class Labels:
     """The label vector of one set, or of two that are learned jointly."""
 
-    sets: tuple[SetLabels, ...]
+    sets: tuple[DomainLabels, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,10 +92,13 @@ class Labels:
             vector[len(self.names) + number] = 1
         return vector
 
+    def set_of_vector(self, vector: np.ndarray) -> int:
+        """The number of the set whose labels a vector (length,) has, by its mask."""
+        return int(vector[len(self.names) :].argmax()) if len(self.sets) > 1 else 0
+
     def of_vector(self, vector: np.ndarray) -> np.ndarray:
         """The labels (n,) of one set that a vector (length,) has; NaN for those of the other set."""
-        mask = vector[len(self.names) :]
-        number = int(mask.argmax()) if len(self.sets) > 1 else 0
+        number = self.set_of_vector(vector)
         return self.known(number, vector[self.slice(number)])
 
     def directions(self) -> Mapping[str, Direction]:
@@ -190,8 +193,7 @@ class Labels:
     def own(self, names: Sequence[str]) -> np.ndarray:
         """The labels (n,) of an image that has the labels named and no other ones of their set. ValueError as
         ``stated``."""
-        number = self._one_set(names)
-        return self.known(number, self.stated(names)[self.slice(number)])
+        return self.of_vector(self.stated(names))
 
     def checked(self, vector: Sequence[float] | np.ndarray) -> np.ndarray:
         """A vector that a user gave, (length,) float32. Values between 0 and 1 lie between two targets.
@@ -213,8 +215,7 @@ class Labels:
             raise ValueError(
                 f"the vector {values.tolist()}: its last two numbers, the mask, must be 1 and 0 or 0 and 1"
             )
-        number = int(mask.argmax()) if len(self.sets) > 1 else 0
-        chosen = self.sets[number]
+        chosen = self.sets[self.set_of_vector(values)]
         for group in [chosen.names] if chosen.exclusive else chosen.groups:
             total = float(values[[self.names.index(name) for name in group]].sum())
             if total > 1 + 1e-3 or (chosen.exclusive and total < 1 - 1e-3):
@@ -247,7 +248,7 @@ class Labels:
                 raise ValueError(f"{names[0]} and {name} belong to different sets; give labels of one set")
         return numbers[0]
 
-    def _check_groups(self, chosen: SetLabels, names: Sequence[str]) -> None:
+    def _check_groups(self, chosen: DomainLabels, names: Sequence[str]) -> None:
         """Raises ValueError if two of the names belong to one group, or one is there twice."""
         for place, name in enumerate(names):
             if name in names[:place]:

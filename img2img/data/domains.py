@@ -14,13 +14,10 @@ colours, have the first only, which also turns the others of the group off. ``do
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -34,134 +31,14 @@ from img2img.data.base import (
     read_or_next,
     refuse_companions,
 )
-from img2img.data.domain_files import (
-    DomainSource,
-    FolderDomains,
-    Table,
-    TableImages,
-    domain_folders,
-    domain_of,
-    find_table,
-    in_validation_share,
-    no_domains,
-    read_table,
-    row_of,
-    table_rows,
-)
-from img2img.data.domain_labels import Labels, SetLabels
-from img2img.data.folder import Check, require_root
+from img2img.data.domain_files import DomainSource, Source, known_labels, open_sources, with_names
+from img2img.data.domain_options import DomainsConfig
 from img2img.data.images import read_image
-from img2img.data.options import DataConfig, Part, check_channels
+from img2img.data.options import Part
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
-from img2img.errors import require_at_least
 
 UNEVEN = 10  # ratio of the largest to the smallest domain from which a training prints a remark
-HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")  # of CelebA
-Source = Callable[[Part, Check], DomainSource]
 ALL = ""  # the direction of all images, without a target
-
-
-@dataclass
-class DomainsConfig(DataConfig):
-    """Where the images of several domains are, and how they are resized, cropped and batched."""
-
-    everyday: ClassVar[Sequence[str]] = [
-        *DataConfig.everyday,
-        *"domains attributes table exclusive val_share center_crop joint_root image_channels direction".split(),
-    ]
-    folders: ClassVar[Sequence[str]] = ("root", "domains")
-    fixed: ClassVar[Sequence[str]] = ("names", "joint_names", "attributes", "image_channels")
-
-    root: str | None = None
-    """Folder of the image set: train/ and val/ with a folder for each domain; with attributes, the folder of the
-    images."""
-    toy: bool = False
-    """Train on the toy task, drawn shoes in five colours, instead of data.root."""
-    domains: dict[str, str] | None = None
-    """Folder of the training images of each domain, instead of root: {black: DIR1, blond: DIR2}."""
-    attributes: list[str] | str | None = None
-    """Attributes to learn, columns of the table: [Black_Hair,Blond_Hair,Male], or a text with commas."""
-    table: str | None = None
-    """Table of attributes: CSV with a header, file names in the first column, values 1 and 0 or -1; or CelebA's
-    list_attr_celeba.txt. Default: that file, or attributes.csv, in root or beside it."""
-    exclusive: list[str] | str | None = None
-    """Attributes of which an image has at most one: turning one on turns the others off. Several groups: a list of
-    texts, ['A,B', 'C,D']. Default: CelebA's hair colours among the attributes."""
-    val_share: float = 0.0
-    """Share of the images to use for validation, in [0, 1), chosen by a hash of their names, if the set has no
-    validation split."""
-    even_domains: bool = False
-    """Sample all domains equally often, however many images they have."""
-    center_crop: int = 0
-    """Side in pixels of a square cut from the centre of each image before resizing (CelebA: 178); 0: none."""
-    joint_root: str | None = None
-    """Folder of a second set, whose domains exclude each other: train/ and val/ with a folder for each domain. Both
-    sets are learned jointly; every second image is of this set (Sec. 3.2)."""
-    joint_center_crop: int = 0
-    """center_crop of the images of joint_root (RaFD: 256 or none)."""
-    image_channels: int = 3
-    """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA). Files are converted."""
-    direction: str = ""
-    """Domain that inference translates to by default (unset: the first)."""
-    names: list[str] | None = None
-    """Domains or attributes in the order of the label vector. Set when a training starts: folders sorted by name, or
-    the attributes."""
-    joint_names: list[str] | None = None
-    """Domains of joint_root in the order of the label vector. Set when a training starts."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.attributes, self.exclusive = _as_list(self.attributes), _as_groups(self.exclusive)
-        if self.names and not self.direction:
-            self.direction = self.names[0]
-        check_channels(self, "image_channels")
-        require_at_least("data", self, {"center_crop": 0, "joint_center_crop": 0})
-        if not 0 <= self.val_share < 1:
-            raise ValueError(f"data.val_share {self.val_share}: must be in [0, 1)")
-        if self.domains is not None and self.root is not None:
-            raise ValueError(f"data.domains and data.root {self.root}: set only one of them")
-        if self.domains is not None and self.attributes:
-            raise ValueError("data.domains and data.attributes: set only one of them; attributes need data.root")
-        if self.attributes and self.toy:
-            raise ValueError("data.attributes and data.toy true: set only one of them")
-        for name, count in Counter(self.attributes).items():
-            if count > 1:
-                raise ValueError(f"data.attributes: {name} is there {count} times; give it once")
-        for name, count in Counter(name for group in self.groups for name in group).items():
-            if name not in (self.attributes or ()):
-                raise ValueError(f"data.exclusive {name}: must be one of data.attributes")
-            if count > 1:
-                raise ValueError(f"data.exclusive: {name} is there {count} times; give it once")
-        for name in self.joint_names or ():
-            if name in (self.names or ()):
-                raise ValueError(f"data.joint_root {self.joint_root}: {name} is a domain of both sets; rename one")
-
-    @property
-    def groups(self) -> tuple[tuple[str, ...], ...]:
-        """Groups of attributes of which at most one holds."""
-        if self.exclusive is None:
-            hair = tuple(name for name in self.attributes or () if name in HAIR_COLOURS)
-            return (hair,) if hair else ()
-        separate = [tuple(_as_list(each) or ()) for each in self.exclusive]
-        if all(len(names) == 1 for names in separate):  # [A, B] is one group
-            return (tuple(name for names in separate for name in names),)
-        return tuple(separate)
-
-    @property
-    def labels(self) -> Labels:
-        """What the label vector means. Known when ``names`` is set."""
-        names = tuple(self.names or self.attributes or ())
-        sets = [SetLabels(names, exclusive=not self.attributes, groups=self.groups)]
-        sets += [SetLabels(tuple(self.joint_names), exclusive=True)] if self.joint_names else []
-        return Labels(tuple(sets))
-
-    @property
-    def channels(self) -> dict[str, int]:
-        """Number of channels of images; length of the label vector ``domain``; how many of its labels are of the first
-        of two sets."""
-        labels = self.labels
-        joint = {"first_labels": len(labels.sets[0].names)} if len(labels.sets) > 1 else {}
-        return {"input": self.image_channels, "target": self.image_channels, "domain": labels.length, **joint}
 
 
 class DomainsDataset(ImageDataset):
@@ -184,13 +61,13 @@ class DomainsDataset(ImageDataset):
     config: DomainsConfig
 
     def __init__(self, config: DomainsConfig, part: Part, *, augment: bool = False, seed: int = 0) -> None:
-        super().__init__(_with_names(config), part, augment=augment, seed=seed)
+        super().__init__(with_names(config), part, augment=augment, seed=seed)
         self.labels = self.config.labels
         self.transform = jitter(config, augment)
         self.check = SizeCheck(self.transform, BATCH if augment and config.batch_size > 1 else "")
         self.crops = [config.center_crop, config.joint_center_crop][: len(self.labels.sets)]
         self.sources = [
-            self._open(source, crop) for source, crop in zip(_sources(self.config), self.crops, strict=True)
+            self._open(source, crop) for source, crop in zip(open_sources(self.config), self.crops, strict=True)
         ]
         known = [
             [self.labels.known(number, values) for values in source.labels]
@@ -297,11 +174,11 @@ class DomainsDataset(ImageDataset):
         return len(self.places[direction])
 
     def item(self, direction: str, index: int) -> Item:
-        """As in the base class. The items of the direction ``ALL`` are all images, with their ``labels`` (n,)."""
+        """As in the base class; with the image's ``labels`` (n,). The items of the direction ``ALL`` are all images."""
         place = int(self.places[direction][index])
         own = self.known[place]
-        label = {"labels": own} if direction == ALL else {"domain": self.labels.directed(direction, own)}
-        return Item(self.item_name(direction, index), {"input": self._image(place), **label})
+        domain = {} if direction == ALL else {"domain": self.labels.directed(direction, own)}
+        return Item(self.item_name(direction, index), {"input": self._image(place), "labels": own, **domain})
 
     def item_name(self, direction: str, index: int) -> str:
         number, place = self._locate(int(self.places[direction][index]))
@@ -352,156 +229,9 @@ class DomainsDataset(ImageDataset):
         return Item(path.stem, {"input": image, "labels": known_labels(config, path)})
 
 
-def known_labels(config: DomainsConfig, path: Path) -> np.ndarray:
-    """What the set knows of a file of its own: labels (n,), NaN for those that it does not know."""
-    labels = config.labels
-    for name, folder in (config.domains or {}).items():
-        if Path(folder).resolve() in path.resolve().parents:
-            return labels.own([name])
-    exclusive = () if config.attributes else config.names or ()
-    for root, names in ((config.root, exclusive), (config.joint_root, config.joint_names or ())):
-        domain = domain_of(path, Path(root)) if root else None
-        if domain is not None and domain in names:
-            return labels.own([domain])
-    if config.attributes and config.root:
-        with suppress(ValueError):  # the set may have been moved or deleted since the training
-            values = row_of(_table(config), Path(config.root), path, config.attributes)
-            return labels.unknown if values is None else labels.known(0, values)
-    return labels.unknown
-
-
 def center_crop(image: np.ndarray, side: int) -> np.ndarray:
     """The central square (side, side, C) of an image (H, W, C); all of it along a shorter side, or with side 0."""
     if not side:
         return image
     top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
     return image[top : top + side, left : left + side]
-
-
-def _with_names(config: DomainsConfig) -> DomainsConfig:
-    """The options with the names of the domains. Raises ValueError if there are fewer than two."""
-    names, joint_names = config.names, config.joint_names
-    if not names:
-        names = _names(config)
-        if len(names) < 2:
-            raise ValueError(f"data: {names[0] if names else 'no domain'} alone: two domains or more are needed")
-    if config.joint_root and not joint_names:
-        joint_names = list(_training_folders(config, joint=True))
-    if (names, joint_names) == (config.names, config.joint_names):
-        return config
-    return replace(config, names=names, joint_names=joint_names)
-
-
-def _names(config: DomainsConfig) -> list[str]:
-    """The labels of the first set."""
-    if config.attributes:
-        return list(config.attributes)
-    if config.toy:
-        from img2img.data.toy.shoes import COLOURS  # imported only for the toy task
-
-        return list(COLOURS)
-    return list(_training_folders(config))
-
-
-def _sources(config: DomainsConfig) -> list[Source]:
-    """The functions that open a split of each set. They raise ValueError if images can't be found or read."""
-    if config.toy:
-        first: Source = partial(_toy, config)
-    elif config.attributes:
-        first = partial(_table_images, config)
-    else:
-        first = partial(_folder_images, config, joint=False)
-    return [first, *([partial(_folder_images, config, joint=True)] if config.joint_names else [])]
-
-
-def _toy(config: DomainsConfig, part: Part, check: Check) -> DomainSource:
-    from img2img.data.toy.shoes import ToyColours
-
-    if config.image_channels != 3:
-        raise ValueError(f"data.image_channels {config.image_channels}: the toy task draws RGB images; set it to 3")
-    size = config.resized(augment=part == "train")
-    check(Path("the toy task's image"), size, size)
-    return ToyColours(config.splits(part), size)
-
-
-def _table_images(config: DomainsConfig, part: Part, check: Check) -> DomainSource:
-    root = _root(config.root, "root")
-    rows = table_rows(
-        _table(config),
-        root,
-        part,
-        attributes=config.attributes or (),
-        train_split=config.train_split,
-        val_share=config.val_share,
-    )
-    return TableImages(root, rows, config.image_channels, check)
-
-
-def _folder_images(config: DomainsConfig, part: Part, check: Check, *, joint: bool) -> DomainSource:
-    own_split = _validation_folders(config, joint=joint)
-    if part == "val" and own_split is not None:
-        return FolderDomains(own_split, config.image_channels, check, lambda name: True)
-    share = config.val_share if own_split is None else 0.0
-    return FolderDomains(
-        _training_folders(config, joint=joint),
-        config.image_channels,
-        check,
-        lambda name: in_validation_share(name, share) == (part == "val"),
-    )
-
-
-def _table(config: DomainsConfig) -> Table:
-    return read_table(Path(config.table) if config.table else find_table(_root(config.root, "root")))
-
-
-def _training_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str, Path]:
-    """The folders of a set's training images by domain. Raises ValueError if there are none."""
-    if config.domains is not None and not joint:
-        return {name: Path(folder) for name, folder in config.domains.items()}
-    root, splits, names = _folder_set(config, "train", joint=joint)
-    folders = domain_folders(root, splits, names)
-    if folders is None:
-        raise no_domains(root, splits)
-    return folders
-
-
-def _validation_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str, Path] | None:
-    """The folders of a set's validation images by domain; None if the set has no validation split.
-
-    Raises:
-        ValueError: ``val_split`` is set, and there is no such split.
-    """
-    if config.domains is not None and not joint:
-        return None
-    root, splits, names = _folder_set(config, "val", joint=joint)
-    folders = domain_folders(root, splits, names)
-    if folders is None and config.val_split:
-        raise no_domains(root, splits)
-    return folders
-
-
-def _folder_set(config: DomainsConfig, part: Part, *, joint: bool) -> tuple[Path, Sequence[str], list[str] | None]:
-    """(Folder, names of the split, names of the domains) of the first set or of the second."""
-    if joint:
-        return _root(config.joint_root, "joint_root"), config.splits(part), config.joint_names
-    return _root(config.root, "root"), config.splits(part), config.names
-
-
-def _root(folder: str | None, key: str) -> Path:
-    if folder is None:
-        raise ValueError(f"data.{key} is not set: set it to the folder of the images, or use --data.toy true")
-    require_root(Path(folder))
-    return Path(folder)
-
-
-def _as_list(value: list[str] | str | None) -> list[str] | None:
-    """A list of names from a list, or from a text with commas or spaces; None if it is empty."""
-    words: Any = value.replace(",", " ").split() if isinstance(value, str) else value
-    return list(words) if words else None
-
-
-def _as_groups(value: list[str] | str | None) -> list[str] | None:
-    """A list of groups, each a text with commas, from a list or from a text with semicolons; None if it is empty."""
-    if isinstance(value, str) and ";" in value:
-        return [part.strip() for part in value.split(";") if part.strip()]
-    return _as_list(value)

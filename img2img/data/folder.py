@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_header, read_image, to_channels
-from img2img.data.transforms import SizeCheck
+from img2img.data.transforms import SizeCheck, keyed_seed
 
 PARTS = ("train", "val", "test")  # the usual names of splits
 LONG = 2  # halves with a larger aspect ratio are suspicious: the file may be a single image, not a pair
@@ -222,6 +222,11 @@ def find_files(root: Path, splits: Sequence[str]) -> Files:
         if (root / split).is_dir():
             return Files(root / split, _names(root / split))
     raise no_split(root, splits)
+
+
+def in_validation_share(name: str, share: float) -> bool:
+    """Whether an image belongs to the validation split, by a hash of its name: the same on every machine."""
+    return keyed_seed(name) < share * 2**32
 
 
 def require_root(root: Path) -> None:

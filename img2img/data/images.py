@@ -7,7 +7,7 @@ OpenCV decodes and encodes. Pillow reads headers, which OpenCV cannot do: size, 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,6 +236,38 @@ def to_array(images: Tensor, dtype: np.dtype | type) -> np.ndarray:
     unit = (images.detach().float().cpu() + 1).div_(2).clamp_(0, 1).movedim(-3, -1).numpy()
     kind = np.dtype(dtype)
     return np.rint(unit * np.iinfo(kind).max).astype(kind) if kind.kind == "u" else unit.astype(kind)
+
+
+def padded_inputs(
+    inputs: Mapping[str, np.ndarray], padded: Callable[[int], int], scale: int
+) -> tuple[dict[str, np.ndarray], tuple[slice, slice]]:
+    """Inputs of one size, padded by reflection to a size that a model takes.
+
+    Args:
+        inputs: by key; images (..., H, W, C), and vectors, which stay.
+        padded: the side that the model takes instead of a given one, ``Model.padded``.
+        scale: side of the output divided by the side of the input.
+
+    Returns:
+        The inputs, and the rows and columns of the output that belong to them without the padding.
+
+    Raises:
+        ValueError: the inputs differ in size.
+    """
+    height, width = next(iter(inputs.values())).shape[-3:-1]
+    pad_height, pad_width = padded(height) - height, padded(width) - width
+    top, left = pad_height // 2, pad_width // 2
+    pad = [(top, pad_height - top), (left, pad_width - left), (0, 0)]
+    result = dict(inputs)
+    for key, array in inputs.items():
+        if array.ndim < 3:
+            continue
+        if array.shape[-3:-1] != (height, width):
+            size = f"{array.shape[-2]}x{array.shape[-3]}"
+            raise ValueError(f"{key} is {size}, but the image {width}x{height}: both must have the same size")
+        result[key] = np.pad(array, [(0, 0)] * (array.ndim - 3) + pad, mode="reflect")
+    rows, columns = slice(top * scale, (top + height) * scale), slice(left * scale, (left + width) * scale)
+    return result, (rows, columns)
 
 
 def rounded(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:

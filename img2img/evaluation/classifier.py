@@ -1,7 +1,7 @@
 """The classifier of the metric ``domain``: a ResNet-18 that recognises the domains or attributes of real images.
 
-Choi et al., "StarGAN", arXiv 1711.09020, Table 3: a classifier trained on the real images of a set judges whether
-translated images show their target. ``train_classifier`` trains it.
+Choi et al., "StarGAN", arXiv 1711.09020, Table 3: whether translated images show their target is decided by a
+classifier that was trained on the real images of the set. ``train_classifier`` trains it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ the image, they come from the caller, from the run's data set, or from the discr
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,6 @@ Names = str | Sequence[str]
 class Target:
     """What an image is translated to."""
 
-    title: str
-    """Its name in the titles of grids and in folders."""
     number: int
     """The set that its labels belong to; 0 unless two sets were learned jointly."""
     vector: Callable[[np.ndarray], np.ndarray]
@@ -57,8 +55,8 @@ class DomainTranslator(Translator):
 
     target: Target | None = None  # None: that of the direction
     strength: float = 1.0
-    given: np.ndarray | None = None  # the labels (n,) of all images, if the caller names them
-    say: Callable[[str], None] | None = None  # called with a line when the discriminator tells an image's labels
+    given: np.ndarray | None = None  # the labels (n,) of all images, NaN if unknown, if the caller names them
+    say: Callable[[str], None] | None = None  # called with a line if the discriminator classified an image
 
     @property
     def data(self) -> DomainsConfig:
@@ -93,8 +91,8 @@ class DomainTranslator(Translator):
             to: the target: a domain; attributes that are on, all others being off; or the label vector itself. Default:
                 that of the translator's direction, which keeps an image's other attributes.
             flip: instead of ``to``: attributes to turn on or off, whichever the image is not; its others stay.
-            own: names of the labels that the image has; only ``flip``, ``strength`` and a direction that keeps
-                attributes need it. Default: what the discriminator takes the image for.
+            own: names of the labels that the image has, or its label vector; only ``flip``, ``strength`` and a
+                direction that keeps attributes need it. Default: what the discriminator takes the image for.
             strength: in [0, 1]: 0 is the image's own label vector, 1 the target's, and 0.5 the mean of both.
 
         Returns:
@@ -104,14 +102,8 @@ class DomainTranslator(Translator):
             ValueError: as ``Translator``; an unknown name; a target that contradicts itself; or labels of the image are
                 needed, and the run has no discriminator to tell.
         """
-        if to is None and flip is None and own is None and strength is None:
-            return super().__call__(image, seed, labels=self._given)
         aimed = self.aimed(to=to, flip=flip, own=own, strength=strength)
-        return Translator.__call__(aimed, image, seed, labels=aimed._given)
-
-    @property
-    def _given(self) -> np.ndarray:
-        return self.labels.unknown if self.given is None else self.given
+        return Translator.__call__(aimed, image, seed, labels=self.labels.unknown)
 
     def aimed(
         self,
@@ -128,7 +120,7 @@ class DomainTranslator(Translator):
         if to is not None:
             other.target = _named("--to", to, lambda: self._stated(to))
         if flip is not None:
-            other.target = _named("--flip", flip, lambda: self._flipped(_names(flip)))
+            other.target = _named("--flip", flip, lambda: self._flipped(flip))
         if own is not None:
             other.given = _named("--is", own, lambda: self._own(own))
         if strength is not None:
@@ -174,15 +166,9 @@ class DomainTranslator(Translator):
     def listed(self) -> str:
         return self.direction if self.target is None else ALL
 
-    def read(self, path: Path, others: Mapping[str, Path] | None = None) -> Item:
-        item = super().read(path, others)
-        return item if self.given is None else replace(item, inputs={**item.inputs, "labels": self.given})
-
     def _translate(self, item: Item, state: Batch, seed: int) -> tuple[np.ndarray, Batch]:
-        inputs = dict(item.inputs)
-        own = inputs.pop("labels", None)
-        if own is not None:  # else the data set has made the vector of the direction
-            inputs["domain"] = self._vector(item.name, inputs["input"], own)
+        image, own = item.inputs["input"], item.inputs["labels"]
+        inputs = {"input": image, "domain": self._vector(item.name, image, own)}
         return super()._translate(replace(item, inputs=inputs), state, seed)
 
     def _vector(self, name: str, image: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -233,7 +219,7 @@ class DomainTranslator(Translator):
         index, _ = self.labels.target(direction)
         number = self.labels.set_of(self.domains[index])
         keeps = not self.labels.sets[number].exclusive
-        return Target(direction, number, lambda own: self.labels.directed(direction, own), keeps)
+        return Target(number, lambda own: self.labels.directed(direction, own), keeps)
 
     def _shown(self, name: str) -> Target:
         """The target that a grid of all domains shows: a domain; an attribute turned on, if others exclude it; else the
@@ -241,32 +227,29 @@ class DomainTranslator(Translator):
         target = self._directed(name)
         if self.labels.sets[target.number].group(name):
             return target
-        return Target(name, target.number, lambda own: self.labels.flipped([name], own), keeps=True)
+        return Target(target.number, lambda own: self.labels.flipped([name], own), keeps=True)
 
     def _stated(self, to: Names | np.ndarray) -> Target:
-        numbers = _numbers(to)
-        if numbers is not None and not (isinstance(to, str) and to in self.domains):
-            vector = self.labels.checked(numbers)
-            mask = vector[len(self.domains) :]
-            return Target(_text(to), int(mask.argmax()) if mask.size else 0, lambda own: vector)
-        names = _names(to)  # type: ignore[arg-type]
-        vector = self.labels.stated(names)
-        return Target(",".join(names), self.labels.set_of(names[0]), lambda own: vector)
+        vector = self._vector_of(to)
+        return Target(self.labels.set_of_vector(vector), lambda own: vector)
 
-    def _flipped(self, names: Sequence[str]) -> Target:
-        known = self.labels.known(self.labels.set_of(names[0]), np.zeros(1, np.float32))
-        self.labels.flipped(names, np.nan_to_num(known))  # raises for names that can't be flipped
-        number = self.labels.set_of(names[0])
-        return Target(f"flip {','.join(names)}", number, lambda own: self.labels.flipped(names, own), keeps=True)
+    def _flipped(self, flip: Names) -> Target:
+        names = _words(flip)
+        self.labels.flipped(names, np.zeros(len(self.domains)))  # raises for names that can't be flipped
+        return Target(self.labels.set_of(names[0]), lambda own: self.labels.flipped(names, own), keeps=True)
 
     def _own(self, own: Names | np.ndarray) -> np.ndarray:
-        numbers = _numbers(own)
-        if numbers is None:
-            return self.labels.own(_names(own))  # type: ignore[arg-type]
-        values = np.asarray(numbers, np.float32)
-        if values.shape != (len(self.domains),):
-            raise ValueError(f"{values.size} numbers, but the run has {len(self.domains)}: {', '.join(self.domains)}")
-        return values
+        return self.labels.of_vector(self._vector_of(own))
+
+    def _vector_of(self, value: Names | np.ndarray) -> np.ndarray:
+        """The label vector that names of labels state, or numbers, which are the vector itself.
+
+        Raises:
+            ValueError: a name is unknown, or the names or the numbers contradict themselves.
+        """
+        words = _words(value)
+        numbers = None if set(words) <= {*self.domains} else _numbers(words)  # names may be numbers
+        return self.labels.stated(words) if numbers is None else self.labels.checked(numbers)
 
 
 def _named(option: str, value: Any, make: Callable[[], Any]) -> Any:
@@ -274,24 +257,18 @@ def _named(option: str, value: Any, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except ValueError as error:
-        raise ValueError(f"{option} {_text(value)}: {error}") from error
+        raise ValueError(f"{option} {','.join(_words(value))}: {error}") from error
 
 
-def _names(value: Names) -> list[str]:
-    """A list of names from a list, or from a text with commas."""
-    words = value.split(",") if isinstance(value, str) else list(value)
+def _words(value: Names | np.ndarray) -> list[str]:
+    """The names or numbers of a list, of an array (n,), or of a text with commas, as texts."""
+    words = value.split(",") if isinstance(value, str) else [str(part) for part in value]
     return [word.strip() for word in words if word.strip()]
 
 
-def _numbers(value: Any) -> Sequence[float] | None:
-    """The numbers of a vector, or of a text "0,1,0"; None for names."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
+def _numbers(words: Sequence[str]) -> list[float] | None:
+    """The words as numbers; None if they are not."""
     try:
-        return [float(word) for word in _names(value)] or None
+        return [float(word) for word in words]
     except ValueError:
         return None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ",".join(f"{part}" for part in value)

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
 from img2img.data.base import Item
+from img2img.data.classical import bicubic_up
 from img2img.data.degraded import DegradedConfig
 from img2img.data.images import read_image, to_channels
 from img2img.inference.translator import AnyImage, Translator, array_to_pil, pil_to_array
@@ -88,7 +88,7 @@ class Restorer(Translator):
         rgba = read_image(path, 4)
         mask = others.get(MASK)
         if self.fills_holes and mask is not None and not mask.exists() and _is_rule(str(mask)):
-            image = to_channels(rgba, self.channels[0])
+            image = to_channels(rgba[:, :, :3], self.channels[0])  # not composited on white
             arrays = {"input": image, MASK: _holes(rgba, str(mask))}
             return Item(path.stem, self.dataset.complete(self.config.data, self.direction, arrays))
         item = super().read(path, others)
@@ -103,24 +103,15 @@ class Restorer(Translator):
         inputs = dict(item.inputs)
         alpha = inputs.pop(ALPHA, None)
         output, state = super()._translate(replace(item, inputs=inputs), state, seed)
-        given = inputs["input"]
-        height, width = output.shape[:2]
+        given, scale = inputs["input"], self.model.scale
         if self.fills_holes:  # the pixels outside are those of the input, whatever the output was resized from
             output = np.where(inputs[MASK] > 127, output, given)
         if self.strength < 1:
-            start = enlarge(to_channels(given, output.shape[2]), height, width)
+            start = bicubic_up(to_channels(given, output.shape[2]), scale)
             output = _blend(start, output, self.strength)
         if alpha is not None:
-            output = np.concatenate([output, enlarge(alpha, height, width).astype(output.dtype)], axis=2)
+            output = np.concatenate([output, bicubic_up(alpha, scale).astype(output.dtype)], axis=2)
         return output, state
-
-
-def enlarge(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An image (H, W, C) at another size, by bicubic interpolation; of the same dtype."""
-    if image.shape[:2] == (height, width):
-        return image
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
-    return resized[:, :, None] if resized.ndim == 2 else resized
 
 
 def _blend(start: np.ndarray, end: np.ndarray, strength: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, Item
-from img2img.data.images import as_input, channels_first, resize, to_array, to_channels
+from img2img.data.images import as_input, channels_first, padded_inputs, resize, to_array, to_channels
 from img2img.data.label_files import resize_ids
 from img2img.models.base import Batch, Model
 
@@ -271,28 +271,15 @@ class Translator:
 
     def batch(self, inputs: Mapping[str, np.ndarray]) -> tuple[Batch, tuple[slice, slice, slice]]:
         """A padded batch of one item on the device, and the slices of the output (C, H', W') that crop the padding."""
-        height, width = next(iter(inputs.values())).shape[-3:-1]
-        pad_height, pad_width = self.model.padded(height) - height, self.model.padded(width) - width
-        top, left = pad_height // 2, pad_width // 2
-        pad = [(top, pad_height - top), (left, pad_width - left), (0, 0)]
+        padded, inside = padded_inputs(inputs, self.model.padded, self.model.scale)
         ranges = self.dataset.ranges(self.config.data)
         batch: Batch = {}
-        for key, array in inputs.items():
-            if array.ndim >= 3:
-                if array.shape[-3:-1] != (height, width):
-                    size = f"{array.shape[-2]}x{array.shape[-3]}"
-                    raise ValueError(f"{key} is {size}, but the image {width}x{height}: both must have the same size")
-                array = np.pad(array, [(0, 0)] * (array.ndim - 3) + pad, mode="reflect")
+        for key, array in padded.items():
             tensor = torch.from_numpy(np.ascontiguousarray(array))[None].to(self.device)
             # the features of a style already are what the network takes
             is_ready = key == "features"
             batch[key] = channels_first(tensor, tensor.dtype) if is_ready else as_input(tensor, ranges.get(key))
-        scale = self.model.scale
-        return batch, (
-            slice(None),
-            slice(top * scale, (top + height) * scale),
-            slice(left * scale, (left + width) * scale),
-        )
+        return batch, (slice(None), *inside)
 
     def show(self, item: Item) -> np.ndarray:
         """The input of an item as grids show it, (H, W, C); the middle frame of several."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 CHARBONNIER_EPS = 1e-3
 SSIM_WINDOW = 11
+C1, C2 = 0.01**2, 0.03**2  # constants of SSIM, for values in [0, 1]
 SIGMAS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the Gaussians of MS-SSIM (arXiv 1511.08861, Sec. III)
 
 
@@ -31,12 +32,30 @@ def ssim_loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def ms_ssim_loss(output: Tensor, target: Tensor) -> Tensor:
-    """1 - MS-SSIM by Gaussians of five widths at full resolution (Zhao et al., arXiv 1511.08861, Eq. 8)."""
-    import kornia.losses
+    """1 - MS-SSIM by Gaussians of five widths at full resolution, in float32 (Zhao et al., arXiv 1511.08861, Eq. 8).
 
+    The luminance is compared at the largest width, contrast and structure at all. Borders are repeated outwards. (Not
+    kornia's: before 0.9, which needs Python 3.11, it mixes up widths and channels.)
+    """
     x, y = (image.float() / 2 + 0.5 for image in (output, target))
-    loss = kornia.losses.MS_SSIMLoss(sigmas=SIGMAS, alpha=1.0, compensation=1.0).to(x.device)
-    return loss(x, y)
+    similarity = torch.ones_like(x)
+    for sigma in SIGMAS:
+        mean_x, mean_y = blurred(x, sigma), blurred(y, sigma)
+        var_x, var_y = blurred(x * x, sigma) - mean_x**2, blurred(y * y, sigma) - mean_y**2
+        covariance = blurred(x * y, sigma) - mean_x * mean_y
+        similarity = similarity * (2 * covariance + C2) / (var_x + var_y + C2)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)  # of the last, largest width
+    return 1 - (luminance * similarity).mean()
+
+
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    """(B, C, H, W) -> (B, C, H, W), by a Gaussian that ends at 2 sigma."""
+    reach = max(1, int(2 * sigma))
+    offsets = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
+    line = (-0.5 * (offsets / sigma) ** 2).exp()
+    line = (line / line.sum()).expand(x.shape[1], 1, 1, -1)  # (C, 1, 1, width)
+    x = F.conv2d(F.pad(x, (reach, reach, 0, 0), "replicate"), line, groups=x.shape[1])
+    return F.conv2d(F.pad(x, (0, 0, reach, reach), "replicate"), line.transpose(2, 3), groups=x.shape[1])
 
 
 SSIM_LOSSES = {"ssim": ssim_loss, "ms_ssim": ms_ssim_loss}

@@ -1,7 +1,7 @@
 """Restoration: one network repairs an image that was degraded, from pairs that are made while training.
 
-Denoising, deblurring, JPEG artefacts, enlarging, colorization, inpainting: what the input lacks is told by the data set
-``degraded`` (or by real pairs, ``paired``). The networks are NAFNet (arXiv 2204.04676), the U-Net of pix2pix (arXiv
+Denoising, deblurring, JPEG artefacts, enlarging, colorization, inpainting: the data set ``degraded`` says what the
+input lacks (or real pairs do, ``paired``). The networks are NAFNet (arXiv 2204.04676), the U-Net of pix2pix (arXiv
 1611.07004) and the ResNet of CycleGAN (arXiv 1703.10593).
 
 The input decides what the network predicts:
@@ -135,9 +135,9 @@ class Restoration(Model):
         if self.colours:
             return {"output": in_gamut(*self._colours(x))}
         if self.holes:
-            hole = batch["mask"] / 2 + 0.5  # 1 in the hole, 0 elsewhere
-            filled = self.generator(torch.cat([x, batch["mask"]], dim=1))
-            return {"output": torch.where(hole > 0.5, filled, x)}
+            mask = batch["mask"]  # (B, 1, H, W), 1 in the hole, -1 elsewhere
+            filled = self.generator(torch.cat([x, mask], dim=1))
+            return {"output": torch.where(mask > 0, filled, x)}
         output = self.generator(x)  # (B, C', scale H, scale W)
         return {"output": output + enlarged(x, self.scale) if self.adds_input else output}
 

@@ -67,6 +67,7 @@ class NAFNet(nn.Module):
 
 
 def blocks(channels: int, count: int) -> nn.Sequential:
+    """``count`` blocks in a row; the identity if there are none."""
     return nn.Sequential(*(NAFBlock(channels) for _ in range(count)))
 
 

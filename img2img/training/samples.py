@@ -10,7 +10,7 @@ import numpy as np
 
 from img2img.config import Config
 from img2img.data.base import ImageDataset, Item
-from img2img.data.images import Range, UnreadableImage, grid, to_array
+from img2img.data.images import Range, UnreadableImage, grid, padded_inputs, to_array
 from img2img.data.loader import collate, to_device
 from img2img.models.base import Batch, Images
 from img2img.training.networks import Networks
@@ -52,18 +52,9 @@ def of_any_size(make: Callable[[Batch], Images], item: Item, networks: Networks,
     As in inference, the inputs are padded by reflection, and the images are cropped accordingly.
     """
     model = networks.model
-    height, width = item.image.shape[-3:-1]
-    pad_height, pad_width = model.padded(height) - height, model.padded(width) - width
-    if not pad_height and not pad_width:
+    if all(model.padded(side) == side for side in item.image.shape[-3:-1]):
         return make(item_batch(item, networks, ranges))
-    top, left = pad_height // 2, pad_width // 2
-    pad = [(top, pad_height - top), (left, pad_width - left), (0, 0)]
-    inputs = {
-        key: np.pad(array, [(0, 0)] * (array.ndim - 3) + pad, mode="reflect") if array.ndim >= 3 else array
-        for key, array in item.inputs.items()
-    }
-    scale = model.scale
-    rows, columns = slice(top * scale, (top + height) * scale), slice(left * scale, (left + width) * scale)
+    inputs, (rows, columns) = padded_inputs(item.inputs, model.padded, model.scale)
     images = make(item_batch(replace(item, inputs=inputs, target=None), networks, ranges))
     return {key: image[..., rows, columns] for key, image in images.items()}
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from img2img.data.domain_labels import Labels, SetLabels
+from img2img.data.domain_labels import DomainLabels, Labels
 
 HAIR = ("Black", "Blond", "Brown")
-FACES = Labels((SetLabels((*HAIR, "Male", "Young"), exclusive=False, groups=(HAIR,)),))
-SEASONS = Labels((SetLabels(("spring", "summer", "winter"), exclusive=True),))
-JOINT = Labels((*FACES.sets, SetLabels(("happy", "sad"), exclusive=True)))
+FACES = Labels((DomainLabels((*HAIR, "Male", "Young"), exclusive=False, groups=(HAIR,)),))
+SEASONS = Labels((DomainLabels(("spring", "summer", "winter"), exclusive=True),))
+JOINT = Labels((*FACES.sets, DomainLabels(("happy", "sad"), exclusive=True)))
 BLOND_MAN = np.array([0, 1, 0, 1, 0], np.float32)
 
 

@@ -67,6 +67,35 @@ def test_target_is_a_name_names_or_the_vector(faces: Path) -> None:
     assert translate(Image.fromarray(IMAGE), to="Male").size == (30, 19)
 
 
+def test_target_is_a_list_of_numbers_or_a_name_that_is_a_number(tiny_stargan: Tiny, faces: Path) -> None:
+    translate = load(faces)
+    assert np.array_equal(translate(IMAGE, to=[0, 1, 0.5]), of_vector(translate, 0, 1, 0.5))  # type: ignore[list-item]
+    digits = load(train(tiny_stargan("digits", data={"names": list("12345")}, train={"max_steps": 1})))
+    assert np.array_equal(digits(IMAGE, to="3"), of_vector(digits, 0, 0, 1, 0, 0))
+    assert np.array_equal(digits(IMAGE, to=["3"]), of_vector(digits, 0, 0, 1, 0, 0))
+    half = digits(IMAGE, to="3", own="1", strength=0.5)
+    assert np.array_equal(half, of_vector(digits, 0.5, 0, 0.5, 0, 0))
+
+
+def test_labels_of_the_image_are_names_or_the_vector(faces: Path) -> None:
+    translate = load(faces)
+    flipped = translate(IMAGE, flip="Male", own=np.array([1, 0, 1], np.float32))
+    assert np.array_equal(flipped, translate(IMAGE, flip="Male", own=["Black_Hair", "Male"]))
+    with pytest.raises(ValueError, match=r"--is 1,1,0: "):
+        translate(IMAGE, flip="Male", own="1,1,0")
+
+
+def test_direction_of_the_validation_set_takes_strength_and_labels(faces: Path) -> None:
+    """Its items know their labels, which --is overrules."""
+    towards = load(faces, direction="Male")
+    item = towards.dataset(towards.config.data, "val").items("Male")[0]  # 7.png: black
+    whole, half = (towards.variants(strength=strength)[""].translate(item) for strength in (None, 0.5))
+    assert np.array_equal(whole, towards(item.inputs["input"], to=np.array([1, 0, 1], np.float32)))
+    assert np.array_equal(half, towards(item.inputs["input"], to=np.array([1, 0, 0.5], np.float32)))
+    said = towards.variants(own="Blond_Hair")[""].translate(item)
+    assert np.array_equal(said, towards(item.inputs["input"], to=np.array([0, 1, 1], np.float32)))
+
+
 def test_flip_changes_one_attribute_of_the_images_own(faces: Path) -> None:
     translate = load(faces)
     flipped = translate(IMAGE, flip="Male", own=["Black_Hair", "Male"])
@@ -176,6 +205,8 @@ def test_run_without_discriminator_asks_for_the_labels(faces: Path, monkeypatch:
         (["--to", "1,0"], "--to 1,0: "),
         (["--to", "1,0,7"], "--to 1,0,7: "),
         (["--flip", "Female"], "--flip Female: "),
+        (["--flip", ""], "--flip"),
+        (["--to", ""], "--to"),
         (["--is", "Young", "--flip", "Male"], "--is Young: "),
         (["--strength", "1.5"], "--strength 1.5"),
         (["--to", "Male", "--flip", "Male"], "--to"),

@@ -1,7 +1,9 @@
 """Losses of restoration against slow references, and Lab within the colours that sRGB has."""
 
 import kornia.color
+import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 import torch.nn.functional as F
 
@@ -56,6 +58,30 @@ def test_ssim_loss_is_the_formula_for_one_window() -> None:
     ssim = (2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)
     ssim = ssim / ((mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4))
     torch.testing.assert_close(ssim_loss(x, y), 1 - ssim, atol=1e-5, rtol=1e-4)
+
+
+def test_ms_ssim_loss_is_the_formula_of_the_paper() -> None:
+    """Each channel by itself, with scipy's filter."""
+    x, y = images(2, 3, 20, 22), images(2, 3, 22, 20).transpose(2, 3)
+    values = []
+    for a, b in zip(
+        x.flatten(0, 1).double().numpy() / 2 + 0.5, y.flatten(0, 1).double().numpy() / 2 + 0.5, strict=True
+    ):
+        similarity = np.ones(a.shape)
+        for sigma in (0.5, 1, 2, 4, 8):
+            reach = max(1, int(2 * sigma))
+            line = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+            window = np.outer(line, line) / line.sum() ** 2
+
+            def mean(image: np.ndarray, window: np.ndarray = window) -> np.ndarray:
+                return scipy.ndimage.correlate(image, window, mode="nearest")
+
+            covariance = mean(a * b) - mean(a) * mean(b)
+            variances = mean(a * a) - mean(a) ** 2 + mean(b * b) - mean(b) ** 2
+            similarity *= (2 * covariance + 9e-4) / (variances + 9e-4)
+        luminance = (2 * mean(a) * mean(b) + 1e-4) / (mean(a) ** 2 + mean(b) ** 2 + 1e-4)
+        values.append((luminance * similarity).mean())
+    assert ms_ssim_loss(x, y).item() == pytest.approx(1 - np.mean(values), abs=1e-5)
 
 
 def test_pixel_losses_are_torchs() -> None:

@@ -1,0 +1,130 @@
+"""Options of the data set ``domains``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from img2img.data.domain_labels import DomainLabels, Labels
+from img2img.data.options import DataConfig, check_channels
+from img2img.errors import require_at_least
+
+HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")  # of CelebA
+
+
+@dataclass
+class DomainsConfig(DataConfig):
+    """Where the images of several domains are, and how they are resized, cropped and batched."""
+
+    everyday: ClassVar[Sequence[str]] = [
+        *DataConfig.everyday,
+        *"domains attributes table exclusive val_share center_crop joint_root image_channels direction".split(),
+    ]
+    folders: ClassVar[Sequence[str]] = ("root", "domains")
+    fixed: ClassVar[Sequence[str]] = ("names", "joint_names", "attributes", "image_channels")
+
+    root: str | None = None
+    """Folder of the image set: train/ and val/ with a folder for each domain; with attributes, the folder of the
+    images."""
+    toy: bool = False
+    """Train on the toy task, drawn shoes in five colours, instead of data.root."""
+    domains: dict[str, str] | None = None
+    """Folder of the training images of each domain, instead of root: {black: DIR1, blond: DIR2}."""
+    attributes: list[str] | str | None = None
+    """Attributes to learn, columns of the table: [Black_Hair,Blond_Hair,Male], or a text with commas."""
+    table: str | None = None
+    """Table of attributes: CSV with a header, file names in the first column, values 1 and 0 or -1; or CelebA's
+    list_attr_celeba.txt. Default: that file, or attributes.csv, in root or beside it."""
+    exclusive: list[str] | str | None = None
+    """Attributes of which an image has at most one: turning one on turns the others off. Several groups: a list of
+    texts, ['A,B', 'C,D']. Default: CelebA's hair colours among the attributes."""
+    val_share: float = 0.0
+    """Share of the images to use for validation, in [0, 1), chosen by a hash of their names, if the set has no
+    validation split."""
+    even_domains: bool = False
+    """Sample all domains equally often, however many images they have."""
+    center_crop: int = 0
+    """Side in pixels of a square cut from the centre of each image before resizing (CelebA: 178); 0: none."""
+    joint_root: str | None = None
+    """Folder of a second set, whose domains exclude each other: train/ and val/ with a folder for each domain. Both
+    sets are learned jointly; every second image is of this set (Sec. 3.2)."""
+    joint_center_crop: int = 0
+    """center_crop of the images of joint_root (RaFD: 256 or none)."""
+    image_channels: int = 3
+    """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA). Files are converted."""
+    direction: str = ""
+    """Domain that inference translates to by default (unset: the first)."""
+    names: list[str] | None = None
+    """Domains or attributes in the order of the label vector. Set when a training starts: folders sorted by name, or
+    the attributes."""
+    joint_names: list[str] | None = None
+    """Domains of joint_root in the order of the label vector. Set when a training starts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.attributes, self.exclusive = _as_list(self.attributes), _as_groups(self.exclusive)
+        if self.names and not self.direction:
+            self.direction = self.names[0]
+        check_channels(self, "image_channels")
+        require_at_least("data", self, {"center_crop": 0, "joint_center_crop": 0})
+        if not 0 <= self.val_share < 1:
+            raise ValueError(f"data.val_share {self.val_share}: must be in [0, 1)")
+        if self.domains is not None and self.root is not None:
+            raise ValueError(f"data.domains and data.root {self.root}: set only one of them")
+        if self.domains is not None and self.attributes:
+            raise ValueError("data.domains and data.attributes: set only one of them; attributes need data.root")
+        if self.attributes and self.toy:
+            raise ValueError("data.attributes and data.toy true: set only one of them")
+        for name, count in Counter(self.attributes).items():
+            if count > 1:
+                raise ValueError(f"data.attributes: {name} is there {count} times; give it once")
+        for name, count in Counter(name for group in self.groups for name in group).items():
+            if name not in (self.attributes or ()):
+                raise ValueError(f"data.exclusive {name}: must be one of data.attributes")
+            if count > 1:
+                raise ValueError(f"data.exclusive: {name} is there {count} times; give it once")
+        for name in self.joint_names or ():
+            if name in (self.names or ()):
+                raise ValueError(f"data.joint_root {self.joint_root}: {name} is a domain of both sets; rename one")
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of attributes of which at most one holds."""
+        if self.exclusive is None:
+            hair = tuple(name for name in self.attributes or () if name in HAIR_COLOURS)
+            return (hair,) if hair else ()
+        separate = [tuple(_as_list(each) or ()) for each in self.exclusive]
+        if all(len(names) == 1 for names in separate):  # [A, B] is one group
+            return (tuple(name for names in separate for name in names),)
+        return tuple(separate)
+
+    @property
+    def labels(self) -> Labels:
+        """What the label vector means. Known when ``names`` is set."""
+        names = tuple(self.names or self.attributes or ())
+        sets = [DomainLabels(names, exclusive=not self.attributes, groups=self.groups)]
+        sets += [DomainLabels(tuple(self.joint_names), exclusive=True)] if self.joint_names else []
+        return Labels(tuple(sets))
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Number of channels of images; length of the label vector ``domain``; how many of its labels are of the first
+        of two sets."""
+        labels = self.labels
+        joint = {"first_labels": len(labels.sets[0].names)} if len(labels.sets) > 1 else {}
+        return {"input": self.image_channels, "target": self.image_channels, "domain": labels.length, **joint}
+
+
+def _as_list(value: list[str] | str | None) -> list[str] | None:
+    """A list of names from a list, or from a text with commas or spaces; None if it is empty."""
+    words: Any = value.replace(",", " ").split() if isinstance(value, str) else value
+    return list(words) if words else None
+
+
+def _as_groups(value: list[str] | str | None) -> list[str] | None:
+    """A list of groups, each a text with commas, from a list or from a text with semicolons; None if it is empty."""
+    if isinstance(value, str) and ";" in value:
+        return [part.strip() for part in value.split(";") if part.strip()]
+    return _as_list(value)
