@@ -49,6 +49,10 @@ class Step:
         """(H, W, C) float32 -> (H', W', C') float32."""
         raise NotImplementedError
 
+    def on_patch(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The same for a patch of a larger image, if that makes a difference."""
+        return self(image, rng)
+
 
 @dataclass
 class Blur(Step):
@@ -237,12 +241,17 @@ class Jpeg(Step):
     """JPEG by OpenCV (libjpeg), with colour at half the resolution (4:2:0). Images have 8 bits."""
 
     short = "quality"
+    grid: ClassVar[int] = 16  # side of the blocks of colour in pixels; those of brightness have half of it
 
     quality: Any = (30, 95)
     """Quality from 1 to 100, integers."""
+    shift: float = 0.5
+    """Share of the training patches whose blocks don't begin at the patch's corner: those of a file that was cropped
+    after it was saved don't either."""
 
     def __post_init__(self) -> None:
         self.quality = tuple(int(end) for end in _range("quality", self.quality, 1, 100, whole=True))
+        self.shift = _share("shift", self.shift)
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         quality = int(rng.integers(self.quality[0], self.quality[1] + 1))
@@ -252,6 +261,12 @@ class Jpeg(Step):
         _, data = cv2.imencode(".jpg", bgr, flags)
         decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED)).reshape(image.shape)
         return decoded[:, :, ::-1] / np.float32(255)
+
+    def on_patch(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        is_shifted = rng.random() < self.shift
+        top, left = rng.integers(self.grid, size=2) * is_shifted
+        larger = np.pad(image, [(top, 0), (left, 0), (0, 0)], mode="symmetric")
+        return self(larger, rng)[top:, left:]
 
 
 @dataclass
@@ -568,12 +583,15 @@ class Degradation:
         """Channels of the input of an image with ``channels`` channels."""
         return 1 if self.removes_colour else channels
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def __call__(
+        self, image: np.ndarray, rng: np.random.Generator, *, is_patch: bool = False
+    ) -> dict[str, np.ndarray]:
         """Degrades an image.
 
         Args:
             image: (H, W, C) uint8 or uint16, with sides that are multiples of ``scale``.
             rng: all random numbers are drawn from it.
+            is_patch: it was cut out of a larger image, and JPEG's blocks may begin anywhere.
 
         Returns:
             ``input`` (H / scale, W / scale, C') of the image's dtype, or float32 if ``is_float``; and, with a mask,
@@ -581,7 +599,7 @@ class Degradation:
         """
         degraded = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
         for step in self.steps:
-            degraded = step(degraded, rng)
+            degraded = step.on_patch(degraded, rng) if is_patch else step(degraded, rng)
         degraded = np.ascontiguousarray(degraded if self.is_float else rounded(degraded, image.dtype))
         if self.mask is None:
             return {"input": degraded}

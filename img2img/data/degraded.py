@@ -225,7 +225,8 @@ class DegradedDataset(ImageDataset):
     def _sample(self, image: np.ndarray, seed: int, noise_seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The inputs and the target of a clean image."""
         target = self.transform(seed, {"target": image})["target"]
-        return self.degradation(target, np.random.default_rng(noise_seed)), target
+        rng = np.random.default_rng(noise_seed)
+        return self.degradation(target, rng, is_patch=self.augment), target
 
     def count(self, direction: str) -> int:
         return len(self)

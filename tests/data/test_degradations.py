@@ -230,6 +230,30 @@ def test_jpeg_is_opencvs(channels: int) -> None:
     assert np.array_equal(Degradation([Jpeg(20)])(image, rng())["input"], expected)
 
 
+def test_jpeg_of_whole_images_begins_at_the_corner_and_of_patches_anywhere() -> None:
+    image = drawn_pair(0, 64, 48)[1]
+    aligned = Degradation([Jpeg(20)])(image, rng())["input"]
+    patches = [Degradation([Jpeg(20)])(image, rng(seed), is_patch=True)["input"] for seed in range(60)]
+    assert all(patch.shape == image.shape for patch in patches)
+    share = np.mean([np.array_equal(patch, aligned) for patch in patches])
+    assert 0.3 < share < 0.7
+    assert len({patch.tobytes() for patch in patches}) > 20
+    never = [Degradation([Jpeg(20, shift=0)])(image, rng(seed), is_patch=True)["input"] for seed in range(9)]
+    assert all(np.array_equal(patch, aligned) for patch in never)
+
+
+def test_jpeg_of_a_patch_is_a_crop_of_the_jpeg_of_a_larger_image() -> None:
+    """Far from the border, the patch is what a file of the image, moved by up to a block, has there."""
+    image = drawn_pair(0, 96, 96)[1]
+    shifted = Degradation([Jpeg(20, shift=1)])(image, rng(4), is_patch=True)["input"][32:64, 32:64]
+    moves = [(top, left) for top in range(16) for left in range(16)]
+    expected = (
+        Jpeg(20)(np.pad(image, [(top, 0), (left, 0), (0, 0)], mode="wrap") / np.float32(255), rng())[top:, left:]
+        for top, left in moves
+    )
+    assert any(np.array_equal(np.rint(whole * 255)[32:64, 32:64], shifted) for whole in expected)
+
+
 def test_jpeg_draws_the_quality_of_a_range() -> None:
     image = drawn_pair(0, 40, 40)[1]
     made = {Degradation([Jpeg([10, 12])])(image, rng(seed))["input"].tobytes() for seed in range(30)}
