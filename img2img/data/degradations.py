@@ -583,9 +583,7 @@ class Degradation:
         """Channels of the input of an image with ``channels`` channels."""
         return 1 if self.removes_colour else channels
 
-    def __call__(
-        self, image: np.ndarray, rng: np.random.Generator, *, is_patch: bool = False
-    ) -> dict[str, np.ndarray]:
+    def __call__(self, image: np.ndarray, rng: np.random.Generator, *, is_patch: bool = False) -> dict[str, np.ndarray]:
         """Degrades an image.
 
         Args:

@@ -39,6 +39,17 @@ def test_two_processes_equal_one(
 
 
 @pytest.mark.slow
+def test_two_processes_equal_one_for_restoration(tiny_restoration: Callable[..., Config]) -> None:
+    """Noise is drawn for each image by its number, whichever process has it."""
+    options = {"max_steps": 8, "ema_decay": 0.9}
+    train(tiny_restoration("one", data={"batch_size": 4}, train=options))
+    assert "processes: 2" in launch(tiny_restoration("two", train=options), 2)
+    one, two = (newest_checkpoint(Path("runs") / name)[0] / "generator.safetensors" for name in ("one", "two"))
+    for key, value in load_file(one).items():
+        assert (value - load_file(two)[key]).abs().max() < 2e-5, key
+
+
+@pytest.mark.slow
 def test_two_processes_equal_one_for_four_networks(tiny_cyclegan: Callable[..., Config]) -> None:
     """CycleGAN without its pools, which draw other random numbers in each process."""
     model, options = {"norm": "none", "pool_size": 0}, {"max_steps": 8, "ema_decay": 0.9}

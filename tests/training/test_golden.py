@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import chain as joined
 from pathlib import Path
 
+import kornia.color
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from img2img.config import Config
 from img2img.interop import import_official
 from img2img.interop.layouts import Family
+from img2img.losses.restoration import lightness_of
 from img2img.training.step import GANStep
 from tests.conftest import make_step
 from tests.interop.official import Chain, Nested, Scales, chain, patches, saved
@@ -183,3 +185,73 @@ def test_step_of_pix2pixhd_follows_the_paper(tiny_hd: Tiny) -> None:
         losses += [values["loss/discriminator/real"], values["loss/discriminator/fake"]]
         expected = torch.stack([gan, feat, *loss_d]).detach()
         torch.testing.assert_close(torch.stack(losses), expected, rtol=1e-6, atol=1e-9)
+
+
+def nafnet(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    """NAFNet with one block at each level and one halving, from a dictionary of weights (arXiv 2204.04676, Sec. 4)."""
+
+    def convolved(name: str, y: Tensor, **options: int) -> Tensor:
+        return F.conv2d(y, weights[f"{name}.weight"], weights.get(f"{name}.bias"), **options)
+
+    def normed(name: str, y: Tensor) -> Tensor:
+        y = y - y.mean(1, keepdim=True)
+        y = y / (y.square().mean(1, keepdim=True) + 1e-6).sqrt()
+        return y * weights[f"{name}.weight"][:, None, None] + weights[f"{name}.bias"][:, None, None]
+
+    def gated(y: Tensor) -> Tensor:
+        half = y.shape[1] // 2
+        return y[:, :half] * y[:, half:]
+
+    def block(name: str, y: Tensor) -> Tensor:
+        z = convolved(f"{name}.conv1", normed(f"{name}.norm1", y))
+        z = gated(convolved(f"{name}.conv2", z, padding=1, groups=z.shape[1]))
+        z = z * convolved(f"{name}.attention", F.adaptive_avg_pool2d(z, 1))
+        y = y + weights[f"{name}.beta"] * convolved(f"{name}.conv3", z)
+        z = gated(convolved(f"{name}.conv4", normed(f"{name}.norm2", y)))
+        return y + weights[f"{name}.gamma"] * convolved(f"{name}.conv5", z)
+
+    skip = block("encoders.0.0", convolved("intro", x, padding=1))
+    y = block("middle.0", convolved("downs.0", skip, stride=2))
+    y = F.pixel_shuffle(convolved("ups.0.0", y), 2)
+    return convolved("ending.0", block("decoders.0.0", y + skip), padding=1)
+
+
+@pytest.mark.parametrize("task", ["noise", "mask", "lightness"])
+def test_step_of_restoration_follows_the_paper(tiny_restoration: Tiny, task: str) -> None:
+    """arXiv 2204.04676, Sec. 4: the residual is added to the input. Holes and colours as docs/restoration.md says."""
+    losses = {
+        "noise": ("charbonnier", lambda p, q: ((p - q) ** 2 + 1e-6).sqrt().mean()),
+        "mask": ("mse", lambda p, q: ((p - q) ** 2).mean()),
+        "lightness": ("l1", lambda p, q: (p - q).abs().mean()),
+    }
+    name, distance = losses[task]
+    options = {"noise": {}, "mask": {"noise": None, "mask": "boxes"}, "lightness": {"noise": None, "lightness": True}}
+    gan_step = make_step(tiny_restoration(model={"pixel_loss": name}, data=options[task]))
+    generator = gan_step.networks.bare["generator"].double()
+    torch.manual_seed(0)
+    initialised(generator)  # beta and gamma, too: at first a block is the identity
+    weights = {key.removeprefix("network."): value.clone() for key, value in generator.state_dict().items()}
+    for value in weights.values():
+        value.requires_grad_(True)
+    optimizer = torch.optim.Adam(weights.values(), 2e-4, (0.5, 0.999))
+
+    for step in range(STEPS):
+        x, y = images(1 if task == "lightness" else 3, 3)[step % 4]
+        mask = torch.full_like(x[:, :1], -1.0)
+        mask[:, :, 8:20, 5:30] = 1
+        batch = {"input": x, "target": y}
+        if task == "noise":
+            output = x + nafnet(weights, x)
+        elif task == "mask":
+            batch["mask"] = mask
+            hole = (mask + 1) / 2
+            output = hole * nafnet(weights, torch.cat([x, mask], 1)).tanh() + (1 - hole) * x
+        else:
+            ab = 110 * nafnet(weights, x).tanh().float()
+            output = 2 * kornia.color.lab_to_rgb(torch.cat([lightness_of(x), ab], 1), clip=False) - 1
+        loss = distance(output, y)
+        update(optimizer, loss)
+
+        values = gan_step.run([batch], step, 1.0)
+        rtol = 1e-5 if task == "lightness" else 1e-9  # colours are converted in fp32
+        assert values[f"loss/generator/{name}"].item() == pytest.approx(loss.item(), rel=rtol), step
