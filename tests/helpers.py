@@ -28,7 +28,8 @@ TINY = (
 
 
 def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
+    file = next(file for folder in ("tools", "datasets") if (file := ROOT / folder / f"{name}.py").is_file())
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
