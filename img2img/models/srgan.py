@@ -244,11 +244,11 @@ class SRGAN(Model):
                 f"data.crop_size {size}: the discriminator of model.patch {self.config.patch} takes images of that "
                 "size; leave model.patch out, or set model.discriminator srgan, which takes any"
             )
-        stride, smallest = getattr(self.discriminator, "stride", 1), self.discriminator.smallest_input
-        if size % stride or size < smallest:
+        smallest = self.discriminator.smallest_input
+        if size < smallest:
             raise ValueError(
-                f"data.crop_size {size}: must be a multiple of {stride} and at least {smallest} for "
-                f"model.discriminator {self.config.discriminator}"
+                f"data.crop_size {size}: must be at least {smallest} for model.discriminator "
+                f"{self.config.discriminator}"
             )
 
 
