@@ -42,7 +42,8 @@ def test_presets_load_and_fit_their_networks(path: Path) -> None:
     assert config.model.name == path.parent.name
     assert path.read_text().startswith("# ")
     assert "arXiv" in path.read_text()
-    model_class(config.model.name)(config.model, config.data.channels).check_size(config.data.crop_size)
+    model = model_class(config.model.name)(config.model, config.data.channels)
+    model.check_size(config.data.crop_size // model.scale)
 
 
 def test_presets_exist() -> None:
@@ -56,6 +57,9 @@ def test_presets_exist() -> None:
     assert {path.stem for path in (PRESETS / "dcgan").iterdir()} >= {"toy", "celeba"}
     assert (PRESETS / "infogan" / "toy.yaml").is_file()
     assert {path.stem for path in (PRESETS / "stargan").iterdir()} >= {"toy", "celeba", "celeba_256", "rafd"}
+    names = {path.stem for path in (PRESETS / "srgan").iterdir()}
+    assert names >= {"toy", "srresnet_x4", "srgan_x4", "rrdb_x4", "esrgan_x4"}
+    assert names >= {f"{name}_x{scale}" for name in ("realesrnet", "realesrgan") for scale in (2, 4)}
 
 
 def test_preset_celeba_has_the_papers_numbers() -> None:
@@ -269,7 +273,10 @@ def test_help_shows_common_options_and_counts_the_others(model: str, capsys: pyt
     assert "--help all" in few.splitlines()[-1]
     assert str(len(shown(every)) - len(shown(few))) in few.splitlines()[-1]
     everyday = {"data.root", "data.batch_size", "optim.lr", "train.epochs", "train.precision", "balance.augment"}
-    of_model = {"model.width", "model.pixel_loss"} if model == "restoration" else {"model.ngf", "model.gan_loss"}
+    of_model = {
+        "restoration": {"model.width", "model.pixel_loss"},
+        "srgan": {"model.stage", "model.network", "model.lambda_gan"},
+    }.get(model, {"model.ngf", "model.gan_loss"})
     assert everyday | of_model <= set(shown(few))
     assert not {"model.init_gain", "optim.clip_d", "train.compile", "balance.label_real"} & set(shown(few))
 
