@@ -237,8 +237,9 @@ class DegradedDataset(ImageDataset):
     def item(self, direction: str, index: int) -> Item:
         name = self.source.name(index)
         sample = self._sample(self.source.read(index), 0, keyed_seed(name, "degrade"))
-        inputs = {key: sample[key] for key in ("input", "mask") if key in sample}
-        return Item(name, inputs, sample["target"])
+        target = sample.pop("target")
+        sample.pop("sharpened", None)  # of losses; metrics compare with the target
+        return Item(name, sample, target)
 
     def item_name(self, direction: str, index: int) -> str:
         return self.source.name(index)
@@ -412,7 +413,8 @@ def _check_files(images: FolderImages, degradation: Degradation) -> None:
     """Raises ValueError, naming a file, if images don't go with a step."""
     if degradation.needs_8_bits and images.deep:
         raise ValueError(
-            f"{images.folder / images.deep[0]}: 16 bits, but JPEG has 8; convert it to 8 bits, or leave out jpeg and realesrgan"
+            f"{images.folder / images.deep[0]}: 16 bits, but JPEG has 8; convert it to 8 bits, or leave out jpeg and "
+            "realesrgan"
         )
     if not degradation.removes_colour:
         return

@@ -114,9 +114,9 @@ class RealESRGAN(Step):
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(H, W, C) -> (H // scale, W // scale, C), rounded to 8 bits."""
         height, width = (side // self.scale for side in image.shape[:2])
-        degraded = self._saved(_degraded_once(image, FIRST, *image.shape[:2], rng), rng)
+        degraded = self._saved(_degraded_once(image, FIRST, image.shape[:2], rng), rng)
         if rng.random() < self.second:
-            degraded = _degraded_once(degraded, SECOND, height, width, rng)
+            degraded = _degraded_once(degraded, SECOND, (height, width), rng)
         if rng.random() < 0.5:
             degraded = self._saved(_finished(degraded, height, width, rng), rng)
         else:
@@ -127,14 +127,13 @@ class RealESRGAN(Step):
         return jpeg(image, drawn_integer(self.quality, rng))
 
 
-def _degraded_once(
-    image: np.ndarray, order: Order, height: int, width: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Blur, resizing to height and width times a random factor, and noise. The result is clipped."""
+def _degraded_once(image: np.ndarray, order: Order, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Blur, resizing to ``size`` (height, width) times a random factor, and noise. The result is clipped."""
     if rng.random() < order.blur:
         image = filtered(image, draw_kernel(order.sigma, rng))
     factor = _draw_factor(order, rng)
-    image = resized(image, max(1, int(height * factor)), max(1, int(width * factor)), one_of(MODES, rng))
+    height, width = (max(1, int(side * factor)) for side in size)
+    image = resized(image, height, width, one_of(MODES, rng))
     return noisy(image, order, rng)
 
 
