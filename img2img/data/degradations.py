@@ -4,6 +4,8 @@ A step is a dataclass of its options, and a function of an image and a random ge
 RGB or gray, 0 black and 1 white. A range [LOW, HIGH] is drawn from evenly for each image; a single number is a range of
 that number alone. ``Degradation`` applies a list of steps to integer images.
 
+The largest step, Real-ESRGAN's whole degradation, has its own file, ``realesrgan``.
+
 Filters, JPEG and two of the three resizings are OpenCV's. Ours are:
 
     Down         MATLAB's bicubic ``imresize``, in which super-resolution is defined: OpenCV has no antialiasing, Pillow
