@@ -3,9 +3,9 @@
 Probabilities and ranges are those of the released code, which differ from the paper's in places. Two orders of blur,
 resizing, noise and JPEG make an image of unknown history, which is then brought to 1 / scale of its sides.
 
-The released code draws sizes, modes and the kind of noise once for each batch on the GPU, and mixes batches in a pool of
-180 pairs, because the images of one batch would be too similar. Here everything is drawn for each image, so the images
-of a batch have different degradations as they are, and there is no pool.
+The released code draws sizes, modes and the kind of noise once for each batch on the GPU, and mixes batches in a pool
+of 180 pairs, because the images of one batch would be too similar. Here everything is drawn for each image, so the
+images of a batch have different degradations as they are, and there is no pool.
 
 What else differs from the released code:
 
