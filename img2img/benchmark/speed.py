@@ -121,7 +121,7 @@ class BenchmarkOptions:
 def describe(options: BenchmarkOptions) -> str:
     """One line that describes the measurement."""
     if options.degraded:
-        return "training pairs a second of one core, patches of 128x128 pixels"
+        return "training pairs a second of one core, patches of 128x128 pixels where no size is named"
     stage = f", stage {options.stage}" if options.model == "pix2pixhd" else ""
     return f"{options.model}{stage}, {options.width}x{options.height}, batch {options.batch_size}, ngf {options.ngf}"
 
