@@ -1,110 +1,14 @@
-"""Make pix2pix's Cityscapes set, side-by-side pairs [photo | colour label], from the two official archives.
-
-    python datasets/prepare_cityscapes.py --left DIR/leftImg8bit --gt DIR/gtFine --to datasets/cityscapes
-
-Cityscapes (Cordts et al., arXiv 1604.01685) as used by pix2pix (arXiv 1611.07004, Sec. 6.1): 2975 training and 500
-validation pairs, both halves 256x256. Photos are resized by area averaging, labels by nearest neighbour, so that every
-pixel keeps a colour of the palette. JPEG files, as in the paper, are written at quality 100 without chroma subsampling,
-which would mix the colours of neighbouring labels; `--format png` keeps the colours exactly.
-"""
+"""``img2img cityscapes`` as a script of a checkout: python datasets/prepare_cityscapes.py --help lists the options."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-from _common import Parser, UserError, in_threads, run, some, whole_folder
+from img2img.cli import cityscapes
+from img2img.errors import one_line_errors
 
-PHOTO = "_leftImg8bit.png"
-LABEL = "_gtFine_color.png"
-COUNTS = {"train": 2975, "val": 500}
-JPEG = (cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-
-
-def find(option: str, root: Path, split: str, ending: str) -> dict[str, Path]:
-    """Every file `root`/`split`/CITY/NAME`ending` by its NAME, which begins with the city."""
-    folder = root / split
-    if not folder.is_dir():
-        raise UserError(f"{option} {root}: has no folder {split}; give the unpacked folder with train and val")
-    return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*/*{ending}"))}
-
-
-def find_pairs(left: Path, gt: Path, split: str) -> dict[str, tuple[Path, Path]]:
-    """(photo, label) by name. Raises UserError if a photo or a label has no partner."""
-    photos, labels = find("--left", left, split, PHOTO), find("--gt", gt, split, LABEL)
-    problems = []
-    if photos.keys() - labels.keys():
-        problems.append(f"photos without *{LABEL}, {some(photos.keys() - labels.keys())}")
-    if labels.keys() - photos.keys():
-        problems.append(f"labels without *{PHOTO}, {some(labels.keys() - photos.keys())}")
-    if problems:
-        raise UserError(f"{split}: {'; '.join(problems)} (unpack both archives completely)")
-    if not photos:
-        raise UserError(f"{left / split} has no */*{PHOTO}: unpack leftImg8bit_trainvaltest.zip there")
-    return {name: (photos[name], labels[name]) for name in photos}
-
-
-def read(path: Path) -> np.ndarray:
-    """An image as (H, W, 3) BGR, without the alpha channel of labels."""
-    data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise UserError(f"{path} is not a readable image: unpack its archive again")
-    return image
-
-
-def write_pair(photo: Path, label: Path, out: Path, size: int) -> None:
-    """Write [photo | label], each `size` x `size`, to `out`."""
-    a, b = read(photo), read(label)
-    if a.shape != b.shape:
-        raise UserError(f"{photo} and {label} differ in size: unpack both archives again")
-    a = cv2.resize(a, (size, size), interpolation=cv2.INTER_AREA)
-    b = cv2.resize(b, (size, size), interpolation=cv2.INTER_NEAREST)
-    pair = np.concatenate([a, b], axis=1)  # (size, 2 * size, 3)
-    _, data = cv2.imencode(out.suffix, pair, JPEG if out.suffix == ".jpg" else ())
-    out.write_bytes(data.tobytes())
-
-
-def prepare(left: Path, gt: Path, to: Path, size: int, suffix: str) -> None:
-    """Make the folder `to` with the pairs of train and val."""
-    pairs = {split: find_pairs(left, gt, split) for split in COUNTS}
-    with whole_folder(to) as unfinished:
-        jobs = []
-        for split, files in pairs.items():
-            (unfinished / split).mkdir()
-            jobs += [(a, b, unfinished / split / f"{name}{suffix}", size) for name, (a, b) in files.items()]
-        in_threads(write_pair, jobs, "writing pairs")
-    for split, files in pairs.items():
-        if len(files) != COUNTS[split]:
-            print(f"warning: {split} has {len(files)} pairs, the official set {COUNTS[split]}", file=sys.stderr)
-    numbers = ", ".join(f"{len(files)} {split}" for split, files in pairs.items())
-    print(f"{to}: {numbers}; A (left) = photo, B (right) = label; label -> photo: BtoA")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; returns the exit code."""
-    parser = Parser(prog="prepare_cityscapes.py", description="Make pix2pix's Cityscapes pairs.", allow_abbrev=False)
-    parser.add_argument("--left", type=Path, required=True, metavar="DIR", help="unpacked folder leftImg8bit")
-    parser.add_argument("--gt", type=Path, required=True, metavar="DIR", help="unpacked folder gtFine")
-    default = Path(__file__).parent / "cityscapes"
-    parser.add_argument(
-        "--to",
-        type=Path,
-        default=default,
-        metavar="DIR",
-        help="folder to make (default: cityscapes beside this script)",
-    )
-    parser.add_argument("--size", type=int, default=256, metavar="N", help="side of each half in pixels (default: 256)")
-    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="file format (default: jpg)")
-    options = parser.parse_args(arguments)
-    if options.size < 1:
-        parser.error(f"--size {options.size}: must be at least 1")
-    return run(
-        parser.prog,
-        options.to,
-        lambda: prepare(options.left, options.gt, options.to, options.size, f".{options.format}"),
-    )
-
+main = partial(cityscapes.main, to=Path(__file__).parent / "cityscapes")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())

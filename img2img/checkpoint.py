@@ -28,8 +28,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from img2img.config import CONFIG_FILE
 from img2img.files import flush, write_whole
+from img2img.run_files import CONFIG_FILE
 
 FOLDER = "checkpoints"
 FORMAT = 1

@@ -1,4 +1,4 @@
-"""Floor 2: the command line of tools/train.py.
+"""Floor 2: the command line of ``img2img train``.
 
 Options come from files (presets, or the config.yaml of a run to resume). The command line overrides them.
 """
@@ -17,28 +17,29 @@ from typing import Any, NoReturn
 import jsonargparse
 
 from img2img.config import (
-    USAGE,
     Config,
     OptimConfig,
     TrainConfig,
     build_config,
-    config_file,
     data_config,
     explain,
     find_model,
-    list_runs,
     option_parser,
     options_of,
     parse,
     read_yaml,
+    usage,
 )
 from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
+from img2img.presets import FOLDER, find_config, preset_name
+from img2img.program import launched
+from img2img.run_files import config_file, list_runs
 
 
 @dataclass
 class TrainArguments:
-    """The command line of tools/train.py, resolved."""
+    """The command line of ``img2img train``, resolved."""
 
     config: Config
     resume: bool
@@ -48,8 +49,8 @@ class TrainArguments:
     """Messages to print: where the options come from if the user didn't choose it."""
 
 
-def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path("runs")) -> TrainArguments:
-    """Resolves the command line of tools/train.py.
+def parse_train_arguments(argv: Sequence[str], presets: Path = FOLDER, runs: Path = Path("runs")) -> TrainArguments:
+    """Resolves the command line of ``img2img train``.
 
     ``--model``, ``--config`` and ``--name`` are read first, because the other options depend on them. Without
     ``--config`` and a data folder, the model is trained on its toy task, ``presets/<model>/toy.yaml``. With
@@ -59,7 +60,7 @@ def parse_train_arguments(argv: Sequence[str], presets: Path, runs: Path = Path(
         ValueError: an unknown option, a value of a wrong type, a missing file; the message is one line.
         SystemExit: ``--help`` was printed.
     """
-    line = _CommandLine(argv)
+    line = _CommandLine(argv, presets)
     if line.help and not (line.model or line.configs or line.names_a_run):
         _list_models()
     if not (line.help or line.names_data or line.names_a_run):
@@ -84,14 +85,14 @@ class _CommandLine:
         ValueError: an option without a value, or two that exclude each other.
     """
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], presets: Path) -> None:
         self.words, early = _take(argv, {"--model", "--config", "--name"})
-        self.configs = [Path(path) for path in early["--config"]]
-        self.has_configs = bool(self.configs)  # given by the user
         self.name = early["--name"][-1] if early["--name"] else None
         self.model = early["--model"][-1] if early["--model"] else None
         if self.model and self.model.endswith(".py"):
             self.model = load_model_file(Path(self.model))
+        self.configs = [find_config(text, presets, self.model) for text in early["--config"]]
+        self.has_configs = bool(self.configs)  # given by the user
         self.resume = "--resume" in self.words
         if self.resume and "--overwrite" in self.words:
             raise ValueError("--resume and --overwrite: leave one of them out")
@@ -131,8 +132,8 @@ class _CommandLine:
             self.words += ["--data.toy", "true"]
             self.name = self.name or f"{self.model}-toy"
         else:
-            task = str(presets / self.model / "toy.yaml")
-            self.configs = [Path(task)]
+            self.configs = [presets / self.model / "toy.yaml"]
+            task = f"--config {preset_name(self.configs[0], presets)}"
         if not self.resume:
             self.notes.append(f"neither --config nor --data.root is given: training on the toy task, {task}")
 
@@ -218,7 +219,7 @@ def _list_models() -> NoReturn:
     """Prints the help for a command line without a model, which lists the models, and exits."""
     about = {name: (model_class(name).__doc__ or "").strip().splitlines()[0] for name in model_names()}
     width = max(map(len, about))
-    print(f"usage: {USAGE}\n\nTrains a model. On several GPUs: accelerate launch tools/train.py\n\nmodels:")
+    print(f"usage: {usage()}\n\nTrains a model. On several GPUs: accelerate launch {launched('train')}\n\nmodels:")
     for name, text in about.items():
         print(f"  {name:{width}}  {text}")
     print(f"  {'FILE.py':{width}}  A model of your own.")

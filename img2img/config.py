@@ -2,7 +2,7 @@
 
 Every field of the dataclasses is an option of the command line and a key in YAML files, under the same name. The
 resolved configuration is saved in the run's folder and in each checkpoint, where resuming, inference and evaluation
-read it. ``command_line`` parses the arguments of tools/train.py.
+read it. ``command_line`` parses the arguments of ``img2img train``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from img2img.errors import require_at_least
 from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
 from img2img.models.base import Side
+from img2img.program import command, launched
+from img2img.run_files import CONFIG_FILE
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-CONFIG_FILE = "config.yaml"
-USAGE = "train.py --model NAME [--config FILE] [options]"
 FORMERLY_SHARED = {  # data options (and defaults) that the first version wrote to config.yaml for every model
     "root_a": None,
     "root_b": None,
@@ -160,7 +160,7 @@ class TrainConfig:
     """Number of images to evaluate: validation images, evenly spaced, or images sampled from noise. 0: all. fid, kid,
     is and pr need thousands."""
     metrics: str = "l1,psnr,ssim"
-    """Metrics to compute, separated by commas: those of evaluate.py --metrics, except the ones of label maps. l1, psnr,
+    """Metrics to compute, separated by commas: those of evaluate --metrics, except the ones of label maps. l1, psnr,
     ssim and lpips need a target for each output; fid, kid and pr need real images; is needs outputs only; domain needs
     several domains."""
     metric_weights: str | None = None
@@ -339,28 +339,17 @@ def find_model(name: str, config: Path) -> None:
         )
 
 
-def config_file(run: Path) -> Path:
-    """The file with a run's options: its config.yaml; or that of its newest checkpoint, if the run's own is missing or
-    empty after a power cut. The returned path need not exist.
-    """
-    own = run / CONFIG_FILE
-    if own.is_file() and own.read_bytes().strip(b"\0 \r\n"):
-        return own
-    saved = {int(path.parent.name[5:]): path for path in run.glob(f"checkpoints/step-*/{CONFIG_FILE}")}
-    return saved[max(saved)] if saved else own
-
-
-def list_runs(runs: Path) -> list[str]:
-    """The names of the runs below a folder, sorted."""
-    return sorted(path.name for path in runs.glob("*") if config_file(path).is_file())
+def usage() -> str:
+    """The first line of train --help."""
+    return f"{command('train')} --model NAME [--config FILE|PRESET] [options]"
 
 
 def option_parser(model: str) -> jsonargparse.ArgumentParser:
-    """The parser of tools/train.py for a model: its own options, those of its data set and the common ones."""
+    """The parser of ``img2img train`` for a model: its own options, those of its data set and the common ones."""
     parser = jsonargparse.ArgumentParser(
-        prog="train.py",
-        usage=USAGE,
-        description=f"Trains {model}. On several GPUs: accelerate launch tools/train.py",
+        prog=command("train"),
+        usage=usage(),
+        description=f"Trains {model}. On several GPUs: accelerate launch {launched('train')}",
         allow_abbrev=False,
         exit_on_error=False,
         print_config=None,
@@ -406,7 +395,7 @@ def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> No
         or re.search(r"unrecognized arguments: (?:.*?)--(?P<key>[\w.-]+)", message)
     )
     if unknown and unknown["key"] in ("mixed_precision", "num_processes", "multi_gpu", "num_machines", "cpu"):
-        raise ValueError(f"--{unknown['key']} is an option of accelerate launch: put it before tools/train.py")
+        raise ValueError(f"--{unknown['key']} is an option of accelerate launch: put it before {launched('train')}")
     if unknown:
         groups = unknown.groupdict()
         key = f"{groups['group']}.{groups['key']}" if groups.get("group") else groups["key"]

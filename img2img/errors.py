@@ -1,4 +1,4 @@
-"""Errors of tools: one line on standard error and an exit code instead of a traceback.
+"""Errors of commands: one line on standard error and an exit code instead of a traceback.
 
 A ValueError raised by this package is a mistake of the user: exit code 2. Any other exception is a bug and keeps its
 traceback.
@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
+
+from img2img.program import command, wording
 
 own_code = {Path(__file__).parent}  # code whose ValueErrors are for users: this package and outside models
 
@@ -38,7 +40,7 @@ def require_at_least(section: str, options: object, least: Mapping[str, float]) 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Wraps a tool's ``main``: turns ValueErrors, a stopped training and Ctrl-C into one line and an exit code."""
+    """Wraps a command's ``main``: turns ValueErrors, a stopped training and Ctrl-C into one line and an exit code."""
     try:
         yield
     except TrainingStopped as stopped:
@@ -69,9 +71,11 @@ def printable(text: str) -> str:
 class Parser(argparse.ArgumentParser):
     """argparse that raises ValueError with a one-line message, which suggests a similar option for an unknown one."""
 
-    def __init__(self, description: str | None) -> None:
-        raw = argparse.RawDescriptionHelpFormatter  # keeps the line breaks of the examples in a tool's docstring
-        super().__init__(description=description, formatter_class=raw, allow_abbrev=False)
+    def __init__(self, name: str, description: str | None) -> None:
+        """A parser of the command ``name``, whose docstring is the description."""
+        raw = argparse.RawDescriptionHelpFormatter  # keeps the line breaks of the examples in a docstring
+        text = wording(description or "")
+        super().__init__(prog=command(name), description=text, formatter_class=raw, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Raises ValueError."""

@@ -12,20 +12,19 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from img2img.checkpoint import list_checkpoints
-from img2img.config import CONFIG_FILE, Config, config_file, list_runs
+from img2img.config import Config
 from img2img.errors import printable
 from img2img.files import flush, write_whole
 from img2img.models import model_file
-
-RUNS = Path("runs")
+from img2img.run_files import CONFIG_FILE, RUNS, config_file, list_runs, lock_file
 
 
 @contextmanager
 def hold_run(folder: Path) -> Iterator[None]:
     """Context in which no other process can train or replace the run in ``folder``.
 
-    The lock is a file beside the run's folder, because --overwrite renames the folder. The kernel releases it when the
-    process ends for any reason. Of the processes of a distributed training, only rank 0 takes it.
+    The lock is a file beside the run's folder. The kernel releases it when the process ends for any reason. Of the
+    processes of a distributed training, only rank 0 takes it.
 
     Raises:
         ValueError: another process holds the lock, or its file can't be written; nothing was changed.
@@ -34,11 +33,11 @@ def hold_run(folder: Path) -> Iterator[None]:
         yield
         return
     made = not folder.parent.exists()
-    path = folder.with_name(f".{folder.name}.lock")
+    path = lock_file(folder)
     lock = FileLock(path)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.2)  # ``is_training`` may hold it for a moment
     except Timeout:
         raise ValueError(
             f"{folder} is being trained by another process; wait for it, stop it, or choose another --name"

@@ -28,6 +28,7 @@ TINY = (
 
 
 def tool(name: str) -> ModuleType:
+    """A script of tools/ or datasets/."""
     file = next(file for folder in ("tools", "datasets") if (file := ROOT / folder / f"{name}.py").is_file())
     spec = importlib.util.spec_from_file_location(f"tools_{name}", file)
     assert spec is not None
@@ -45,6 +46,16 @@ def call(monkeypatch: pytest.MonkeyPatch, name: str, *argv: str) -> int:
     try:
         with one_line_errors():
             return tool(name).main() or 0
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+
+
+def run_command(*argv: object) -> int:
+    """Runs ``img2img ARGV`` in this process and returns its exit code."""
+    from img2img.cli.main import main
+
+    try:
+        return main([str(word) for word in argv])
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
 

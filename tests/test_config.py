@@ -112,7 +112,7 @@ def test_command_line_without_data_trains_on_the_toy_task() -> None:
     arguments = parse_train_arguments(["--model", "pix2pix", "--train.seed", "3"], PRESETS)
     assert arguments.config.data.toy
     assert arguments.config.train.seed == 3
-    assert str(PRESETS / "pix2pix" / "toy.yaml") in arguments.notes[0]
+    assert "--config pix2pix/toy" in arguments.notes[0]
     assert not parse("--model", "pix2pix", "--data.root", "x").data.toy
 
 
@@ -287,7 +287,7 @@ def test_help_without_a_model_lists_the_models(capsys: pytest.CaptureFixture[str
             parse_train_arguments(argv, PRESETS)
         assert not ended.value.code
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "usage: train.py --model NAME [--config FILE] [options]"
+        assert lines[0] == "usage: img2img train --model NAME [--config FILE|PRESET] [options]"
         listed = [line for line in lines if line.startswith("  ")]
         assert all(len(line.split(maxsplit=1)[1]) > 10 and line.endswith(".") for line in listed)  # whole sentences
         assert [line.split()[0] for line in lines if line.startswith("  ")] == [*model_names(), "FILE.py"]
@@ -296,7 +296,7 @@ def test_help_without_a_model_lists_the_models(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         parse_train_arguments(["--model", "dcgan", "--help"], PRESETS)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3:2] == ["usage: train.py --model NAME [--config FILE] [options]", lines[2]]
+    assert lines[:3:2] == ["usage: img2img train --model NAME [--config FILE|PRESET] [options]", lines[2]]
     assert lines[2].startswith("Trains dcgan.")
 
 

@@ -20,18 +20,18 @@ TRAIN = {
     "--data.root x": f"--model is missing; choose one of {', '.join(model_names())}",
     "--model pix2pics": "--model pix2pics: no such model; did you mean pix2pix?",
     "--model": "--model: its value is missing",
-    "--config nowhere.yaml": "--config nowhere.yaml: No such file or directory",
+    "--config nowhere.yaml": "--config nowhere.yaml: no such file",
     "--resume": "--resume: add --name NAME, the run to resume; runs/ has none yet",
     "PIX2PIX --resume": "--resume: there is no run in runs/x; leave --resume out to start it",
     "PIX2PIX --resume --overwrite": "--resume and --overwrite: leave one of them out",
     "PIX2PIX --lr 3": "unknown option --lr; did you mean --optim.lr?",
     "PIX2PIX foo": "foo: not an option; write options as --key value (--help lists them)",
     "PIX2PIX --mixed_precision bf16": (
-        "--mixed_precision is an option of accelerate launch: put it before tools/train.py"
+        "--mixed_precision is an option of accelerate launch: put it before -m img2img train"
     ),
     "PIX2PIX --data.val_paired true": "--data.val_paired: an option of cyclegan only; leave it out",
     "PIX2PIX --data.root_a a": (
-        "--data.root_a: an option of cyclegan only; make a data.root of the two folders by datasets/pair.py"
+        "--data.root_a: an option of cyclegan only; make a data.root of the two folders by img2img pair"
     ),
     "PIX2PIX --data.load_size big": "data.load_size big: expected int",
     "PIX2PIX --optim.lr_d slow": "optim.lr_d slow: expected float or null",

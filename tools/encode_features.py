@@ -1,43 +1,10 @@
-"""Cluster the instance features of a pix2pixHD run's training set into styles, for infer.py --style.
+"""``img2img styles`` as a script of a checkout: python tools/encode_features.py --help lists the options."""
 
-Examples:
-    python tools/encode_features.py streets
-    python tools/infer.py streets --style random --samples 5
-"""
+import sys
 
-from img2img.errors import Parser, one_line_errors
-
-
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument(
-        "run", help="name of a run under runs/, or path of its folder; trained with --model.instance_features true"
-    )
-    parser.add_argument(
-        "--clusters", metavar="N", type=int, default=10, help="maximum number of styles per class (default: 10)"
-    )
-    parser.add_argument(
-        "--min-share",
-        metavar="SHARE",
-        type=float,
-        default=1 / 64,
-        help="leave out instances that cover no more than this share of their image, in [0, 1); a class with small "
-        "instances only keeps all of them (default: 1/64 = 0.015625)",
-    )
-    parser.add_argument(
-        "--checkpoint", metavar="STEP", default="latest", help="a step, best or latest (default: latest)"
-    )
-    parser.add_argument("--device", help="cpu or cuda (default: cuda if available)")
-    args = parser.parse_args()
-    from img2img.inference.loading import load_translator
-    from img2img.inference.styles import encode_training_set
-
-    translator = load_translator(args.run, checkpoint=args.checkpoint, device=args.device)
-    path, notes = encode_training_set(translator, args.clusters, args.min_share)
-    print("\n".join([str(translator.checkpoint), *notes]))
-    print(f"styles      {path}\nnext        python tools/infer.py {args.run} --style random --samples 5")
-
+from img2img.cli.styles import main
+from img2img.errors import one_line_errors
 
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        sys.exit(main())

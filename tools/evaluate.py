@@ -1,73 +1,10 @@
-"""Measure the images of a trained run, or a folder of images.
+"""``img2img evaluate`` as a script of a checkout: python tools/evaluate.py --help lists the options."""
 
-Examples:
-    python tools/evaluate.py facades                                   # L1, PSNR and SSIM of the validation set
-    python tools/evaluate.py facades --metrics fid,kid,lpips           # writes a report below the run's folder
-    python tools/evaluate.py out/ --metrics fid --reference real/      # a folder of images
-"""
+import sys
 
+from img2img.cli.evaluate import main
 from img2img.errors import one_line_errors
-from img2img.evaluation.arguments import parse_evaluate_arguments
-from img2img.evaluation.options import EvaluateOptions
-
-
-def main() -> None:
-    options = parse_evaluate_arguments(__doc__)
-    measure_pixels(options) if options.metrics is None else measure(options)
-
-
-def measure(options: EvaluateOptions) -> None:
-    from img2img.evaluation.fcn.loading import choose_segmenter, load_class_maps
-    from img2img.evaluation.image_sets import open_image_sets
-    from img2img.evaluation.metrics import load_networks
-    from img2img.evaluation.report import prepare, report, report_directions, report_folders
-    from img2img.evaluation.train_classifier import choose_classifier
-    from img2img.inference.loading import choose_device
-
-    run, metric, fcn, metrics = options.of_run, options.of_metrics, options.of_fcn, options.metrics or ()
-    domain = options.of_classifier
-    maps = None
-    if options.needs_class_maps:
-        files = {"labels": fcn.labels, "palette": fcn.palette, "classes": fcn.classes}
-        maps = load_class_maps(options.name, **files, paired=run.paired, photos=fcn.photos)
-    compared = {"reference": metric.reference, "pairs": options.needs_target, "maps": maps}
-    image_sets = open_image_sets(options.name, **compared, device=options.device, options=run)
-    for image_set in image_sets:
-        image_set.set_shave(options.shave)
-    folders = report_folders(image_sets, metric.output)
-    for image_set, folder in zip(image_sets, folders, strict=True):
-        prepare(image_set, metrics, folder)
-    networks = load_networks(
-        metrics,
-        features=metric.features,
-        weights=metric.weights,
-        lpips_weights=metric.lpips_weights,
-        options=("--weights", "--lpips-weights"),
-        device=choose_device(options.device),
-    )
-    if maps:  # last, since training a segmenter takes long
-        chosen = {"segmenter": fcn.segmenter, "train_steps": fcn.train_steps, "classes": fcn.classes}
-        networks.segmenter = choose_segmenter(options.name, maps, image_sets, **chosen, device=networks.device)
-    if options.needs_classifier:
-        chosen = {"train": domain.train_classifier, "steps": domain.classifier_steps, "classifier": domain.classifier}
-        networks.classifier = choose_classifier(options.name, **chosen, device=networks.device)
-    scores = {}
-    for image_set, folder in zip(image_sets, folders, strict=True):
-        scores[folder] = report(image_set, metrics, networks, folder, batch_size=metric.batch_size)
-    if len(scores) > 1:
-        report_directions(scores)
-
-
-def measure_pixels(options: EvaluateOptions) -> None:
-    from img2img.evaluation.report import report_pixels
-    from img2img.inference.loading import load_translator
-
-    run = options.of_run
-    load_options = {"checkpoint": run.checkpoint, "device": options.device, "norm_policy": run.norm_policy}
-    translator = load_translator(options.name, **load_options)
-    report_pixels(translator, run.paired, protocol=run.protocol, shave=options.shave)
-
 
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        sys.exit(main())

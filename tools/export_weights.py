@@ -1,37 +1,10 @@
-"""Export a run as weight files (.pth, StarGAN's .ckpt) that the official code loads, one file per network.
+"""``img2img export`` as a script of a checkout: python tools/export_weights.py --help lists the options."""
 
-Examples:
-    python tools/export_weights.py facades
-    python tools/export_weights.py streets --output checkpoints/streets
-    python tools/export_weights.py faces --output stargan/models      # 200000-G.ckpt and 200000-D.ckpt
-"""
+import sys
 
-from pathlib import Path
-
-from img2img.errors import Parser, one_line_errors
-
-
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("run", help="name of a run under runs/, or path of its folder")
-    parser.add_argument(
-        "--format",
-        choices=["junyanz", "pix2pixhd", "stargan"],
-        help="junyanz: pytorch-CycleGAN-and-pix2pix (runs of pix2pix and cyclegan); pix2pixhd: NVIDIA/pix2pixHD; "
-        "stargan: yunjey/stargan (default: that of the run's model)",
-    )
-    parser.add_argument("--output", metavar="DIR", type=Path, help="folder to write to (default: RUN/export)")
-    parser.add_argument(
-        "--checkpoint", metavar="STEP", default="latest", help="a step, best or latest (default: latest)"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace files that already exist")
-    args = parser.parse_args()
-    from img2img.interop.export import export_run, how_to_load
-
-    files = export_run(args.run, args.format, args.output, args.checkpoint, overwrite=args.overwrite)
-    print("\n".join([*map(str, files), *how_to_load(args.run)]))
-
+from img2img.cli.export_weights import main
+from img2img.errors import one_line_errors
 
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        sys.exit(main())

@@ -1,80 +1,10 @@
-"""Import official weights (.pth, .ckpt) as a run, for infer.py, evaluate.py, fine-tuning and export_weights.py.
+"""``img2img import`` as a script of a checkout: python tools/import_weights.py --help lists the options."""
 
-Reads the files of junyanz/pytorch-CycleGAN-and-pix2pix, NVIDIA/pix2pixHD and yunjey/stargan. The architecture is found
-from the names and shapes of the weights.
+import sys
 
-Examples:
-    python tools/import_weights.py checkpoints/facades/latest_net_G.pth --config configs/pix2pix/facades.yaml
-    python tools/import_weights.py horse2zebra.pth --model cyclegan --direction AtoB
-    python tools/import_weights.py 200000-G.ckpt --name faces --domains Black_Hair Blond_Hair Brown_Hair Male Young
-"""
-
-from dataclasses import fields
-from pathlib import Path
-
-from img2img.errors import Parser, one_line_errors
-
-
-def main() -> None:
-    parser = _parser()
-    args = parser.parse_args()
-    from img2img.interop.options import UserOptions
-    from img2img.interop.runs import import_run, next_steps
-
-    run, lines = import_run(
-        args.file,
-        args.name,
-        preset=args.config,
-        direction=args.direction,
-        model=args.model,
-        user_options=UserOptions(**{each.name: getattr(args, each.name) for each in fields(UserOptions)}),
-        only=args.only,
-        overwrite=args.overwrite,
-    )
-    print("\n".join([f"run         {run}", *lines, *next_steps(run)]))
-
-
-def _parser() -> Parser:
-    parser = Parser(__doc__)
-    add = parser.add_argument
-    add(
-        "file",
-        type=Path,
-        help="weights of a generator; with an official name such as latest_net_G.pth or 200000-G.ckpt, the run's other "
-        "files beside it (D, E, or G_A, G_B, D_A, D_B) are imported, too",
-    )
-    add("--name", help="name of the new run (default: the file's name; of an official name, its folder's)")
-    add("--config", metavar="FILE", type=Path, help="preset with data and loss options, e.g. "
-        "configs/pix2pix/facades.yaml; options that the weights determine replace the preset's")  # fmt: skip
-    add("--only", metavar="ROLES", help="import only these files, by role: G, or G,E (default: all)")
-    add("--overwrite", action="store_true", help="replace an existing run of this name")
-    add("--data-root", dest="root", metavar="DIR", type=Path, help="the run's data set, for evaluate.py, infer.py and "
-        "fine-tuning")  # fmt: skip
-
-    add = parser.add_argument_group("a generator without other files beside it").add_argument
-    add("--model", choices=["pix2pix", "cyclegan", "pix2pixhd"], help="default: pix2pix for a U-Net, cyclegan for a "
-        "ResNet that downsamples twice, otherwise pix2pixhd")  # fmt: skip
-    add("--direction", choices=["AtoB", "BtoA"], help="which way it translates (default: the preset's, else AtoB)")
-
-    add = parser.add_argument_group("pix2pixhd only").add_argument
-    add("--label-nc", metavar="N", type=int, help="number of input classes; 0: the input is an image (default: "
-        "guessed from the number of input channels, and printed)")  # fmt: skip
-    add("--no-instances", action="store_true", help="the input has no channel of instance boundaries (trained with "
-        "the official --no_instance)")  # fmt: skip
-
-    add = parser.add_argument_group("stargan only").add_argument
-    add("--domains", metavar="NAME", nargs="+", help="names of the domains, in the order of the labels of its training "
-        "(default: those of --config, else c1, c2, ...)")  # fmt: skip
-    add("--exclusive", action="store_true", help="the domains exclude each other, as RaFD's expressions (default: as "
-        "--config says, else attributes, as CelebA's are; the weights don't show it)")  # fmt: skip
-    add("--joint-domains", metavar="NAME", nargs="+", help="names of the second of two sets learned jointly")
-
-    add = parser.add_argument_group("cyclegan only, instead of --data-root").add_argument
-    add("--data-root-a", dest="root_a", metavar="DIR", type=Path, help="folder of images of domain A")
-    add("--data-root-b", dest="root_b", metavar="DIR", type=Path, help="folder of images of domain B")
-    return parser
-
+from img2img.cli.import_weights import main
+from img2img.errors import one_line_errors
 
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        sys.exit(main())

@@ -1,60 +1,9 @@
-"""Translate images with a trained run, or draw images from noise.
+"""``img2img infer`` as a script of a checkout: python tools/infer.py --help lists the options."""
 
-Examples:
-    python tools/infer.py facades                                      # translate the run's validation set
-    python tools/infer.py facades --input photos/ --output out/        # a file, or a folder of files, of any size
-    python tools/infer.py streets --style random --samples 5           # pix2pixHD: five random styles each
-    python tools/infer.py dcgan-toy --count 64                         # draw from noise (dcgan, infogan)
-"""
-
-import argparse
 import sys
 
+from img2img.cli.infer import main
 from img2img.errors import one_line_errors
-from img2img.inference.arguments import TARGET, parse_infer_arguments
-
-
-def main() -> int:
-    args = parse_infer_arguments(__doc__)
-    return draw(args) if args.draws else translate(args)
-
-
-def translate(args: argparse.Namespace) -> int:
-    from img2img.inference.files import Request, translate_files
-    from img2img.inference.loading import load_translator
-
-    dropout = args.samples > 0 and args.style is None
-    translator = load_translator(
-        args.run,
-        checkpoint=args.checkpoint,
-        device=args.device,
-        norm_policy=args.norm_policy,
-        dropout=dropout,
-        training_size=args.training_size,
-        direction=args.direction,
-    )
-    target = {name: getattr(args, name) for name in TARGET}
-    output = args.output or translator.results(style=args.style, relabel=args.relabel, **target)
-    names = ("samples", "seed", "cycle", "others", "style", "relabel")
-    request = Request(args.input, output, target=target, **{name: getattr(args, name) for name in names})
-    unreadable = translate_files(translator, request)
-    what = "".join(f", {key} {value}" for key, value in target.items() if value is not None)
-    what = what or f", {translator.title}"
-    print(f"run         {translator.run}{what}\nimages      {output}\ngrids       {output / 'grids'}")
-    return 2 if unreadable else 0
-
-
-def draw(args: argparse.Namespace) -> int:
-    from img2img.inference.loading import load_sampler
-    from img2img.inference.sampler import write_samples
-
-    sampler = load_sampler(args.run, checkpoint=args.checkpoint, device=args.device)
-    output = args.output or sampler.results(args.seed, args.label)
-    names = ("count", "seed", "label", "interpolate", "traverse")
-    write_samples(sampler, output, **{name: getattr(args, name) for name in names})
-    print(f"run         {sampler.run}\nimages      {output}\ngrids       {output / 'grids'}")
-    return 0
-
 
 if __name__ == "__main__":
     with one_line_errors():

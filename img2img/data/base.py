@@ -104,7 +104,7 @@ class ImageDataset(Dataset[dict]):
     ordered: ClassVar[bool] = False
     """Whether items are video frames and must be translated in order."""
     companions: ClassVar[tuple[str, ...]] = ()
-    """Keys of further input files that inference needs for an item: ``infer.py --with mask=FILE|DIR``."""
+    """Keys of further input files that inference needs for an item: ``infer --with mask=FILE|DIR``."""
 
     notes: Sequence[str] = ()
     """Remarks and warnings about the set, which are logged when training starts."""

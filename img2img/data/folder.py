@@ -23,6 +23,7 @@ import numpy as np
 
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_header, read_image, to_channels
 from img2img.data.transforms import SizeCheck, keyed_seed
+from img2img.program import command
 
 PARTS = ("train", "val", "test")  # the usual names of splits
 LONG = 2  # halves with a larger aspect ratio are suspicious: the file may be a single image, not a pair
@@ -232,7 +233,7 @@ def in_validation_share(name: str, share: float) -> bool:
 def require_root(root: Path) -> None:
     """Raises ValueError if there is no such folder."""
     if not root.is_dir():
-        raise ValueError(f"data.root {root}: no such folder (datasets/README.md shows how to download public sets)")
+        raise ValueError(f"data.root {root}: no such folder ({command('fetch')} downloads public sets)")
 
 
 def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:
@@ -257,7 +258,7 @@ def no_split(root: Path, splits: Sequence[str]) -> ValueError:
         a, b = (root / name for name in folders)
         return ValueError(
             f"data.root {root}: no split {' or '.join(splits)}, but two folders: make pairs of them by "
-            f"datasets/pair.py --a {a} --b {b} --to DIR; without pairs: --model cyclegan --data.root_a {a} "
+            f"{command('pair')} --a {a} --b {b} --to DIR; without pairs: --model cyclegan --data.root_a {a} "
             f"--data.root_b {b}"
         )
     return ValueError(

@@ -19,6 +19,7 @@ from img2img.data.folder import FolderPairs, PairScale, find_sides, side_by_side
 from img2img.data.images import read_image
 from img2img.data.options import DataConfig, Part, PatchConfig, TwoDomainConfig, domains
 from img2img.data.transforms import BATCH, Patch, SizeCheck, Transform, jitter, patch_seed
+from img2img.program import command
 
 
 class PairSource(Protocol):
@@ -187,7 +188,7 @@ def set_folder(config: DataConfig, part: Part) -> str:
         return config.root
     if part == "val":
         raise ValueError(
-            "data.root is not set in this run, so it has no validation set: infer.py takes --input FILE|DIR; or "
-            "import the weights again with import_weights.py --data-root DIR --overwrite"
+            "data.root is not set in this run, so it has no validation set: infer takes --input FILE|DIR; or "
+            f"import the weights again with {command('import')} --data-root DIR --overwrite"
         )
     raise ValueError("data.root is not set: set it to the folder of the images, or set data.toy true")

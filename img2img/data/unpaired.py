@@ -21,6 +21,7 @@ from img2img.data.folder import FolderImages, find_sides, no_split, some
 from img2img.data.options import Domain, Part, TwoDomainConfig, domains
 from img2img.data.paired import map_of_classes, read_input, set_folder
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
+from img2img.program import command
 
 POOLS = "the image pools need images of one size per domain: set data.preprocess resize_and_crop"
 
@@ -40,7 +41,7 @@ class UnpairedConfig(TwoDomainConfig):
     everyday: ClassVar[Sequence[str]] = [*TwoDomainConfig.everyday, "root_a", "root_b", "val_paired"]
     folders: ClassVar[Sequence[str]] = ("root", "root_a", "root_b")
     instead: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("root_a", "root_b"), "make a data.root of the two folders by datasets/pair.py"
+        ("root_a", "root_b"), f"make a data.root of the two folders by {command('pair')}"
     )
 
     root: str | None = None
@@ -211,7 +212,7 @@ def _folders(config: UnpairedConfig, part: Part) -> tuple[Path, Path]:
             if any((root / split).is_dir() for split in splits):
                 raise ValueError(
                     f"data.root {root}: {splits[0]}A/ and {splits[0]}B/ are missing; "
-                    "make them of side-by-side pairs by datasets/unpair.py"
+                    f"make them of side-by-side pairs by {command('unpair')}"
                 )
             raise no_split(root, splits)
         folders = sides

@@ -1,4 +1,4 @@
-"""The command line of tools/evaluate.py; ``options`` checks which options go together."""
+"""The command line of ``img2img evaluate``; ``options`` checks which options go together."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
 
 def evaluate_parser(description: str | None) -> Parser:
     """The parser. Defaults are those of the dataclasses in ``options``."""
-    parser = Parser(description)
+    parser = Parser("evaluate", description)
     parser.add_argument("run", metavar="NAME|DIR", help="name or folder of a run, or a folder of images")
     parser.add_argument("--device", metavar="DEVICE", help="cpu or cuda (default: cuda if available)")
     parser.add_argument(
@@ -90,7 +90,7 @@ def _add_run_options(parser: Parser) -> None:
     add(
         "--style",
         metavar="STYLE",
-        help="style of images made from label maps, as in tools/infer.py: random, encode:PHOTO, ...; needs --metrics "
+        help="style of images made from label maps, as in infer: random, encode:PHOTO, ...; needs --metrics "
         "(default: each photo's own)",
     )
     add("--seed", metavar="N", type=int, help="seed of the noise and of --style random (default: %(default)s)")

@@ -2,7 +2,7 @@
 
 A metric is one object, as in torchmetrics, with three methods: ``begin``, ``update`` (once a batch) and ``compute``.
 To add a metric, write a subclass of ``PairMetric`` (each image and its target) or ``Metric`` (anything else) in
-``metrics.py``, or in the file of a model from outside for runs of that model. tools/evaluate.py, its --help, the
+``metrics.py``, or in the file of a model from outside for runs of that model. ``img2img evaluate``, its --help, the
 reports and ``train.metrics`` then know it by its ``name``.
 
 This file, ``metrics`` and ``fcn.score`` import torch inside functions only: importing it takes seconds, and --help

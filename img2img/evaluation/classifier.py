@@ -150,7 +150,7 @@ def load_classifier(
     Raises:
         ValueError: the file is missing, damaged, of another network, or was trained on other labels.
     """
-    advice = "use a file of evaluate.py --train-classifier"
+    advice = "use a file of evaluate --train-classifier"
     try:
         weights, metadata = read_weights(path), _metadata(path)
     except ValueError as error:

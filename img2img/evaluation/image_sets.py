@@ -103,7 +103,7 @@ def folder_set(
     """The images of a folder, with the real images of another.
 
     Args:
-        folder: the images to evaluate, without the sub-folder grids/ of tools/infer.py.
+        folder: the images to evaluate, without the sub-folder grids/ of infer.
         reference: folder of real images.
         pairs: whether images of one relative path, apart from the suffix, are an image and its target.
         maps: ground-truth label maps of the images.

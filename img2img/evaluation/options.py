@@ -1,4 +1,4 @@
-"""Options of tools/evaluate.py as dataclasses: of runs, of metrics, of the FCN-score and of the classifier of
+"""Options of ``img2img evaluate`` as dataclasses: of runs, of metrics, of the FCN-score and of the classifier of
 domains, and which go together.
 
 ``arguments`` reads them from the command line. Like ``base``, this file does not import torch.
@@ -125,7 +125,7 @@ class ClassifierOptions:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """All options of tools/evaluate.py. Raises ValueError for an option that does not apply."""
+    """All options of ``img2img evaluate``. Raises ValueError for an option that does not apply."""
 
     name: str
     """Name or folder of the run, or folder of images."""

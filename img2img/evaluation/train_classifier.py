@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from img2img.checkpoint import require_writable, write_network
-from img2img.config import config_file, load_config
+from img2img.config import load_config
 from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, LabelSet
 from img2img.data.folder import some
@@ -36,6 +36,7 @@ from img2img.evaluation.classifier import (
     slices,
 )
 from img2img.models import model_class
+from img2img.run_files import config_file
 from img2img.runs import find_run
 
 BATCH_SIZE = 32

@@ -1,4 +1,4 @@
-"""The command line of tools/infer.py: common options, options of translating runs, options of runs that draw."""
+"""The command line of ``img2img infer``: common options, options of translating runs, options of runs that draw."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRANSLATE, DRAW = "runs that translate images", "runs that draw images from nois
 
 def infer_parser(description: str | None) -> Parser:
     """The parser of all options; ``parse_infer_arguments`` checks which group the run takes."""
-    parser = Parser(description)
+    parser = Parser("infer", description)
     parser.add_argument("run", help="name of a run under runs/, or path of its folder")
     parser.add_argument(
         "--output",

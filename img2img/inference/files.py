@@ -18,6 +18,7 @@ from img2img.data.base import Item
 from img2img.data.folder import frame_order, list_images, some
 from img2img.data.images import SUFFIXES, UnreadableImage, cell, grid, read_header, write_image
 from img2img.inference.translator import Translator
+from img2img.program import command
 
 ROWS = 8  # of a contact sheet
 OTHER_SCALE = 1.5  # times as wide, or as narrow, as in training: objects are then of another scale for the network
@@ -230,7 +231,7 @@ def _input_jobs(translator: Translator, request: Request, source: Path) -> tuple
             if hint and width * hint[1] == height * hint[0]:  # the shape of a pair
                 tqdm.write(
                     f"{path.name} is {width}x{height}, twice as wide as the run's images: if it is a pair side by "
-                    "side, split it with datasets/unpair.py, or leave out --input to translate the validation set"
+                    f"side, split it with {command('unpair')}, or leave out --input to translate the validation set"
                 )
                 hint = None
             elif size_hint and not size_hint / OTHER_SCALE <= width <= size_hint * OTHER_SCALE:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
-from img2img.config import CONFIG_FILE, Config, config_file, load_config
+from img2img.config import Config, load_config
 from img2img.data.degraded import DegradedConfig
 from img2img.data.domains import DomainsConfig
 from img2img.inference.domain_translator import DomainTranslator
@@ -21,6 +21,8 @@ from img2img.inference.translator import NormPolicy, Translator
 from img2img.models import build_model, model_class
 from img2img.models.base import Model
 from img2img.models.base_noise import NoiseModel
+from img2img.program import command
+from img2img.run_files import CONFIG_FILE, config_file
 from img2img.runs import find_run
 
 
@@ -123,8 +125,8 @@ def load_translator(
     model, config, path = load_trained(run, checkpoint)
     if isinstance(model, NoiseModel):
         raise ValueError(
-            f"run {config.name} draws images from noise and translates none; draw with python tools/infer.py {run} "
-            f"--count 64 (in Python: load_sampler), measure with python tools/evaluate.py {run} --metrics fid"
+            f"run {config.name} draws images from noise and translates none; draw with {command('infer')} {run} "
+            f"--count 64 (in Python: load_sampler), measure with {command('evaluate')} {run} --metrics fid"
         )
     translator = _translator_class(config)(
         model,

@@ -34,6 +34,7 @@ from img2img.data.images import UnreadableImage, read_image
 from img2img.files import write_whole
 from img2img.inference.label_edits import Classes
 from img2img.inference.translator import Translator
+from img2img.program import command
 
 FOLDER = "styles"
 CLUSTERS = 10  # default per class, as in the official code
@@ -200,10 +201,10 @@ def load_clusters(translator: Translator) -> Clusters:
     Raises:
         ValueError: the file is missing, damaged, or of another encoder than that of the checkpoint.
     """
-    path, command = styles_file(translator), f"python tools/encode_features.py {translator.run}"
+    path, remedy = styles_file(translator), f"{command('styles')} {translator.run}"
     option = f"(with --checkpoint {int(path.stem.removeprefix('step-'))}, if that is not the latest)"
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; run {command} first {option}")
+        raise ValueError(f"{path}: no such file; run {remedy} first {option}")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             classes, centres = file["class"], file["centre"].astype(np.float32)
@@ -211,10 +212,10 @@ def load_clusters(translator: Translator) -> Clusters:
         if classes.ndim != 1 or centres.ndim != 2 or not 0 < len(classes) == len(centres):
             raise ValueError(f"{classes.shape} classes of {centres.shape} centres")
     except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: damaged ({str(error).splitlines()[0]}); run {command} again") from error
+        raise ValueError(f"{path}: damaged ({str(error).splitlines()[0]}); run {remedy} again") from error
     if encoder != encoder_checksum(translator):
         raise ValueError(
-            f"{path}: made with another encoder than that of {translator.checkpoint}; run {command} again {option}"
+            f"{path}: made with another encoder than that of {translator.checkpoint}; run {remedy} again {option}"
         )
     return {number: centres[classes == number] for number in np.unique(classes).tolist()}
 

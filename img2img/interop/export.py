@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
-from img2img.config import CONFIG_FILE, Config, config_file, load_config
+from img2img.config import Config, load_config
 from img2img.data.domains import DomainsConfig
 from img2img.interop.layouts import FAMILIES, ROLES, Family, NetworkSpec
 from img2img.interop.official import to_official
+from img2img.run_files import CONFIG_FILE, config_file
 from img2img.runs import find_run
 
 

@@ -24,7 +24,7 @@ CITYSCAPES = 36  # input channels of pix2pixHD on Cityscapes: 35 classes and ins
 
 @dataclass(frozen=True)
 class UserOptions:
-    """What official weights don't determine; options of tools/import_weights.py."""
+    """What official weights don't determine; options of ``img2img import``."""
 
     label_nc: int | None = None
     """pix2pixHD only: number of classes of the generator's input; 0: the input is an image; None: guess."""

@@ -15,12 +15,14 @@ from pathlib import Path
 import torch
 
 from img2img.checkpoint import has_network, newest_checkpoint, save_checkpoint
-from img2img.config import CONFIG_FILE, Config, config_file, load_config
+from img2img.config import Config, load_config
 from img2img.interop.layouts import FAMILIES, ROLES, Kind, NetworkSpec
 from img2img.interop.official import import_official
 from img2img.interop.options import Networks, UserOptions, run_config, stargan_config
 from img2img.models import build_model, model_class
-from img2img.runs import RUNS, begin_run, check_run, hold_run, replace_run
+from img2img.program import command
+from img2img.run_files import CONFIG_FILE, RUNS, config_file
+from img2img.runs import begin_run, check_run, hold_run, replace_run
 
 _CHAINS: dict[str, tuple[Kind, ...]] = {"G": ("unet", "resnet"), "D": ("patchgan",)}
 KINDS: dict[str, dict[str, tuple[Kind, ...]]] = {  # model -> role -> architectures it can have
@@ -159,10 +161,10 @@ def next_steps(run: Path) -> list[str]:
     missing = [name for name in model_class(config.model.name).discriminators if not has_network(path, name)]
     more = " --instances FILE|DIR" if "instance" in config.data.channels else ""
     more += f" --direction {config.data.direction}" if "domain" in config.data.channels else ""
-    fine_tune = f"python tools/train.py --config {run}/{CONFIG_FILE} --train.init_from {run.name} --name NEW"
+    fine_tune = f"{command('train')} --config {run}/{CONFIG_FILE} --train.init_from {run.name} --name NEW"
     fine_tune += "" if has_data else " --data.root DIR"
     fine_tune += " --balance.warmup_d 500" if missing else ""  # a new one must learn before the trained generator does
-    return [f"translate   python tools/infer.py {run.name} --input FILE|DIR{more}", f"fine-tune   {fine_tune}"]
+    return [f"translate   {command('infer')} {run.name} --input FILE|DIR{more}", f"fine-tune   {fine_tune}"]
 
 
 def _read(files: Mapping[str, Path], hd: bool) -> Networks:

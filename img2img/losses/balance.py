@@ -16,7 +16,7 @@ Policy = Literal["color", "translation", "cutout"]
 
 @dataclass
 class BalanceConfig:
-    """Options that stabilise GAN training, all off by default; see docs/balance.md."""
+    """Options that stabilise GAN training, all off by default."""
 
     everyday: ClassVar = "augment gradient_penalty spectral_norm discriminator_steps warmup_d".split()
 

@@ -62,7 +62,7 @@ class CycleGAN(Model):
         """Number of strided layers of each PatchGAN: 0, 1, 3 or 5 for a receptive field of 1, 16, 70 or 286 pixels. The
         paper has 3 (Sec. 4)."""
         last_bias_d: bool = False
-        """Give the last layer a bias; with n_layers_d 0 and batch norm only. import_weights.py sets it for weights of
+        """Give the last layer a bias; with n_layers_d 0 and batch norm only. import sets it for weights of
         old versions of the official PyTorch code."""
         norm: Norm = "instance"
         """Normalisation layers of all networks."""

@@ -53,7 +53,7 @@ class Pix2Pix(Model):
         """Number of strided layers of the PatchGAN: 0, 1, 3 or 5 for a receptive field of 1, 16, 70 or 286 pixels
         (Sec. 4.4)."""
         last_bias_d: bool = False
-        """Give the last layer a bias; with n_layers_d 0 and batch norm only. import_weights.py sets it for weights of
+        """Give the last layer a bias; with n_layers_d 0 and batch norm only. import sets it for weights of
         old versions of the official PyTorch code."""
         norm: Norm = "batch"
         """Normalisation layers of both networks."""

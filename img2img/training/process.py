@@ -144,7 +144,7 @@ def die_with_launcher() -> None:
 def keep_memory() -> None:
     """Makes glibc reuse freed memory instead of returning it to the system.
 
-    On a CPU every large tensor of a step would otherwise be mapped and faulted in anew. ``tools/benchmark.py`` shows
+    On a CPU every large tensor of a step would otherwise be mapped and faulted in anew. ``img2img benchmark`` shows
     the difference. No effect with other allocators.
     """
     if sys.platform == "linux":

@@ -9,8 +9,9 @@ from typing import Any
 from accelerate import Accelerator
 
 from img2img.checkpoint import load_state, newest_checkpoint
-from img2img.config import CONFIG_FILE, Config, load_config
+from img2img.config import Config, load_config
 from img2img.models.base import Side
+from img2img.run_files import CONFIG_FILE
 
 SECTIONS = ("model", "data", "optim", "train", "balance")
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from img2img.checkpoint import has_network, load_network, newest_checkpoint
-from img2img.config import CONFIG_FILE, load_config
+from img2img.config import load_config
+from img2img.run_files import CONFIG_FILE
 from img2img.runs import find_run
 from img2img.training.networks import Networks
 

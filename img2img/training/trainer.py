@@ -25,7 +25,9 @@ from img2img.data.loader import BatchReader, KeyedBatches, keyed_loader, to_devi
 from img2img.errors import TrainingStopped
 from img2img.models import model_class
 from img2img.models.base import Batch
-from img2img.runs import RUNS, begin_run, check_run, find_run, hold_run
+from img2img.program import command
+from img2img.run_files import RUNS
+from img2img.runs import begin_run, check_run, find_run, hold_run
 from img2img.training.best import Best, scores_line
 from img2img.training.logger import RunLogger
 from img2img.training.means import Means, mean_over_processes
@@ -389,9 +391,9 @@ class Trainer:
     def _print_result(self) -> None:
         """Prints the last and the best checkpoint, and how to use them."""
         assert self.logger is not None
-        self.logger.say(f"done        {self.checkpoint}; python tools/infer.py {self.config.name}")
+        self.logger.say(f"done        {self.checkpoint}; {command('infer')} {self.config.name}")
         if self.best.step is not None:
-            usage = "" if self.best.step == self.step else "; infer.py --checkpoint best uses it"
+            usage = "" if self.best.step == self.step else "; infer --checkpoint best uses it"
             self.logger.say(f"best        step {self.best.step}: {scores_line(self.best.state['values'])}{usage}")
 
     @property

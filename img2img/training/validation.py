@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from img2img.evaluation.classifier import Classifier
 
 BATCH_SIZE = 16  # images that a generator or a feature network gets at once
-SEED = 0  # of the noise of unconditional models; the same as in evaluate.py
+SEED = 0  # of the noise of unconditional models; the same as in evaluate
 
 
 class Validation:

@@ -117,7 +117,7 @@ def test_folder_pairs_name_the_tool_for_two_plain_folders(tmp_path: Path) -> Non
     for folder in ("drawings", "photos"):
         write(tmp_path / folder / "1.png", drawn_pair(0)[0])
     message = errors(tmp_path)
-    assert f"datasets/pair.py --a {tmp_path / 'drawings'} --b {tmp_path / 'photos'}" in message
+    assert f"img2img pair --a {tmp_path / 'drawings'} --b {tmp_path / 'photos'}" in message
 
 
 def test_folder_pairs_refuse_two_files_of_one_stem(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_unpaired_names_what_is_wrong_in_one_line(unpaired_root: Path, tmp_path:
     (tmp_path / "half" / "trainB").mkdir(parents=True)
     assert error(root=str(tmp_path / "half")).startswith(f"{tmp_path / 'half' / 'trainA'}: no such folder")
     write(tmp_path / "pairs" / "train" / "0.png", drawn_pair(0)[0])
-    assert "datasets/unpair.py" in error(root=str(tmp_path / "pairs"))
+    assert "img2img unpair" in error(root=str(tmp_path / "pairs"))
     (unpaired_root / "trainB" / "b1.jpg").write_text("no image")
     (unpaired_root / "trainB" / "b2.jpg").write_text("no image")
     assert "b1.jpg" in error(root=str(unpaired_root))

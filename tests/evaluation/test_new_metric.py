@@ -1,4 +1,4 @@
-"""New metrics: defining a class makes a metric known to tools/evaluate.py, its help, reports and training."""
+"""New metrics: defining a class makes a metric known to ``img2img evaluate``, its help, reports and training."""
 
 import csv
 import gc

@@ -1,4 +1,4 @@
-"""Options of tools/evaluate.py: defaults, names, and options that exclude each other."""
+"""Options of ``img2img evaluate``: defaults, names, and options that exclude each other."""
 
 from collections.abc import Callable
 from pathlib import Path

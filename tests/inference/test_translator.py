@@ -199,13 +199,13 @@ def test_translate_files_warns_once_of_pairs_side_by_side(
     capsys.readouterr()
     translate_files(load_translator(run), Request(paired_root / "val", Path("out")))
     printed = capsys.readouterr().out
-    assert re.search(r"0\.png is 40x20.*datasets/unpair\.py", printed)
-    assert printed.count("datasets/unpair.py") == 1
+    assert re.search(r"0\.png is 40x20.*img2img unpair", printed)
+    assert printed.count("img2img unpair") == 1
     write(Path("half.png"), drawn_pair(0)[0])
     translate_files(load_translator(run), Request(Path("half.png"), Path("out")))
     paired_root.rename("elsewhere")
     translate_files(load_translator(run), Request(Path("elsewhere/val"), Path("out")))
-    assert "datasets/unpair.py" not in capsys.readouterr().out
+    assert "img2img unpair" not in capsys.readouterr().out
 
 
 def test_translate_files_writes_the_validation_set_and_samples(tiny: Tiny, tmp_path: Path) -> None:

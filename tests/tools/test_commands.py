@@ -163,7 +163,7 @@ def test_train_print_config_prints_a_config_that_loads(
         ("train", ["--model", "cyclegan", "--data.root", "{root}"], "datasets/unpair.py"),
         ("train", ["--model", "cyclegan", "--data.root_a", "{root}"], "data.root_b"),
         ("train", ["--model", "cyclegan", "--data.root_a", "{root}", "--data.root_b", "{root}"], "{root}"),
-        ("train", ["--model", "pix2pix", "--data.root_a", "{root}", "--data.root_b", "{root}"], "datasets/pair.py"),
+        ("train", ["--model", "pix2pix", "--data.root_a", "{root}", "--data.root_b", "{root}"], "pair"),
         ("infer", ["nothing"], "nothing: "),
         ("infer", ["nothing", "--sampels", "3"], "--samples?"),
         ("infer", ["nothing", "--seed", "x"], "--seed: "),

@@ -12,8 +12,9 @@ import pytest
 
 from img2img import load_translator
 from img2img.checkpoint import list_checkpoints, newest_checkpoint
-from img2img.config import Config, config_file, load_config
+from img2img.config import Config, load_config
 from img2img.errors import TrainingStopped
+from img2img.run_files import config_file
 from img2img.runs import find_run
 from img2img.training.logger import RunLogger
 from img2img.training.step import GANStep

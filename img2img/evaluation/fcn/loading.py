@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
-from img2img.config import config_file, load_config
+from img2img.config import load_config
 from img2img.evaluation.base import ImageSet
 from img2img.evaluation.fcn.class_maps import ClassMaps, LabelledPhotos
 from img2img.evaluation.fcn.label_maps import LabelFolder, choose_eval_classes, load_palette, parse_classes
 from img2img.evaluation.fcn.segmenter import Segmenter, load_segmenter
 from img2img.evaluation.fcn.train_segmenter import train_segmenter
+from img2img.run_files import config_file
 from img2img.runs import find_run, is_image_folder
 
 FILE = "segmenter.safetensors"  # in a run's folder

@@ -69,7 +69,7 @@ def colour_coded_set(folder: Path, unpaired: bool = False) -> Path:
 
 
 def load(run: str, train_steps: int | None = None, **options: Any) -> tuple[ClassMaps | LabelFolder, Segmenter | None]:
-    """Loads label maps and segmentation network as tools/evaluate.py does."""
+    """Loads label maps and segmentation network as ``img2img evaluate`` does."""
     maps = load_class_maps(run, **options)
     image_sets = open_image_sets(run, maps=maps, options=RunOptions(paired=options.get("paired", False)))
     return maps, choose_segmenter(run, maps, image_sets, train_steps=train_steps, classes=options.get("classes"))

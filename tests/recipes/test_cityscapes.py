@@ -1,9 +1,8 @@
 """datasets/prepare_cityscapes.py on a Cityscapes of a few drawn images."""
 
-import importlib.util
+import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,21 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers import run_command
+
 SCRIPT = Path(__file__).parents[2] / "datasets" / "prepare_cityscapes.py"
 PALETTE = np.array([[128, 64, 128], [70, 70, 70], [220, 20, 60], [0, 0, 142]], dtype=np.uint8)  # road, building, ...
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    spec = importlib.util.spec_from_file_location("prepare_cityscapes_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = importlib.import_module("img2img.recipes.cityscapes")
     monkeypatch.setattr(module, "COUNTS", {"train": 3, "val": 1})
-    yield module
-    sys.modules.pop("_common", None)
+    return module
 
 
 @pytest.fixture
@@ -69,7 +64,7 @@ def arguments(root: Path, *more: object) -> list[str]:
 
 def refused(script: ModuleType, capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> None:
     """The command fails with one line that has all the words, and leaves nothing."""
-    assert script.main(arguments(root)) == 2
+    assert run_command("cityscapes", *arguments(root)) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     for word in words:
@@ -84,7 +79,7 @@ def rgb(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize(("suffix", "tolerance"), [("png", 0), ("jpg", 6)])
 def test_prepare_cityscapes_writes_pairs(script, official, capsys, suffix, tolerance):
-    assert script.main(arguments(official, "--format", suffix)) == 0
+    assert run_command("cityscapes", *arguments(official, "--format", suffix)) == 0
     out = official / "out/cityscapes"
     made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
     assert made == [f"train/{name}.{suffix}" for name in ("aachen_0", "aachen_1", "bochum_0")] + [
@@ -125,7 +120,7 @@ def test_prepare_cityscapes_refuses_unreadable_and_unequal_images(script, offici
         label.write_bytes(content)
         refused(script, capfd, official, f"{label} is not a readable image")
     label.write_bytes(kept[: len(kept) // 2])  # libpng prints a line here, before that of the script
-    assert script.main(arguments(official)) == 2
+    assert run_command("cityscapes", *arguments(official)) == 2
     assert f"{label} is not a readable image" in capfd.readouterr().err
     assert not list((official / "out").iterdir())
     label.write_bytes(kept)
@@ -136,11 +131,11 @@ def test_prepare_cityscapes_refuses_unreadable_and_unequal_images(script, offici
 def test_prepare_cityscapes_keeps_an_existing_folder(script, official, capsys):
     out = official / "out/cityscapes"
     out.mkdir(parents=True)
-    assert script.main(arguments(official)) == 2
+    assert run_command("cityscapes", *arguments(official)) == 2
     assert f"{out} " in capsys.readouterr().err
     assert not list(out.iterdir())
     (official / "file").touch()
-    assert script.main([*arguments(official), "--to", str(official / "file/x")]) == 2
+    assert run_command("cityscapes", *arguments(official), "--to", str(official / "file/x")) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

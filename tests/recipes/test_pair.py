@@ -1,10 +1,9 @@
 """datasets/pair.py on folders of drawn images."""
 
-import importlib.util
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,19 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers import run_command
+
 SCRIPT = Path(__file__).parents[2] / "datasets" / "pair.py"
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    spec = importlib.util.spec_from_file_location("pair_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.modules.pop("_common", None)
+def script() -> ModuleType:
+    return importlib.import_module("img2img.recipes.pair")
 
 
 @pytest.fixture
@@ -50,7 +44,7 @@ def arguments(root: Path, *more: object) -> list[str]:
 
 def refused(script: ModuleType, capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> None:
     """The command fails with one line that has all the words, and leaves nothing."""
-    assert script.main(arguments(root)) == 2
+    assert run_command("pair", *arguments(root)) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     for word in words:
@@ -63,7 +57,7 @@ def stems(folder: Path) -> set[str]:
 
 
 def test_pair_makes_train_and_val(script, folders, capsys):
-    assert script.main(arguments(folders)) == 0
+    assert run_command("pair", *arguments(folders)) == 0
     out = folders / "out/set"
     assert sorted(path.name for path in out.iterdir()) == ["trainA", "trainB", "valA", "valB"]
     train, val = stems(out / "trainA"), stems(out / "valA")
@@ -85,7 +79,9 @@ def test_pair_split_depends_on_the_seed(script, folders):
     chosen = []
     for index, seed in enumerate((0, 0, 1)):
         assert (
-            script.main([*arguments(folders), "--to", str(folders / str(index)), "--seed", str(seed), "--val", "0.5"])
+            run_command(
+                "pair", *arguments(folders), "--to", str(folders / str(index)), "--seed", str(seed), "--val", "0.5"
+            )
             == 0
         )
         chosen.append(stems(folders / str(index) / "valA"))
@@ -104,7 +100,7 @@ def test_pair_splits_are_not_empty(script, count, fraction, train, val):
 
 
 def test_pair_makes_hard_links(script, folders, capsys, monkeypatch):
-    assert script.main(arguments(folders, "--link")) == 0
+    assert run_command("pair", *arguments(folders, "--link")) == 0
     linked = next((folders / "out/set/trainA").rglob("*.jpg"))
     assert linked.samefile(folders / "a" / linked.relative_to(folders / "out/set/trainA"))
 
@@ -112,7 +108,7 @@ def test_pair_makes_hard_links(script, folders, capsys, monkeypatch):
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", other_device)
-    assert script.main([*arguments(folders, "--link"), "--to", str(folders / "two/set")]) == 2
+    assert run_command("pair", *arguments(folders, "--link"), "--to", str(folders / "two/set")) == 2
     error = capsys.readouterr().err
     assert str(folders / "a") in error
     assert "--link" in error
@@ -133,7 +129,7 @@ def test_pair_refuses_different_sizes(script, folders, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6  # sizes are compared after applying the orientation
     draw(folders / "a/0.jpg", 0, exif=exif)
-    assert script.main(arguments(folders)) == 0
+    assert run_command("pair", *arguments(folders)) == 0
 
 
 def test_pair_names_unusable_folders_and_files(script, folders, capsys):
@@ -150,7 +146,7 @@ def test_pair_names_unusable_folders_and_files(script, folders, capsys):
 
 def test_pair_keeps_an_existing_folder(script, folders, capsys):
     (folders / "out/set").mkdir(parents=True)
-    assert script.main(arguments(folders)) == 2
+    assert run_command("pair", *arguments(folders)) == 2
     assert f"{folders / 'out/set'} " in capsys.readouterr().err
     assert not list((folders / "out/set").iterdir())
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2img.data.cut import cut_images
 from img2img.data.images import read_image
+from img2img.recipes.cut import cut_images
 from tests.conftest import write
 from tests.helpers import call
 

@@ -1,9 +1,8 @@
 """datasets/unpair.py on drawn pairs."""
 
-import importlib.util
+import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,20 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers import run_command
+
 SCRIPT = Path(__file__).parents[2] / "datasets" / "unpair.py"
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    spec = importlib.util.spec_from_file_location("unpair_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "unpair_script", module)
-    spec.loader.exec_module(module)
-    yield module
-    sys.modules.pop("_common", None)
+def script() -> ModuleType:
+    return importlib.import_module("img2img.recipes.unpair")
 
 
 @pytest.fixture
@@ -56,7 +49,7 @@ def arguments(root: Path, a: str, b: str, *more: object) -> list[str]:
 
 def refused(script: ModuleType, capfd: pytest.CaptureFixture[str], command: list[str], *words: str) -> None:
     """The command fails with one line that has all the words, and leaves nothing."""
-    assert script.main(command) == 2
+    assert run_command("unpair", *command) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1
     for word in words:
@@ -86,7 +79,7 @@ def pairs(count: int, add: int = 0) -> dict[str, int]:
 
 
 def test_unpair_combines_two_sets(script, sets, capsys):
-    assert script.main(arguments(sets, "shoes/right", "bags/left")) == 0
+    assert run_command("unpair", *arguments(sets, "shoes/right", "bags/left")) == 0
     out = sets / "out/set"
     assert sorted(path.name for path in out.iterdir()) == ["trainA", "trainB", "valA", "valB"]  # shoes has no test
     assert values(out / "trainA") == pairs(9, add=100)
@@ -103,7 +96,7 @@ def test_unpair_splits_one_set(script, sets):
     for index, seed in enumerate((0, 0, 1)):
         out = sets / str(index)
         command = [*arguments(sets, "shoes/left", "shoes/right"), "--to", str(out), "--seed", str(seed)]
-        assert script.main(command) == 0
+        assert run_command("unpair", *command) == 0
         a, b = values(out / "trainA"), values(out / "trainB")
         assert (len(a), len(b)) == (5, 4)
         assert not a.keys() & b.keys()  # no partner
@@ -116,12 +109,12 @@ def test_unpair_splits_one_set(script, sets):
 
 def test_unpair_recognises_one_set_by_two_names(script, sets):
     (sets / "link").symlink_to(sets / "shoes")
-    assert script.main(arguments(sets, "shoes/left", "link/right")) == 0
+    assert run_command("unpair", *arguments(sets, "shoes/left", "link/right")) == 0
     assert not stems(sets / "out/set/trainA") & stems(sets / "out/set/trainB")
 
 
 def test_unpair_uses_both_halves(script, sets):
-    assert script.main(arguments(sets, "bags/right", "bags/left", "--both")) == 0
+    assert run_command("unpair", *arguments(sets, "bags/right", "bags/left", "--both")) == 0
     for split, count in {"train": 4, "val": 2, "test": 1}.items():
         assert values(sets / f"out/set/{split}A") == pairs(count, add=100)
         assert values(sets / f"out/set/{split}B") == pairs(count)
@@ -143,7 +136,7 @@ def test_unpair_keeps_depth_colour_and_orientation(script, sets):
     turned = random.integers(0, 256, (8, 6, 4), dtype=np.uint8)
     Image.fromarray(turned).save(sets / "shoes/train/turned_alpha.png", exif=exif)
     drawn["turned_alpha"] = np.rot90(turned, -1)[..., [2, 1, 0, 3]]
-    assert script.main(arguments(sets, "shoes/left", "shoes/right", "--both")) == 0
+    assert run_command("unpair", *arguments(sets, "shoes/left", "shoes/right", "--both")) == 0
     for name, pair in drawn.items():
         for side, half in (("A", pair[:, : pair.shape[1] // 2]), ("B", pair[:, pair.shape[1] // 2 :])):
             written = cv2.imread(str(sets / f"out/set/train{side}/{name}.png"), cv2.IMREAD_UNCHANGED)
@@ -155,7 +148,7 @@ def test_unpair_writes_jpg(script, sets):
     colours = np.array([[255, 0, 0], [0, 0, 255]], dtype=np.uint8)[np.indices((16, 32))[1] % 2]  # stripes, (16, 32, 3)
     Image.fromarray(colours).save(sets / "shoes/test.png")  # beside the splits: not read
     (sets / "shoes/train/v1.5.png").write_bytes((sets / "shoes/test.png").read_bytes())  # .5 is no suffix
-    assert script.main(arguments(sets, "shoes/left", "shoes/right", "--both", "--format", "jpg")) == 0
+    assert run_command("unpair", *arguments(sets, "shoes/left", "shoes/right", "--both", "--format", "jpg")) == 0
     out = sets / "out/set"
     assert {path.suffix for path in out.rglob("*.*")} == {".jpg"}
     with Image.open(out / "trainB/v1.5.jpg") as image:
@@ -203,7 +196,7 @@ def test_unpair_names_unusable_folders(script, sets, capfd):
 
 def test_unpair_keeps_an_existing_folder(script, sets, capsys):
     (sets / "out/set").mkdir(parents=True)
-    assert script.main(arguments(sets, "shoes/left", "bags/left")) == 2
+    assert run_command("unpair", *arguments(sets, "shoes/left", "bags/left")) == 2
     assert f"{sets / 'out/set'} " in capsys.readouterr().err
     assert not list((sets / "out/set").iterdir())
 
@@ -218,9 +211,7 @@ def test_unpair_keeps_an_existing_folder(script, sets, capsys):
     ],
 )
 def test_unpair_refuses_wrong_options(script, sets, capsys, a, b, more, words):
-    with pytest.raises(SystemExit) as left:
-        script.main(arguments(sets, a, b, *more))
-    assert left.value.code == 2
+    assert run_command("unpair", *arguments(sets, a, b, *more)) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert words in error

@@ -1,6 +1,6 @@
 """datasets/fetch.py against a server on this machine: every message, resuming, and nothing half-written."""
 
-import importlib.util
+import importlib
 import io
 import os
 import socket
@@ -18,6 +18,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.helpers import run_command
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "fetch.py"
 COUNTS = {"train": 3, "val": 2}
@@ -89,15 +91,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def fetch(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def fetch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module, with a table of small numbers."""
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    spec = importlib.util.spec_from_file_location("fetch_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "fetch_script", module)
-    spec.loader.exec_module(module)
+    module = importlib.import_module("img2img.recipes.fetch")
     facades = module.SETS["facades"]
     monkeypatch.setitem(
         module.SETS, "facades", module.PublicSet(facades.source, "photo", "label", facades.task, COUNTS)
@@ -106,8 +102,7 @@ def fetch(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         real = module.SETS[name]
         small = module.unpaired(real.source, real.a, real.b, tuple(UNPAIRED.values()), real.task)
         monkeypatch.setitem(module.SETS, name, small)
-    yield module
-    sys.modules.pop("_common", None)
+    return module
 
 
 def image() -> bytes:
@@ -149,7 +144,7 @@ def refused(
     fetch: ModuleType, capsys: pytest.CaptureFixture[str], arguments: list[object], *words: str, code: int = 2
 ) -> None:
     """The command fails with one line that has all the words."""
-    assert fetch.main([str(argument) for argument in arguments]) == code
+    assert run_command("fetch", *arguments) == code
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     for word in words:
@@ -159,7 +154,7 @@ def refused(
 @pytest.mark.parametrize("manner", ["range", "plain", "unsized"])
 def test_fetch_downloads_and_unpacks_a_set(fetch, server, tmp_path, capsys, manner):
     server.data = pack(COUNTS, extra="facades/train/._0.jpg")  # what macOS leaves is not counted
-    assert fetch.main(["facades", "--to", str(tmp_path / "new"), "--url", server.url(manner)]) == 0
+    assert run_command("fetch", "facades", "--to", str(tmp_path / "new"), "--url", server.url(manner)) == 0
     assert names(tmp_path / "new") == ["facades"]  # no archive, no part, no temporary folder
     assert (tmp_path / "new/facades/val/1.jpg").read_bytes() == image()
     assert (tmp_path / "new/facades").stat().st_mode & 0o777 == 0o777 & ~_umask()
@@ -178,9 +173,9 @@ def _umask() -> int:
 def test_fetch_keeps_a_complete_set(fetch, server, tmp_path, capsys):
     server.data = pack(COUNTS)
     command = ["facades", "--to", str(tmp_path), "--url", server.url("range")]
-    assert fetch.main(command) == 0
+    assert run_command("fetch", *command) == 0
     capsys.readouterr()
-    assert fetch.main(command) == 0
+    assert run_command("fetch", *command) == 0
     assert capsys.readouterr().out.startswith(str(tmp_path / "facades"))
     assert server.ranges == [None]
     (tmp_path / "facades/val/0.jpg").unlink()
@@ -194,7 +189,7 @@ def test_fetch_continues_a_dropped_download(fetch, server, tmp_path, capsys):
     refused(fetch, capsys, [*to, server.url("drop")], server.url("drop"), f"{half} of", "facades.tar.gz.part")
     assert (tmp_path / "facades.tar.gz.part").read_bytes() == server.data[:half]
     assert names(tmp_path) == ["facades.tar.gz.part"]
-    assert fetch.main([*map(str, to), server.url("range")]) == 0
+    assert run_command("fetch", *[*map(str, to), server.url("range")]) == 0
     assert server.ranges == [None, f"bytes={half}-"]
     assert names(tmp_path) == ["facades"]
 
@@ -210,7 +205,7 @@ def test_fetch_keeps_the_part_of_a_reset_download(fetch, server, tmp_path, capsy
 def test_fetch_starts_again_without_ranges(fetch, server, tmp_path, capsys):
     server.data = pack(COUNTS)
     (tmp_path / "facades.tar.gz.part").write_bytes(server.data[:100])
-    assert fetch.main(["facades", "--to", str(tmp_path), "--url", server.url("plain")]) == 0
+    assert run_command("fetch", "facades", "--to", str(tmp_path), "--url", server.url("plain")) == 0
     assert capsys.readouterr().out.startswith(server.url("plain"))
     assert server.ranges == ["bytes=100-"]
     assert names(tmp_path / "facades") == ["train", "val"]
@@ -220,7 +215,7 @@ def test_fetch_starts_again_without_ranges(fetch, server, tmp_path, capsys):
 def test_fetch_uses_a_complete_part(fetch, server, tmp_path, manner):
     server.data = pack(COUNTS)
     (tmp_path / "facades.tar.gz.part").write_bytes(server.data)
-    assert fetch.main(["facades", "--to", str(tmp_path), "--url", server.url(manner)]) == 0
+    assert run_command("fetch", "facades", "--to", str(tmp_path), "--url", server.url(manner)) == 0
     assert names(tmp_path) == ["facades"]
 
 
@@ -237,7 +232,7 @@ def test_fetch_refuses_a_part_of_another_size(fetch, server, tmp_path, capsys):
 
 def test_fetch_uses_an_existing_archive(fetch, server, tmp_path, capsys):
     (tmp_path / "facades.tar.gz").write_bytes(pack(COUNTS))
-    assert fetch.main(["facades", "--to", str(tmp_path), "--url", server.url("missing")]) == 0
+    assert run_command("fetch", "facades", "--to", str(tmp_path), "--url", server.url("missing")) == 0
     assert "unpacking" in capsys.readouterr().out
     assert server.ranges == []
 
@@ -304,7 +299,7 @@ def test_fetch_counts_images(fetch, tmp_path, capsys, counts, top):
 def test_fetch_continues_and_unpacks_an_unpaired_set(fetch, server, tmp_path, capsys, manner):
     server.data = pack_zip(UNPAIRED, extra="__MACOSX/horse2zebra/trainA/._0.jpg")
     (tmp_path / "horse2zebra.zip.part").write_bytes(server.data[:100])
-    assert fetch.main(["horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)]) == 0
+    assert run_command("fetch", "horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)) == 0
     assert server.ranges == ["bytes=100-"]
     assert names(tmp_path) == ["horse2zebra"]
     assert names(tmp_path / "horse2zebra") == ["testA", "testB", "trainA", "trainB"]
@@ -313,7 +308,7 @@ def test_fetch_continues_and_unpacks_an_unpaired_set(fetch, server, tmp_path, ca
     assert printed.err == ""
     assert "3 trainA, 2 trainB, 1 testA, 1 testB; A = horse, B = zebra; unpaired" in printed.out
     assert "1703.10593" in printed.out
-    assert fetch.main(["horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)]) == 0
+    assert run_command("fetch", "horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)) == 0
     assert capsys.readouterr().out.startswith(str(tmp_path / "horse2zebra"))
     assert server.ranges == ["bytes=100-"]
     (tmp_path / "horse2zebra/testB/0.jpg").unlink()
@@ -328,7 +323,7 @@ def test_fetch_of_a_name_that_pix2pix_has_too(fetch, tmp_path, monkeypatch, caps
         archive.write_bytes(pack_zip({**UNPAIRED, "train": 2, "valA": 1}, top="maps", extra="maps/trainA/._0.jpg"))
 
     monkeypatch.setattr(fetch, "download", download)
-    assert fetch.main(["cyclegan-maps", "--to", str(tmp_path)]) == 0
+    assert run_command("fetch", "cyclegan-maps", "--to", str(tmp_path)) == 0
     assert asked == ["http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/maps.zip"]
     assert names(tmp_path) == ["cyclegan-maps"]
     assert names(tmp_path / "cyclegan-maps") == ["testA", "testB", "trainA", "trainB"]  # no other folder of the archive
@@ -406,8 +401,8 @@ def test_fetch_knows_sides_and_folders_of_unpaired_sets(fetch):
 def test_fetch_suggests_names(fetch, tmp_path, capsys):
     refused(fetch, capsys, ["facade", "--to", tmp_path], "unknown set 'facade'", "Did you mean 'facades'?", "night2day")
     refused(fetch, capsys, ["xyz", "--to", tmp_path], "unknown set 'xyz'. The sets are: edges2handbags, edges2shoes")
-    refused(fetch, capsys, ["cityscapes", "--to", tmp_path], "prepare_cityscapes.py")
-    refused(fetch, capsys, ["cyclegan-cityscapes", "--to", tmp_path], "prepare_cityscapes.py")
+    refused(fetch, capsys, ["cityscapes", "--to", tmp_path], "img2img cityscapes")
+    refused(fetch, capsys, ["cyclegan-cityscapes", "--to", tmp_path], "img2img cityscapes")
     refused(fetch, capsys, ["horse2zebras", "--to", tmp_path], "Did you mean 'horse2zebra'?")
     refused(fetch, capsys, ["facades", "--to", tmp_path, "--archive", tmp_path / "no"], "--archive", "no such file")
     assert names(tmp_path) == []
@@ -431,7 +426,8 @@ def test_fetch_refuses_python_without_safe_extraction(fetch, server, tmp_path, c
     monkeypatch.delattr(tarfile, "data_filter")
     archive = tmp_path / "mine.zip"
     archive.write_bytes(pack_zip(UNPAIRED))
-    assert fetch.main(["horse2zebra", "--to", str(tmp_path), "--archive", str(archive)]) == 0  # zips need none of it
+    # zips need none of it
+    assert run_command("fetch", "horse2zebra", "--to", str(tmp_path), "--archive", str(archive)) == 0
     refused(fetch, capsys, ["facades", "--to", tmp_path, "--url", server.url("range")], "3.10.12")
     assert server.ranges == []
 

@@ -1,0 +1,60 @@
+"""Translate images with a trained run, or draw images from noise.
+
+Examples:
+    img2img infer facades                                      # translate the run's validation set
+    img2img infer facades --input photos/ --output out/        # a file, or a folder of files, of any size
+    img2img infer streets --style random --samples 5           # pix2pixHD: five random styles each
+    img2img infer dcgan-toy --count 64                         # draw from noise (dcgan, infogan)
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from img2img.inference.arguments import TARGET, parse_infer_arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Translates or draws images; returns 2 if one of several images can't be read."""
+    args = parse_infer_arguments(__doc__, argv)
+    return draw(args) if args.draws else translate(args)
+
+
+def translate(args: argparse.Namespace) -> int:
+    """Translates images with a run that translates."""
+    from img2img.inference.files import Request, translate_files
+    from img2img.inference.loading import load_translator
+
+    dropout = args.samples > 0 and args.style is None
+    translator = load_translator(
+        args.run,
+        checkpoint=args.checkpoint,
+        device=args.device,
+        norm_policy=args.norm_policy,
+        dropout=dropout,
+        training_size=args.training_size,
+        direction=args.direction,
+    )
+    target = {name: getattr(args, name) for name in TARGET}
+    output = args.output or translator.results(style=args.style, relabel=args.relabel, **target)
+    names = ("samples", "seed", "cycle", "others", "style", "relabel")
+    request = Request(args.input, output, target=target, **{name: getattr(args, name) for name in names})
+    unreadable = translate_files(translator, request)
+    what = "".join(f", {key} {value}" for key, value in target.items() if value is not None)
+    what = what or f", {translator.title}"
+    print(f"run         {translator.run}{what}\nimages      {output}\ngrids       {output / 'grids'}")
+    return 2 if unreadable else 0
+
+
+def draw(args: argparse.Namespace) -> int:
+    """Draws images with a run that draws from noise."""
+    from img2img.inference.loading import load_sampler
+    from img2img.inference.sampler import write_samples
+
+    sampler = load_sampler(args.run, checkpoint=args.checkpoint, device=args.device)
+    output = args.output or sampler.results(args.seed, args.label)
+    names = ("count", "seed", "label", "interpolate", "traverse")
+    write_samples(sampler, output, **{name: getattr(args, name) for name in names})
+    print(f"run         {sampler.run}\nimages      {output}\ngrids       {output / 'grids'}")
+    return 0
