@@ -10,6 +10,8 @@ import difflib
 import re
 from pathlib import Path
 
+from img2img.program import command
+
 PACKAGE = Path(__file__).resolve().parent
 FOLDER = next(folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if folder.is_dir())
 SUFFIXES = (".yaml", ".yml")
@@ -79,4 +81,4 @@ def _nearest(text: str, names: list[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     models = sorted({name.partition("/")[0] for name in names})
-    return f"img2img presets lists them, for {', '.join(models)}"
+    return f"{command('presets')} lists them, for {', '.join(models)}"

@@ -16,6 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from img2img.errors import Parser
+from img2img.presets import find_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run, lines = import_run(
         args.file,
         args.name,
-        preset=args.config,
+        preset=find_config(args.config, model=args.model) if args.config else None,
         direction=args.direction,
         model=args.model,
         user_options=UserOptions(**{each.name: getattr(args, each.name) for each in fields(UserOptions)}),
@@ -49,7 +50,7 @@ def parser() -> Parser:
         "files beside it (D, E, or G_A, G_B, D_A, D_B) are imported, too",
     )
     add("--name", help="name of the new run (default: the file's name; of an official name, its folder's)")
-    add("--config", metavar="FILE", type=Path, help="preset with data and loss options, e.g. "
+    add("--config", metavar="FILE|PRESET", help="preset with data and loss options, e.g. "
         "pix2pix/facades; options that the weights determine replace the preset's")  # fmt: skip
     add("--only", metavar="ROLES", help="import only these files, by role: G, or G,E (default: all)")
     add("--overwrite", action="store_true", help="replace an existing run of this name")

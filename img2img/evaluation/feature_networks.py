@@ -93,7 +93,7 @@ def load_lpips(
         import lpips
     except ImportError as error:
         raise ValueError(
-            "lpips: the package is missing; python -m pip install lpips==0.1.4, or leave out lpips"
+            "lpips: the package lpips is missing; pip install 'img2img-toolkit[metrics]', or leave out lpips"
         ) from error
 
     def alexnet() -> Mapping[str, Any]:
