@@ -5,7 +5,6 @@ Options come from files (presets, or the config.yaml of a run to resume). The co
 
 from __future__ import annotations
 
-import difflib
 import re
 from argparse import SUPPRESS
 from collections.abc import Sequence
@@ -16,18 +15,20 @@ from typing import Any, NoReturn
 
 import jsonargparse
 
+from img2img.arguments import refuse_wrong_dashes, with_underscores
 from img2img.config import (
     Config,
     OptimConfig,
     TrainConfig,
     build_config,
     data_config,
-    explain,
     find_model,
+    keys_of,
     option_parser,
     options_of,
     parse,
     read_yaml,
+    refuse_option,
     usage,
 )
 from img2img.losses.balance import BalanceConfig
@@ -86,7 +87,8 @@ class _CommandLine:
     """
 
     def __init__(self, argv: Sequence[str], presets: Path) -> None:
-        self.words, early = _take(argv, {"--model", "--config", "--name"})
+        refuse_wrong_dashes(argv)
+        self.words, early = _take(with_underscores(argv), {"--model", "--config", "--name"})
         self.name = early["--name"][-1] if early["--name"] else None
         self.model = early["--model"][-1] if early["--model"] else None
         if self.model and self.model.endswith(".py"):
@@ -248,15 +250,11 @@ def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool)
 
 def _refuse_typo(argv: Sequence[str]) -> None:
     """Raises ValueError for an option that no model has; the message suggests a similar one of any model."""
-    parsers = [option_parser(name) for name in model_names()]
-    known = [{action.dest for action in parser._actions} for parser in parsers]
-    every = sorted(set().union(*known))
+    every = set().union(*(keys_of(option_parser(name)) for name in model_names()))
     for word in argv:
         key = word[2:].partition("=")[0]
         if word.startswith("--") and key not in (*every, "resume", "overwrite", "print_config"):
-            near = difflib.get_close_matches(key, every, 1)
-            parser = next(p for p, keys in zip(parsers, known, strict=True) if not near or near[0] in keys)
-            explain(parser, f"unrecognized arguments: --{key}", "")
+            refuse_option(key, every)
 
 
 def _take(argv: Sequence[str], options: set[str]) -> tuple[list[str], dict[str, list[str]]]:

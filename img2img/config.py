@@ -7,11 +7,10 @@ read it. ``command_line`` parses the arguments of ``img2img train``.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from argparse import ArgumentError
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn
@@ -19,12 +18,14 @@ from typing import Any, ClassVar, Literal, NoReturn
 import jsonargparse
 import yaml
 
+from img2img.arguments import nearest
 from img2img.data import dataset_class
 from img2img.data.options import DataConfig
 from img2img.errors import require_at_least
 from img2img.losses.balance import BalanceConfig
 from img2img.models import load_model_file, model_class, model_file, model_names
 from img2img.models.base import Side
+from img2img.other_toolkits import name_here
 from img2img.program import command, launched
 from img2img.run_files import CONFIG_FILE
 
@@ -388,7 +389,6 @@ def parse(parser: jsonargparse.ArgumentParser, argv: list[str], where: str = "")
 
 def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> NoReturn:
     """Raises ValueError with a parser's error as one line, which names the key and, for unknown keys, a similar one."""
-    known = sorted(a.dest for a in parser._actions if a.dest != "help")
     unknown = (
         re.search(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<key>[\w.]+)'", message)
         or re.search(r"Option '(?P<key>[\w.]+)' is not accepted", message)
@@ -400,12 +400,7 @@ def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> No
         groups = unknown.groupdict()
         key = f"{groups['group']}.{groups['key']}" if groups.get("group") else groups["key"]
         dashes = "--" if "unrecognized" in message else ""
-        if others := [name for name in model_names() if key in _options(name)]:
-            advice = data_config(others[0]).instead.get(key.removeprefix("data."), "leave it out")
-            raise ValueError(f"{where}{dashes}{key}: an option of {', '.join(others)} only; {advice}")
-        near = difflib.get_close_matches(key, known, 1, 0.6) or [k for k in known if k.endswith(f".{key}")][:1]
-        hint = f"did you mean {dashes}{near[0]}?" if near else "--help lists all options"
-        raise ValueError(f"{where}unknown option {dashes}{key}; {hint}")
+        refuse_option(key, keys_of(parser), where=where, dashes=dashes)
     stray = re.search(r"unrecognized arguments: (?P<word>\S+)", message)
     if stray:
         raise ValueError(f"{stray['word']}: not an option; write options as --key value (--help lists them)")
@@ -427,8 +422,42 @@ def explain(parser: jsonargparse.ArgumentParser, message: str, where: str) -> No
     raise ValueError(where + re.sub(r'Parser key "config": ', "--config: ", " ".join(message.split())))
 
 
-def _options(model: str) -> set[str]:
-    return {action.dest for action in option_parser(model)._actions}
+def refuse_option(key: str, known: Collection[str], *, where: str = "", dashes: str = "--") -> NoReturn:
+    """Raises ValueError for an option that a model doesn't have. The message names what it may mean: an option of other
+    models, one in another section, another toolkit's name, or a similar one.
+
+    Args:
+        key: the unknown option, such as "data.rot".
+        known: the model's options; "model" and other options of the command line alone are added.
+        where: the beginning of the message.
+        dashes: those of options on the command line; "" in files.
+    """
+    known = {*known, "model", "resume", "overwrite", "print_config"}
+    keys = {name: keys_of(option_parser(name)) for name in model_names()}
+    if others := [name for name in keys if key in keys[name]]:
+        advice = data_config(others[0]).instead.get(key.removeprefix("data."), "leave it out")
+        raise ValueError(f"{where}{dashes}{key}: an option of {', '.join(others)} only; {advice}")
+    near = nearest(key, known)
+    last = key.rpartition(".")[2]
+    if near and near[0].rpartition(".")[2] == last:  # in another section
+        hint = f"did you mean {' or '.join(dashes + name for name in near[:2])}?"
+    elif here := name_here("train", f"--{last}"):
+        hint = f"here: {here}"
+    elif theirs := {name: same for name in keys if (same := _with_last_part(keys[name], last))}:
+        hint = f"{dashes}{next(iter(theirs.values()))} is an option of {', '.join(theirs)}"
+    else:
+        hint = f"did you mean {dashes}{near[0]}?" if near else "--help all lists the options"
+    raise ValueError(f"{where}unknown option {dashes}{key}; {hint}")
+
+
+def keys_of(parser: jsonargparse.ArgumentParser) -> set[str]:
+    """The options of a parser, without the sections."""
+    keys = {action.dest for action in parser._actions} - {"help"}
+    return {key for key in keys if not any(other.startswith(f"{key}.") for other in keys)}
+
+
+def _with_last_part(keys: Collection[str], last: str) -> str | None:
+    return next((key for key in sorted(keys) if key.rpartition(".")[2] == last), None)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

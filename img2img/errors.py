@@ -6,8 +6,6 @@ traceback.
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import os
 import sys
 import time
@@ -15,9 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn, TextIO
-
-from img2img.program import command, wording
+from typing import TextIO
 
 own_code = {Path(__file__).parent}  # code whose ValueErrors are for users: this package and outside models
 
@@ -66,23 +62,6 @@ def is_ours(error: BaseException) -> bool:
 def printable(text: str) -> str:
     """The text as valid UTF-8: other bytes, which file names may have, are written as \\udcXX."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse that raises ValueError with a one-line message, which suggests a similar option for an unknown one."""
-
-    def __init__(self, name: str, description: str | None) -> None:
-        """A parser of the command ``name``, whose docstring is the description."""
-        raw = argparse.RawDescriptionHelpFormatter  # keeps the line breaks of the examples in a docstring
-        text = wording(description or "")
-        super().__init__(prog=command(name), description=text, formatter_class=raw, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        """Raises ValueError."""
-        known = [option for action in self._actions for option in action.option_strings]
-        words = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
-        near = difflib.get_close_matches(words[0], known, 1) if "unrecognized" in message and words else []
-        raise ValueError(f"{message}; {f'did you mean {near[0]}?' if near else '--help lists the options'}")
 
 
 def leave_console(stream: TextIO) -> None:

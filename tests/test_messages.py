@@ -25,6 +25,25 @@ TRAIN = {
     "PIX2PIX --resume": "--resume: there is no run in runs/x; leave --resume out to start it",
     "PIX2PIX --resume --overwrite": "--resume and --overwrite: leave one of them out",
     "PIX2PIX --lr 3": "unknown option --lr; did you mean --optim.lr?",
+    "PIX2PIX --train.lr 3": "unknown option --train.lr; did you mean --optim.lr?",
+    "--train.lr 3": "unknown option --train.lr; did you mean --optim.lr?",
+    "PIX2PIX --train.lr-d 3": "unknown option --train.lr_d; did you mean --optim.lr_d?",
+    "PIX2PIX --batch-size 3": "unknown option --batch_size; did you mean --data.batch_size?",
+    "PIX2PIX --data.batchsize 3": "unknown option --data.batchsize; did you mean --data.batch_size?",
+    "PIX2PIX --data.rot x": "unknown option --data.rot; did you mean --data.root?",
+    "PIX2PIX --learning_rat 3": "unknown option --learning_rat; --help all lists the options",
+    "PIX2PIX --niter 3": "unknown option --niter; here: --train.epochs",
+    "PIX2PIX --dataroot x": "unknown option --dataroot; here: --data.root",
+    "PIX2PIX --netG resnet_9blocks": (
+        "unknown option --netG; here: --model.generator unet or resnet, with --model.num_downs or --model.n_blocks"
+    ),
+    "PIX2PIX --lambda_cycle 3": "unknown option --lambda_cycle; --model.lambda_cycle is an option of cyclegan, stargan",
+    "PIX2PIX --resum": "unknown option --resum; did you mean --resume?",
+    "—model pix2pix": "—model: begins with a dash of a web page (—); type --model",
+    "\u2013model pix2pix": "\u2013model: begins with a dash of a web page (\u2013); type --model",
+    "-model pix2pix": "-model: begins with one dash; type --model",
+    "--config facade": "--config facade: no such file or preset; did you mean pix2pix/facades?",
+    "--config maps": "--config maps: several presets have this name; choose one of cyclegan/maps, pix2pix/maps",
     "PIX2PIX foo": "foo: not an option; write options as --key value (--help lists them)",
     "PIX2PIX --mixed_precision bf16": (
         "--mixed_precision is an option of accelerate launch: put it before -m img2img train"
@@ -56,6 +75,18 @@ OTHERS: dict[str, tuple[Callable[..., Any], str]] = {
     "evaluate.py run --metrcs fid": (
         parse_evaluate_arguments,
         "unrecognized arguments: --metrcs fid; did you mean --metrics?",
+    ),
+    "infer.py run photos": (
+        parse_infer_arguments,
+        "photos: not an option; write options as --key value (--help lists them)",
+    ),
+    "infer.py run --results_dir x": (
+        parse_infer_arguments,
+        "unrecognized arguments: --results_dir x; here: --output",
+    ),
+    "infer.py run —input x": (
+        parse_infer_arguments,
+        "—input: begins with a dash of a web page (—); type --input",
     ),
 }
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import jsonargparse
 
+from img2img.arguments import refuse_wrong_dashes, with_underscores
 from img2img.program import command, wording
 
 
@@ -36,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from img2img.config import parse
 
     options_parser = parser()
-    values = parse(options_parser, list(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    refuse_wrong_dashes(words)
+    values = parse(options_parser, with_underscores(words))
     options = options_parser.instantiate(values)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     rows = benchmark(options)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from img2img.errors import Parser
+from img2img.arguments import Parser
 from img2img.recipes.fetch import SETS, fetch
 
 

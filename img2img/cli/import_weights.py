@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from img2img.errors import Parser
+from img2img.arguments import Parser
 from img2img.presets import find_config
 
 

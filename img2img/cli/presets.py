@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2img.errors import Parser
+from img2img.arguments import Parser
 from img2img.presets import FOLDER, about, preset_names
 
 

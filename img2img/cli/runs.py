@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from img2img.errors import Parser
+from img2img.arguments import Parser
 from img2img.program import command
 from img2img.run_files import RUNS, RunSummary, list_runs, summarise
 

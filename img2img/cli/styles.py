@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2img.errors import Parser
+from img2img.arguments import Parser
 from img2img.program import command
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from img2img.errors import Parser
+from img2img.arguments import Parser
 
 
 def parser() -> Parser:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from img2img.errors import Parser
+from img2img.arguments import Parser
 from img2img.evaluation.metrics import choose_metrics, metrics_help
 from img2img.evaluation.options import ClassifierOptions, EvaluateOptions, FCNOptions, Kind, MetricOptions, RunOptions
 

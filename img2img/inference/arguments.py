@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from img2img.errors import Parser
+from img2img.arguments import Parser
 
 STYLES = "random, cluster:CLASS=N,..., instance:ID=N,..., encode:PHOTO; join several with ';'"
 TARGET = ("to", "flip", "own", "strength")  # options of runs with several domains

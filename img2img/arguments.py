@@ -1,0 +1,103 @@
+"""Arguments of commands: one style of options, and one-line answers to mistakes.
+
+In the name of an option ``-`` and ``_`` are the same everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
+
+from img2img.other_toolkits import name_here
+from img2img.program import command, wording
+
+DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"  # of web pages and word processors: hyphens, dashes, minus
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with this style, which raises ValueError with a one-line message."""
+
+    def __init__(self, name: str, description: str | None) -> None:
+        """A parser of the command ``name``, whose docstring is the description."""
+        raw = argparse.RawDescriptionHelpFormatter  # keeps the line breaks of the examples in a docstring
+        text = wording(description or "")
+        super().__init__(prog=command(name), description=text, formatter_class=raw, allow_abbrev=False)
+        self.name = name
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """Parses ``args``, by default those of the program. Raises ValueError."""
+        words = list(sys.argv[1:] if args is None else args)
+        refuse_wrong_dashes(words)
+        known = {_plain(option): option for option in self._option_string_actions if option.startswith("--")}
+        return super().parse_args([_renamed(word, known) for word in words], namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises ValueError."""
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if not unknown:
+            raise ValueError(f"{message}; --help lists the options")
+        option = unknown[1].partition("=")[0]
+        if not option.startswith("-"):
+            raise ValueError(f"{option}: not an option; write options as --key value (--help lists them)")
+        here = name_here(self.name, option)
+        near = nearest(option, [known for known in self._option_string_actions if known.startswith("--")])
+        hint = f"here: {here}" if here else f"did you mean {near[0]}?" if near else "--help lists the options"
+        raise ValueError(f"{message}; {hint}")
+
+
+def with_underscores(words: Sequence[str]) -> list[str]:
+    """The words, in which names of options have ``_`` for ``-``: "--data.batch-size=2" -> "--data.batch_size=2"."""
+    return [_underscored(word) if word.startswith("--") else word for word in words]
+
+
+def refuse_wrong_dashes(words: Sequence[str]) -> None:
+    """Raises ValueError for a word that begins with a dash that isn't ``-``, or with one that should be two."""
+    for word in words:
+        name = word.lstrip(DASHES + "-")
+        if word[:1] in DASHES and word:
+            raise ValueError(f"{word}: begins with a dash of a web page ({word[0]}); type --{name}")
+        if re.match(r"-[A-Za-z]\w", word) and word != "-inf":
+            raise ValueError(f"{word}: begins with one dash; type --{name}")
+
+
+def nearest(key: str, known: Collection[str]) -> list[str]:
+    """Known keys that a wrong one may mean, the best first: those with the same last part, else similar ones.
+
+    The last part of "train.lr" is "lr"; keys may begin with "--".
+    """
+    last = _last_part(key)
+    same = [name for name in sorted(known) if _last_part(name) == last]
+    if same:
+        return same
+    similar = difflib.get_close_matches(key, sorted(known), 1, 0.75)
+    similar += [name for part in _similar_parts(last, known) for name in sorted(known) if _last_part(name) == part]
+    similar += difflib.get_close_matches(key, sorted(known), 1, 0.6)
+    return list(dict.fromkeys(similar))
+
+
+def _similar_parts(last: str, known: Collection[str]) -> list[str]:
+    return difflib.get_close_matches(last, {_last_part(name): None for name in sorted(known)}, 1, 0.75)
+
+
+def _last_part(key: str) -> str:
+    return key.lstrip("-").rpartition(".")[2].replace("-", "_")
+
+
+def _underscored(word: str) -> str:
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def _plain(word: str) -> str:
+    """An option's name, in which ``-``, ``_`` and ``.`` are the same: --data.root is import's --data-root."""
+    return re.sub(r"[_.]", "-", word)
+
+
+def _renamed(word: str, known: dict[str, str]) -> str:
+    """The word with the option's own name, if it is a known option in another style."""
+    name, equals, value = word.partition("=")
+    return f"{known[_plain(name)]}{equals}{value}" if word.startswith("--") and _plain(name) in known else word
