@@ -7,6 +7,10 @@
     from img2img import load_sampler
     images = load_sampler("runs/dcgan-toy")(count=64, seed=1)         # from noise: (64, H, W, C) uint8
 
+    import img2img
+    run = img2img.train("pix2pix", data={"root": "datasets/facades"}) # as the command ``train``
+    scores = img2img.evaluate(run)
+
 docs/architecture.md describes the package's files.
 """
 
@@ -20,16 +24,21 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # errors for damaged images come from img2img
 
 if TYPE_CHECKING:
+    from img2img.api import Run, evaluate, load_run, train
     from img2img.inference.loading import load_sampler, load_translator
     from img2img.inference.sampler import Sampler
     from img2img.inference.translator import Translator
 
-__all__ = ["Sampler", "Translator", "load_sampler", "load_translator"]
+__all__ = ["Run", "Sampler", "Translator", "evaluate", "load_run", "load_sampler", "load_translator", "train"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the loading of runs (and with it torch) on first access, so that ``import img2img`` is fast."""
+    """Imports functions (and with them torch) on first access, so that ``import img2img`` is fast."""
+    if name in ("Run", "evaluate", "load_run", "train"):
+        from img2img import api
+
+        return getattr(api, name)
     if name in __all__:
         from img2img.inference import loading
 

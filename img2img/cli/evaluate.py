@@ -9,9 +9,13 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from img2img.evaluation.arguments import parse_evaluate_arguments
 from img2img.evaluation.options import EvaluateOptions
+
+if TYPE_CHECKING:
+    from img2img.evaluation.report import ScoreTable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(options: EvaluateOptions) -> None:
-    """Computes the metrics of --metrics and writes the reports."""
+def measure(options: EvaluateOptions) -> ScoreTable:
+    """Computes the metrics of --metrics and writes the reports. Returns the scores by direction, row and name."""
     from img2img.evaluation.fcn.loading import choose_segmenter, load_class_maps
     from img2img.evaluation.image_sets import open_image_sets
     from img2img.evaluation.metrics import load_networks
@@ -86,10 +90,11 @@ def measure(options: EvaluateOptions) -> None:
         scores[folder] = report(image_set, metrics, networks, folder, batch_size=metric.batch_size)
     if len(scores) > 1:
         report_directions(scores)
+    return {folder.name: {"output": each.scores, **each.baselines} for folder, each in scores.items()}
 
 
-def measure_pixels(options: EvaluateOptions) -> None:
-    """Prints L1, PSNR and SSIM of a run and of its baselines."""
+def measure_pixels(options: EvaluateOptions) -> ScoreTable:
+    """Prints L1, PSNR and SSIM of a run and of its baselines. Returns them by direction, row and name."""
     from img2img.evaluation.report import report_pixels
     from img2img.inference.loading import load_translator
 
@@ -97,4 +102,4 @@ def measure_pixels(options: EvaluateOptions) -> None:
     translator = load_translator(
         options.name, checkpoint=run.checkpoint, device=options.device, norm_policy=run.norm_policy
     )
-    report_pixels(translator, run.paired, protocol=run.protocol, shave=options.shave)
+    return report_pixels(translator, run.paired, protocol=run.protocol, shave=options.shave)

@@ -28,6 +28,10 @@ FILES = ("summary.json", "table.md", "pictures.csv", "best_and_worst.png")
 PIXELS = {"l1": ".2f", "psnr": ".2f", "ssim": ".4f", "psnr_y": ".2f", "ssim_y": ".4f", "l1_hole": ".2f"}
 
 
+ScoreTable = dict[str, dict[str, dict[str, float]]]
+"""Scores by direction, row (``output``, and baselines such as ``input``), and name."""
+
+
 def report_folders(image_sets: Sequence[ImageSet], chosen: Path | None = None) -> list[Path]:
     """The folder of each set's report.
 
@@ -108,10 +112,13 @@ def report_directions(scores: Mapping[Path, Scores]) -> None:
 
 def report_pixels(
     translator: Translator, paired: bool = False, *, protocol: PlaneProtocol = "colour", shave: int | None = None
-) -> None:
+) -> ScoreTable:
     """Prints L1, PSNR and SSIM of a run and its baselines, and writes them to RUN/evaluation/STEP/pixels.json.
 
     With protocol "y" the file is pixels-y.json. Arguments are those of ``pixel_scores``.
+
+    Returns:
+        The scores by direction, row and name.
 
     Raises:
         ValueError: as ``pixel_scores``; or the file can't be written.
@@ -133,6 +140,7 @@ def report_pixels(
     file = folder / ("pixels.json" if protocol == "colour" else f"pixels-{protocol}.json")
     write_text(file, json.dumps(scores, indent=2) + "\n")
     print(printable(f"\nreport      {file}"))
+    return scores
 
 
 def pixel_scores(
