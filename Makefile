@@ -23,7 +23,7 @@ $(BIN)/python:
 		"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" )
 
 $(VENV)/.installed: $(BIN)/python setup.cfg pyproject.toml
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check --editable '.[all]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -35,6 +35,23 @@ def require_at_least(section: str, options: object, least: Mapping[str, float]) 
 
 
 @contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Wraps imports of optional packages. Raises ValueError, with the command to install them, if one is missing.
+
+    Args:
+        extra: its name in setup.cfg.
+        what: what needs the packages, such as "styles".
+    """
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0] or str(error)
+        raise ValueError(
+            f"{what}: the package {package} is missing; pip install 'img2img-toolkit[{extra}]'"
+        ) from error
+
+
+@contextmanager
 def one_line_errors() -> Iterator[None]:
     """Wraps a command's ``main``: turns ValueErrors, a stopped training and Ctrl-C into one line and an exit code."""
     try:

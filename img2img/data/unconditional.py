@@ -22,6 +22,7 @@ from img2img.data.paired import set_folder
 from img2img.data.torchvision_sets import TorchvisionImages, open_set
 from img2img.data.toy import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
+from img2img.errors import needs_extra
 
 VAL_EVERY = 8  # every eighth of the digits is a validation image
 
@@ -57,7 +58,8 @@ class Digits:
     classes = tuple("0123456789")
 
     def __init__(self, splits: tuple[str, ...], channels: int, size: int) -> None:
-        from sklearn.datasets import load_digits  # takes a second, not needed by other sets
+        with needs_extra("digits", "the toy task of digits"):
+            from sklearn.datasets import load_digits  # takes a second, not needed by other sets
 
         digits = load_digits()
         count = len(digits.target)

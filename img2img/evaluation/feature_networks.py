@@ -5,7 +5,6 @@ Weights are read from a given file or downloaded by the library that publishes t
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, VGG16_Weights, vgg16
 
+from img2img.errors import needs_extra
 from img2img.evaluation.base import FeatureName
 from img2img.evaluation.inception import FIDInception
 from img2img.weights import read_weights
@@ -78,7 +78,7 @@ def load_lpips(
     """Loads LPIPS with AlexNet, version 0.1 (Zhang et al., arXiv 1801.03924).
 
     The network takes two batches (B, 3, H, W) in [-1, 1] and returns distances (B, 1, 1, 1). Its linear layers are part
-    of the package ``lpips``; AlexNet's weights are torchvision's.
+    of torchmetrics; AlexNet's weights are torchvision's.
 
     Args:
         path: file of torchvision's alexnet weights (default: downloaded).
@@ -86,23 +86,17 @@ def load_lpips(
         option: name of the option ``path`` in error messages.
 
     Raises:
-        ValueError: the package ``lpips`` is not installed; the file is missing, damaged or of another network; or
+        ValueError: torchmetrics is not installed; the file is missing, damaged or of another network; or
             weights can't be downloaded.
     """
-    try:
-        import lpips
-    except ImportError as error:
-        raise ValueError(
-            "lpips: the package lpips is missing; pip install 'img2img-toolkit[metrics]', or leave out lpips"
-        ) from error
+    with needs_extra("metrics", "lpips"):
+        from torchmetrics.functional.image.lpips import _LPIPS  # the public class downloads AlexNet
 
     def alexnet() -> Mapping[str, Any]:
         return AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
 
     weights = _weights("alexnet", path, alexnet, option=option)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lpips calls torchvision with arguments that are deprecated since 2022
-        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # pnet_rand: AlexNet is not downloaded
+    network = _LPIPS(net="alex", pnet_rand=True)  # pnet_rand: AlexNet is not downloaded
     for part in network.net.children():  # slices of AlexNet, whose layers have torchvision's numbers
         tensors = {key: weights.get(f"features.{key}") for key in part.state_dict()}
         _load(part, {key: value for key, value in tensors.items() if value is not None}, "alexnet", f"{option} {path}")

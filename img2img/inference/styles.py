@@ -31,6 +31,7 @@ from tqdm import tqdm
 from img2img.checkpoint import checksum, network_name
 from img2img.data.folder import some
 from img2img.data.images import UnreadableImage, read_image
+from img2img.errors import needs_extra
 from img2img.files import write_whole
 from img2img.inference.label_edits import Classes
 from img2img.inference.translator import Translator
@@ -98,8 +99,9 @@ def cluster(vectors: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]
         Centres (K, C) float32 and sizes (K,), the largest cluster first. K is ``clusters``, or the number of different
         vectors if that is smaller.
     """
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
+    with needs_extra("styles", "styles"):
+        from sklearn.cluster import KMeans
+        from threadpoolctl import threadpool_limits
 
     k = min(clusters, len(np.unique(vectors, axis=0)))
     with threadpool_limits(1):  # several threads would add up in any order

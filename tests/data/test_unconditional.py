@@ -1,6 +1,7 @@
 """Images without inputs: folders, classes, digits, torchvision's sets."""
 
 import gzip
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from img2img.data.loader import collate, to_device
 from img2img.data.paired import PairedConfig, PairedDataset
-from img2img.data.unconditional import UnconditionalConfig, UnconditionalDataset
+from img2img.data.unconditional import Digits, UnconditionalConfig, UnconditionalDataset
 from tests.conftest import drawn_pair, write
 
 
@@ -157,3 +158,9 @@ def write_kitti(root: Path) -> Path:
 def test_toy_pairs_refuse_other_channels_than_rgb() -> None:
     with pytest.raises(ValueError, match=r"^data\.channels_b 1: .* 3$"):
         PairedDataset(PairedConfig(toy=True, channels_b=1), "train")
+
+
+def test_digits_name_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ValueError, match=r"digits.*sklearn.*\[digits\]"):
+        Digits(("train",), 1, 32)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -410,3 +411,9 @@ def test_results_folder_is_distinct_for_each_style(translator: LabelTranslator) 
     folders = {translator.results(style=text) for text in texts}
     assert len(folders) == len(texts)
     assert all(folder.parent == step and len(folder.name) < 100 for folder in folders)
+
+
+def test_cluster_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    with pytest.raises(ValueError, match=r"sklearn.*\[styles\]"):
+        cluster(np.zeros((3, 2), np.float32), 2)
