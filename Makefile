@@ -58,6 +58,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python tools/benchmark.py --model cyclegan --size 128 --ngf 32
 	$(BIN)/python tools/benchmark.py --model pix2pixhd --size 256x128 --ngf 32
 	$(BIN)/python tools/benchmark.py --degraded true
+	$(BIN)/python tools/benchmark.py --starts true
 	$(BIN)/python tools/benchmark.py --model stargan --size 128 --batch_size 4 --ngf 32 --steps 1
 
 clean:

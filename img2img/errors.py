@@ -46,9 +46,7 @@ def needs_extra(extra: str, what: str) -> Iterator[None]:
         yield
     except ImportError as error:
         package = (error.name or "").partition(".")[0] or str(error)
-        raise ValueError(
-            f"{what}: the package {package} is missing; pip install 'img2img-toolkit[{extra}]'"
-        ) from error
+        raise ValueError(f"{what}: the package {package} is missing; pip install 'img2img-toolkit[{extra}]'") from error
 
 
 @contextmanager

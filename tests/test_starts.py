@@ -47,3 +47,12 @@ def test_train_imports_no_evaluation_unless_it_evaluates(tiny: Tiny) -> None:
     code += "train(load_config(Path('x.yaml')))"
     found = {name for name in imported(code) if name.startswith(("img2img.evaluation", "torchvision.models"))}
     assert not found
+
+
+def test_help_of_train_imports_no_library_of_training() -> None:
+    """Of albumentations and accelerate, each takes half a second."""
+    start = "import sys; sys.argv = ['img2img', 'train', '--model', 'pix2pix', '--help']; sys.stdout = sys.stderr"
+    run = "from img2img.cli.main import main\ntry: main()\nexcept SystemExit: pass"
+    names = imported(f"{start}\n{run}\nsys.stdout = sys.__stdout__")
+    assert "img2img.config" in names
+    assert not names & {"albumentations", "accelerate", "kornia", "torchvision", "sklearn", "torchmetrics"}

@@ -96,6 +96,8 @@ class BenchmarkOptions:
     """Measure inference only, without training and loading."""
     degraded: bool = False
     """Measure the data set of restoration only: training pairs a second of one core, from JPEG files."""
+    starts: bool = False
+    """Measure only how long commands take to start: CPU seconds and imported modules."""
     training_only: bool = False
     """Measure the training step and the plain loop only."""
 
@@ -120,6 +122,8 @@ class BenchmarkOptions:
 
 def describe(options: BenchmarkOptions) -> str:
     """One line that describes the measurement."""
+    if options.starts:
+        return "starts of commands: CPU seconds and imported modules"
     if options.degraded:
         return "training pairs a second of one core, patches of 128x128 pixels where no size is named"
     stage = f", stage {options.stage}" if options.model == "pix2pixhd" else ""
@@ -128,6 +132,10 @@ def describe(options: BenchmarkOptions) -> str:
 
 def benchmark(options: BenchmarkOptions) -> list[tuple[str, str]]:
     """Runs the benchmark. Returns the rows of the table: (what is measured, value with unit)."""
+    if options.starts:
+        from img2img.benchmark.starts import start_rows
+
+        return start_rows()
     if options.degraded:
         from img2img.benchmark.loading import loading_rows
 

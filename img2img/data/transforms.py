@@ -15,7 +15,6 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import albumentations as A
 import cv2
 import numpy as np
 
@@ -55,6 +54,8 @@ class Jitter:
         stride: int = 1,
         centre: bool = False,
     ) -> None:
+        import albumentations as A  # takes half a second, which --help and inference need not wait for
+
         self.load_size, self.crop_size, self.preprocess, self.stride = load_size, crop_size, preprocess, stride
         self.crops = preprocess.endswith("crop") and (preprocess != "resize_and_crop" or crop_size < load_size)
         self.resize = A.Resize(

@@ -7,15 +7,16 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 
 from img2img.config import Precision
 from img2img.data.loader import STOP_SIGNALS, DeadReader
 from img2img.errors import TrainingStopped
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class StopRequest:
@@ -113,6 +114,9 @@ def make_accelerator(precision: Precision) -> Accelerator:
         ValueError: options of ``accelerate launch`` that don't fit the trainer, the device or each other.
     """
     # broadcast_buffers: D has two forwards before its backward; a broadcast in between would break its batch norm
+    from accelerate import Accelerator  # takes a while, which --help and mistakes need not wait for
+    from accelerate.utils import DistributedDataParallelKwargs
+
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
     launched = int(os.environ.get("WORLD_SIZE", "1"))
