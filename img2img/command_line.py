@@ -23,7 +23,7 @@ from img2img.config import (
     build_config,
     data_config,
     find_model,
-    keys_of,
+    option_keys,
     option_parser,
     options_of,
     parse,
@@ -250,7 +250,7 @@ def _print_help(parser: jsonargparse.ArgumentParser, model: str, *, every: bool)
 
 def _refuse_typo(argv: Sequence[str]) -> None:
     """Raises ValueError for an option that no model has; the message suggests a similar one of any model."""
-    every = set().union(*(keys_of(option_parser(name)) for name in model_names()))
+    every = set().union(*(option_keys(name) for name in model_names()))
     for word in argv:
         key = word[2:].partition("=")[0]
         if word.startswith("--") and key not in (*every, "resume", "overwrite", "print_config"):

@@ -65,11 +65,11 @@ def test_names_of_other_toolkits_lead_to_options() -> None:
     """Every option that the answers name exists, in one of the models."""
     import re
 
-    from img2img.config import keys_of, option_parser
+    from img2img.config import option_keys
     from img2img.models import model_names
     from img2img.other_toolkits import BY_COMMAND
 
-    every = set().union(*(keys_of(option_parser(name)) for name in model_names())) | {"resume", "model"}
+    every = set().union(*(option_keys(name) for name in model_names())) | {"resume", "model"}
     infer = {option[2:] for option in infer_parser(None)._option_string_actions}
     evaluate = {option[2:] for option in evaluate_parser(None)._option_string_actions}
     for command, known in {"train": every, "infer": infer, "evaluate": evaluate}.items():

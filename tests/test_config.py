@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from img2img.command_line import parse_train_arguments
-from img2img.config import Config, OptimConfig, TrainConfig, load_config
+from img2img.config import Config, OptimConfig, TrainConfig, keys_of, load_config, option_keys, option_parser
 from img2img.losses.balance import BalanceConfig
 from img2img.models import model_class, model_names
 
@@ -433,3 +433,8 @@ def test_load_config_drops_directions_of_old_noise_models(tmp_path: Path) -> Non
     whole["data"] |= {"direction": "AtoB", "channels_a": 3}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(whole))
     assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_option_keys_are_those_of_the_parser(model: str) -> None:
+    assert option_keys(model) == keys_of(option_parser(model))

@@ -11,11 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from img2img.evaluation.arguments import parse_evaluate_arguments
+from img2img.arguments import Parser
+from img2img.evaluation.arguments import evaluate_parser, parse_evaluate_arguments
 from img2img.evaluation.options import EvaluateOptions
 
 if TYPE_CHECKING:
     from img2img.evaluation.report import ScoreTable
+
+
+def parser() -> Parser:
+    """The options."""
+    return evaluate_parser(__doc__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

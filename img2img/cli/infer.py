@@ -12,7 +12,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from img2img.inference.arguments import TARGET, parse_infer_arguments
+from img2img.arguments import Parser
+from img2img.inference.arguments import TARGET, infer_parser, parse_infer_arguments
+
+
+def parser() -> Parser:
+    """The options."""
+    return infer_parser(__doc__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,6 +26,7 @@ COMMANDS = {  # by name: the file in this folder, and what the command does
     "cut": ("cut", "cut large images into squares"),
     "cityscapes": ("cityscapes", "make the pairs of Cityscapes of its archives"),
     "benchmark": ("benchmark", "measure speed and memory on this machine"),
+    "completion": ("completion", "print a script for completion in bash or zsh"),
 }
 
 
