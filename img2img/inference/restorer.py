@@ -72,7 +72,7 @@ class Restorer(Translator):
     def check_outscale(self, outscale: float) -> None:
         if self.fills_holes:
             raise ValueError(
-                f"--outscale {outscale:g}: run {self.config.name} fills holes, and pixels outside of them stay; leave it out"
+                f"--outscale {outscale:g}: run {self.config.name} fills holes and keeps all other pixels; leave it out"
             )
         super().check_outscale(outscale)
 
