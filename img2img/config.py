@@ -8,6 +8,7 @@ read it. ``command_line`` parses the arguments of tools/train.py.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from argparse import ArgumentError
 from collections.abc import Mapping
@@ -63,9 +64,18 @@ class OptimConfig:
     """Learning rate of the discriminators (TTUR: arXiv 1706.08500)."""
     betas_d: tuple[float, float] | None = None
     """Adam's betas for the discriminators."""
+    schedule: Literal["linear", "cosine", "steps"] = "linear"
+    """How the learning rate falls: linear (constant for train.epochs, then a line over train.decay_epochs), cosine
+    (over all epochs, arXiv 1608.03983, Eq. 5), or steps (by step_factor at each of milestones)."""
     decay_to: float = 0.0
-    """Share of the learning rate, in [0, 1], that it falls to linearly over train.decay_epochs. 0.999: as StarGAN's
-    released code, whose rate hardly falls."""
+    """Share of the learning rate, in [0, 1], that linear and cosine end at. 0.999: as StarGAN's released code, whose
+    rate hardly falls."""
+    cycles: int = 1
+    """Number of equal parts of the training in each of which cosine falls anew from the full rate."""
+    milestones: tuple[float, ...] = ()
+    """Shares of the training, in (0, 1), at which steps lowers the rate, such as '[0.5,0.75]'."""
+    step_factor: float = 0.5
+    """Factor of the learning rate at each of milestones."""
     clip_grad_norm: float = 0.0
     """Maximum L2 norm of the gradients of each generator; larger gradients are scaled down. 0: no clipping
     (arXiv 1211.5063, Algorithm 1)."""
@@ -83,13 +93,39 @@ class OptimConfig:
         for key in ("lr", "lr_d"):
             if getattr(self, key) is not None and getattr(self, key) <= 0:
                 raise ValueError(f"optim.{key} {getattr(self, key)}: must be positive")
-        if not 0 <= self.decay_to <= 1:
-            raise ValueError(f"optim.decay_to {self.decay_to}: must lie in [0, 1]")
+        for key in ("decay_to", "step_factor"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"optim.{key} {getattr(self, key)}: must lie in [0, 1]")
+        if not all(0 < share < 1 for share in self.milestones):
+            raise ValueError(f"optim.milestones {list(self.milestones)}: must be shares of the training in (0, 1)")
+        if self.milestones and self.schedule != "steps":
+            raise ValueError(f"optim.milestones {list(self.milestones)}: needs optim.schedule steps")
+        if self.schedule == "steps" and not self.milestones:
+            raise ValueError("optim.schedule steps: needs optim.milestones, such as '[0.5,0.75]'")
+        if self.cycles > 1 and self.schedule != "cosine":
+            raise ValueError(f"optim.cycles {self.cycles}: needs optim.schedule cosine")
         clips = ("clip_d", "clip_grad_norm", "clip_grad_norm_d", "clip_grad_value", "clip_grad_value_d")
-        require_at_least("optim", self, dict.fromkeys(clips, 0))
+        require_at_least("optim", self, {**dict.fromkeys(clips, 0), "cycles": 1})
         for key in ("betas", "betas_d"):
             if not all(0 <= beta < 1 for beta in getattr(self, key) or ()):
                 raise ValueError(f"optim.{key} {list(getattr(self, key))}: both must lie in [0, 1)")
+
+    def rate_factor(self, epoch: float, *, epochs: int, decay_epochs: int) -> float:
+        """Share of the full learning rate.
+
+        Args:
+            epoch: passes over the training set so far.
+            epochs, decay_epochs: those of ``TrainConfig``.
+        """
+        if self.schedule == "linear":
+            if epoch <= epochs:
+                return 1.0
+            return max(self.decay_to, 1 - (1 - self.decay_to) * ((epoch - epochs) / max(decay_epochs, 1)))
+        progress = min(epoch / (epochs + decay_epochs), 1.0)
+        if self.schedule == "steps":
+            return float(self.step_factor ** sum(progress >= share for share in self.milestones))
+        within = 1.0 if progress == 1 else progress * self.cycles % 1  # the part of the cycle that is over
+        return self.decay_to + (1 - self.decay_to) * (1 + math.cos(math.pi * within)) / 2
 
     def of(self, key: str, side: Side) -> Any:
         """The value of an option for a side. Unset options of the discriminators equal the generators'."""

@@ -24,6 +24,7 @@ from img2img.models.infogan import InfoGAN
 from img2img.models.pix2pix import Pix2Pix
 from img2img.models.pix2pixhd import Pix2PixHD
 from img2img.models.restoration import Restoration
+from img2img.models.srgan import SRGAN
 from img2img.models.stargan import StarGAN
 from img2img.training.networks import Networks
 from img2img.training.step import GANStep
@@ -210,6 +211,18 @@ def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[s
 def make_step(config: Config, accelerator: Accelerator | None = None) -> GANStep:
     """The training step of a run, without data, log and checkpoints."""
     return GANStep(config, Networks(config, accelerator or Accelerator()))
+
+
+@pytest.fixture
+def tiny_srgan() -> Callable[..., Config]:
+    """As ``tiny``, for enlarging the toy scenes twice by small networks, to 16x16."""
+    model = SRGAN.Config(width=4, n_blocks=1, growth=4, ndf=4)
+
+    def make(name: str = "tiny", **changes: dict[str, Any]) -> Config:
+        data = {"root": None, "toy": True, "down": 2, "load_size": 256, **changes.get("data", {})}
+        return tiny_config(model, Path(), name, **{**changes, "data": data})
+
+    return make
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from img2img.command_line import parse_train_arguments
@@ -42,7 +44,8 @@ def test_presets_load_and_fit_their_networks(path: Path) -> None:
     assert config.model.name == path.parent.name
     assert path.read_text().startswith("# ")
     assert "arXiv" in path.read_text()
-    model_class(config.model.name)(config.model, config.data.channels).check_size(config.data.crop_size)
+    model = model_class(config.model.name)(config.model, config.data.channels)
+    model.check_size(config.data.crop_size // model.scale)
 
 
 def test_presets_exist() -> None:
@@ -56,6 +59,9 @@ def test_presets_exist() -> None:
     assert {path.stem for path in (PRESETS / "dcgan").iterdir()} >= {"toy", "celeba"}
     assert (PRESETS / "infogan" / "toy.yaml").is_file()
     assert {path.stem for path in (PRESETS / "stargan").iterdir()} >= {"toy", "celeba", "celeba_256", "rafd"}
+    names = {path.stem for path in (PRESETS / "srgan").iterdir()}
+    assert names >= {"toy", "srresnet_x4", "srgan_x4", "rrdb_x4", "esrgan_x4"}
+    assert names >= {f"{name}_x{scale}" for name in ("realesrnet", "realesrgan") for scale in (2, 4)}
 
 
 def test_preset_celeba_has_the_papers_numbers() -> None:
@@ -269,7 +275,10 @@ def test_help_shows_common_options_and_counts_the_others(model: str, capsys: pyt
     assert "--help all" in few.splitlines()[-1]
     assert str(len(shown(every)) - len(shown(few))) in few.splitlines()[-1]
     everyday = {"data.root", "data.batch_size", "optim.lr", "train.epochs", "train.precision", "balance.augment"}
-    of_model = {"model.width", "model.pixel_loss"} if model == "restoration" else {"model.ngf", "model.gan_loss"}
+    of_model = {
+        "restoration": {"model.width", "model.pixel_loss"},
+        "srgan": {"model.stage", "model.network", "model.lambda_gan"},
+    }.get(model, {"model.ngf", "model.gan_loss"})
     assert everyday | of_model <= set(shown(few))
     assert not {"model.init_gain", "optim.clip_d", "train.compile", "balance.label_real"} & set(shown(few))
 
@@ -426,3 +435,47 @@ def test_load_config_drops_directions_of_old_noise_models(tmp_path: Path) -> Non
     whole["data"] |= {"direction": "AtoB", "channels_a": 3}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(whole))
     assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_linear_schedule_is_constant_and_then_a_line() -> None:
+    optim = OptimConfig(decay_to=0.1)
+    factors = [optim.rate_factor(epoch, epochs=2, decay_epochs=4) for epoch in (0, 2, 4, 6, 7)]
+    assert factors == pytest.approx([1, 1, 0.55, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_cosine_schedule_is_torchs(cycles: int) -> None:
+    """From 1 to decay_to in each cycle, as CosineAnnealingWarmRestarts."""
+    optim = OptimConfig(schedule="cosine", decay_to=0.01, cycles=cycles)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    expected = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        torch.optim.SGD([parameter], lr=1.0), T_0=40 // cycles, eta_min=0.01
+    )
+    for epoch in range(40):
+        expected.optimizer.step()
+        rate = optim.rate_factor(epoch, epochs=30, decay_epochs=10)
+        assert rate == pytest.approx(expected.get_last_lr()[0]), epoch
+        expected.step()
+    assert optim.rate_factor(40, epochs=30, decay_epochs=10) == pytest.approx(0.01)
+
+
+def test_steps_schedule_multiplies_at_the_milestones() -> None:
+    optim = OptimConfig(schedule="steps", milestones=(0.25, 0.5), step_factor=0.1)
+    factors = [optim.rate_factor(epoch, epochs=8, decay_epochs=0) for epoch in (0, 1.9, 2, 3.9, 4, 8)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"schedule": "steps"}, r"optim\.milestones"),
+        ({"schedule": "steps", "milestones": (0.5, 1.0)}, r"optim\.milestones \[0\.5, 1\.0\]"),
+        ({"milestones": (0.5,)}, r"optim\.schedule steps"),
+        ({"cycles": 2}, r"optim\.schedule cosine"),
+        ({"schedule": "cosine", "cycles": 0}, r"optim\.cycles 0"),
+        ({"schedule": "steps", "milestones": (0.5,), "step_factor": 2}, r"optim\.step_factor 2"),
+    ],
+)
+def test_wrong_schedule_is_named(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        OptimConfig(**options)

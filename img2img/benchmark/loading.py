@@ -24,11 +24,13 @@ STEPS: dict[str, dict[str, Any]] = {
     "blur, bicubic x2, noise, JPEG": {
         "degrade": [{"blur": [0, 2]}, {"down": 2}, {"noise": [0, 25]}, {"jpeg": [30, 95]}],
     },
+    "Real-ESRGAN x4, patches of 256": {"degrade": ["realesrgan"], "crop_size": 256},
 }
 
 
 def loading_rows(seconds: float = 2) -> list[tuple[str, str]]:
-    """Rows of a table: (what is measured, training pairs a second of one core). Patches are of 128x128 pixels.
+    """Rows of a table: (what is measured, training pairs a second of one core). Patches are of 128x128 pixels
+    where no other size is named.
 
     Args:
         seconds: of each measurement.

@@ -143,6 +143,46 @@ def plain_stargan(model: Any, batch: dict[str, Tensor], autocast: Callable[[], A
     return step
 
 
+def plain_srgan(model: Any, batch: dict[str, Tensor], autocast: Callable[[], Any]) -> Step:
+    """ESRGAN (arXiv 1809.00219) as BasicSR does it: G first; one pass through G and five through D, two backwards of D,
+    and an EMA of G, tensor by tensor.
+    """
+    generator, discriminator, config = model.generator, model.discriminator, model.config
+    optimizer_g, optimizer_d = _adam(generator), _adam(discriminator)
+    average = {key: value.detach().clone() for key, value in generator.named_parameters()}
+    low, high = batch["input"] / 2 + 0.5, batch["target"] / 2 + 0.5
+
+    def log_loss(logits: Tensor, real: bool) -> Tensor:
+        return F.binary_cross_entropy_with_logits(
+            logits.float(), torch.full_like(logits, float(real), dtype=torch.float)
+        )
+
+    def step() -> None:
+        discriminator.requires_grad_(False)
+        with autocast():
+            fake = generator(low)
+            loss_g = config.pixel_weight * F.l1_loss(fake.float(), high)
+            loss_g = loss_g + config.content_weight * model.content(fake.float(), high).float()
+            of_real, of_fake = discriminator(high).detach(), discriminator(fake)
+            adversarial = log_loss(of_real - of_fake.mean(), False) + log_loss(of_fake - of_real.mean(), True)
+        _update(optimizer_g, loss_g + config.lambda_gan * adversarial / 2)
+        discriminator.requires_grad_(True)
+        optimizer_d.zero_grad()
+        with autocast():
+            of_fake, of_real = discriminator(fake.detach()).detach(), discriminator(high)
+            loss_real = 0.5 * log_loss(of_real - of_fake.mean(), True)
+        loss_real.backward()
+        with autocast():
+            of_fake = discriminator(fake.detach())
+            loss_fake = 0.5 * log_loss(of_fake - of_real.detach().mean(), False)
+        loss_fake.backward()
+        optimizer_d.step()
+        for key, value in generator.named_parameters():
+            average[key].mul_(0.999).add_(value.data, alpha=0.001)
+
+    return step
+
+
 def with_running_statistics(generator: nn.Module) -> nn.Module:
     """The generator, whose group norms of one channel each become instance norms, as in the official code; in place."""
     for parent in list(generator.modules()):
@@ -159,6 +199,7 @@ PLAIN: dict[str, Callable[[Model, dict[str, Tensor], Callable[[], Any]], Step]] 
     "cyclegan": plain_cyclegan,
     "pix2pixhd": plain_pix2pixhd,
     "stargan": plain_stargan,
+    "srgan": plain_srgan,
 }
 
 

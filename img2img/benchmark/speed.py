@@ -42,13 +42,22 @@ from img2img.training.trainer import Trainer
 
 IMAGES = 48  # size of the data set that the loader reads
 MANY = 20_000  # size of the data set whose index is measured
-SAMPLES = {"pix2pix": "pairs", "cyclegan": "images of each side", "pix2pixhd": "scenes", "stargan": "images"}
+SAMPLES = {
+    "pix2pix": "pairs",
+    "cyclegan": "images of each side",
+    "pix2pixhd": "scenes",
+    "stargan": "images",
+    "srgan": "images",
+}
+SCALE = 4  # of srgan
+VGG = "vgg19.pth"  # file of random weights beside srgan's images
 CLASSES = 35  # as in Cityscapes: the input channels of pix2pixHD's networks; the toy scenes have fewer classes
 SUFFIX = {
     "pix2pix": ".jpg",
     "cyclegan": ".jpg",
     "pix2pixhd": ".png",
     "stargan": ".jpg",
+    "srgan": ".png",
 }  # file formats of the public data sets
 
 
@@ -60,8 +69,9 @@ Commands = dict[str, Callable[[int], None]]
 class BenchmarkOptions:
     """Measures training, loading, inference and memory of a model."""
 
-    model: Literal["pix2pix", "cyclegan", "pix2pixhd", "stargan"] = "pix2pix"
-    """Model to measure, with its paper's networks; pix2pixhd without VGG19, stargan with five domains."""
+    model: Literal["pix2pix", "cyclegan", "pix2pixhd", "stargan", "srgan"] = "pix2pix"
+    """Model to measure, with its paper's networks; pix2pixhd without VGG19, stargan with five domains, srgan as
+    ESRGAN's second stage, x4."""
     size: int | str = 256
     """Size of the images in pixels: the side of a square, a power of 2. With pix2pixhd also WIDTHxHEIGHT, such as
     1024x512, in multiples of 32."""
@@ -111,7 +121,7 @@ class BenchmarkOptions:
 def describe(options: BenchmarkOptions) -> str:
     """One line that describes the measurement."""
     if options.degraded:
-        return "training pairs a second of one core, patches of 128x128 pixels"
+        return "training pairs a second of one core, patches of 128x128 pixels where no size is named"
     stage = f", stage {options.stage}" if options.model == "pix2pixhd" else ""
     return f"{options.model}{stage}, {options.width}x{options.height}, batch {options.batch_size}, ngf {options.ngf}"
 
@@ -180,6 +190,13 @@ def _config(options: BenchmarkOptions, root: str) -> Config:
     elif options.model == "stargan":
         model["n_layers_d"] = min(6, options.width.bit_length() - 1)
         data = {"load_size": options.width, "crop_size": options.width, "names": sorted(COLOURS)}
+    elif options.model == "srgan":
+        discriminator = "vgg" if options.width in (128, 256) else "srgan"
+        model = {"stage": "gan", "network": "rrdb", "relativistic": True, "discriminator": discriminator}
+        model |= {"width": options.ngf, "growth": max(1, options.ngf // 2), "ndf": options.ngf}
+        model["vgg_weights"] = str(Path(root) / VGG)
+        data = {"crop_size": options.width, "down": SCALE}
+        train.ema_decay, train.init_from = 0.999, "unused"  # the latter is only looked at by ``train``
     elif options.model == "pix2pixhd":
         model |= {"stage": options.stage, "lambda_vgg": 0.0}
         if options.stage == "local":
@@ -191,7 +208,7 @@ def _config(options: BenchmarkOptions, root: str) -> Config:
     return Config(
         "benchmark",
         kind.Config(**model),
-        dataset_class(kind.dataset).Config(root, batch_size=options.batch_size, **data),
+        _dataset(options).Config(root, batch_size=options.batch_size, **data),
         train=train,
         balance=BalanceConfig(**balance),
     )
@@ -277,7 +294,9 @@ def _trainer_commands(options: BenchmarkOptions, root: str) -> Commands:
 def _plain_commands(options: BenchmarkOptions, root: str) -> Commands:
     """ "step": steps of the plain loop on one batch."""
     device = choose_device(None)
-    model, batch = _model(_config(options, root)).to(device), to_device(_batch(options, root), device)
+    model = _model(_config(options, root))
+    model.load_pretrained()
+    model, batch = model.to(device), to_device(_batch(options, root), device)
 
     def autocast() -> Any:
         precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.precision)
@@ -302,7 +321,8 @@ def _inference_commands(options: BenchmarkOptions, root: str) -> Commands:
         label, instance, _ = draw_scene(0, "val", options.height, options.width)
         translate = partial(LabelTranslator(model, config, device), label, instances=instance)
     else:
-        translate = partial(Translator(model, config, device), draw_pair(0, "val", options.width)[0])
+        side = options.width // model.scale
+        translate = partial(Translator(model, config, device), draw_pair(0, "val", side)[0])
 
     def steps(count: int) -> None:
         for _ in range(count):
@@ -372,10 +392,16 @@ def _growth_with_files(folder: Path, options: BenchmarkOptions) -> str:
 
 
 def _dataset(options: BenchmarkOptions) -> Any:
-    return dataset_class(model_class(options.model).dataset)
+    kinds = model_class(options.model).dataset
+    return dataset_class(kinds[0] if isinstance(kinds, tuple) else kinds)
 
 
 def _draw_set(root: Path, options: BenchmarkOptions) -> None:
+    if options.model == "srgan":
+        from torchvision.models import vgg19
+
+        root.mkdir(parents=True, exist_ok=True)
+        torch.save(vgg19(weights=None).state_dict(), root / VGG)
     for split, count in (("train", IMAGES), ("val", 1)):
         for i in range(count):
             for name, image in _sample(options, i, split, options.height, options.width).items():
@@ -390,6 +416,8 @@ def _sample(options: BenchmarkOptions, index: int, split: str, height: int, widt
     if options.model == "stargan":
         return {f"{split}/{colour}": draw_shoe(index, split, width, colour) for colour in COLOURS}
     a, b = draw_pair(index, split, width)
+    if options.model == "srgan":
+        return {split: b}
     if options.model == "pix2pix":
         return {split: np.concatenate([a, b], axis=1)}
     return {f"{split}A": a, f"{split}B": b}

@@ -4,6 +4,8 @@ A step is a dataclass of its options, and a function of an image and a random ge
 RGB or gray, 0 black and 1 white. A range [LOW, HIGH] is drawn from evenly for each image; a single number is a range of
 that number alone. ``Degradation`` applies a list of steps to integer images.
 
+The largest step, Real-ESRGAN's whole degradation, has its own file, ``realesrgan``.
+
 Filters, JPEG and two of the three resizings are OpenCV's. Ours are:
 
     Down         MATLAB's bicubic ``imresize``, in which super-resolution is defined: OpenCV has no antialiasing, Pillow
@@ -16,7 +18,6 @@ Filters, JPEG and two of the three resizings are OpenCV's. Ours are:
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -29,29 +30,24 @@ import numpy as np
 
 from img2img.data.folder import list_images
 from img2img.data.images import UnreadableImage, read_image, resize, rounded
+from img2img.data.realesrgan import RealESRGAN, sharpened
+from img2img.data.steps import (
+    Step,
+    checked_choices,
+    checked_flag,
+    checked_integer,
+    checked_range,
+    checked_share,
+    drawn_integer,
+    jpeg,
+    luma,
+    one_of,
+    similar,
+)
+from img2img.data.transforms import without_margin
 
-Range = tuple[float, float]
 WHITE = 255  # in masks: the hole
 TINY = 0.05  # standard deviation, in pixels, below which a blur changes nothing
-
-
-class Step:
-    """A degradation of an image.
-
-    Raises:
-        ValueError: an option is of a wrong type or out of range; the message begins with the option.
-    """
-
-    short: ClassVar[str]
-    """The option that a step's value sets if it isn't a mapping: ``noise: 25`` is ``noise: {sigma: 25}``."""
-
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(H, W, C) float32 -> (H', W', C') float32."""
-        raise NotImplementedError
-
-    def on_patch(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The same for a patch of a larger image, if that makes a difference."""
-        return self(image, rng)
 
 
 @dataclass
@@ -67,11 +63,11 @@ class Blur(Step):
     """One or several of isotropic and anisotropic (Gaussian), motion (a line) and defocus (a disc)."""
 
     def __post_init__(self) -> None:
-        self.sigma = _range("sigma", self.sigma, 0, 50)
-        self.kind = _choices("kind", self.kind, tuple(KERNELS))
+        self.sigma = checked_range("sigma", self.sigma, 0, 50)
+        self.kind = checked_choices("kind", self.kind, tuple(KERNELS))
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        kind = _one_of(self.kind, rng)
+        kind = one_of(self.kind, rng)
         sigma = rng.uniform(*self.sigma)
         if sigma < TINY:
             return image
@@ -146,12 +142,11 @@ class Down(Step):
     antialiasing)."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.scale, bool) or not isinstance(self.scale, int) or not 2 <= self.scale <= 16:
-            raise ValueError(f"scale {self.scale}: must be an integer from 2 to 16")
-        self.how = _choices("how", self.how, ("bicubic", "area", "bilinear"))
+        checked_integer("scale", self.scale, 2, 16)
+        self.how = checked_choices("how", self.how, ("bicubic", "area", "bilinear"))
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        how = _one_of(self.how, rng)
+        how = one_of(self.how, rng)
         if how == "bicubic":
             return bicubic_down(image, self.scale)
         height, width = (side // self.scale for side in image.shape[:2])
@@ -210,10 +205,9 @@ class Noise(Step):
     denoising, 20.17 dB for sigma 25 (clipped: about 20.5)."""
 
     def __post_init__(self) -> None:
-        self.sigma = _range("sigma", self.sigma, 0, 255)
-        self.poisson, self.gray = _share("poisson", self.poisson), _share("gray", self.gray)
-        if not isinstance(self.clip, bool):
-            raise ValueError(f"clip {self.clip}: must be true or false")
+        self.sigma = checked_range("sigma", self.sigma, 0, 255)
+        self.poisson, self.gray = checked_share("poisson", self.poisson), checked_share("gray", self.gray)
+        checked_flag("clip", self.clip)
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         is_poisson, is_gray = rng.random(2) < (self.poisson, self.gray)
@@ -241,6 +235,8 @@ class Jpeg(Step):
     """JPEG by OpenCV (libjpeg), with colour at half the resolution (4:2:0). Images have 8 bits."""
 
     short = "quality"
+    needs_8_bits = True
+    clip = True
     grid: ClassVar[int] = 16  # side of the blocks of colour in pixels; those of brightness have half of it
 
     quality: Any = (30, 95)
@@ -250,17 +246,12 @@ class Jpeg(Step):
     after it was saved don't either."""
 
     def __post_init__(self) -> None:
-        self.quality = tuple(int(end) for end in _range("quality", self.quality, 1, 100, whole=True))
-        self.shift = _share("shift", self.shift)
+        self.quality = tuple(int(end) for end in checked_range("quality", self.quality, 1, 100, whole=True))
+        self.shift = checked_share("shift", self.shift)
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         quality = int(rng.integers(self.quality[0], self.quality[1] + 1))
-        flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        flags += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-        bgr = np.ascontiguousarray(rounded(image, np.uint8)[:, :, ::-1])
-        _, data = cv2.imencode(".jpg", bgr, flags)
-        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED)).reshape(image.shape)
-        return decoded[:, :, ::-1] / np.float32(255)
+        return jpeg(image, quality)
 
     def on_patch(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         is_shifted = rng.random() < self.shift
@@ -279,7 +270,7 @@ class Gray(Step):
     """Share of the images that become gray. Below 1 they keep three channels, which are equal in gray ones."""
 
     def __post_init__(self) -> None:
-        self.share = _share("share", self.share)
+        self.share = checked_share("share", self.share)
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if self.share == 1:
@@ -293,11 +284,6 @@ class Lightness(Step):
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return lightness(image)
-
-
-def luma(image: np.ndarray) -> np.ndarray:
-    """(H, W, 1|3) -> (H, W, 1): ITU-R 601, of values as they are in files."""
-    return image @ np.array([[0.299], [0.587], [0.114]], np.float32) if image.shape[2] == 3 else image
 
 
 def lightness(image: np.ndarray) -> np.ndarray:
@@ -329,13 +315,13 @@ class Scratches(Step):
     """How opaque they are, from 0 to 1."""
 
     def __post_init__(self) -> None:
-        self.count = _range("count", self.count, 0, 1000, whole=True)
-        self.width = _range("width", self.width, 0.1, 100)
-        self.strength = _range("strength", self.strength, 0, 1)
+        self.count = checked_range("count", self.count, 0, 1000, whole=True)
+        self.width = checked_range("width", self.width, 0.1, 100)
+        self.strength = checked_range("strength", self.strength, 0, 1)
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         height, width = image.shape[:2]
-        for _ in range(_integer(self.count, rng)):
+        for _ in range(drawn_integer(self.count, rng)):
             top, bottom = np.sort(rng.uniform(-0.2, 1.2, 2)) * height
             y = np.linspace(top, bottom, 9)
             x = rng.uniform(0, width) + rng.normal(0, 0.1) * (y - y[0]) + rng.normal(0, 0.01 * height, 9).cumsum() / 3
@@ -359,13 +345,13 @@ class Stains(Step):
     """How opaque they are, from 0 to 1."""
 
     def __post_init__(self) -> None:
-        self.count = _range("count", self.count, 0, 1000, whole=True)
-        self.size = _range("size", self.size, 0.001, 1)
-        self.strength = _range("strength", self.strength, 0, 1)
+        self.count = checked_range("count", self.count, 0, 1000, whole=True)
+        self.size = checked_range("size", self.size, 0.001, 1)
+        self.strength = checked_range("strength", self.strength, 0, 1)
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         height, width = image.shape[:2]
-        for _ in range(_integer(self.count, rng)):
+        for _ in range(drawn_integer(self.count, rng)):
             radius = rng.uniform(*self.size) * min(height, width)
             y, x = np.ogrid[:height, :width]
             y, x = y - rng.uniform(0, height), x - rng.uniform(0, width)
@@ -386,7 +372,7 @@ class Fade(Step):
     """Share that is lost, from 0 to 1."""
 
     def __post_init__(self) -> None:
-        self.strength = _range("strength", self.strength, 0, 1)
+        self.strength = checked_range("strength", self.strength, 0, 1)
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         strength = np.float32(rng.uniform(*self.strength))
@@ -432,10 +418,10 @@ class Mask:
         if isinstance(self.kind, str) and self.kind not in ("strokes", "boxes"):
             self.folder = Path(self.kind)  # read when training starts: inference doesn't need it
         else:
-            self.kind = _choices("kind", self.kind, ("strokes", "boxes"))
-        self.count = _range("count", self.count, 1, 100, whole=True)
-        self.width = _range("width", self.width, 0.001, 1)
-        self.side = _range("side", self.side, 0.01, 1)
+            self.kind = checked_choices("kind", self.kind, ("strokes", "boxes"))
+        self.count = checked_range("count", self.count, 1, 100, whole=True)
+        self.width = checked_range("width", self.width, 0.001, 1)
+        self.side = checked_range("side", self.side, 0.01, 1)
 
     @cached_property
     def files(self) -> list[Path]:
@@ -454,8 +440,8 @@ class Mask:
         if self.folder is not None:
             return self._read(height, width, rng)
         mask = np.zeros((height, width), np.uint8)
-        draw_one = {"strokes": self._draw_stroke, "boxes": self._draw_box}[_one_of(self.kind, rng)]
-        for _ in range(_integer(self.count, rng)):
+        draw_one = {"strokes": self._draw_stroke, "boxes": self._draw_box}[one_of(self.kind, rng)]
+        for _ in range(drawn_integer(self.count, rng)):
             draw_one(mask, rng)
         if mask.all():  # an image of a few pixels
             mask.flat[: (mask.size + 1) // 2] = 0
@@ -527,6 +513,7 @@ STEPS: dict[str, Any] = {
     "scratches": Scratches,
     "stains": Stains,
     "fade": Fade,
+    "realesrgan": RealESRGAN,
     "mask": Mask,
 }
 
@@ -551,12 +538,26 @@ class Degradation:
     @property
     def scale(self) -> int:
         """Side of the image divided by the side of the input."""
-        return math.prod(step.scale for step in self.steps if isinstance(step, Down))
+        return math.prod(step.scale for step in self.steps)
+
+    @property
+    def margin(self) -> int:
+        """Pixels of the clean image that the steps take on each side of a training patch, a multiple of ``scale``."""
+        pixels, side = 0, 1  # side: of a pixel that a step gets, in pixels of the clean image
+        for step in self.steps:
+            pixels += step.margin * side
+            side *= step.scale
+        return math.ceil(pixels / self.scale) * self.scale
+
+    @property
+    def sharpens(self) -> bool:
+        """Whether inputs are made of the sharpened image, which is a further target."""
+        return any(step.sharpen for step in self.steps)
 
     @property
     def needs_8_bits(self) -> bool:
         """Whether a step exists for images of 8 bits only."""
-        return any(isinstance(step, Jpeg) for step in self.steps)
+        return any(step.needs_8_bits for step in self.steps)
 
     @property
     def takes_lightness(self) -> bool:
@@ -576,34 +577,44 @@ class Degradation:
     @property
     def is_float(self) -> bool:
         """Whether inputs are floats: noise is not clipped, also by no later step."""
-        clips = [isinstance(step, Jpeg) or step.clip for step in self.steps if isinstance(step, (Jpeg, Noise))]
+        clips = [step.clip for step in self.steps if step.clip is not None]
         return bool(clips) and not clips[-1]
 
     def channels(self, channels: int) -> int:
         """Channels of the input of an image with ``channels`` channels."""
         return 1 if self.removes_colour else channels
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator, *, is_patch: bool = False) -> dict[str, np.ndarray]:
+    def __call__(
+        self, image: np.ndarray, rng: np.random.Generator, *, is_patch: bool = False, margin: int = 0
+    ) -> dict[str, np.ndarray]:
         """Degrades an image.
 
         Args:
             image: (H, W, C) uint8 or uint16, with sides that are multiples of ``scale``.
             rng: all random numbers are drawn from it.
             is_patch: it was cut out of a larger image, and JPEG's blocks may begin anywhere.
+            margin: pixels on each side of ``image`` that are cut off after the steps, a multiple of ``scale``. H and W
+                below are without them.
 
         Returns:
-            ``input`` (H / scale, W / scale, C') of the image's dtype, or float32 if ``is_float``; and, with a mask,
-            ``mask`` (H / scale, W / scale, 1) uint8, 255 in the holes.
+            ``input`` (H / scale, W / scale, C') of the image's dtype, or float32 if ``is_float``; with a mask, ``mask``
+            (H / scale, W / scale, 1) uint8, 255 in the holes; if ``sharpens``, ``sharpened`` (H, W, C) of the image's
+            dtype, a target.
         """
+        made: dict[str, np.ndarray] = {}
         degraded = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+        if self.sharpens:
+            degraded = sharpened(degraded)
+            made["sharpened"] = rounded(without_margin(degraded, margin), image.dtype)
         for step in self.steps:
             degraded = step.on_patch(degraded, rng) if is_patch else step(degraded, rng)
+        degraded = without_margin(degraded, margin // self.scale)
         degraded = np.ascontiguousarray(degraded if self.is_float else rounded(degraded, image.dtype))
         if self.mask is None:
-            return {"input": degraded}
+            return {"input": degraded, **made}
         height, width = degraded.shape[:2]
         mask = self.mask.draw(height, width, rng)
-        return {"input": without_hole(degraded, mask), "mask": mask}
+        return {"input": without_hole(degraded, mask), "mask": mask, **made}
 
 
 def read_steps(steps: Any, where: str) -> list[Any]:
@@ -631,7 +642,7 @@ def read_steps(steps: Any, where: str) -> list[Any]:
 def read_step(name: str, value: Any, where: str) -> Any:
     """A step from its name, and the value of its main option or a mapping of options. Raises as ``read_steps``."""
     if name not in STEPS:
-        raise ValueError(f"{where}: no such step; {_similar(name, list(STEPS))}")
+        raise ValueError(f"{where}: no such step; {similar(name, list(STEPS))}")
     kind = STEPS[name]
     known = [field.name for field in fields(kind)]
     if value is None or value is True:
@@ -646,53 +657,8 @@ def read_step(name: str, value: Any, where: str) -> Any:
         raise ValueError(f"{where}: write its options as '{{option: value, ...}}'; it has {', '.join(known)}")
     for key in options:
         if key not in known:
-            raise ValueError(f"{where}: unknown option {key}; {_similar(str(key), known)}")
+            raise ValueError(f"{where}: unknown option {key}; {similar(str(key), known)}")
     try:
         return kind(**options)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-
-
-def _similar(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-
-
-def _range(name: str, value: Any, lowest: float, highest: float, whole: bool = False) -> Range:
-    """(Lower, upper end) of a number or a pair of numbers. Raises ValueError for other values or an empty range."""
-    ends = list(value) if isinstance(value, (list, tuple)) else [value, value]
-    is_number = [isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends]
-    if len(ends) != 2 or not all(is_number):
-        raise ValueError(f"{name} {value}: must be a number or a range '[LOW,HIGH]'")
-    low, high = ends
-    if whole and (low != int(low) or high != int(high)):
-        raise ValueError(f"{name} {value}: must be whole numbers")
-    if low > high:
-        raise ValueError(f"{name} [{low}, {high}]: the lower end comes first; set it to [{high}, {low}]")
-    if not lowest <= low <= high <= highest:
-        raise ValueError(f"{name} {value}: must lie in [{lowest}, {highest}]")
-    return low, high
-
-
-def _share(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{name} {value}: must be a share from 0 to 1")
-    return float(value)
-
-
-def _choices(name: str, value: Any, known: Sequence[str]) -> tuple[str, ...]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not names:
-        raise ValueError(f"{name} {value}: must be one or a list of {', '.join(known)}")
-    for each in names:
-        if each not in known:
-            raise ValueError(f"{name} {each}: {_similar(str(each), known)}")
-    return tuple(names)
-
-
-def _one_of(names: Sequence[str], rng: np.random.Generator) -> str:
-    return names[int(rng.integers(len(names)))]
-
-
-def _integer(ends: Range, rng: np.random.Generator) -> int:
-    return int(rng.integers(int(ends[0]), int(ends[1]) + 1))

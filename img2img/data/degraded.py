@@ -32,7 +32,7 @@ from img2img.data.images import SUFFIXES, UnreadableImage, luma_plane, read_imag
 from img2img.data.options import Part, PatchConfig
 from img2img.data.paired import set_folder
 from img2img.data.toy import toy_split
-from img2img.data.transforms import Patch, SizeCheck, jitter, keyed_seed, patch_seed
+from img2img.data.transforms import Patch, SizeCheck, jitter, keyed_seed, patch_seed, without_margin
 
 SHORT = "blur down noise jpeg gray lightness mask".split()  # steps that are also options
 LOOKED_AT = 16  # images whose pixels are searched for colour, if a step needs it
@@ -175,8 +175,9 @@ class LumaPlanes:
 class DegradedDataset(ImageDataset):
     """Samples have ``target`` (crop, crop, C) uint8 or uint16, and ``input`` (crop / scale, crop / scale, C'), of the
     same dtype, or float32 with noise that isn't clipped. With holes also ``mask`` (crop / scale, crop / scale, 1)
-    uint8, 255 in the holes. Images that can't be decoded are replaced by the next one. Items are whole images, cut to
-    multiples of the scale, or squares of ``data.val_crop``.
+    uint8, 255 in the holes. With a step that sharpens also ``sharpened``, like ``target``. Images that can't be decoded
+    are replaced by the next one. Items are whole images, cut to multiples of the scale, or squares of
+    ``data.val_crop``.
 
     Raises:
         ValueError: no step is given; the set is missing or unreadable, or has no validation images; an image is too
@@ -196,7 +197,8 @@ class DegradedDataset(ImageDataset):
                 "data.noise 25, data.jpeg '[10,40]' or data.down 2, or by a list of steps"
             )
         self.degradation = degradation
-        self.transform = jitter(config, augment)
+        self.margin = degradation.margin if augment else 0
+        self.transform = jitter(config, augment, self.margin)
         self.source: CleanSource = _source(config, part, SizeCheck(self.transform))
         if isinstance(self.source, FolderImages):
             _check_files(self.source, degradation)
@@ -218,23 +220,26 @@ class DegradedDataset(ImageDataset):
         patches = []
         for number in range(count):
             seed = patch_seed(self.seed, epoch, index, number)
-            inputs, target = self._sample(image, seed, keyed_seed(seed if self.augment else name, "degrade"))
-            patches.append({**inputs, "target": target, "name": name, "skipped": skipped})
+            sample = self._sample(image, seed, keyed_seed(seed if self.augment else name, "degrade"))
+            patches.append({**sample, "name": name, "skipped": skipped})
         return patches
 
-    def _sample(self, image: np.ndarray, seed: int, noise_seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """The inputs and the target of a clean image."""
-        target = self.transform(seed, {"target": image})["target"]
+    def _sample(self, image: np.ndarray, seed: int, noise_seed: int) -> dict[str, np.ndarray]:
+        """The inputs and the targets of a clean image."""
+        wide = self.transform(seed, {"target": image})["target"]  # with the margin
         rng = np.random.default_rng(noise_seed)
-        return self.degradation(target, rng, is_patch=self.augment), target
+        made = self.degradation(wide, rng, is_patch=self.augment, margin=self.margin)
+        return {**made, "target": without_margin(wide, self.margin)}
 
     def count(self, direction: str) -> int:
         return len(self)
 
     def item(self, direction: str, index: int) -> Item:
         name = self.source.name(index)
-        inputs, target = self._sample(self.source.read(index), 0, keyed_seed(name, "degrade"))
-        return Item(name, inputs, target)
+        sample = self._sample(self.source.read(index), 0, keyed_seed(name, "degrade"))
+        target = sample.pop("target")
+        sample.pop("sharpened", None)  # of losses; metrics compare with the target
+        return Item(name, sample, target)
 
     def item_name(self, direction: str, index: int) -> str:
         return self.source.name(index)
@@ -244,7 +249,11 @@ class DegradedDataset(ImageDataset):
 
     def images(self, domain: str) -> Sequence[np.ndarray]:
         """The clean images, in domain "b"."""
-        return Lazy(len(self), lambda index: self.transform(0, {"target": self.source.read(index)})["target"])
+
+        def clean(index: int) -> np.ndarray:
+            return without_margin(self.transform(0, {"target": self.source.read(index)})["target"], self.margin)
+
+        return Lazy(len(self), clean)
 
     def trivial_answers(self, direction: str) -> Mapping[str, Callable[[Item], np.ndarray]]:
         """The input, enlarged if it is smaller; with holes, Telea's inpainting; with noise, non-local means."""
@@ -266,8 +275,8 @@ class DegradedDataset(ImageDataset):
         pairs = []
         for index in range(0, len(training), max(1, len(training) // TUNED_ON)):
             image, name, _ = read_or_next(training.source, index)
-            inputs, target = training._sample(image, 0, keyed_seed(name, "degrade"))
-            sides = centre(0, {"input": inputs["input"], "target": target})
+            sample = training._sample(image, 0, keyed_seed(name, "degrade"))
+            sides = centre(0, {"input": sample["input"], "target": sample["target"]})
             pairs.append((sides["input"], sides["target"]))
         return tuned(pairs[:TUNED_ON], scale)
 
@@ -404,7 +413,8 @@ def _check_files(images: FolderImages, degradation: Degradation) -> None:
     """Raises ValueError, naming a file, if images don't go with a step."""
     if degradation.needs_8_bits and images.deep:
         raise ValueError(
-            f"{images.folder / images.deep[0]}: 16 bits, but jpeg has 8; convert it to 8 bits, or leave jpeg out"
+            f"{images.folder / images.deep[0]}: 16 bits, but JPEG has 8; convert it to 8 bits, or leave out jpeg and "
+            "realesrgan"
         )
     if not degradation.removes_colour:
         return

@@ -158,18 +158,28 @@ class Patch:
         flip: mirror horizontally with probability 0.5.
         rotate: turn by a random multiple of 90 degrees.
         centre: cut out the centre, of smaller images all, instead of a random place.
+        margin: pixels of the largest image that are cut out in addition on each side of the square, for steps that
+            look beyond its borders; mirrored where the image ends. Places of the square don't depend on it.
     """
 
     preprocess: Preprocess = "crop"
 
     def __init__(
-        self, crop_size: int, *, multiple: int = 1, flip: bool = False, rotate: bool = False, centre: bool = False
+        self,
+        crop_size: int,
+        *,
+        multiple: int = 1,
+        flip: bool = False,
+        rotate: bool = False,
+        centre: bool = False,
+        margin: int = 0,
     ) -> None:
-        self.crop_size, self.multiple = crop_size, multiple
+        self.crop_size, self.multiple, self.margin = crop_size, multiple, margin
         self.flip, self.rotate, self.centre = flip, rotate, centre
 
     def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Cuts arrays (H, W) or (H, W, C): (h, w, C) each, or (h, w, 1). The same seed gives the same place."""
+        """Cuts arrays (H, W) or (H, W, C): (h, w, C) each, or (h, w, 1), with the margin. The same seed gives the same
+        place."""
         rng = np.random.default_rng(seed)
         height, width = min(array.shape[:2] for array in arrays.values())
         factor = max(array.shape[0] for array in arrays.values()) // height
@@ -183,7 +193,9 @@ class Patch:
 
         def cut(array: np.ndarray) -> np.ndarray:
             size = array.shape[0] // height
-            part = array[top * size : (top + rows) * size, left * size : (left + columns) * size]
+            margin = self.margin // factor * size
+            part = _part(array, top * size - margin, (top + rows) * size + margin, axis=0)
+            part = _part(part, left * size - margin, (left + columns) * size + margin, axis=1)
             part = part[:, ::-1] if mirrored else part
             part = part[:, :, None] if part.ndim == 2 else part
             return np.ascontiguousarray(np.rot90(part, turns))
@@ -200,7 +212,7 @@ class Patch:
         return height, width
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of a cut of the largest image. Raises ValueError if that is too small."""
+        """(height, width) of a cut of the largest image, without the margin. Raises ValueError if that is too small."""
         if min(height, width) < self.crop_size and not self.centre:
             raise ValueError(
                 f"{width}x{height} is smaller than data.crop_size {self.crop_size}: lower data.crop_size or remove it"
@@ -210,11 +222,32 @@ class Patch:
         return self._length(height), self._length(width)
 
 
+def _part(array: np.ndarray, start: int, stop: int, axis: int) -> np.ndarray:
+    """The pixels from ``start`` to ``stop`` along an axis. Beyond the borders they are mirrored."""
+    length = array.shape[axis]
+    inside = array[(slice(None),) * axis + (slice(max(0, start), min(length, stop)),)]
+    beyond = (max(0, -start), max(0, stop - length))
+    if not any(beyond):
+        return inside
+    return np.pad(inside, [beyond if each == axis else (0, 0) for each in range(array.ndim)], mode="reflect")
+
+
+def without_margin(array: np.ndarray, margin: int) -> np.ndarray:
+    """An array (H, W, C) without ``margin`` pixels on each side."""
+    return array[margin : array.shape[0] - margin, margin : array.shape[1] - margin]
+
+
 Transform = Jitter | Patch
 
 
-def jitter(config: DataConfig, augment: bool) -> Transform:
-    """The transform of a data set. Without ``augment`` it neither flips nor turns, and crops the centre."""
+def jitter(config: DataConfig, augment: bool, margin: int = 0) -> Transform:
+    """The transform of a data set. Without ``augment`` it neither flips nor turns, and crops the centre.
+
+    Args:
+        config: the data options.
+        augment: whether to crop and flip at random.
+        margin: of a ``Patch``.
+    """
     if isinstance(config, PatchConfig):
         return Patch(
             config.crop_size if augment else config.val_crop,
@@ -222,6 +255,7 @@ def jitter(config: DataConfig, augment: bool) -> Transform:
             flip=augment and config.flip,
             rotate=augment and config.rotate,
             centre=not augment,
+            margin=margin,
         )
     return Jitter(
         config.resized(augment),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from img2img.losses.balance import BalanceConfig
 from img2img.losses.gan import (
@@ -118,7 +118,7 @@ class GANLoss:
 
     def penalty(
         self,
-        discriminator: nn.Module,
+        discriminator: Callable[[Tensor], Any],
         real: Tensor,
         fake: Tensor,
         *,
@@ -131,7 +131,7 @@ class GANLoss:
         The gradient is taken with respect to the image, not the condition.
 
         Args:
-            discriminator: the network.
+            discriminator: the network, or a function that calls it.
             real, fake: what ``inputs`` returned, (B, C_condition + C, H, W).
             condition: what ``inputs`` was given.
             weight: factor in addition to ``balance.lambda_gp``.

@@ -57,6 +57,15 @@ def generator_gan_loss(logits: Tensor, kind: LossKind) -> Tensor:
     return -logits.mean() if kind == "hinge" else discriminator_gan_loss(logits, 1.0, kind)
 
 
+def relative(logits: Tensor, others: Tensor) -> Tensor:
+    """The logits minus the mean of those of the other kind of images: how much more real than these an image looks.
+
+    Relativistic average GAN, Jolicoeur-Martineau, arXiv 1807.00734, Eq. 15 and 16. The mean is that of the batch, with
+    several processes that of each one's own.
+    """
+    return logits - others.mean()
+
+
 @torch.no_grad()
 def discriminator_statistics(
     real: Tensor, fake: Tensor, kind: LossKind, *, labels: tuple[float, float] = (1.0, 0.0)

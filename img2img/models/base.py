@@ -112,6 +112,11 @@ class Model(nn.Module):
     def check_options(cls, config: Any) -> None:
         """Raises ValueError if options of the run, a ``config.Config``, do not go with the model's."""
 
+    @classmethod
+    def notes(cls, config: Any) -> list[str]:
+        """Lines to print before a training with these options begins, a ``config.Config``: what users should know."""
+        return []
+
     @property
     def random(self) -> bool:
         """Whether two calls with one batch differ. By default: whether a generator has active dropout. A model that

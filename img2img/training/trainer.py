@@ -63,6 +63,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False, note
         trainer = Trainer(config, run)
         for note in [
             *notes,
+            *([] if resume else trainer.model.notes(config)),
             *trainer.train_set.notes,
             *trainer.val_set.notes,
             *(trainer.validation.notes if trainer.validation else []),
@@ -272,14 +273,9 @@ class Trainer:
 
     @property
     def rate_factor(self) -> float:
-        """Share of the full learning rate: 1 for ``train.epochs``, then falling linearly to ``optim.decay_to`` over
-        ``train.decay_epochs``.
-        """
-        epochs, decay = self.config.train.epochs, self.config.train.decay_epochs
-        if self.epoch <= epochs:
-            return 1.0
-        last = self.config.optim.decay_to
-        return max(last, 1 - (1 - last) * ((self.epoch - epochs) / max(decay, 1)))
+        """Share of the full learning rate, by ``optim.schedule``."""
+        train = self.config.train
+        return self.config.optim.rate_factor(self.epoch, epochs=train.epochs, decay_epochs=train.decay_epochs)
 
     @property
     def total_steps(self) -> int:

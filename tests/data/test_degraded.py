@@ -656,6 +656,7 @@ def test_collate_keeps_floats_that_are_not_clipped(clean: Path) -> None:
         ({"jpeg": 10}, {"input"}),
         ({"lightness": True}, {"input"}),
         ({"down": 2}, {"bicubic"}),
+        ({"degrade": ["realesrgan"]}, {"bicubic"}),
         ({"noise": 25}, {"input", "non-local means"}),
         ({"noise": {"sigma": 25, "clip": False}}, {"input", "non-local means"}),
         ({"mask": "boxes"}, {"input", "Telea"}),
