@@ -38,7 +38,8 @@ def translate(args: argparse.Namespace) -> int:
         outscale=args.outscale,
     )
     target = {name: getattr(args, name) for name in TARGET}
-    choices = {"style": args.style, "relabel": args.relabel, "blend": _name(args.blend), "outscale": args.outscale}
+    outscale = None if args.outscale is None else f"{args.outscale:g}"
+    choices = {"style": args.style, "relabel": args.relabel, "blend": _name(args.blend), "outscale": outscale}
     output = args.output or translator.results(**choices, **target)
     names = ("samples", "seed", "cycle", "others", "style", "relabel")
     request = Request(args.input, output, target=target, **{name: getattr(args, name) for name in names})

@@ -134,7 +134,7 @@ def test_infer_takes_an_outscale(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(written, load_translator("a", outscale=3)(read_image(Path("in/x.png"), 3)))
     assert (written.dtype, written.shape) == (np.uint16, (51, 75, 3))
     assert call(monkeypatch, "infer", "a", "--input", "in", "--outscale", "3") == 0
-    assert len([*Path("runs/a/results").rglob("outscale-3.0/x.png")]) == 1
+    assert len([*Path("runs/a/results").rglob("outscale-3/x.png")]) == 1
 
 
 def test_infer_names_a_wrong_outscale(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
