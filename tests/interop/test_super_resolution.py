@@ -355,7 +355,9 @@ def test_import_run_refuses_what_does_not_fit() -> None:
     refused("unet_discriminator of basicsr can't be the G", Path("odd.pth"))
 
 
-def test_imported_run_fine_tunes_at_its_scale_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imported_run_fine_tunes_at_its_scale_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     saved(msrresnet_shapes(scale=2), Path("net.pth"))
     run, _ = import_run(Path("net.pth"))
     (command,) = (line for line in next_steps(run) if line.startswith("fine-tune"))
@@ -370,8 +372,12 @@ def test_imported_run_fine_tunes_at_its_scale_only(monkeypatch: pytest.MonkeyPat
         torch.testing.assert_close(after[key], value, rtol=0, atol=1e-6)
     argv = [word.replace("tuned", "larger") for word in argv]
     other = ["--data.down", "4", "--model.scale", "null", "--data.scale", "null"]
+    capsys.readouterr()
     assert call(monkeypatch, "train", *argv, *other) == 2
-    assert not Path("runs/larger").exists()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "train.init_from" in error
+    assert "scale" in error
 
 
 @pytest.mark.parametrize(
