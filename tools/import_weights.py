@@ -1,11 +1,12 @@
 """Import official weights (.pth, .ckpt) as a run, for infer.py, evaluate.py, fine-tuning and export_weights.py.
 
-Reads the files of junyanz/pytorch-CycleGAN-and-pix2pix, NVIDIA/pix2pixHD and yunjey/stargan. The architecture is found
-from the names and shapes of the weights.
+Reads files of junyanz/pytorch-CycleGAN-and-pix2pix, NVIDIA/pix2pixHD, yunjey/stargan, BasicSR, ESRGAN and Real-ESRGAN.
+The architecture is found from the names and shapes of the weights.
 
 Examples:
     python tools/import_weights.py checkpoints/facades/latest_net_G.pth --config configs/pix2pix/facades.yaml
     python tools/import_weights.py horse2zebra.pth --model cyclegan --direction AtoB
+    python tools/import_weights.py RealESRGAN_x4plus.pth
     python tools/import_weights.py 200000-G.ckpt --name faces --domains Black_Hair Blond_Hair Brown_Hair Male Young
 """
 
@@ -37,12 +38,8 @@ def main() -> None:
 def _parser() -> Parser:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add(
-        "file",
-        type=Path,
-        help="weights of a generator; with an official name such as latest_net_G.pth or 200000-G.ckpt, the run's other "
-        "files beside it (D, E, or G_A, G_B, D_A, D_B) are imported, too",
-    )
+    add("file", type=Path, help="weights of a generator; with an official name such as latest_net_G.pth, 200000-G.ckpt "
+        "or net_g_9.pth, the run's other files beside it (D, E, or G_A, G_B, D_A, D_B) are imported, too")  # fmt: skip
     add("--name", help="name of the new run (default: the file's name; of an official name, its folder's)")
     add("--config", metavar="FILE", type=Path, help="preset with data and loss options, e.g. "
         "configs/pix2pix/facades.yaml; options that the weights determine replace the preset's")  # fmt: skip
