@@ -1,4 +1,4 @@
-"""Prints the lowest versions that setup.cfg allows, as constraints of pip: NAME==LOWEST, a line each.
+"""Prints the lowest versions that setup.cfg allows, as constraints of pip: NAME==LOWEST.*, a line each.
 
 python .github/lower_bounds.py > constraints.txt && pip install --constraint constraints.txt '.[dev]'
 """
@@ -12,4 +12,4 @@ config.read(Path(__file__).parents[1] / "setup.cfg")
 requirements = config["options"]["install_requires"].splitlines()
 for line in requirements:
     if found := re.match(r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)", line.strip()):
-        print(f"{found[1]}=={found[2]}")
+        print(f"{found[1]}=={found[2]}.*")
