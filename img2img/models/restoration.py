@@ -241,8 +241,8 @@ class Enlarging(nn.Module):
 
 
 def filled_smoothly(x: Tensor, hole: Tensor) -> Tensor:
-    """The images (B, C, H, W) with their holes (B, 1, H, W) filled from coarse to fine: where all pixels of a square are
-    missing, the filled image of half the size is enlarged.
+    """The images (B, C, H, W) with their holes (B, 1, H, W) filled from coarse to fine: missing pixels are those of the
+    filled image of half the size, enlarged.
 
     "Pull-push": Gortler et al., "The Lumigraph", SIGGRAPH 1996, Sec. 3.5. What is inside the holes of ``x`` is ignored.
     """
