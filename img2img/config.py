@@ -66,11 +66,11 @@ class OptimConfig:
     betas_d: tuple[float, float] | None = None
     """Adam's betas for the discriminators."""
     schedule: Literal["linear", "cosine", "steps"] = "linear"
-    """How the learning rate falls: linear (constant for train.epochs, then a line over train.decay_epochs), cosine (over
-    all epochs, arXiv 1608.03983, Eq. 5), or steps (by step_factor at each of milestones)."""
+    """How the learning rate falls: linear (constant for train.epochs, then a line over train.decay_epochs), cosine
+    (over all epochs, arXiv 1608.03983, Eq. 5), or steps (by step_factor at each of milestones)."""
     decay_to: float = 0.0
-    """Share of the learning rate, in [0, 1], that linear and cosine end at. 0.999: as StarGAN's released code, whose rate
-    hardly falls."""
+    """Share of the learning rate, in [0, 1], that linear and cosine end at. 0.999: as StarGAN's released code, whose
+    rate hardly falls."""
     cycles: int = 1
     """Number of equal parts of the training in each of which cosine falls anew from the full rate."""
     milestones: tuple[float, ...] = ()

@@ -153,7 +153,9 @@ def plain_srgan(model: Any, batch: dict[str, Tensor], autocast: Callable[[], Any
     low, high = batch["input"] / 2 + 0.5, batch["target"] / 2 + 0.5
 
     def log_loss(logits: Tensor, real: bool) -> Tensor:
-        return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, float(real), dtype=torch.float))
+        return F.binary_cross_entropy_with_logits(
+            logits.float(), torch.full_like(logits, float(real), dtype=torch.float)
+        )
 
     def step() -> None:
         discriminator.requires_grad_(False)

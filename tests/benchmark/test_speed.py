@@ -66,7 +66,8 @@ def test_plain_loop_trains_like_the_training_step(
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "count"), [("pix2pix", 32, 1), ("cyclegan", 32, 6), ("pix2pixhd", "96x64", 1), ("stargan", 32, 2), ("srgan", 32, 1)]
+    ("name", "size", "count"),
+    [("pix2pix", 32, 1), ("cyclegan", 32, 6), ("pix2pixhd", "96x64", 1), ("stargan", 32, 2), ("srgan", 32, 1)],
 )
 def test_generator_passes_counts_images_per_sample(name: str, size: int | str, count: int) -> None:
     options = BenchmarkOptions(model=name, size=size, ngf=2, batch_size=3)

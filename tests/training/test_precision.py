@@ -19,7 +19,16 @@ from tests.conftest import make_step
 from tests.helpers import equal, logged, weights
 
 Tiny = Callable[..., Config]
-MODELS = ["tiny", "tiny_cyclegan", "tiny_hd", "tiny_dcgan", "tiny_infogan", "tiny_stargan", "tiny_restoration", "tiny_srgan"]
+MODELS = [
+    "tiny",
+    "tiny_cyclegan",
+    "tiny_hd",
+    "tiny_dcgan",
+    "tiny_infogan",
+    "tiny_stargan",
+    "tiny_restoration",
+    "tiny_srgan",
+]
 
 
 @pytest.fixture(autouse=True)
