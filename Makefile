@@ -1,6 +1,7 @@
 # The project's verbs. Each builds the environment that it needs, once, in .venv.
 #   make demo      train pix2pix (MODEL=cyclegan) on the embedded task and translate held-out pictures
 #   make test      the test suite           make test-slow   the proofs that take minutes
+#   make wheel-test the wheel in an empty environment and folder
 #   make quality   the style and type checks that CI runs      make style   mend what can be mended
 #   make benchmark training, loading and inference speed against a plain loop
 # PYTHON chooses the interpreter (>= 3.10); PIP_ARGS goes to every pip install (a CPU-only torch index, say).
@@ -12,7 +13,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 NAME ?= demo
 MODEL ?= pix2pix
 
-.PHONY: demo test test-slow quality style benchmark clean
+.PHONY: demo test test-slow wheel-test quality style benchmark clean
 .DEFAULT_GOAL := demo
 
 # Debian ships venv without ensurepip: then the system's pip puts a pip into the environment.
@@ -42,6 +43,12 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# builds the wheel, and uses it in an empty environment and an empty folder
+wheel-test: $(BIN)/python
+	rm -rf build/wheel
+	$(BIN)/python -m pip wheel $(PIP_ARGS) --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	$(BIN)/python tests/wheel/check.py build/wheel/*.whl --pip-args='$(PIP_ARGS)'
 
 quality: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

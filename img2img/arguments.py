@@ -28,7 +28,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=command(name), description=text, formatter_class=raw, allow_abbrev=False)
         self.name = name
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(  # type: ignore[override]  # without the overloads of namespaces
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         """Parses ``args``, by default those of the program. Raises ValueError."""
         words = list(sys.argv[1:] if args is None else args)
         refuse_wrong_dashes(words)

@@ -32,7 +32,7 @@ from img2img.config import (
     usage,
 )
 from img2img.losses.balance import BalanceConfig
-from img2img.models import load_model_file, model_class, model_file, model_names
+from img2img.models import load_model_file, model_class, model_file, model_names, packaged_models
 from img2img.presets import FOLDER, find_config, preset_name
 from img2img.program import launched
 from img2img.run_files import config_file, list_runs
@@ -129,7 +129,7 @@ class _CommandLine:
                 raise ValueError(f"--resume: add --name NAME, the run to resume; {runs}/ has {names}")
             raise ValueError(f"--model is missing; choose one of {', '.join(model_names())}")
         model_class(self.model)  # raises ValueError for an unknown name
-        if model_file(self.model):
+        if self.model not in model_names():  # from outside: without presets
             task = "data.toy true"
             self.words += ["--data.toy", "true"]
             self.name = self.name or f"{self.model}-toy"
@@ -220,6 +220,7 @@ def _given(words: Sequence[str], option: str) -> str | None:
 def _list_models() -> NoReturn:
     """Prints the help for a command line without a model, which lists the models, and exits."""
     about = {name: (model_class(name).__doc__ or "").strip().splitlines()[0] for name in model_names()}
+    about |= {name: f"Of the package {point.module}." for name, point in packaged_models().items()}
     width = max(map(len, about))
     print(f"usage: {usage()}\n\nTrains a model. On several GPUs: accelerate launch {launched('train')}\n\nmodels:")
     for name, text in about.items():

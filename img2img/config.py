@@ -23,7 +23,7 @@ from img2img.data import dataset_class
 from img2img.data.options import DataConfig
 from img2img.errors import require_at_least
 from img2img.losses.balance import BalanceConfig
-from img2img.models import load_model_file, model_class, model_file, model_names
+from img2img.models import load_model_file, model_class, model_file, model_names, packaged_models
 from img2img.models.base import Side
 from img2img.other_toolkits import name_here
 from img2img.program import command, launched
@@ -66,11 +66,11 @@ class OptimConfig:
     betas_d: tuple[float, float] | None = None
     """Adam's betas for the discriminators."""
     schedule: Literal["linear", "cosine", "steps"] = "linear"
-    """How the learning rate falls: linear (constant for train.epochs, then a line over train.decay_epochs), cosine (over
-    all epochs, arXiv 1608.03983, Eq. 5), or steps (by step_factor at each of milestones)."""
+    """How the learning rate falls: linear (constant for train.epochs, then a line over train.decay_epochs), cosine
+    (over all epochs, arXiv 1608.03983, Eq. 5), or steps (by step_factor at each of milestones)."""
     decay_to: float = 0.0
-    """Share of the learning rate, in [0, 1], that linear and cosine end at. 0.999: as StarGAN's released code, whose rate
-    hardly falls."""
+    """Share of the learning rate, in [0, 1], that linear and cosine end at. 0.999: as StarGAN's released code, whose
+    rate hardly falls."""
     cycles: int = 1
     """Number of equal parts of the training in each of which cosine falls anew from the full rate."""
     milestones: tuple[float, ...] = ()
@@ -319,10 +319,10 @@ def options_of(path: Path, content: Mapping[str, Any], model: str) -> str:
 
 def find_model(name: str, config: Path) -> None:
     """Imports a model from outside the package: ``<name>.py`` beside its configuration, or in the run's folder if the
-    configuration is a checkpoint's.
+    configuration is a checkpoint's; else the model is that of an installed package.
 
     Raises:
-        ValueError: there is no such file, or a different version of it is already loaded.
+        ValueError: there is no such file or package, or a different version of it is already loaded.
     """
     if name in model_names():
         return
@@ -333,10 +333,11 @@ def find_model(name: str, config: Path) -> None:
         raise ValueError(f"{copy} differs from {loaded}, which is already loaded: make the two files equal")
     if copy and not loaded:
         load_model_file(copy)
-    elif not loaded:
+    elif not loaded and name not in packaged_models():
         names = ", ".join(model_names())
         raise ValueError(
-            f"{config}: model.name {name}: no such model; set it to one of {names}, or put {name}.py beside this file"
+            f"{config}: model.name {name}: no such model; set it to one of {names}, install the package that has "
+            f"it, or put {name}.py beside this file"
         )
 
 

@@ -19,15 +19,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+NESTED = ("params_ema", "params")  # BasicSR's files hold one or both of these state dicts; the EMA is for inference
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Reads the state dict of a file: floats as fp32, keys without the prefixes of wrappers such as DataParallel.
 
+    Of a file ``{params[, params_ema]}``, as BasicSR writes them, it is the EMA if there is one.
+
     Raises:
         ValueError: the file can't be read, is damaged, or has anything but finite tensors by name.
     """
     content = _load(path)
+    if isinstance(content, Mapping) and content and set(content) <= set(NESTED):
+        content = content[next(key for key in NESTED if key in content)]
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path}: refused, it holds no tensors by their names: save one network's state_dict()")
     for key, value in content.items():

@@ -3,8 +3,10 @@
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from img2img.command_line import parse_train_arguments
@@ -433,6 +435,50 @@ def test_load_config_drops_directions_of_old_noise_models(tmp_path: Path) -> Non
     whole["data"] |= {"direction": "AtoB", "channels_a": 3}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(whole))
     assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_linear_schedule_is_constant_and_then_a_line() -> None:
+    optim = OptimConfig(decay_to=0.1)
+    factors = [optim.rate_factor(epoch, epochs=2, decay_epochs=4) for epoch in (0, 2, 4, 6, 7)]
+    assert factors == pytest.approx([1, 1, 0.55, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_cosine_schedule_is_torchs(cycles: int) -> None:
+    """From 1 to decay_to in each cycle, as CosineAnnealingWarmRestarts."""
+    optim = OptimConfig(schedule="cosine", decay_to=0.01, cycles=cycles)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    expected = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        torch.optim.SGD([parameter], lr=1.0), T_0=40 // cycles, eta_min=0.01
+    )
+    for epoch in range(40):
+        expected.optimizer.step()
+        rate = optim.rate_factor(epoch, epochs=30, decay_epochs=10)
+        assert rate == pytest.approx(expected.get_last_lr()[0]), epoch
+        expected.step()
+    assert optim.rate_factor(40, epochs=30, decay_epochs=10) == pytest.approx(0.01)
+
+
+def test_steps_schedule_multiplies_at_the_milestones() -> None:
+    optim = OptimConfig(schedule="steps", milestones=(0.25, 0.5), step_factor=0.1)
+    factors = [optim.rate_factor(epoch, epochs=8, decay_epochs=0) for epoch in (0, 1.9, 2, 3.9, 4, 8)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"schedule": "steps"}, r"optim\.milestones"),
+        ({"schedule": "steps", "milestones": (0.5, 1.0)}, r"optim\.milestones \[0\.5, 1\.0\]"),
+        ({"milestones": (0.5,)}, r"optim\.schedule steps"),
+        ({"cycles": 2}, r"optim\.schedule cosine"),
+        ({"schedule": "cosine", "cycles": 0}, r"optim\.cycles 0"),
+        ({"schedule": "steps", "milestones": (0.5,), "step_factor": 2}, r"optim\.step_factor 2"),
+    ],
+)
+def test_wrong_schedule_is_named(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        OptimConfig(**options)
 
 
 @pytest.mark.parametrize("model", model_names())

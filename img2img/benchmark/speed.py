@@ -70,8 +70,8 @@ class BenchmarkOptions:
     """Measures training, loading, inference and memory of a model."""
 
     model: Literal["pix2pix", "cyclegan", "pix2pixhd", "stargan", "srgan"] = "pix2pix"
-    """Model to measure, with its paper's networks; pix2pixhd without VGG19, stargan with five domains, srgan as ESRGAN's
-    second stage, x4."""
+    """Model to measure, with its paper's networks; pix2pixhd without VGG19, stargan with five domains, srgan as
+    ESRGAN's second stage, x4."""
     size: int | str = 256
     """Size of the images in pixels: the side of a square, a power of 2. With pix2pixhd also WIDTHxHEIGHT, such as
     1024x512, in multiples of 32."""
@@ -401,7 +401,7 @@ def _growth_with_files(folder: Path, options: BenchmarkOptions) -> str:
 
 def _dataset(options: BenchmarkOptions) -> Any:
     kinds = model_class(options.model).dataset
-    return dataset_class(kinds if isinstance(kinds, str) else kinds[0])
+    return dataset_class(kinds[0] if isinstance(kinds, tuple) else kinds)
 
 
 def _draw_set(root: Path, options: BenchmarkOptions) -> None:

@@ -4,6 +4,7 @@ Examples:
     img2img export facades
     img2img export streets --output checkpoints/streets
     img2img export faces --output stargan/models      # 200000-G.ckpt and 200000-D.ckpt
+    img2img export photos_x4                          # net_g_400000.pth, for Real-ESRGAN's script
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ def parser() -> Parser:
     parser.add_argument("run", help="name of a run under runs/, or path of its folder")
     parser.add_argument(
         "--format",
-        choices=["junyanz", "pix2pixhd", "stargan"],
+        choices=["junyanz", "pix2pixhd", "stargan", "basicsr"],
         help="junyanz: pytorch-CycleGAN-and-pix2pix (runs of pix2pix and cyclegan); pix2pixhd: NVIDIA/pix2pixHD; "
-        "stargan: yunjey/stargan (default: that of the run's model)",
+        "stargan: yunjey/stargan; basicsr: XPixelGroup/BasicSR and Real-ESRGAN (srgan) (default: that of the "
+        "run's model)",
     )
     parser.add_argument("--output", metavar="DIR", type=Path, help="folder to write to (default: RUN/export)")
     parser.add_argument(
@@ -38,5 +40,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     from img2img.interop.export import export_run, how_to_load
 
     files = export_run(args.run, args.format, args.output, args.checkpoint, overwrite=args.overwrite)
-    print("\n".join([*map(str, files), *how_to_load(args.run)]))
+    print("\n".join([*map(str, files), *how_to_load(args.run, files)]))
     return 0

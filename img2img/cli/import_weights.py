@@ -1,12 +1,13 @@
 """Import official weights (.pth, .ckpt) as a run, for infer, evaluate, fine-tuning and export.
 
-Reads the files of junyanz/pytorch-CycleGAN-and-pix2pix, NVIDIA/pix2pixHD and yunjey/stargan. The architecture is found
-from the names and shapes of the weights.
+Reads files of junyanz/pytorch-CycleGAN-and-pix2pix, NVIDIA/pix2pixHD, yunjey/stargan, BasicSR, ESRGAN and Real-ESRGAN.
+The architecture is found from the names and shapes of the weights.
 
 Examples:
     img2img import checkpoints/facades/latest_net_G.pth --config pix2pix/facades
     img2img import horse2zebra.pth --model cyclegan --direction AtoB
     img2img import 200000-G.ckpt --name faces --domains Black_Hair Blond_Hair Brown_Hair Male Young
+    img2img import RealESRGAN_x4plus.pth
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def parser() -> Parser:
     add(
         "file",
         type=Path,
-        help="weights of a generator; with an official name such as latest_net_G.pth or 200000-G.ckpt, the run's other "
-        "files beside it (D, E, or G_A, G_B, D_A, D_B) are imported, too",
+        help="weights of a generator; with an official name such as latest_net_G.pth, 200000-G.ckpt "
+        "or net_g_9.pth, the run's other files beside it (D, E, or G_A, G_B, D_A, D_B) are imported, too",
     )
     add("--name", help="name of the new run (default: the file's name; of an official name, its folder's)")
     add("--config", metavar="FILE|PRESET", help="preset with data and loss options, e.g. "

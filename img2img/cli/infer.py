@@ -3,6 +3,7 @@
 Examples:
     img2img infer facades                                      # translate the run's validation set
     img2img infer facades --input photos/ --output out/        # a file, or a folder of files, of any size
+    img2img infer psnr_x4 --input a.jpg --blend gan_x4 0.8     # mix the weights of two runs
     img2img infer streets --style random --samples 5           # pix2pixHD: five random styles each
     img2img infer dcgan-toy --count 64                         # draw from noise (dcgan, infogan)
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from img2img.arguments import Parser
 from img2img.inference.arguments import TARGET, infer_parser, parse_infer_arguments
@@ -41,9 +43,13 @@ def translate(args: argparse.Namespace) -> int:
         dropout=dropout,
         training_size=args.training_size,
         direction=args.direction,
+        blend=args.blend,
+        outscale=args.outscale,
     )
     target = {name: getattr(args, name) for name in TARGET}
-    output = args.output or translator.results(style=args.style, relabel=args.relabel, **target)
+    outscale = None if args.outscale is None else f"{args.outscale:g}"
+    choices = {"style": args.style, "relabel": args.relabel, "blend": _name(args.blend), "outscale": outscale}
+    output = args.output or translator.results(**choices, **target)
     names = ("samples", "seed", "cycle", "others", "style", "relabel")
     request = Request(args.input, output, target=target, **{name: getattr(args, name) for name in names})
     unreadable = translate_files(translator, request)
@@ -58,9 +64,14 @@ def draw(args: argparse.Namespace) -> int:
     from img2img.inference.loading import load_sampler
     from img2img.inference.sampler import write_samples
 
-    sampler = load_sampler(args.run, checkpoint=args.checkpoint, device=args.device)
-    output = args.output or sampler.results(args.seed, args.label)
+    sampler = load_sampler(args.run, checkpoint=args.checkpoint, device=args.device, blend=args.blend)
+    output = args.output or sampler.results(args.seed, args.label, _name(args.blend))
     names = ("count", "seed", "label", "interpolate", "traverse")
     write_samples(sampler, output, **{name: getattr(args, name) for name in names})
     print(f"run         {sampler.run}\nimages      {output}\ngrids       {output / 'grids'}")
     return 0
+
+
+def _name(blend: tuple[str, float] | None) -> str | None:
+    """The name of --blend in an output folder: "esrgan,0.8"."""
+    return blend and f"{Path(blend[0]).name},{blend[1]:g}"

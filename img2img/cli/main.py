@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from img2img import __version__
-from img2img.errors import one_line_errors
+from img2img.errors import leave_console, one_line_errors
 from img2img.program import command, launched
 
 COMMANDS = {  # by name: the file in this folder, and what the command does
@@ -37,7 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command and its arguments; None reads ``sys.argv``.
     """
     with one_line_errors():
-        return run(sys.argv[1:] if argv is None else argv)
+        try:
+            code = run(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()
+        except BrokenPipeError:  # img2img presets | head
+            leave_console(sys.stdout)
+            return 0
+        return code
 
 
 def run(argv: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from img2img.data.base import Item
 from img2img.data.images import rounded
@@ -47,6 +48,19 @@ def bicubic_up(image: np.ndarray, scale: int) -> np.ndarray:
         result = enlarged
     if image.dtype.kind != "u":
         return result.astype(image.dtype)
+    return np.rint(result.clip(0, np.iinfo(image.dtype).max)).astype(image.dtype)
+
+
+def lanczos(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, C) -> (height, width, C) of the same dtype, by Lanczos' kernel of 3 lobes, which is stretched to shrink.
+
+    Each channel is filtered as floats and rounded once, at the end. Overshoots are clipped to the image's range.
+    """
+    channels = np.moveaxis(image.astype(np.float32), 2, 0)
+    resized = [Image.fromarray(channel).resize((width, height), Image.Resampling.LANCZOS) for channel in channels]
+    result: np.ndarray = np.stack([np.asarray(channel) for channel in resized], axis=2)
+    if image.dtype.kind == "f":
+        return result.clip(0, 1).astype(image.dtype)
     return np.rint(result.clip(0, np.iinfo(image.dtype).max)).astype(image.dtype)
 
 

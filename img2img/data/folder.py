@@ -233,7 +233,8 @@ def in_validation_share(name: str, share: float) -> bool:
 def require_root(root: Path) -> None:
     """Raises ValueError if there is no such folder."""
     if not root.is_dir():
-        raise ValueError(f"data.root {root}: no such folder ({command('fetch')} downloads public sets)")
+        where = "" if root.is_absolute() else f" in {Path.cwd()}"
+        raise ValueError(f"data.root {root}: no such folder{where} ({command('fetch')} downloads public sets)")
 
 
 def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:

@@ -26,6 +26,13 @@ def infer_parser(description: str | None) -> Parser:
     parser.add_argument(
         "--checkpoint", metavar="STEP", default="latest", help="a step, best or latest (default: latest)"
     )
+    parser.add_argument(
+        "--blend",
+        metavar=("OTHER", "SHARE"),
+        nargs=2,
+        help="mix the weights with those of another run of the same architecture: 0.8 takes 0.2 of this run's and 0.8 "
+        "of OTHER's",
+    )
     parser.add_argument("--device", help="cpu or cuda (default: cuda if available)")
     parser.add_argument(
         "--seed",
@@ -68,6 +75,13 @@ def infer_parser(description: str | None) -> Parser:
         action="store_true",
         help="resize inputs to the size of training and outputs back; for images much larger or smaller than those "
         "of training",
+    )
+    add(
+        "--outscale",
+        metavar="S",
+        type=float,
+        help="side of the output divided by the side of the input, for runs that enlarge: the output is resized "
+        "(Lanczos) (default: the run's own scale)",
     )
     add(
         "--samples",
@@ -143,6 +157,16 @@ def _other(text: str) -> tuple[str, Path]:
     return key, Path(path)
 
 
+def _blend(other: str, share: str) -> tuple[str, float]:
+    """The other run of --blend and its share. Raises ValueError if that is no number."""
+    try:
+        return other, float(share)
+    except ValueError as error:
+        raise ValueError(
+            f"--blend {other} {share}: give a run and its share in [0, 1], e.g. --blend {other} 0.8"
+        ) from error
+
+
 def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parses the command line. ``draws`` of the result is whether the run draws from noise.
 
@@ -153,6 +177,7 @@ def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = 
     args = parser.parse_args(argv)
     from img2img.inference.loading import draws_from_noise  # imports torch, which --help need not wait for
 
+    args.blend = args.blend and _blend(*args.blend)
     args.draws = draws_from_noise(args.run)
     other_group = TRANSLATE if args.draws else DRAW
     (group,) = (group for group in parser._action_groups if group.title == other_group)

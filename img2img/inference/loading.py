@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from img2img.program import command
 from img2img.run_files import CONFIG_FILE, config_file
 from img2img.runs import find_run
 
+Blend = tuple[str | Path, float]
+"""Another run, and its share of the weights in [0, 1]."""
+
 
 class SkipRandomInit(TorchFunctionMode):
     """Makes random initialisation do nothing.
@@ -38,18 +42,19 @@ class SkipRandomInit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Config, Path]:
+def load_trained(run: str | Path, checkpoint: str = "latest", blend: Blend | None = None) -> tuple[Model, Config, Path]:
     """Loads the model of a run with the weights of its generators (their EMA, if the run has one).
 
     Args:
         run: the run's folder, or its name under runs/.
         checkpoint: a step, "latest" or "best".
+        blend: another run and its share, see ``load_translator``.
 
     Returns:
         The model, the options of the run, and the folder of the checkpoint.
 
     Raises:
-        ValueError: there is no such run or checkpoint, or the checkpoint is damaged.
+        ValueError: there is no such run or checkpoint, the checkpoint is damaged, or the runs can't be blended.
     """
     path, notes = find_checkpoint(find_run(str(run)), checkpoint)
     for note in notes:
@@ -60,14 +65,59 @@ def load_trained(run: str | Path, checkpoint: str = "latest") -> tuple[Model, Co
     available = tuple(name for name in model.generators if has_network(path, network_name(path, name)))
     if model.learns_all and len(available) < len(model.generators):  # one generator was imported: one direction
         model.generators, model.learns_all = available, False
-    for name in model.generators:
+    networks = {name: load_network(path, network_name(path, name)) for name in model.generators}
+    if blend is not None:
+        networks = _blended(networks, str(run), *blend)
+    for name, weights in networks.items():
         try:
-            getattr(model, name).load_state_dict(load_network(path, network_name(path, name)), assign=True)
+            getattr(model, name).load_state_dict(weights, assign=True)
         except RuntimeError as error:
             raise ValueError(
                 f"{path}: the weights of {name} don't fit the options of the run: {str(error).splitlines()[-1].strip()}"
             ) from error
     return model, config, path
+
+
+def _blended(
+    networks: Mapping[str, Mapping[str, Tensor]], run: str, other: str | Path, share: float
+) -> dict[str, dict[str, Tensor]]:
+    """Interpolates the weights of two runs: theta = (1 - share) * theta of the run + share * theta of the other.
+
+    As ESRGAN's network interpolation (arXiv 1809.00219, Sec. 3.4; deep network interpolation, arXiv 1811.10515).
+    Statistics of batch norm are interpolated, too; counts of batches are those of the run.
+
+    Args:
+        networks: state dicts of the run's generators, by name.
+        run: the run, for messages.
+        other: the other run, of which the newest checkpoint is taken.
+        share: that of the other run, in [0, 1].
+
+    Raises:
+        ValueError: there is no such run, ``share`` is out of range, or a tensor has no counterpart of its shape.
+    """
+    what = f"--blend {other} {share:g}"
+    if not 0 <= share <= 1:
+        raise ValueError(f"{what}: the share of {other} must lie in [0, 1]")
+    path, notes = find_checkpoint(find_run(str(other)), "latest")
+    for note in notes:
+        print(note)
+    blended: dict[str, dict[str, Tensor]] = {}
+    for name, weights in networks.items():
+        if not has_network(path, network_name(path, name)):
+            raise ValueError(f"{what}: run {other} has no {name}, and {run} has; blend runs of one architecture")
+        others = load_network(path, network_name(path, name))
+        for key in [*weights, *(others.keys() - weights.keys())]:
+            shapes = [tuple(each[key].shape) if key in each else "missing" for each in (others, weights)]
+            if shapes[0] != shapes[1]:
+                raise ValueError(
+                    f"{what}: {name}.{key} of {other} is {shapes[0]}, of {run} {shapes[1]}; blend runs of one "
+                    "architecture"
+                )
+        blended[name] = {
+            key: (1 - share) * value + share * others[key] if value.is_floating_point() else value
+            for key, value in weights.items()
+        }
+    return blended
 
 
 def draws_from_noise(run: str | Path) -> bool:
@@ -95,6 +145,8 @@ def load_translator(
     dropout: bool = False,
     training_size: bool = False,
     direction: str | None = None,
+    blend: Blend | None = None,
+    outscale: float | None = None,
 ) -> Translator:
     """Loads a trained run as a function from image to image.
 
@@ -117,12 +169,16 @@ def load_translator(
         dropout: keep dropout on, so that the seed of a call chooses the output.
         training_size: resize inputs to the size of training, and outputs back.
         direction: "AtoB" or "BtoA", for runs that learned both (default: the run's own); or a domain.
+        blend: another run of the same architecture and its share in [0, 1]: (other, 0.8) makes each weight 0.2 times
+            that of the run and 0.8 times that of ``other`` (its newest checkpoint).
+        outscale: side of the output divided by the side of the input, see ``Translator``.
 
     Raises:
         ValueError: there is no such run, checkpoint or device; the checkpoint is damaged; the run draws from noise
-            (``load_sampler`` is for it); or it has no dropout or did not learn the direction.
+            (``load_sampler`` is for it); it has no dropout or did not learn the direction; it can't be blended with
+            the other run; or it has no use for ``outscale``.
     """
-    model, config, path = load_trained(run, checkpoint)
+    model, config, path = load_trained(run, checkpoint, blend)
     if isinstance(model, NoiseModel):
         raise ValueError(
             f"run {config.name} draws images from noise and translates none; draw with {command('infer')} {run} "
@@ -136,6 +192,7 @@ def load_translator(
         dropout=dropout,
         training_size=training_size,
         direction=direction,
+        outscale=outscale,
     )
     translator.checkpoint = path
     return translator
@@ -149,7 +206,13 @@ def _translator_class(config: Config) -> type[Translator]:
     return LabelTranslator if "label" in config.data.channels else Translator
 
 
-def load_sampler(run: str | Path, *, checkpoint: str = "latest", device: torch.device | str | None = None) -> Sampler:
+def load_sampler(
+    run: str | Path,
+    *,
+    checkpoint: str = "latest",
+    device: torch.device | str | None = None,
+    blend: Blend | None = None,
+) -> Sampler:
     """Loads a trained run as a function that draws images from noise.
 
     ::
@@ -163,12 +226,13 @@ def load_sampler(run: str | Path, *, checkpoint: str = "latest", device: torch.d
         run: the run's folder, or its name under runs/.
         checkpoint: a step, "latest" or "best".
         device: "cpu", "cuda", ... (default: cuda if available).
+        blend: another run and its share, see ``load_translator``.
 
     Raises:
-        ValueError: there is no such run, checkpoint or device; the checkpoint is damaged; or the run translates images
-            (``load_translator`` is for it).
+        ValueError: there is no such run, checkpoint or device; the checkpoint is damaged; the run translates images
+            (``load_translator`` is for it); or it can't be blended with the other run.
     """
-    model, config, path = load_trained(run, checkpoint)
+    model, config, path = load_trained(run, checkpoint, blend)
     if not isinstance(model, NoiseModel):
         raise ValueError(f"run {config.name} translates images: use load_translator")
     sampler = Sampler(model, config, choose_device(device))

@@ -31,6 +31,8 @@ class Restorer(Translator):
         half = restore(photo, strength=0.5)                # the mean of the photo and the output
         filled = load_translator("runs/inpaint")(photo, mask=holes)  # (H, W), white in the holes
 
+        third = load_translator("runs/enlarge_x4", outscale=3)(photo)  # three times as large
+
     Arguments of the constructor as of ``Translator``. An alpha channel that the run's images don't have is kept.
     """
 
@@ -66,6 +68,13 @@ class Restorer(Translator):
             others = {**others, ALPHA: image[:, :, 3:]}
             image = image[:, :, :3]
         return Translator.__call__(restorer, image, seed, **others)
+
+    def check_outscale(self, outscale: float) -> None:
+        if self.fills_holes:
+            raise ValueError(
+                f"--outscale {outscale:g}: run {self.config.name} fills holes and keeps all other pixels; leave it out"
+            )
+        super().check_outscale(outscale)
 
     def variants(self, **target: Any) -> dict[str, Translator]:
         strength = target.pop("strength", None)

@@ -49,10 +49,11 @@ class Sampler:
         assert self.checkpoint is not None, "this sampler was not loaded from a run"
         return self.checkpoint.parents[1]
 
-    def results(self, seed: int = 0, label: int | None = None) -> Path:
-        """The default output folder: RUN/results/STEP/seed-SEED[_class-CLASS]."""
+    def results(self, seed: int = 0, label: int | None = None, blend: str | None = None) -> Path:
+        """The default output folder: RUN/results/STEP/seed-SEED[_class-CLASS][_blend-BLEND]."""
         folder = self.run / "results" / str(self.checkpoint and self.checkpoint.name)
-        return folder / (f"seed-{seed}" if label is None else f"seed-{seed}_class-{label}")
+        name = f"seed-{seed}" if label is None else f"seed-{seed}_class-{label}"
+        return folder / (name if blend is None else f"{name}_blend-{blend}")
 
     def __call__(
         self, count: int = 1, seed: int = 0, label: int | None = None, codes: Mapping[str, float] | None = None

@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, Item
+from img2img.data.classical import lanczos
 from img2img.data.images import as_input, channels_first, padded_inputs, resize, to_array, to_channels
 from img2img.data.label_files import resize_ids
 from img2img.models.base import Batch, Model
 
 NormPolicy = Literal["running", "batch"]
+LARGEST = 16.0  # outscale: of the sides of the output, divided by those of the input
 TOLERANCE = 1e-3  # how far floats may lie outside [0, 1] by rounding
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
@@ -36,7 +38,7 @@ class Translator:
         shoe = translate(array)  # (H, W) or (H, W, C) uint8, uint16 or float in [0, 1], RGB; returns the same dtype
 
     Channels are converted to those of the run's input; the output has those of the run's target. The output is
-    ``model.scale`` times as large as the input (1 for all models of this package). PIL has no 16-bit colour images:
+    ``model.scale`` times as large as the input, or ``outscale`` times. PIL has no 16-bit colour images:
     for a 16-bit gray PIL image and a colour target the output has 8 bits.
 
     Args:
@@ -50,9 +52,12 @@ class Translator:
             images are translated at their own size. Use it for images much larger or smaller than those of training,
             and for U-Nets whose innermost level was 1x1 in training.
         direction: which direction to translate, for a run that learned several (default: ``config.data.direction``).
+        outscale: side of the output divided by the side of the input, in (0, 16], for runs that enlarge: the networks'
+            output is resized by Lanczos' kernel, antialiased where it shrinks (default: ``model.scale``).
 
     Raises:
-        ValueError: ``dropout`` with a run whose networks have none, or a ``direction`` that the run did not learn.
+        ValueError: ``dropout`` with a run whose networks have none, a ``direction`` that the run did not learn, or an
+            ``outscale`` out of range or of a run that does not enlarge.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Translator:
         dropout: bool = False,
         training_size: bool = False,
         direction: str | None = None,
+        outscale: float | None = None,
     ) -> None:
         self.model, self.config, self.device = model, config, torch.device(device)
         self.dataset: type[ImageDataset] = dataset_class(model.dataset, config.data)
@@ -77,6 +83,9 @@ class Translator:
         self.direction: str = direction or default
         self.chosen = direction is not None  # whether the caller chose the direction
         self.training_size = training_size
+        if outscale is not None:
+            self.check_outscale(outscale)
+        self.outscale = outscale
         self.dropout = False
         for name in model.generators:
             network = getattr(model, name).to(self.device).eval().requires_grad_(False)
@@ -93,6 +102,16 @@ class Translator:
                 f"run {config.name} has no dropout (see its model options), so all outputs would be the same{hint}"
             )
         self.checkpoint: Path | None = None
+
+    def check_outscale(self, outscale: float) -> None:
+        """Raises ValueError if outputs of this run can't be resized to ``outscale`` times the input's sides."""
+        if not 0 < outscale <= LARGEST:
+            raise ValueError(f"--outscale {outscale:g}: must lie in (0, {LARGEST:g}]")
+        if self.model.scale == 1:
+            raise ValueError(
+                f"--outscale {outscale:g}: run {self.config.name} keeps the size of images (its scale is 1); leave it "
+                "out, and resize the outputs yourself"
+            )
 
     @property
     def _learned(self) -> list[str]:
@@ -189,7 +208,7 @@ class Translator:
                 size of ``image``.
 
         Returns:
-            An image of the type, dtype and size of ``image``, times ``model.scale``. Arrays are (H, W, C), or (H, W)
+            An image of the type, dtype and size of ``image``, times ``outscale``. Arrays are (H, W, C), or (H, W)
             if ``image`` was and the output has one channel.
 
         Raises:
@@ -211,7 +230,14 @@ class Translator:
 
     def translate(self, item: Item, seed: int = 0) -> np.ndarray:
         """The output for one item, (H, W, C) of the dtype of its input."""
-        return self._translate(item, {}, seed)[0]
+        return self._sized(item, self._translate(item, {}, seed)[0])
+
+    def _sized(self, item: Item, output: np.ndarray) -> np.ndarray:
+        """The output of an item at the size of ``outscale``."""
+        if self.outscale is None or self.outscale == self.model.scale:
+            return output
+        height, width = (max(1, round(side * self.outscale)) for side in item.image.shape[-3:-1])
+        return lanczos(output, height, width)
 
     def stream(self, seed: int = 0) -> Callable[[Item], np.ndarray]:
         """A function like ``translate``, for the frames of a film in their order.
@@ -227,7 +253,7 @@ class Translator:
             if item.sequence is None or item.sequence != sequence:
                 sequence, state = item.sequence, {}
             output, state = self._translate(item, state, seed)
-            return output
+            return self._sized(item, output)
 
         return step
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from img2img.interop.layouts import Family, NetworkSpec, unet_level
 from img2img.networks.blocks import Norm
 
 Weights = Mapping[str, Tensor]
+_SUPER_RESOLUTION = ("conv_first.", "body.", "conv0_0.", "conv0.", "model.1.sub.")  # keys of its networks alone
 
 
 def recognise(weights: Weights, family: Family | None = None, norm: Norm | None = None) -> NetworkSpec:
@@ -33,6 +34,8 @@ def recognise(weights: Weights, family: Family | None = None, norm: Norm | None 
         ValueError: no known architecture; the message names the keys.
     """
     try:
+        if any(key.startswith(_SUPER_RESOLUTION) for key in weights):
+            return _super_resolution(weights)
         if any(key.startswith("model.model.") for key in weights):
             return _unet(weights)
         if any(re.match(r"(scale\d+_)?layer\d+\.", key) for key in weights):
@@ -49,7 +52,8 @@ def recognise(weights: Weights, family: Family | None = None, norm: Norm | None 
         raise ValueError(f"incomplete weights: {missing.args[0]} is missing") from missing
     except IndexError as error:  # a weight has fewer dimensions than a convolution's
         raise ValueError(f"not the weights of convolutions: {_some(weights)}") from error
-    raise ValueError(f"unknown keys, of no network of pix2pix, CycleGAN, pix2pixHD or StarGAN: {_some(weights)}")
+    known = "pix2pix, CycleGAN, pix2pixHD, StarGAN or super-resolution (BasicSR, ESRGAN, Real-ESRGAN)"
+    raise ValueError(f"unknown keys, of no network of {known}: {_some(weights)}")
 
 
 def _some(weights: Weights) -> str:
@@ -196,6 +200,85 @@ def _domain_discriminator(weights: Weights) -> NetworkSpec:
     options = {"in_channels": first.shape[1], "domains": classes.shape[0], "ndf": first.shape[0]}
     options |= {"n_layers": n_layers, "size": classes.shape[2] << n_layers}
     return NetworkSpec("stargan", "domain_discriminator", options)
+
+
+def _super_resolution(weights: Weights) -> NetworkSpec:
+    """Networks of BasicSR, ESRGAN and Real-ESRGAN."""
+    if "conv0_0.weight" in weights:
+        return _vgg_discriminator(weights)
+    if "conv0.weight" in weights:
+        options = {"in_channels": weights["conv0.weight"].shape[1], "width": weights["conv0.weight"].shape[0]}
+        return NetworkSpec("basicsr", "unet_discriminator", options)
+    if any(key.startswith("model.1.sub.") for key in weights):
+        return _rrdb(weights, "2018")
+    if any(key.startswith("RRDB_trunk.") for key in weights):
+        return _rrdb(weights, "2021")
+    if _numbers(weights, r"body\.(\d+)\.rdb1\."):
+        return _rrdb(weights)
+    if "conv_first.weight" in weights:
+        return _msrresnet(weights)
+    return _compact(weights)
+
+
+def _rrdb(weights: Weights, old: Literal["", "2018", "2021"] = "") -> NetworkSpec:
+    """An RRDBNet, whose first convolution sees the pixels of 1, 2 x 2 or 4 x 4 input pixels as channels."""
+    prefix, dense = {"": ("body", "rdb"), "2021": ("RRDB_trunk", "RDB"), "2018": ("model.1.sub", "RDB")}[old]
+    conv = "conv{}.0" if old == "2018" else "conv{}"
+    first_name, last_name = ("model.0", "model.10") if old == "2018" else ("conv_first", "conv_last")
+    n_blocks = 1 + max(_numbers(weights, rf"{re.escape(prefix)}\.(\d+)\.{dense}"), default=-1)
+    inner = [f"{prefix}.{block}.{dense}1.{conv.format(1)}.weight" for block in range(n_blocks)]
+    _require(weights, inner or [f"{prefix}.0.{dense}1.{conv.format(1)}.weight"])
+    first, last, growth = weights[f"{first_name}.weight"], weights[f"{last_name}.weight"], weights[inner[0]]
+    seen, channels = first.shape[1], last.shape[0]
+    scale = {1: 4, 4: 2, 16: 1}.get(seen // channels if channels and seen % channels == 0 else 0)
+    if scale is None:
+        raise ValueError(
+            f"{first_name}.weight has {seen} input channels for images of {channels}: must be {channels} (x4), "
+            f"{4 * channels} (x2) or {16 * channels} (x1)"
+        )
+    options: dict[str, Any] = {"in_channels": channels, "out_channels": channels, "scale": scale}
+    options |= {"width": first.shape[0], "n_blocks": n_blocks, "growth": growth.shape[0]}
+    return NetworkSpec("basicsr", "rrdb", options, old=old)
+
+
+def _msrresnet(weights: Weights) -> NetworkSpec:
+    """An MSRResNet; that of scale 4 doubles twice."""
+    first, last, up = (weights[f"{name}.weight"] for name in ("conv_first", "conv_last", "upconv1"))
+    n_blocks = 1 + max(_numbers(weights, r"body\.(\d+)\."), default=-1)
+    _require(weights, (f"body.{block}.conv1.weight" for block in range(n_blocks)))
+    scale = 4 if "upconv2.weight" in weights else _root(up.shape[0], first.shape[0], "upconv1.weight", (2, 3))
+    options: dict[str, Any] = {"in_channels": first.shape[1], "out_channels": last.shape[0], "scale": scale}
+    return NetworkSpec("basicsr", "msrresnet", options | {"width": first.shape[0], "n_blocks": n_blocks})
+
+
+def _compact(weights: Weights) -> NetworkSpec:
+    """SRVGGNetCompact, whose last convolution makes scale^2 times the image's channels."""
+    first, last_place = weights["body.0.weight"], max(_numbers(weights, r"body\.(\d+)\."))
+    if last_place % 2 or last_place < 2:
+        raise KeyError(f"body.{last_place + 1}.weight")
+    _require(weights, (f"body.{place}.weight" for place in range(last_place + 1)))
+    last, channels = weights[f"body.{last_place}.weight"], first.shape[1]
+    scale = _root(last.shape[0], channels, f"body.{last_place}.weight", range(1, 17))
+    options: dict[str, Any] = {"in_channels": channels, "out_channels": channels, "scale": scale}
+    return NetworkSpec("basicsr", "compact", options | {"width": first.shape[0], "n_blocks": last_place // 2 - 1})
+
+
+def _root(channels: int, width: int, key: str, scales: Iterable[int]) -> int:
+    """The scale of which ``channels`` is width * scale^2. Raises ValueError if there is none."""
+    scale = next((scale for scale in scales if channels == width * scale**2), None)
+    if scale is None:
+        raise ValueError(f"{key} has {channels} output channels: not {width} times the square of a scale")
+    return scale
+
+
+def _vgg_discriminator(weights: Weights) -> NetworkSpec:
+    """BasicSR's discriminator for images of 128 (five stages) or 256 pixels (six)."""
+    first = weights["conv0_0.weight"]
+    n_stages = 1 + max(_numbers(weights, r"conv(\d+)_0\."))
+    if n_stages not in (5, 6):
+        raise ValueError(f"{n_stages} stages (conv0_0 to conv{n_stages - 1}_0): must be 5 or 6")
+    options = {"in_channels": first.shape[1], "width": first.shape[0], "size": 128 if n_stages == 5 else 256}
+    return NetworkSpec("basicsr", "vgg_discriminator", options)
 
 
 def _require(weights: Weights, keys: Iterable[str]) -> None:

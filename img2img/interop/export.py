@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +16,14 @@ from img2img.interop.layouts import FAMILIES, ROLES, Family, NetworkSpec
 from img2img.interop.official import to_official
 from img2img.run_files import CONFIG_FILE, config_file
 from img2img.runs import find_run
+
+REAL_ESRGAN = {  # network, scale, blocks -> name under which Real-ESRGAN's script builds it
+    ("rrdb", 4, 23): "RealESRGAN_x4plus",
+    ("rrdb", 4, 6): "RealESRGAN_x4plus_anime_6B",
+    ("rrdb", 2, 23): "RealESRGAN_x2plus",
+    ("compact", 4, 16): "realesr-animevideov3",
+    ("compact", 4, 32): "realesr-general-x4v3 -dn 1",  # -dn 1: by default it mixes these weights with others
+}
 
 
 def export_run(
@@ -28,14 +38,16 @@ def export_run(
 
     Args:
         run: name or folder of the run.
-        family: "junyanz" for runs of pix2pix and cyclegan, "pix2pixhd" and "stargan" for those of the same name
-            (default: that of the run's model).
+        family: "junyanz" for runs of pix2pix and cyclegan, "pix2pixhd" and "stargan" for those of the same name,
+            "basicsr" for srgan (default: that of the run's model).
         output: folder to write to (default: RUN/export).
         checkpoint: a step, "latest" or "best".
         overwrite: replace files that already exist.
 
     Returns:
-        The files written, ``latest_net_G.pth`` and so on; of StarGAN ``STEP-G.ckpt`` and ``STEP-D.ckpt``.
+        The files written, ``latest_net_G.pth`` and so on; of StarGAN ``STEP-G.ckpt`` and ``STEP-D.ckpt``; of srgan
+        ``net_g_STEP.pth``, as {"params_ema": ...} or, without EMA, {"params": ...}, and ``net_d_STEP.pth``, unless the
+        discriminator is SRGAN's, which the official code lacks.
 
     Raises:
         ValueError: there is no such run or checkpoint, the official code has no such network, or a file exists.
@@ -50,12 +62,14 @@ def export_run(
     if family not in (None, expected):
         raise ValueError(f"--format {family}: run {config.name} is of {model}, which takes format {expected}")
     _check_exportable(config)
-    written: dict[str, dict[str, torch.Tensor]] = {}
+    written: dict[str, Mapping[str, Any]] = {}
     for role, name in ROLES[model].items():
         stored = network_name(path, name)
-        if has_network(path, stored):
+        if has_network(path, stored) and not (role == "D" and _lacks_discriminator(config)):
             try:
-                written[role] = to_official(load_network(path, stored), _network_spec(config, role))
+                weights = to_official(load_network(path, stored), _network_spec(config, role))
+                nested = "params" if stored == name else "params_ema"
+                written[role] = {nested: weights} if expected == "basicsr" else weights
             except ValueError as error:
                 raise ValueError(f"{path}: {name}: {error}") from error
     output = output or folder / "export"
@@ -80,10 +94,12 @@ def export_run(
     return list(files)
 
 
-def how_to_load(run: str) -> list[str]:
-    """Lines to print about how the official code loads a run's files; [] where nothing special is needed."""
+def how_to_load(run: str, files: Sequence[Path]) -> list[str]:
+    """Lines to print about how the official code loads a run's ``files``; [] where nothing special is needed."""
     config = load_config(config_file(find_run(run)))
     model = config.model
+    if FAMILIES[model.name] == "basicsr":
+        return _how_to_enlarge(config, files[0])
     if FAMILIES[model.name] != "stargan":
         return []
     assert isinstance(config.data, DomainsConfig), "the data of StarGAN"
@@ -97,10 +113,40 @@ def how_to_load(run: str) -> list[str]:
     ]
 
 
+def _how_to_enlarge(config: Config, generator: Path) -> list[str]:
+    """The command of Real-ESRGAN that takes a generator, or how BasicSR builds it if that has none of its size."""
+    model, channels = config.model, config.data.channels["target"]
+    skipped = ["D           not written: the official code has no discriminator like SRGAN's"]
+    skipped = skipped if _lacks_discriminator(config) else []
+    size = (model.network, model.scale, model.n_blocks)
+    is_usual = channels == 3 and model.width == 64 and (model.network != "rrdb" or model.growth == 32)
+    if is_usual and size in REAL_ESRGAN:
+        return [
+            f"enlarge     python inference_realesrgan.py -n {REAL_ESRGAN[size]} --model_path {generator} -i FILE|DIR",
+            *skipped,
+        ]
+    shape = f"num_in_ch={channels}, num_out_ch={channels}, num_feat={model.width}"
+    networks = {
+        "rrdb": f"RRDBNet({shape}, num_block={model.n_blocks}, num_grow_ch={model.growth}, scale={model.scale})",
+        "msrresnet": f"MSRResNet({shape}, num_block={model.n_blocks}, upscale={model.scale})",
+        "compact": f"SRVGGNetCompact({shape}, num_conv={model.n_blocks}, upscale={model.scale}, act_type='prelu')",
+    }
+    return [f"network     basicsr.archs: {networks[model.network]}", *skipped]
+
+
+def _lacks_discriminator(config: Config) -> bool:
+    """Whether the official code has no discriminator like the run's, so that it is left out."""
+    model = config.model
+    return FAMILIES[model.name] == "basicsr" and model.stage == "gan" and model.discriminator == "srgan"
+
+
 def _file_name(family: Family, checkpoint: Path, role: str) -> str:
     """The name under which the official code looks for a network."""
+    step = int(checkpoint.name.removeprefix("step-"))
     if family == "stargan":
-        return f"{int(checkpoint.name.removeprefix('step-'))}-{role}.ckpt"
+        return f"{step}-{role}.ckpt"
+    if family == "basicsr":
+        return f"net_{role.lower()}_{step}.pth"
     return f"latest_net_{role}.pth"
 
 
@@ -115,6 +161,10 @@ def _check_exportable(config: Config) -> None:
             raise ValueError(f"data.image_channels {channels}: {reason}; its images have 3")
         return
     model, hd = config.model, config.model.name == "pix2pixhd"
+    if model.name == "srgan":
+        if model.network == "srresnet":
+            raise ValueError(f"model.network srresnet: {reason}")
+        return
     if model.upsample != "deconv":
         raise ValueError(f"model.upsample {model.upsample}: {reason}")
     if model.norm == "layer" or (hd and model.norm == "none"):
@@ -134,6 +184,9 @@ def _check_exportable(config: Config) -> None:
 def _network_spec(config: Config, role: str) -> NetworkSpec:
     """The architecture of the network with this role."""
     model, family = config.model, FAMILIES[config.model.name]
+    if family == "basicsr":
+        kind = model.network if role == "G" else f"{model.discriminator}_discriminator"
+        return NetworkSpec(family, kind, {**vars(model), "size": model.patch})  # type: ignore[arg-type]
     options = {
         **vars(model),
         "n_layers": model.n_layers_d,

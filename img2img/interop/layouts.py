@@ -1,9 +1,11 @@
 """Names of all layers in the official state dicts and in ours: one list of layers per architecture, used both ways.
 
 Official code: junyanz/pytorch-CycleGAN-and-pix2pix (pix2pix, arXiv 1611.07004; CycleGAN, arXiv 1703.10593),
-NVIDIA/pix2pixHD (arXiv 1711.11585) and yunjey/stargan (arXiv 1711.09020). In the first, convolutions have a bias before
-instance norm, in the last layer and in the first of PatchGANs; in the second, all have one. Ours have one except before
-batch norm, which has a shift. StarGAN's networks have the same layers and names there and here.
+NVIDIA/pix2pixHD (arXiv 1711.11585), yunjey/stargan (arXiv 1711.09020), and XPixelGroup/BasicSR with
+xinntao/Real-ESRGAN (ESRGAN, arXiv 1809.00219; Real-ESRGAN, arXiv 2107.10833). In the first, convolutions have a bias
+before instance norm, in the last layer and in the first of PatchGANs; in the second, all have one. Ours have one except
+before batch norm, which has a shift. The networks of StarGAN and of super-resolution have the same layers and names
+there and here; RRDBNet has others in files of xinntao/ESRGAN, of 2018 and of 2021.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from img2img.models.stargan import Discriminator, Generator
 from img2img.networks.patchgan import PatchGAN
 from img2img.networks.pix2pixhd import CoarseToFine, MultiScaleDiscriminator, StyleEncoder
 from img2img.networks.resnet import ResNet
+from img2img.networks.sr_discriminators import UNetDiscriminator, VGGDiscriminator
+from img2img.networks.super_resolution import CompactNet, MSRResNet, RRDBNet
 from img2img.networks.unet import UNet
 
-Family = Literal["junyanz", "pix2pixhd", "stargan"]
+Family = Literal["junyanz", "pix2pixhd", "stargan", "basicsr"]
 Kind = Literal[
     "unet",
     "resnet",
@@ -30,6 +34,11 @@ Kind = Literal[
     "encoder",
     "domain_generator",
     "domain_discriminator",
+    "msrresnet",
+    "rrdb",
+    "compact",
+    "vgg_discriminator",
+    "unet_discriminator",
 ]
 NETWORKS: dict[Kind, type[nn.Module]] = {
     "unet": UNet,
@@ -40,20 +49,28 @@ NETWORKS: dict[Kind, type[nn.Module]] = {
     "encoder": StyleEncoder,
     "domain_generator": Generator,
     "domain_discriminator": Discriminator,
+    "msrresnet": MSRResNet,
+    "rrdb": RRDBNet,
+    "compact": CompactNet,
+    "vgg_discriminator": VGGDiscriminator,
+    "unet_discriminator": UNetDiscriminator,
 }
 FAMILIES: dict[str, Family] = {  # model -> official code that its files are of
     "pix2pix": "junyanz",
     "cyclegan": "junyanz",
     "pix2pixhd": "pix2pixhd",
     "stargan": "stargan",
+    "srgan": "basicsr",
 }
 ROLES: dict[str, dict[str, str]] = {  # model -> role in the name of an official file -> name of the network here
     "pix2pix": {"G": "generator", "D": "discriminator"},
     "cyclegan": {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "discriminator_b", "D_B": "discriminator_a"},
     "pix2pixhd": {"G": "generator", "D": "discriminator", "E": "encoder"},
     "stargan": {"G": "generator", "D": "discriminator"},
+    "srgan": {"G": "generator", "D": "discriminator"},
 }
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+SPECTRAL = ("weight_orig", "weight_u", "weight_v")  # of a layer with spectral norm
 
 
 @dataclass(frozen=True)
@@ -66,11 +83,13 @@ class NetworkSpec:
     """Which architecture."""
     options: dict[str, Any]
     """Arguments of the network's class: ``norm``, ``in_channels``, for generators ``out_channels``, ...; of StarGAN's
-    ``in_channels``, ``domains``, ..."""
+    ``in_channels``, ``domains``, ...; of super-resolution's also ``scale``."""
     chain: bool = False
     """pix2pixHD's discriminators only: whether each scale is one ``nn.Sequential``, as with --no_ganFeat_loss."""
     biased: bool | None = None
     """PatchGANs only: whether the inner convolutions have biases; None: as in the current official code."""
+    old: Literal["", "2018", "2021"] = ""
+    """RRDBNets only: the layout of an old file; "": BasicSR's, which exports have."""
     guessed: bool = field(default=False, compare=False)
     """Whether the norm is a guess, since versions of the official code with different norms have the same keys."""
     dropped: tuple[str, ...] = field(default=(), compare=False)
@@ -80,7 +99,7 @@ class NetworkSpec:
     @property
     def has_batch_norm(self) -> bool:
         """Whether its norms have running statistics that it uses."""
-        return self.options.get("norm") == "batch"
+        return self.options.get("norm") == "batch" or self.kind == "vgg_discriminator"
 
     @property
     def has_affine_norm(self) -> bool:
@@ -97,10 +116,12 @@ class Layer(NamedTuple):
     """Whether the official convolution has a bias."""
     norm: tuple[str, str] | None = None
     """Names (ours, official) of the norm."""
+    weights: tuple[str, ...] = ("weight",)
+    """Its tensors beside the bias: ``SPECTRAL`` with spectral norm."""
 
     def tensors(self) -> Iterator[tuple[str, str]]:
         """Pairs (our key, official key) of all tensors that it can have."""
-        for end in ("weight", "bias"):
+        for end in (*self.weights, "bias"):
             yield f"{self.ours}.{end}", f"{self.official}.{end}"
         if self.norm:
             for end in ("weight", "bias", *STATISTICS):
@@ -110,6 +131,8 @@ class Layer(NamedTuple):
 def layers_of(spec: NetworkSpec) -> list[Layer]:
     """All layers of a network that have weights."""
     options, norm = spec.options, spec.options.get("norm")
+    if spec.family == "basicsr":
+        return _super_resolution(spec)
     if spec.kind == "domain_generator":
         return _domain_generator(options["n_blocks"])
     if spec.kind == "domain_discriminator":
@@ -242,3 +265,51 @@ def _pixels(biased: bool, last: bool) -> list[Layer]:
         Layer("stages.1.0", "net.2", biased, ("stages.1.1", "net.3")),
         Layer("stages.2", "net.5", last),
     ]
+
+
+def _super_resolution(spec: NetworkSpec) -> list[Layer]:
+    """Networks of super-resolution, which have the official names; but for RRDBNets of old files."""
+    options = spec.options
+    if spec.kind == "rrdb":
+        return _rrdb(options["n_blocks"], spec.old)
+    if spec.kind == "compact":
+        convs = [Layer(f"body.{2 * i}", f"body.{2 * i}", True) for i in range(options["n_blocks"] + 2)]
+        slopes = [Layer(f"body.{2 * i + 1}", f"body.{2 * i + 1}", False) for i in range(options["n_blocks"] + 1)]
+        return convs + slopes
+    if spec.kind == "vgg_discriminator":
+        return _vgg_discriminator(n_stages=6 if options["size"] == 256 else 5)
+    if spec.kind == "unet_discriminator":
+        outer = [Layer(name, name, True) for name in ("conv0", "conv9")]
+        return outer + [Layer(f"conv{i}", f"conv{i}", False, weights=SPECTRAL) for i in range(1, 9)]
+    names = ["conv_first", "upconv1", "conv_hr", "conv_last", *(["upconv2"] if options["scale"] == 4 else [])]
+    names += [f"body.{block}.conv{number}" for block in range(options["n_blocks"]) for number in (1, 2)]
+    return [Layer(name, name, True) for name in names]
+
+
+def _rrdb(n_blocks: int, old: str) -> list[Layer]:
+    """RRDBNet: convolutions with biases, by the names of BasicSR or of old files."""
+    ours = ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")
+    outer = {
+        "": ours,
+        "2021": ("conv_first", "trunk_conv", "upconv1", "upconv2", "HRconv", "conv_last"),
+        # one chain, whose second entry has the blocks and, after them, a convolution
+        "2018": ("model.0", f"model.1.sub.{n_blocks}", "model.3", "model.6", "model.8", "model.10"),
+    }[old]
+    inner = {
+        "": "body.{}.rdb{}.conv{}",
+        "2021": "RRDB_trunk.{}.RDB{}.conv{}",
+        "2018": "model.1.sub.{}.RDB{}.conv{}.0",
+    }
+    layers = [Layer(name, official, True) for name, official in zip(ours, outer, strict=True)]
+    for block in range(n_blocks):
+        for dense in (1, 2, 3):
+            places = [(block, dense, number) for number in range(1, 6)]
+            layers += [Layer(inner[""].format(*place), inner[old].format(*place), True) for place in places]
+    return layers
+
+
+def _vgg_discriminator(n_stages: int) -> list[Layer]:
+    """ESRGAN's discriminator: two convolutions a stage with batch norm except for the first; two linear layers."""
+    layers = [Layer(name, name, True) for name in ("conv0_0", "linear1", "linear2")]
+    places = [f"{stage}_{place}" for stage in range(n_stages) for place in (0, 1)]
+    return layers + [Layer(f"conv{at}", f"conv{at}", False, (f"bn{at}", f"bn{at}")) for at in places[1:]]

@@ -27,17 +27,19 @@ def import_official(
 
     Args:
         path: the file.
-        family: "junyanz", "pix2pixhd" or "stargan", if known, see ``recognise``.
+        family: "junyanz", "pix2pixhd", "stargan" or "basicsr", if known, see ``recognise``.
         norm: norm of the generator beside a PatchGAN, if known, see ``recognise``.
 
     Returns:
         The network, on the CPU and in evaluation mode: a ``UNet``, ``ResNet``, ``PatchGAN``, ``CoarseToFine``,
-        ``MultiScaleDiscriminator`` or ``StyleEncoder``, or StarGAN's ``Generator`` or ``Discriminator``, with the same
-        outputs as the official network (StarGAN's: as it is used, in training mode); and its architecture.
+        ``MultiScaleDiscriminator`` or ``StyleEncoder``, StarGAN's ``Generator`` or ``Discriminator``, or of
+        super-resolution an ``MSRResNet``, ``RRDBNet``, ``CompactNet``, ``VGGDiscriminator`` or ``UNetDiscriminator``;
+        with the same outputs as the official network (StarGAN's: as it is used, in training mode); and its
+        architecture.
 
     Raises:
         ValueError: there is no such file, it holds anything but tensors, or these are not exactly the weights of a
-            network of pix2pix, CycleGAN, pix2pixHD or StarGAN.
+            network of pix2pix, CycleGAN, pix2pixHD, StarGAN or of super-resolution (ESRGAN, Real-ESRGAN, BasicSR).
     """
     weights = read_weights(Path(path))
     try:
@@ -69,7 +71,8 @@ def to_ours(
     state: dict[str, Tensor] = {}
     dropped: list[str] = []
     for layer in layers_of(spec):
-        _move(remaining, f"{layer.official}.weight", state, f"{layer.ours}.weight")
+        for name in layer.weights:
+            _move(remaining, f"{layer.official}.{name}", state, f"{layer.ours}.{name}")
         bias = remaining.pop(f"{layer.official}.bias", None) if layer.bias else None
         if f"{layer.ours}.bias" in own_state:
             if bias is not None:
@@ -136,10 +139,11 @@ def to_official(state: Mapping[str, Tensor], spec: NetworkSpec) -> dict[str, Ten
     """
     remaining, official = dict(state), {}
     for layer in layers_of(spec):
-        if f"{layer.ours}.weight" not in remaining:
-            raise ValueError(f"{layer.ours}.weight is missing: the official code has no such network")
-        weight, bias = remaining.pop(f"{layer.ours}.weight"), remaining.pop(f"{layer.ours}.bias", None)
-        official[f"{layer.official}.weight"] = weight
+        for name in layer.weights:
+            if f"{layer.ours}.{name}" not in remaining:
+                raise ValueError(f"{layer.ours}.{name} is missing: the official code has no such network")
+            weight = official[f"{layer.official}.{name}"] = remaining.pop(f"{layer.ours}.{name}")
+        bias = remaining.pop(f"{layer.ours}.bias", None)
         if layer.bias:
             if bias is None:  # before batch norm, which cancels any bias
                 assert layer.norm is not None

@@ -63,8 +63,7 @@ def run_config(
     Raises:
         ValueError: the networks, the preset and the user's options contradict each other.
     """
-    if user.domains is not None or user.exclusive or user.joint_domains is not None:
-        raise ValueError(f"--domains, --exclusive, --joint-domains: only for stargan, but the weights are of {model}")
+    _refuse_options_of_stargan(user, model)
     options, channels, notes = _options_of_networks(model, networks, direction)
     kind = model_class(model)
     data = base.data if base else dataset_class(kind.dataset).Config()
@@ -78,8 +77,7 @@ def run_config(
         if options["stage"] == "local":  # fine-tuning with these options starts from the whole imported run
             train = replace(train, init_from=name, freeze_global_epochs=0.0)
     else:
-        if user.label_nc is not None or user.no_instances:
-            raise ValueError(f"--label-nc, --no-instances: only for pix2pixhd, but the weights are of {model}")
+        _refuse_options_of_pix2pixhd(user, model)
         changed = {"direction": direction, **channels, **({} if base else _sizes_of_unet(options))}
     if model == "cyclegan" and channels["channels_a"] != channels["channels_b"]:
         options["lambda_identity"] = 0.0
@@ -108,8 +106,7 @@ def stargan_config(
     Raises:
         ValueError: the networks, the preset and the user's options contradict each other.
     """
-    if user.label_nc is not None or user.no_instances:
-        raise ValueError("--label-nc, --no-instances: only for pix2pixhd, but the weights are of stargan")
+    _refuse_options_of_pix2pixhd(user, "stargan")
     config = base or _defaults("stargan", name)
     data = config.data
     assert isinstance(data, DomainsConfig), "the data of StarGAN"
@@ -141,6 +138,67 @@ def stargan_config(
         direction = of_preset
     data = replace(data, direction=direction or names[0])
     return replace(config, name=name, model=replace(config.model, **options), data=data), notes
+
+
+def srgan_config(
+    name: str, networks: Networks, base: Config | None, *, direction: str | None, user: UserOptions
+) -> tuple[Config, list[str]]:
+    """The options of a run of super-resolution with these networks.
+
+    Without a preset the inputs of fine-tuning are the images of its data set, reduced by the networks' scale; with
+    scale 1 it takes pairs.
+
+    Args:
+        name: name of the run.
+        networks: networks and their architectures, by role.
+        base: a preset, whose data have the networks' scale. Options of the weights and of the user override it.
+        direction: of pairs; None: the preset's, else AtoB.
+        user: what the weights don't determine.
+
+    Returns:
+        The options, and lines to print about what is assumed.
+
+    Raises:
+        ValueError: the networks, the preset and the user's options contradict each other.
+    """
+    _refuse_options_of_stargan(user, "srgan")
+    _refuse_options_of_pix2pixhd(user, "srgan")
+    config = base or _defaults("srgan", name)
+    kind, own = networks["G"][1].kind, dict(networks["G"][1].options)
+    channels, scale = own.pop("in_channels"), own["scale"]
+    if own.pop("out_channels") != channels or channels not in (1, 3):
+        raise ValueError(f"G takes images of {channels} channels: runs of super-resolution have 1 or 3, in and out")
+    if base and base.data.scale not in (None, scale):
+        raise ValueError(f"--config: the preset enlarges {base.data.scale} times, but the weights {scale} times")
+    options = {**own, "network": kind}
+    changed: dict[str, Any] = {"channels_a": channels, "channels_b": channels, "scale": scale}
+    notes = []
+    if base is None:
+        changed |= {"down": scale if scale > 1 else None, "crop_size": config.data.crop_size // scale * scale}
+        made = f"made by data.down {scale}" if scale > 1 else "those of pairs"
+        notes.append(f"inputs of fine-tuning are {made}; a preset has other ones (--config)")
+    options["patch"] = None  # that of the data
+    if "D" in networks:
+        discriminator, seen = networks["D"][1].kind.removesuffix("_discriminator"), networks["D"][1].options
+        options |= {"stage": "gan", "discriminator": discriminator, "ndf": seen["width"]}
+        if "size" in seen:
+            changed["crop_size"] = options["patch"] = seen["size"]
+        if base is None:
+            notes.append("weights don't show the losses of the stage gan: these are model srgan's defaults (--config)")
+    if direction is not None:
+        changed["direction"] = direction
+    data = replace(config.data, **changed, **_folders(config.data, user))
+    return replace(config, name=name, model=replace(config.model, **options), data=data), notes
+
+
+def _refuse_options_of_stargan(user: UserOptions, model: str) -> None:
+    if user.domains is not None or user.exclusive or user.joint_domains is not None:
+        raise ValueError(f"--domains, --exclusive, --joint-domains: only for stargan, but the weights are of {model}")
+
+
+def _refuse_options_of_pix2pixhd(user: UserOptions, model: str) -> None:
+    if user.label_nc is not None or user.no_instances:
+        raise ValueError(f"--label-nc, --no-instances: only for pix2pixhd, but the weights are of {model}")
 
 
 def _defaults(model: str, name: str) -> Config:

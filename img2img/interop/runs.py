@@ -1,8 +1,9 @@
 """Imports official weights as a run that inference, evaluation and ``train.init_from`` take.
 
 The official code writes one file per network, ``latest_net_G.pth`` and others beside it; StarGAN's, ``200000-G.ckpt``
-and ``200000-D.ckpt``. In CycleGAN, its ``D_A`` sees images of B; ours are named after the domain of the images that
-they see.
+and ``200000-D.ckpt``; BasicSR's, ``net_g_400000.pth`` and ``net_d_400000.pth``; Real-ESRGAN's releases are
+``RealESRGAN_x4plus.pth`` and ``RealESRGAN_x4plus_netD.pth``. In CycleGAN, its ``D_A`` sees images of B; ours are named
+after the domain of the images that they see.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from img2img.checkpoint import has_network, newest_checkpoint, save_checkpoint
 from img2img.config import Config, load_config
 from img2img.interop.layouts import FAMILIES, ROLES, Kind, NetworkSpec
 from img2img.interop.official import import_official
-from img2img.interop.options import Networks, UserOptions, run_config, stargan_config
+from img2img.interop.options import Networks, UserOptions, run_config, srgan_config, stargan_config
 from img2img.models import build_model, model_class
 from img2img.program import command
 from img2img.run_files import CONFIG_FILE, RUNS, config_file
@@ -30,6 +31,7 @@ KINDS: dict[str, dict[str, tuple[Kind, ...]]] = {  # model -> role -> architectu
     "cyclegan": _CHAINS,
     "pix2pixhd": {"G": ("coarse_to_fine",), "D": ("multi_scale",), "E": ("encoder",)},
     "stargan": {"G": ("domain_generator",), "D": ("domain_discriminator",)},
+    "srgan": {"G": ("msrresnet", "rrdb", "compact"), "D": ("vgg_discriminator", "unet_discriminator")},
 }
 
 
@@ -53,7 +55,8 @@ def import_run(
         direction: which way a generator without other files translates (default: the preset's, else AtoB); of
             StarGAN, the domain that inference translates to by default (the preset's, else the first).
         model: pix2pix, cyclegan or pix2pixhd, for a generator without other files (default: pix2pix for U-Nets,
-            cyclegan for ResNets that downsample twice, otherwise pix2pixhd). StarGAN's are recognised.
+            cyclegan for ResNets that downsample twice, otherwise pix2pixhd). Those of StarGAN and of super-resolution
+            are recognised.
         user_options: what the weights don't determine.
         only: comma-separated roles of the files to import, such as "G,E" (default: all).
         overwrite: replace a run of this name, once the new one is complete.
@@ -81,8 +84,8 @@ def import_run(
     try:
         _check_channels(model, networks)
         user = user_options or UserOptions()
-        if model == "stargan":
-            config, notes = stargan_config(name, networks, base, direction=direction, user=user)
+        if make := {"stargan": stargan_config, "srgan": srgan_config}.get(model):
+            config, notes = make(name, networks, base, direction=direction, user=user)
         else:
             config, notes = run_config(model, name, networks, base, direction=direction_or_default, user=user)
         _check(config, model, networks)
@@ -202,29 +205,42 @@ def _check_channels(model: str, networks: Networks) -> None:
 
 def companions(path: Path) -> dict[str, Path]:
     """The files of an official run by role (G, D, E or G_A, G_B, D_A, D_B); a file without an official name is a G."""
-    match = _official_name(path)
-    if match is None:
-        return {"G": path}
-    before, role, ending = match.groups()
-    roles = ("G_A", "G_B", "D_A", "D_B") if "_" in role else ("G", "D", "E")
+    parts = _official_name(path)
+    if parts is None:
+        return _with_net_d(path)
+    before, role, ending = parts
+    roles: tuple[str, ...] = ("G_A", "G_B", "D_A", "D_B") if "_" in role else ("G", "D", "E")
+    roles = ("g", "d") if role.islower() else roles
     beside = {each: path.with_name(f"{before}{each}{ending}") for each in roles}
-    return {each: file for each, file in beside.items() if each == role or file.is_file()}
+    return {each.upper(): file for each, file in beside.items() if each == role or file.is_file()}
 
 
-def _official_name(path: Path) -> re.Match[str] | None:
-    """The name of an official file, such as latest_net_G.pth or 200000-G.ckpt, in three parts, of which the second is
-    the role; None for other names.
+def _with_net_d(path: Path) -> dict[str, Path]:
+    """A generator's file of any name, and the discriminator beside it as Real-ESRGAN's releases name it."""
+    is_discriminator = path.stem.endswith("_netD")
+    generator = path.with_name(f"{path.stem.removesuffix('_netD')}{path.suffix}")
+    discriminator = path.with_name(f"{generator.stem}_netD{path.suffix}")
+    files = {"G": generator} if generator.is_file() or not is_discriminator else {}
+    return files | ({"D": discriminator} if discriminator.is_file() else {})
+
+
+def _official_name(path: Path) -> tuple[str, str, str] | None:
+    """The name of an official file, such as latest_net_G.pth, 200000-G.ckpt or net_g_400000.pth, in three parts, of
+    which the second is the role; None for other names.
     """
-    pattern = r"(.*_net_)(G|D|E|[GD]_[AB])(\.pth)" if path.suffix == ".pth" else r"(.*-)(G|D)(\.ckpt)"
-    return re.fullmatch(pattern, path.name)
+    for pattern in (r"(.*_net_)(G|D|E|[GD]_[AB])(\.pth)", r"(.*-)(G|D)(\.ckpt)", r"(net_)(g|d)(_\w+\.pth)"):
+        if match := re.fullmatch(pattern, path.name):
+            return match[1], match[2], match[3]
+    return None
 
 
 def _name_of(path: Path) -> str:
     """The default name of a run: the file's, or of a file with an official name its folder's."""
     folder = path.resolve().parent
-    if folder.name == "models" and path.suffix == ".ckpt":  # of StarGAN's code: stargan_celeba_128/models/200000-G.ckpt
-        folder = folder.parent
-    return re.sub(r"[^\w.+-]+", "-", folder.name if _official_name(path) else path.stem).strip("-.+") or "imported"
+    if folder.name == "models" and (path.suffix == ".ckpt" or path.name.startswith("net_")):
+        folder = folder.parent  # of StarGAN's code, stargan_celeba_128/models/200000-G.ckpt, and of BasicSR's
+    name = folder.name if _official_name(path) else path.stem.removesuffix("_netD")
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.+") or "imported"
 
 
 def _line(name: str, file: Path, spec: NetworkSpec, config: Config) -> str:
@@ -243,6 +259,8 @@ def _line(name: str, file: Path, spec: NetworkSpec, config: Config) -> str:
 def _model_of(networks: Networks) -> str:
     """The model that networks belong to."""
     kinds = {spec.kind for _, spec in networks.values()}
+    if kinds & {kind for of_role in KINDS["srgan"].values() for kind in of_role}:
+        return "srgan"
     if kinds & {"domain_generator", "domain_discriminator"}:
         return "stargan"
     if kinds & {"coarse_to_fine", "multi_scale", "encoder"}:

@@ -1,7 +1,7 @@
 """Distances between VGG19 features of two images (Johnson et al., arXiv 1603.08155).
 
-``PerceptualLoss`` is pix2pixHD's (Wang et al., arXiv 1711.11585, Sec. 4): as in the official code, the features are those
-of relu1_1 to relu5_1 with weights 1/32, 1/16, 1/8, 1/4, 1, and images in [-1, 1] are not normalised for ImageNet.
+``PerceptualLoss`` is pix2pixHD's (Wang et al., arXiv 1711.11585, Sec. 4): as in the official code, the features are
+those of relu1_1 to relu5_1 with weights 1/32, 1/16, 1/8, 1/4, 1, and images in [-1, 1] are not normalised for ImageNet.
 ``ContentLoss`` is that of super-resolution: any layers, and images normalised as VGG19 was trained.
 
 The network and its ImageNet weights are torchvision's; the weights are downloaded once, or read from a file.
@@ -30,7 +30,7 @@ LAYERS = [
     for number in range(1, count + 1)
     for kind in ("conv", "relu")
 ]
-"""Names of the layers: conv5_4 is the output of the fourth convolution of the fifth block, relu5_4 the same after ReLU."""
+"""Names of the layers: conv5_4 is the output of the fourth convolution of the fifth block, relu5_4 that after ReLU."""
 
 
 def cut_after(layer: str) -> int:
@@ -62,7 +62,7 @@ class VGGDistance(nn.Module):
         self.requires_grad_(False)
 
     def compare(self, x: Tensor, y: Tensor) -> Tensor:
-        """The distance, a scalar, of two images (B, 1 or 3, H, W); gray ones are repeated. Only ``x`` gets a gradient."""
+        """The distance, a scalar, of two images (B, 1 or 3, H, W); gray ones are repeated. ``y`` gets no gradient."""
         x, y = (image.expand(-1, 3, -1, -1) for image in (x, y))
         total = torch.zeros((), device=x.device)
         for weight, part in zip(self.weights, self.slices, strict=True):

@@ -4,7 +4,9 @@
 2. ``configs/<name>/toy.yaml``, the preset for training without a data set, and other presets beside it.
 3. ``tests/models/test_<name>.py``.
 
-Nothing else changes: trainer, checkpoints, inference and command line find the model by its name.
+Nothing else changes: trainer, checkpoints, inference and command line find the model by its name. A model from outside
+the package is a file (``--model path/to/mine.py``), or a module that an installed package names in the entry-point
+group ``img2img.models`` (``--model mine``).
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from img2img.errors import own_code
@@ -22,6 +27,7 @@ from img2img.losses.adversarial import GANLoss
 from img2img.losses.balance import BalanceConfig
 from img2img.models.base import Model
 
+ENTRY_POINTS = "img2img.models"  # the group in which packages name their models: NAME = package.module
 _outside: dict[str, Path] = {}  # imported models from outside the package: name -> file
 
 
@@ -30,8 +36,16 @@ def model_names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "base")))
 
 
+@cache
+def packaged_models() -> dict[str, EntryPoint]:
+    """The models of installed packages, by name, without those that have the name of a model of this package."""
+    own = model_names()
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in own}
+
+
 def model_class(name: str) -> type[Model]:
-    """The class of a model: from ``models/<name>.py``, or from a file that ``load_model_file`` has imported.
+    """The class of a model: from ``models/<name>.py``, from a file that ``load_model_file`` has imported, or from the
+    module that a package names in the entry-point group ``img2img.models``.
 
     Raises:
         ValueError: no model has this name (the message suggests the nearest), or the file does not define exactly one.
@@ -40,9 +54,12 @@ def model_class(name: str) -> type[Model]:
         module = importlib.import_module(f"img2img.models.{name}")
     elif name in _outside:
         module = sys.modules[name]
+    elif name in packaged_models():
+        module = _packaged_module(name)
     else:
-        near = difflib.get_close_matches(name, model_names(), 1)
-        choices = f"choose from {', '.join(model_names())}, or give the path of your own file: path/to/mine.py"
+        known = [*model_names(), *packaged_models()]
+        near = difflib.get_close_matches(name, known, 1)
+        choices = f"choose from {', '.join(known)}, or give the path of your own file: path/to/mine.py"
         hint = f"did you mean {near[0]}?" if near else choices
         raise ValueError(f"--model {name}: no such model; {hint}")
     models = [
@@ -54,7 +71,43 @@ def model_class(name: str) -> type[Model]:
         raise ValueError(
             f"--model {module.__file__}: defines {len(models)} subclasses of Model; it must define exactly one"
         )
+    if name not in (*model_names(), *_outside):
+        _require_name(models[0], name, str(module.__file__))
     return models[0]
+
+
+def _packaged_module(name: str) -> ModuleType:
+    """The module of a model of a package. Raises ValueError if its import fails, or it has another name."""
+    point = packaged_models()[name]
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    if point.module not in sys.modules:
+        try:
+            own_code.add(_code_of(point.module.partition(".")[0]))
+            importlib.import_module(point.module)
+        except Exception as error:
+            raise ValueError(
+                f"--model {name}: {point.module} of the package {package} can't be imported "
+                f"({type(error).__name__}: {error})"
+            ) from error
+    return sys.modules[point.module]
+
+
+def _code_of(package: str) -> Path:
+    """The folder of a package, or the file of a module. Raises ImportError if there is none."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"no module named {package}")
+    file = Path(spec.origin).resolve()
+    return file.parent if spec.submodule_search_locations else file
+
+
+def _require_name(model: type[Model], name: str, source: str) -> None:
+    """Raises ValueError unless the model's options have its name, which config.yaml keeps."""
+    named = getattr(model.Config, "name", None)
+    if named != name:
+        raise ValueError(
+            f"--model {source}: its Config has the name {named!r}: give it name: Literal[{name!r}] = {name!r}"
+        )
 
 
 def load_model_file(path: Path) -> str:
@@ -90,11 +143,7 @@ def load_model_file(path: Path) -> str:
         raise ValueError(f"--model {path}: can't be imported ({type(error).__name__}: {error})") from error
     _outside[name] = file
     try:
-        named = getattr(model_class(name).Config, "name", None)
-        if named != name:
-            raise ValueError(
-                f"--model {path}: its Config has the name {named!r}: give it name: Literal[{name!r}] = {name!r}"
-            )
+        _require_name(model_class(name), name, str(path))
     except ValueError:
         del _outside[name]
         raise

@@ -8,7 +8,7 @@ differ on purpose:
 - every process has its own image pools, and checkpoints contain them.
 
 DualGAN (Yi et al., arXiv 1704.02510) is the same model with a Wasserstein critic and no identity loss:
-configs/cyclegan/dualgan.yaml.
+the preset cyclegan/dualgan.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ input lacks (or real pairs do, ``paired``). The networks are NAFNet (arXiv 2204.
 The input decides what the network predicts:
 - an image of the same kind: the image itself, or the residual that is added to the input (enlarged, with a scale);
 - gray for a target in colour: Lab's a and b. The lightness L of the output is that of the input.
-- an image with a mask: what is in the hole. All other pixels of the output are those of the input.
+- an image with a mask: what is in the hole, as the difference from a smooth filling (``filled_smoothly``) or as it is.
+  All other pixels of the output are those of the input.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class Restoration(Model):
         n_blocks: int = 9
         """Number of residual blocks. resnet only."""
         predicts: Literal["residual", "image"] = "residual"
-        """What the network predicts: the residual, which is added to the input, or the image. Colours and holes are
-        always predicted as such."""
+        """What the network predicts: the residual, which is added to the input, in holes to a smooth filling, or the
+        image. Colours are always predicted as such."""
         scale: int | None = None
         """Side of the output divided by the side of the input. Set to that of the data when a training starts."""
         pixel_loss: Literal["l1", "charbonnier", "mse"] = "l1"
@@ -110,7 +111,7 @@ class Restoration(Model):
         self.config, self.scale = config, config.scale or 1
         self.colours = channels["input"] == 1 and channels["target"] == 3
         self.holes = channels.get("mask", 0) > 0
-        self.adds_input = config.predicts == "residual" and not self.colours and not self.holes
+        self.adds_input = config.predicts == "residual" and not self.colours
         self.generator = build_network(
             config,
             in_channels=channels["input"] + channels.get("mask", 0),
@@ -136,7 +137,9 @@ class Restoration(Model):
             return {"output": in_gamut(*self._colours(x))}
         if self.holes:
             mask = batch["mask"]  # (B, 1, H, W), 1 in the hole, -1 elsewhere
-            filled = self.generator(torch.cat([x, mask], dim=1))
+            smooth = filled_smoothly(x, mask > 0)
+            filled = self.generator(torch.cat([smooth, mask], dim=1))
+            filled = smooth + filled if self.adds_input else filled
             return {"output": torch.where(mask > 0, filled, x)}
         output = self.generator(x)  # (B, C', scale H, scale W)
         return {"output": output + enlarged(x, self.scale) if self.adds_input else output}
@@ -235,6 +238,23 @@ class Enlarging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(enlarged(x, self.scale))
+
+
+def filled_smoothly(x: Tensor, hole: Tensor) -> Tensor:
+    """The images (B, C, H, W) with their holes (B, 1, H, W) filled from coarse to fine: missing pixels are those of the
+    filled image of half the size, enlarged.
+
+    "Pull-push": Gortler et al., "The Lumigraph", SIGGRAPH 1996, Sec. 3.5. What is inside the holes of ``x`` is ignored.
+    """
+    known = (~hole).to(x.dtype)
+    height, width = x.shape[-2:]
+    if min(height, width) == 1:
+        total = known.sum((2, 3), keepdim=True).clamp(min=1)
+        return torch.where(hole, (x * known).sum((2, 3), keepdim=True) / total, x)
+    share = F.avg_pool2d(known, 2, ceil_mode=True)  # of each square that is known
+    mean = F.avg_pool2d(x * known, 2, ceil_mode=True) / share.clamp(min=1 / 4)
+    coarse = filled_smoothly(mean, share == 0)
+    return torch.where(hole, F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False), x)
 
 
 def enlarged(x: Tensor, scale: int) -> Tensor:

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from img2img.errors import require_at_least
@@ -32,7 +31,7 @@ from img2img.networks.super_resolution import CompactNet, MSRResNet, RRDBNet, SR
 
 
 class SRGAN(Model):
-    """A generator makes images ``scale`` times as large; in the stage gan a discriminator compares them with real ones."""
+    """A generator makes images ``scale`` times as large, in the stage gan against a discriminator."""
 
     @dataclass
     class Config:
@@ -44,8 +43,8 @@ class SRGAN(Model):
         name: Literal["srgan"] = "srgan"
         """The model, as --model names it."""
         stage: Literal["psnr", "gan"] = "psnr"
-        """What is trained: psnr (the generator alone, by the distance of pixels), or gan (against a discriminator; starts
-        from a run of the stage psnr, train.init_from)."""
+        """What is trained: psnr (the generator alone, by the distance of pixels), or gan (against a discriminator;
+        starts from a run of the stage psnr, train.init_from)."""
         network: Literal["srresnet", "msrresnet", "rrdb", "compact"] = "msrresnet"
         """Generator: srresnet (arXiv 1609.04802, Fig. 4), msrresnet (BasicSR's, without batch norm), rrdb (arXiv
         1809.00219, Sec. 3.1) or compact (the small one of Real-ESRGAN's code)."""
@@ -67,7 +66,7 @@ class SRGAN(Model):
         vgg_weights: str | None = None
         """File of torchvision's vgg19 weights, for lambda_vgg (unset: downloaded once)."""
         vgg_layers: tuple[str, ...] = ("conv5_4",)
-        """Layers of the content loss: conv5_4 is the last convolution of VGG19, relu5_4 the same after its activation."""
+        """Layers of the content loss: conv5_4 is the last convolution of VGG19, relu5_4 that after its activation."""
         vgg_layer_weights: tuple[float, ...] = ()
         """Weight of each of vgg_layers. Default: 1 each."""
         vgg_loss: Literal["l1", "mse"] = "l1"
@@ -195,7 +194,7 @@ class SRGAN(Model):
         plain one.
         """
         config = self.config
-        output, target = unit(images["output"]), unit(batch.get("sharpened", batch["target"]))
+        output, target = unit(images["output"]), unit(batch["sharpened"] if "sharpened" in batch else batch["target"])
         terms: Terms = {}
         if config.pixel_weight:
             terms[config.pixel_loss] = config.pixel_weight * PIXEL_LOSSES[config.pixel_loss](output, target)
@@ -244,7 +243,7 @@ class SRGAN(Model):
                 f"data.crop_size {size}: the discriminator of model.patch {self.config.patch} takes images of that "
                 "size; leave model.patch out, or set model.discriminator srgan, which takes any"
             )
-        smallest = self.discriminator.smallest_input
+        smallest = getattr(self.discriminator, "smallest_input", 1)
         if size < smallest:
             raise ValueError(
                 f"data.crop_size {size}: must be at least {smallest} for model.discriminator "

@@ -44,6 +44,23 @@ def test_help_imports_no_torch(name: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["runs"], ["presets"]])
+def test_start_takes_half_a_second_of_cpu(argv: list[str]) -> None:
+    code = f"from img2img.cli.main import main; main({argv!r})\nimport resource, sys\n"
+    code += "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+    code += "print(used.ru_utime + used.ru_stime, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, torch = done.stdout.split()[-2:]
+    assert float(seconds) < 0.5
+    assert torch == "False"
+
+
+def test_closed_pipe_is_no_error() -> None:
+    line = f"{sys.executable} -m img2img presets | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_module_is_the_same_program() -> None:
     for argv in (["-m", "img2img"], ["-c", "import sys; from img2img.cli.main import main; sys.exit(main())"]):
         done = subprocess.run([sys.executable, *argv, "infer", "nothing"], capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import kornia.color
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from img2img import load_translator
 from img2img.command_line import parse_train_arguments
 from img2img.config import Config
 from img2img.losses.restoration import lightness_of
-from img2img.models.restoration import Restoration
+from img2img.models.restoration import Restoration, filled_smoothly
 from img2img.training.trainer import train
 from tests.helpers import equal, logged, rows, weights
 
@@ -75,6 +76,57 @@ def test_holes_alone_are_filled() -> None:
     hole = (mask > 0).expand_as(x)
     assert torch.equal(output[~hole], x[~hole])
     assert (output[hole] != x[hole]).any()
+
+
+@pytest.mark.parametrize("predicts", ["residual", "image"])
+def test_hole_is_filled_from_what_is_known(predicts: str) -> None:
+    """Not from what the input has there, and, of an untrained network's residual 0, with the smooth filling."""
+    made = model({"input": 3, "target": 3, "mask": 1}, predicts=predicts)
+    mask = torch.full((1, 1, 16, 16), -1.0)
+    mask[..., 2:9, 3:12] = 1
+    x = torch.rand(1, 3, 16, 16)
+    other = torch.where(mask > 0, torch.rand(1, 3, 16, 16), x)
+    outputs = [made.generate({"input": image, "mask": mask})["output"] for image in (x, other)]
+    hole = (mask > 0).expand_as(x)
+    assert torch.equal(outputs[0][hole], outputs[1][hole])
+    if predicts == "residual":
+        for parameter in made.generator.ending.parameters():
+            torch.nn.init.zeros_(parameter)
+        output = made.generate({"input": x, "mask": mask})["output"]
+        torch.testing.assert_close(output, filled_smoothly(x, mask > 0))
+
+
+def slowly_filled(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """``filled_smoothly`` pixel by pixel, of one channel (H, W) with sides that are powers of 2."""
+    height, width = image.shape
+    if min(height, width) == 1:
+        mean = image[known].mean() if known.any() else 0.0
+        return np.where(known, image, mean)
+    coarse, found = np.zeros((height // 2, width // 2)), np.zeros((height // 2, width // 2), bool)
+    for row in range(height // 2):
+        for column in range(width // 2):
+            square = slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2)
+            found[row, column] = known[square].any()
+            coarse[row, column] = image[square][known[square]].mean() if found[row, column] else 0
+    enlarged = cv2.resize(slowly_filled(coarse, found), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(known, image, enlarged.reshape(height, width))
+
+
+def test_filled_smoothly_is_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    for hole in (rng.random((16, 32)) < 0.7, np.ones((16, 32), bool)):
+        hole[3, 5] = False
+        image = rng.random((16, 32))
+        filled = filled_smoothly(torch.from_numpy(image)[None, None], torch.from_numpy(hole)[None, None])
+        np.testing.assert_allclose(filled[0, 0].numpy(), slowly_filled(image, ~hole), atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(7, 13), (1, 9), (33, 16)])
+def test_filled_smoothly_keeps_a_constant_at_any_size(size: tuple[int, int]) -> None:
+    hole = torch.rand(2, 1, *size) < 0.6
+    hole[..., 0, 0] = False
+    x = torch.where(hole, torch.rand(2, 3, *size), torch.full((2, 3, *size), 0.3))
+    torch.testing.assert_close(filled_smoothly(x, hole), torch.full_like(x, 0.3))
 
 
 def test_loss_is_the_weighted_sum() -> None:

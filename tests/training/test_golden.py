@@ -19,6 +19,7 @@ from img2img.config import Config
 from img2img.interop import import_official
 from img2img.interop.layouts import Family
 from img2img.losses.restoration import lightness_of
+from img2img.models.restoration import filled_smoothly
 from img2img.training.step import GANStep
 from tests.conftest import make_step
 from tests.interop.official import Chain, Nested, Scales, chain, patches, saved
@@ -245,7 +246,8 @@ def test_step_of_restoration_follows_the_paper(tiny_restoration: Tiny, task: str
         elif task == "mask":
             batch["mask"] = mask
             hole = (mask + 1) / 2
-            output = hole * nafnet(weights, torch.cat([x, mask], 1)).tanh() + (1 - hole) * x
+            smooth = filled_smoothly(x, mask > 0)
+            output = hole * (smooth + nafnet(weights, torch.cat([smooth, mask], 1))) + (1 - hole) * x
         else:
             ab = 110 * nafnet(weights, x).tanh().float()
             output = 2 * kornia.color.lab_to_rgb(torch.cat([lightness_of(x), ab], 1), clip=False) - 1

@@ -1,0 +1,154 @@
+"""Installs a wheel into an empty environment and uses it in an empty folder, as its user does (``make wheel-test``).
+
+    python tests/wheel/check.py build/wheel/img2img_toolkit-*.whl [--pip-args ARGS] [--site-packages DIR]
+
+Everything runs as ``img2img`` or ``accelerate launch -m img2img`` in a temporary folder, without the checkout. Then
+every help text and every message is searched for files that only a checkout has.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MODEL_FILE = ROOT / "tests" / "outside" / "l1_regression.py"
+CHECKOUT = re.compile(r"\b(?:tools|datasets|configs|docs|tests)/[\w/.-]*\.(?:py|md|yaml)|\b(?:README|UPGRADING)\.md")
+SMALL = "--model.ngf 4 --model.ndf 4 --data.batch_size 1 --data.num_workers 0"
+
+
+class Installed:
+    """An environment with the wheel, and an empty folder."""
+
+    def __init__(self, folder: Path, wheel: Path, pip_args: list[str], packages: Path | None) -> None:
+        self.bin = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        self.environment["PATH"] = f"{self.bin}{os.pathsep}{self.environment['PATH']}"
+        venv.create(folder / "venv", with_pip=packages is None)
+        if packages is None:
+            self("python", "-m", "pip", "install", "--quiet", *pip_args, f"{wheel}[completion]")
+        else:  # a quick trial: the dependencies of another environment
+            own = Path(self("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+            (own / "dependencies.pth").write_text(f"{packages}\n")
+            self("python", "-m", "pip", "install", "--quiet", "--no-deps", str(wheel))
+
+    def __call__(self, *command: str, code: int = 0) -> str:
+        """Runs a command in the empty folder and returns what it prints; ends this program if its exit code differs."""
+        print("$", shlex.join(command), flush=True)
+        begin = time.monotonic()
+        words = [str(self.bin / command[0]), *command[1:]]
+        done = subprocess.run(words, cwd=self.work, env=self.environment, capture_output=True, text=True, check=False)
+        print(f"  {time.monotonic() - begin:.1f} s", flush=True)
+        if done.returncode != code:
+            sys.exit(f"exit code {done.returncode}, not {code}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done.stdout + done.stderr
+
+    def img2img(self, line: str, code: int = 0) -> str:
+        """Runs ``img2img LINE``."""
+        return self("img2img", *shlex.split(line), code=code)
+
+
+def require(condition: object, what: str) -> None:
+    """Ends this program unless the condition is true."""
+    if not condition:
+        sys.exit(f"wheel-test: {what}")
+
+
+def use(installed: Installed) -> None:
+    """Every command, one after another, as a user would."""
+    run = installed.img2img
+    require("pix2pix/facades" in run("presets"), "presets lacks pix2pix/facades")
+    require("has no runs" in run("runs"), "runs lists some in an empty folder")
+    printed = run(f"train --model pix2pix {SMALL} --train.max_steps 40 --train.precision bf16")
+    require("img2img infer toy" in printed, "train doesn't name the command that translates")
+    printed = run("train --name toy --resume --train.max_steps 44")
+    require("bf16" in printed and "step 44" in printed, "--resume did not keep bf16")
+    installed.environment["ACCELERATE_USE_CPU"] = "true"
+    launch = "launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
+    launch += " --main_process_port 0 -m img2img train --name two --train.max_steps 4 --model pix2pix"
+    accelerate = ["accelerate"] if (installed.bin / "accelerate").exists() else []  # a quick trial has no script
+    accelerate = accelerate or ["python", "-m", "accelerate.commands.accelerate_cli"]
+    printed = installed(*accelerate, *shlex.split(f"{launch} {SMALL}"))
+    require("2 processes" in printed, "accelerate launch did not start two processes")
+    del installed.environment["ACCELERATE_USE_CPU"]
+    require("runs/toy" in run("infer toy"), "infer doesn't name the run")
+    require(len(list((installed.work / "runs/toy/results").rglob("*.png"))) > 40, "infer wrote no images")
+    require("| output |" in run("evaluate toy"), "evaluate prints no table")
+    run("export toy")
+    printed = run("import runs/toy/export/latest_net_G.pth --name official --config pix2pix/toy")
+    require("img2img infer official" in printed, "import doesn't name the command that translates")
+    run("infer official")
+    (installed.work / MODEL_FILE.name).write_bytes(MODEL_FILE.read_bytes())
+    run(f"train --model {MODEL_FILE.name} --name mine --train.max_steps 2 --data.num_workers 0 "
+        "--data.load_size 64 --data.crop_size 64")  # fmt: skip
+    run("infer mine")
+    printed = run("runs")
+    require(all(name in printed for name in ("toy", "two", "official", "mine")), "runs lacks a run")
+    require("did you mean" in run("train --config pix2pix/facade", code=2), "a wrong preset is not answered")
+    require("is missing" in run("train", code=2), "a missing model is not answered")
+    installed("python", "-m", "img2img", "--version")
+
+
+def help_texts(installed: Installed) -> dict[str, str]:
+    """The help of every command, and of train for every model."""
+    overview = installed.img2img("--help")
+    commands = re.findall(r"^  (\w+)  ", overview, re.M)
+    models = re.findall(r"^  (\w+)  ", installed.img2img("train --help"), re.M)
+    require(len(commands) > 10 and len(models) > 5, "--help lists no commands or models")
+    texts = {"--help": overview}
+    for line in [f"{name} --help" for name in commands] + [f"train --model {name} --help all" for name in models]:
+        texts[line] = installed.img2img(line)
+    return texts
+
+
+MESSAGES = """
+import ast, pathlib, img2img
+for path in sorted(pathlib.Path(img2img.__file__).parent.rglob("*.py")):
+    if path.name == "program.py":  # the scripts' own names
+        continue
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare:
+            print(f"{path.name}:{node.lineno}", repr(node.value))
+for path in sorted(pathlib.Path(img2img.__file__).parent.rglob("*.yaml")):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        print(f"{path.name}:{number}", line)
+"""
+
+
+def search(installed: Installed) -> None:
+    """Ends this program if a help text, a message or a preset names a file that a wheel lacks."""
+    texts = help_texts(installed)
+    texts["messages"] = installed("python", "-c", MESSAGES)
+    found = [f"{name}: {line.strip()}" for name, text in texts.items() for line in text.splitlines()
+             if CHECKOUT.search(line)]  # fmt: skip
+    require(not found, "these name files that a wheel lacks:\n" + "\n".join(found))
+
+
+def main() -> None:
+    """Reads the arguments and runs everything."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("--pip-args", default="", help="further arguments of pip install")
+    parser.add_argument("--site-packages", type=Path, help="take dependencies from there instead of installing them")
+    args = parser.parse_args()
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = args.wheel.resolve()
+        installed = Installed(Path(folder), wheel, shlex.split(args.pip_args), args.site_packages)
+        use(installed)
+        search(installed)
+    print(f"wheel-test  passed in {time.monotonic() - begin:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
