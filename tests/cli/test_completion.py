@@ -23,7 +23,7 @@ def test_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
         (["tra"], "train"),
         (["train", "--data.batch_s"], "--data.batch_size"),
         (["train", "--config", "pix2pix/fa"], "pix2pix/facades"),
-        (["infer", "my"], "mine"),
+        (["infer", "mi"], "mine"),
     ],
 )
 def test_bash_completes(words: list[str], completed: str, capsys: pytest.CaptureFixture[str]) -> None:

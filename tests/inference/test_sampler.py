@@ -109,7 +109,7 @@ def test_load_sampler_and_load_translator_refuse_each_others_runs(tiny_noise: Ti
     sampler = img2img.load_sampler("draws", device="cpu")
     assert np.array_equal(sampler(2, seed=3), load_sampler(Path("runs/draws"))(2, seed=3))
     assert sampler.results(3, 1) == Path("runs/draws/results/step-000001/seed-3_class-1")
-    with pytest.raises(ValueError, match=r"^run draws .*infer\.py draws --count 64.*load_sampler"):
+    with pytest.raises(ValueError, match=r"^run draws .*infer draws --count 64.*load_sampler"):
         load_translator("draws")
     train(tiny("translates", train={"max_steps": 1}))
     with pytest.raises(ValueError, match=r"^run translates .*load_translator"):
