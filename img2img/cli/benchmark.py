@@ -33,14 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measures and prints a table."""
     import torch
 
-    from img2img.benchmark.speed import benchmark, describe
+    from img2img.benchmark.speed import BenchmarkOptions, benchmark, describe
     from img2img.config import parse
 
     options_parser = parser()
     words = sys.argv[1:] if argv is None else argv
     refuse_wrong_dashes(words)
-    values = parse(options_parser, with_underscores(words))
-    options = options_parser.instantiate(values)
+    options = BenchmarkOptions(**parse(options_parser, with_underscores(words)).as_dict())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     rows = benchmark(options)
     print(f"{describe(options)}, {device},")
