@@ -67,6 +67,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python tools/benchmark.py --degraded true
 	$(BIN)/python tools/benchmark.py --starts true
 	$(BIN)/python tools/benchmark.py --model stargan --size 128 --batch_size 4 --ngf 32 --steps 1
+	$(BIN)/python tools/benchmark.py --model srgan --size 128 --batch_size 2 --ngf 32 --steps 1
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
