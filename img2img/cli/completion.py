@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from img2img.arguments import Parser
 from img2img.presets import preset_names
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "completion: the package shtab is missing; pip install 'img2img-toolkit[completion]'"
         ) from error
     presets = " ".join(preset_names())
-    preamble = {shell: text.replace("PRESETS", presets) for shell, text in PREAMBLE.items()}
+    preamble: Any = {shell: text.replace("PRESETS", presets) for shell, text in PREAMBLE.items()}
     print(shtab.complete(_all_commands(), args.shell, preamble=preamble))
     return 0
 
@@ -72,7 +73,7 @@ def _add_completion(action: argparse.Action) -> None:
     """Tells shtab what completes an argument's value."""
     import shtab
 
-    what: Mapping[str, str] | None = None
+    what: Any = None  # a function of the script, or one of shtab's
     if action.dest in ("run", "name", "init_from", "train.init_from"):
         what = RUN
     elif action.dest == "config":
