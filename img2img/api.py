@@ -100,11 +100,11 @@ def train(
 
     options = dict(model) if isinstance(model, Mapping) else {"name": model}
     words = _words({"model": options.pop("name", None), "config": config, "name": name})
-    words += [f"--{key}" for key, given in (("resume", resume), ("overwrite", overwrite)) if given]
+    words += _words({"resume": resume, "overwrite": overwrite})
     for section, values in {"model": options, **sections}.items():
         if not isinstance(values, Mapping):
             raise ValueError(f"{section} {values}: must be a mapping of options, such as data={{'root': 'DIR'}}")
-        words += _words({f"{section}.{key}": value for key, value in values.items()}, unset=True)
+        words += [word for key, value in values.items() for word in (f"--{section}.{key}", _text(value))]
     arguments = parse_train_arguments(words)
     folder = train_run(arguments.config, resume=arguments.resume, overwrite=arguments.overwrite, notes=arguments.notes)
     return Run(folder)
@@ -153,16 +153,15 @@ def evaluate(run: str | Path | Run, metrics: str | None = None, **options: Any) 
     return measure_pixels(parsed) if parsed.metrics is None else measure(parsed)
 
 
-def _words(options: Mapping[str, Any], *, unset: bool = False) -> list[str]:
-    """Options as words of a command line. None is left out, or, with ``unset``, written as null."""
+def _words(options: Mapping[str, Any]) -> list[str]:
+    """Options of a command as words of its command line: True is the option alone, None and False leave it out."""
     words = []
     for key, value in options.items():
-        if value is None and not unset:
-            continue
-        if value is True and not unset:
-            words.append(f"--{key.replace('_', '-')}")
-        else:
-            words += [f"--{key if unset else key.replace('_', '-')}", _text(value)]
+        option = f"--{key.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words += [option, _text(value)]
     return words
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from img2img.arguments import Parser
+from img2img.errors import needs_extra
 from img2img.presets import preset_names
 
 PREAMBLE = {
@@ -39,12 +40,8 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the script."""
     args = parser().parse_args(argv)
-    try:
+    with needs_extra("completion", "completion"):
         import shtab
-    except ImportError as error:
-        raise ValueError(
-            "completion: the package shtab is missing; pip install 'img2img-toolkit[completion]'"
-        ) from error
     presets = " ".join(preset_names())
     preamble: Any = {shell: text.replace("PRESETS", presets) for shell, text in PREAMBLE.items()}
     print(shtab.complete(_all_commands(), args.shell, preamble=preamble))
@@ -70,7 +67,7 @@ def _all_commands() -> argparse.ArgumentParser:
 
 
 def _add_completion(action: argparse.Action) -> None:
-    """Tells shtab what completes an argument's value."""
+    """Sets what completes an argument's value, for shtab."""
     import shtab
 
     what: Any = None  # a function of the script, or one of shtab's

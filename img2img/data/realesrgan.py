@@ -138,7 +138,7 @@ def _degraded_once(image: np.ndarray, order: Order, size: tuple[int, ...], rng: 
 
 
 def _finished(image: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """The image in its final size, mostly with a sinc filter, which makes the rings of sharpened pictures."""
+    """The image in its final size, mostly with a sinc filter, which makes the rings of sharpened images."""
     image = resized(image, height, width, one_of(MODES, rng))
     if rng.random() >= FINAL_SINC:
         return image

@@ -65,14 +65,17 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def one_of(names: Sequence[str], rng: np.random.Generator) -> str:
+    """One of the names, each as likely."""
     return names[int(rng.integers(len(names)))]
 
 
 def drawn_integer(ends: Range, rng: np.random.Generator) -> int:
+    """An integer of a range, both ends included, each as likely."""
     return int(rng.integers(int(ends[0]), int(ends[1]) + 1))
 
 
 def similar(name: str, known: Sequence[str]) -> str:
+    """The end of a message about a wrong name: the most similar known one, or all of them."""
     near = difflib.get_close_matches(name, known, 1)
     return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
 
@@ -94,24 +97,28 @@ def checked_range(name: str, value: Any, lowest: float, highest: float, whole: b
 
 
 def checked_integer(name: str, value: Any, lowest: int, highest: int) -> int:
+    """The integer. Raises ValueError for other values, or one out of range."""
     if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
         raise ValueError(f"{name} {value}: must be an integer from {lowest} to {highest}")
     return value
 
 
 def checked_share(name: str, value: Any) -> float:
+    """The number as a float. Raises ValueError for other values than those from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{name} {value}: must be a share from 0 to 1")
     return float(value)
 
 
 def checked_flag(name: str, value: Any) -> bool:
+    """The value. Raises ValueError unless it is true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"{name} {value}: must be true or false")
     return value
 
 
 def checked_choices(name: str, value: Any, known: Sequence[str]) -> tuple[str, ...]:
+    """The names of a list, or of a single name. Raises ValueError for none, or one that isn't known."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not names:
         raise ValueError(f"{name} {value}: must be one or a list of {', '.join(known)}")

@@ -229,6 +229,7 @@ def conv3(in_channels: int, out_channels: int, bias: bool = True) -> nn.Conv2d:
 
 
 def leaky(x: Tensor, slope: float = 0.2) -> Tensor:
+    """Leaky ReLU, in place."""
     return F.leaky_relu(x, slope, inplace=True)
 
 
