@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from torchvision.models import vgg19
 
 from img2img.config import Config, OptimConfig, TrainConfig
 from img2img.data import dataset_class
@@ -211,6 +212,15 @@ def tiny_config(model: Any, root: Path, /, name: str = "tiny", **changes: dict[s
 def make_step(config: Config, accelerator: Accelerator | None = None) -> GANStep:
     """The training step of a run, without data, log and checkpoints."""
     return GANStep(config, Networks(config, accelerator or Accelerator()))
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of VGG19's convolutions, in torchvision's format."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("vgg") / "vgg.pth"
+    torch.save({k: v for k, v in vgg19(weights=None).state_dict().items() if k.startswith("features")}, file)
+    return file
 
 
 @pytest.fixture

@@ -53,8 +53,7 @@ class DegradedConfig(PatchConfig):
     """Train on the toy task, drawn street scenes, instead of data.root."""
     degrade: Any = None
     """Steps that make the input of a clean image, in their order: '[{blur: {sigma: [0,2]}}, {down: 2}, {noise:
-    [0,25]}]'. There are blur, down, noise, jpeg, gray, lightness, scratches, stains, fade,
-    realesrgan and mask."""
+    [0,25]}]'. There are blur, down, noise, jpeg, gray, lightness, scratches, stains, fade, realesrgan and mask."""
     blur: Any = None
     """One step, instead of degrade: blur of this standard deviation in pixels, or '[LOW,HIGH]', or its options
     '{sigma: [0,2], kind: [isotropic,motion]}'."""

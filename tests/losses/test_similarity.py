@@ -8,7 +8,6 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
-from torchvision.models import vgg19
 
 from img2img.checkpoint import newest_checkpoint
 from img2img.config import Config
@@ -27,15 +26,6 @@ def _own_precision() -> Iterator[None]:
     AcceleratorState._reset_state()
     yield
     AcceleratorState._reset_state()
-
-
-@pytest.fixture(scope="module")
-def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in torchvision's format."""
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("vgg") / "vgg.pth"
-    torch.save({k: v for k, v in vgg19(weights=None).state_dict().items() if k.startswith("features")}, file)
-    return file
 
 
 def make(*channels: int, **options: object) -> SimilarityLoss:

@@ -24,15 +24,6 @@ Tiny = Callable[..., Config]
 LAYERS = {"conv1_2": 2, "relu1_2": 3, "conv2_2": 7, "relu5_4": 35}  # places in torchvision's VGG19
 
 
-@pytest.fixture(scope="module")
-def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of VGG19's convolutions."""
-    torch.manual_seed(1)
-    file = tmp_path_factory.mktemp("vgg") / "vgg.pth"
-    torch.save({k: v for k, v in vgg19(weights=None).state_dict().items() if k.startswith("features")}, file)
-    return file
-
-
 def model(**options: Any) -> SRGAN:
     torch.manual_seed(0)
     config = SRGAN.Config(**{"width": 4, "n_blocks": 1, "ndf": 4, "scale": 2, **options})
