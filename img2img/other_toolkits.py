@@ -1,4 +1,4 @@
-"""What other toolkits call the options: the answer to an option of theirs, and the table in README.md.
+"""What other toolkits call commands and options: the answer to a name of theirs, and the table in README.md.
 
 Names of junyanz/pytorch-CycleGAN-and-pix2pix and NVIDIA/pix2pixHD.
 """
@@ -71,7 +71,19 @@ EVALUATE: Names = (
     ("--epoch --which_epoch", "--checkpoint"),
     ("--gpu_ids", "--device cpu or cuda"),
 )
+COMMANDS: Names = (
+    ("test predict", "infer"),
+    ("combine_A_and_B", "pair"),
+    ("prepare_cityscapes_dataset", "cityscapes"),
+    ("precompute_feature_maps", "styles"),
+)
 BY_COMMAND: Mapping[str, Names] = {"train": TRAIN, "infer": INFER, "evaluate": EVALUATE}
+
+
+def command_here(name: str) -> str | None:
+    """Our command for another toolkit's script, such as "test" or "test.py"; None for unknown ones."""
+    script = name.removesuffix(".py")
+    return next((here for there, here in COMMANDS if script in there.split()), None)
 
 
 def name_here(command: str, option: str) -> str | None:

@@ -6,10 +6,12 @@ import difflib
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from img2img import __version__
 from img2img.errors import leave_console, one_line_errors
-from img2img.program import command, launched
+from img2img.other_toolkits import command_here
+from img2img.program import SCRIPTS, command, launched
 
 COMMANDS = {  # by name: the file in this folder, and what the command does
     "train": ("train", "train a model, or resume a run"),
@@ -61,12 +63,20 @@ def run(argv: Sequence[str]) -> int:
         print(f"img2img {__version__}")
         return 0
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(COMMANDS)}"
-        raise ValueError(f"{name}: no such command; {hint}")
+        raise ValueError(f"{name}: no such command; {_instead(name)}")
     module = importlib.import_module(f"img2img.cli.{COMMANDS[name][0]}")
     code: int = module.main(rest)
     return code
+
+
+def _instead(name: str) -> str:
+    """What a user may mean by an unknown command: a script's name, another toolkit's, or a similar word."""
+    of_script = {Path(script).stem: known for known, script in SCRIPTS.items()}
+    here = of_script.get(name.removesuffix(".py")) or command_here(name)
+    if here:
+        return f"here: {command(here)}"
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(COMMANDS)}"
 
 
 def overview() -> str:
