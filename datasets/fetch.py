@@ -7,7 +7,7 @@ from pathlib import Path
 from img2img.cli import fetch
 from img2img.errors import one_line_errors
 
-main = partial(fetch.main, to=Path(__file__).parent)
+main = partial(fetch.main, output=Path(__file__).parent)
 
 if __name__ == "__main__":
     with one_line_errors():

@@ -7,7 +7,7 @@ from pathlib import Path
 from img2img.cli import cityscapes
 from img2img.errors import one_line_errors
 
-main = partial(cityscapes.main, to=Path(__file__).parent / "cityscapes")
+main = partial(cityscapes.main, output=Path(__file__).parent / "cityscapes")
 
 if __name__ == "__main__":
     with one_line_errors():

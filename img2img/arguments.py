@@ -9,7 +9,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from img2img.other_toolkits import name_here
@@ -21,12 +21,18 @@ DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"  # of web pages and word p
 class Parser(argparse.ArgumentParser):
     """argparse with this style, which raises ValueError with a one-line message."""
 
-    def __init__(self, name: str, description: str | None) -> None:
-        """A parser of the command ``name``, whose docstring is the description."""
+    def __init__(self, name: str, description: str | None, *, renamed: Mapping[str, str] | None = None) -> None:
+        """A parser of the command ``name``, whose docstring is the description.
+
+        Args:
+            name: the command.
+            description: first lines of --help.
+            renamed: the present names of options, by former ones, which still work with a note.
+        """
         raw = argparse.RawDescriptionHelpFormatter  # keeps the line breaks of the examples in a docstring
         text = wording(description or "")
         super().__init__(prog=command(name), description=text, formatter_class=raw, allow_abbrev=False)
-        self.name = name
+        self.name, self.renamed = name, dict(renamed or {})
 
     def parse_args(  # type: ignore[override]  # without the overloads of namespaces
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -35,7 +41,17 @@ class Parser(argparse.ArgumentParser):
         words = list(sys.argv[1:] if args is None else args)
         refuse_wrong_dashes(words)
         known = {_plain(option): option for option in self._option_string_actions if option.startswith("--")}
-        return super().parse_args([_renamed(word, known) for word in words], namespace)
+        return super().parse_args([_in_our_style(word, known) for word in self._with_present_names(words)], namespace)
+
+    def _with_present_names(self, words: Sequence[str]) -> list[str]:
+        """The words with present names of options for former ones; prints each change once."""
+        present = []
+        for word in words:
+            name, equals, value = word.partition("=")
+            present.append(self.renamed.get(name, name) + equals + value)
+        for former in self.renamed.keys() & {word.partition("=")[0] for word in words}:
+            print(f"note: {former} is now {self.renamed[former]}; the former name still works", file=sys.stderr)
+        return present
 
     def error(self, message: str) -> NoReturn:
         """Raises ValueError."""
@@ -95,11 +111,11 @@ def _underscored(word: str) -> str:
 
 
 def _plain(word: str) -> str:
-    """An option's name, in which ``-``, ``_`` and ``.`` are the same: --data.root is import's --data-root."""
+    """An option's name, in which ``-``, ``_`` and ``.`` are the same: --data-root is --data.root."""
     return re.sub(r"[_.]", "-", word)
 
 
-def _renamed(word: str, known: dict[str, str]) -> str:
+def _in_our_style(word: str, known: dict[str, str]) -> str:
     """The word with the option's own name, if it is a known option in another style."""
     name, equals, value = word.partition("=")
     return f"{known[_plain(name)]}{equals}{value}" if word.startswith("--") and _plain(name) in known else word

@@ -75,3 +75,15 @@ def test_names_of_other_toolkits_lead_to_options() -> None:
     for command, known in {"train": every, "infer": infer, "evaluate": evaluate}.items():
         for _, here in BY_COMMAND[command]:
             assert set(re.findall(r"--([\w.-]+)", here)) <= known, here
+
+
+def test_former_names_of_options_work_and_tell_the_present_one_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from img2img.cli.pair import parser
+
+    words = ["--a", "x", "--b", "y"]
+    former = parser().parse_args([*words, "--to", "set"])
+    error = capsys.readouterr().err
+    assert error.count("--output") == error.count("\n") == 1
+    assert former == parser().parse_args([*words, "--output=set"]) == parser().parse_args([*words, "--to=set"])
+    parser().parse_args([*words, "--output", "set"])
+    assert capsys.readouterr().err.count("\n") == 1  # of --to=set

@@ -55,7 +55,7 @@ def parser() -> Parser:
         "pix2pix/facades; options that the weights determine replace the preset's")  # fmt: skip
     add("--only", metavar="ROLES", help="import only these files, by role: G, or G,E (default: all)")
     add("--overwrite", action="store_true", help="replace an existing run of this name")
-    add("--data-root", dest="root", metavar="DIR", type=Path, help="the run's data set, for evaluate, infer and "
+    add("--data.root", dest="root", metavar="DIR", type=Path, help="the run's data set, for evaluate, infer and "
         "fine-tuning")  # fmt: skip
 
     add = parser.add_argument_group("a generator without other files beside it").add_argument
@@ -76,7 +76,7 @@ def parser() -> Parser:
         "--config says, else attributes, as CelebA's are; the weights don't show it)")  # fmt: skip
     add("--joint-domains", metavar="NAME", nargs="+", help="names of the second of two sets learned jointly")
 
-    add = parser.add_argument_group("cyclegan only, instead of --data-root").add_argument
-    add("--data-root-a", dest="root_a", metavar="DIR", type=Path, help="folder of images of domain A")
-    add("--data-root-b", dest="root_b", metavar="DIR", type=Path, help="folder of images of domain B")
+    add = parser.add_argument_group("cyclegan only, instead of --data.root").add_argument
+    add("--data.root_a", dest="root_a", metavar="DIR", type=Path, help="folder of images of domain A")
+    add("--data.root_b", dest="root_b", metavar="DIR", type=Path, help="folder of images of domain B")
     return parser

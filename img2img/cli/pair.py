@@ -4,7 +4,7 @@ Two images are a pair if their paths below --a and --b are the same without the 
 part of them (--val, --seed) is for validation. The set has the folders trainA, trainB, valA and valB.
 
 Examples:
-    img2img pair --a photos --b drawings --to datasets/mine --val 0.1
+    img2img pair --a photos --b drawings --output datasets/mine --val 0.1
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from img2img.arguments import Parser
 
 def parser() -> Parser:
     """The options."""
-    parser = Parser("pair", __doc__)
+    parser = Parser("pair", __doc__, renamed={"--to": "--output"})
     add = parser.add_argument
     add("--a", type=Path, required=True, metavar="DIR", help="folder with the images of A")
     add("--b", type=Path, required=True, metavar="DIR", help="folder with the images of B, same names")
-    add("--to", type=Path, required=True, metavar="DIR", help="folder to make")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to make")
     add("--val", type=float, default=0.1, metavar="X", help="fraction of validation pairs, 0 to 1 (default: 0.1)")
     add("--seed", type=int, default=0, metavar="N", help="random seed of the choice of those (default: 0)")
     add("--link", action="store_true", help="make hard links instead of copies")
@@ -35,5 +35,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(f"--val {args.val}: must be at least 0 and below 1")
     from img2img.recipes.pair import pair
 
-    pair({"A": args.a, "B": args.b}, args.to, fraction=args.val, seed=args.seed, link=args.link)
+    pair({"A": args.a, "B": args.b}, args.output, fraction=args.val, seed=args.seed, link=args.link)
     return 0

@@ -8,7 +8,7 @@ that no image's partner is in the training set. --both uses both halves of every
 arXiv 1703.10593) did for maps and Cityscapes. In val and test both halves are always used, under the same name.
 
 Examples:
-    img2img unpair --a edges2shoes --a-half right --b edges2handbags --b-half right --to shoes2handbags
+    img2img unpair --a edges2shoes --a-half right --b edges2handbags --b-half right --output shoes2handbags
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from img2img.arguments import Parser
 
 def parser() -> Parser:
     """The options."""
-    parser = Parser("unpair", __doc__)
+    parser = Parser("unpair", __doc__, renamed={"--to": "--output"})
     add = parser.add_argument
     for side in ("a", "b"):
         name = side.upper()
@@ -29,7 +29,7 @@ def parser() -> Parser:
         add(f"--{side}", type=Path, required=True, metavar="DIR", help=pairs)
         half = f"half of each pair to use for {name}"
         add(f"--{side}-half", choices=("left", "right"), required=True, help=half)
-    add("--to", type=Path, required=True, metavar="DIR", help="folder to make")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to make")
     add("--both", action="store_true", help="use both halves of every training pair; --a and --b must be equal")
     add("--seed", type=int, default=0, metavar="N", help="random seed that splits the training pairs (default: 0)")
     add("--format", choices=("png", "jpg"), default="png", help="file format (default: png, lossless)")
@@ -47,5 +47,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(f"--a-half {a.half} --b-half {b.half}: must differ when --a and --b are the same folder")
     if args.both and not same(a, b):
         raise ValueError("--both: --a and --b must be the same folder")
-    unpair(a, b, args.to, both=args.both, seed=args.seed, suffix=f".{args.format}")
+    unpair(a, b, args.output, both=args.both, seed=args.seed, suffix=f".{args.format}")
     return 0

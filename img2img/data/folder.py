@@ -259,7 +259,7 @@ def no_split(root: Path, splits: Sequence[str]) -> ValueError:
         a, b = (root / name for name in folders)
         return ValueError(
             f"data.root {root}: no split {' or '.join(splits)}, but two folders: make pairs of them by "
-            f"{command('pair')} --a {a} --b {b} --to DIR; without pairs: --model cyclegan --data.root_a {a} "
+            f"{command('pair')} --a {a} --b {b} --output DIR; without pairs: --model cyclegan --data.root_a {a} "
             f"--data.root_b {b}"
         )
     return ValueError(

@@ -189,6 +189,6 @@ def set_folder(config: DataConfig, part: Part) -> str:
     if part == "val":
         raise ValueError(
             "data.root is not set in this run, so it has no validation set: infer takes --input FILE|DIR; or "
-            f"import the weights again with {command('import')} --data-root DIR --overwrite"
+            f"import the weights again with {command('import')} --data.root DIR --overwrite"
         )
     raise ValueError("data.root is not set: set it to the folder of the images, or set data.toy true")

@@ -325,10 +325,10 @@ def _folders(data: DataConfig, user: UserOptions) -> dict[str, Any]:
         return {}
     for key, folder in given.items():
         if not folder.is_dir():
-            raise ValueError(f"--data-{key.replace('_', '-')} {folder}: no such folder")
+            raise ValueError(f"--data.{key} {folder}: no such folder")
     if set(given) not in ({"root"}, {"root_a", "root_b"}) or not set(given) <= set(data.folders):
         raise ValueError(
-            "--data-root: give the folder of the data set; cyclegan only takes --data-root-a and --data-root-b instead"
+            "--data.root: give the folder of the data set; cyclegan only takes --data.root_a and --data.root_b instead"
         )
     return {key: str(given[key]) if key in given else None for key in data.folders} | {"toy": False}
 

@@ -24,7 +24,7 @@ def disk_errors(to: Path) -> Iterator[None]:
         yield
     except OSError as error:
         problem = f"{error.filename or to}: {error.strerror or error}"
-        raise ValueError(f"{problem}; check permissions and free space, or choose another --to") from error
+        raise ValueError(f"{problem}; check permissions and free space, or choose another --output") from error
 
 
 def images(folder: Path) -> list[Path]:
@@ -74,7 +74,7 @@ def in_threads(task: Callable[..., None], jobs: list[tuple], description: str) -
 def whole_folder(goal: Path) -> Iterator[Path]:
     """A temporary folder to fill, which is renamed to `goal` if the body ends without an error."""
     if goal.exists():
-        raise ValueError(f"{goal} already exists: move it away or choose another --to")
+        raise ValueError(f"{goal} already exists: move it away or choose another --output")
     goal.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=goal.parent, prefix=f".{goal.name}-") as temporary:
         unfinished = Path(temporary) / goal.name  # one level down: mkdtemp makes its folder private

@@ -130,15 +130,15 @@ def test_import_weights_data_root_is_the_set_of_evaluate_and_infer(
         assert call(monkeypatch, tool, "official") == 2
         error = capsys.readouterr().err
         assert "--input" in error
-        assert "import_weights.py --data-root" in error
+        assert "import_weights.py --data.root" in error
     assert call(monkeypatch, "infer", "official", "--input", str(paired_root / "val")) == 0
-    assert call(monkeypatch, "import_weights", *argv, "--data-root", str(paired_root)) == 0
+    assert call(monkeypatch, "import_weights", *argv, "--data.root", str(paired_root)) == 0
     assert "--data.root DIR" not in capsys.readouterr().out
     assert call(monkeypatch, "evaluate", "official") == 0
     assert call(monkeypatch, "infer", "official") == 0
-    assert call(monkeypatch, "import_weights", *argv, "--data-root", "nowhere") == 2
-    assert "--data-root nowhere: " in capsys.readouterr().err
-    sides = ("--data-root-a", str(unpaired_root / "trainA"), "--data-root-b", str(unpaired_root / "trainB"))
+    assert call(monkeypatch, "import_weights", *argv, "--data.root", "nowhere") == 2
+    assert "--data.root nowhere: " in capsys.readouterr().err
+    sides = ("--data.root_a", str(unpaired_root / "trainA"), "--data.root_b", str(unpaired_root / "trainB"))
     assert call(monkeypatch, "import_weights", *argv, *sides) == 2
     assert call(monkeypatch, "import_weights", str(saved(resnet(), Path("r.pth"))), *sides) == 0
     assert load_config(Path("runs/r/config.yaml")).data.root_b == str(unpaired_root / "trainB")

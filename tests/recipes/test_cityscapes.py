@@ -53,7 +53,7 @@ def arguments(root: Path, *more: object) -> list[str]:
         root / "leftImg8bit",
         "--gt",
         root / "gtFine",
-        "--to",
+        "--output",
         root / "out/cityscapes",
         "--size",
         16,
@@ -135,7 +135,7 @@ def test_prepare_cityscapes_keeps_an_existing_folder(script, official, capsys):
     assert f"{out} " in capsys.readouterr().err
     assert not list(out.iterdir())
     (official / "file").touch()
-    assert run_command("cityscapes", *arguments(official), "--to", str(official / "file/x")) == 2
+    assert run_command("cityscapes", *arguments(official), "--output", str(official / "file/x")) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

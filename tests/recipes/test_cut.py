@@ -61,13 +61,13 @@ def test_damaged_file_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("argv", "named"),
     [
-        (["photos", "--to", "cut", "--size", "0"], "size 0"),
-        (["photos", "--to", "cut", "--size", "16", "--step", "17"], "step 17"),
-        (["photos", "--to", "photos/cut"], "photos/cut"),
-        (["photos", "--to", "there"], "there"),
-        (["nowhere", "--to", "cut"], "nowhere"),
-        (["twice", "--to", "cut"], "a.png"),
-        (["photos"], "--to"),
+        (["photos", "--output", "cut", "--size", "0"], "size 0"),
+        (["photos", "--output", "cut", "--size", "16", "--step", "17"], "step 17"),
+        (["photos", "--output", "photos/cut"], "photos/cut"),
+        (["photos", "--output", "there"], "there"),
+        (["nowhere", "--output", "cut"], "nowhere"),
+        (["twice", "--output", "cut"], "a.png"),
+        (["photos"], "--output"),
     ],
 )
 def test_wrong_option_or_folder_is_one_line(
@@ -92,5 +92,5 @@ def test_wrong_option_or_folder_is_one_line(
 def test_tool_cuts_by_three_quarters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(Path("photos/a.png"), photo(28, 28))
-    assert call(monkeypatch, "cut", "photos", "--to", "cut", "--size", "16") == 0
+    assert call(monkeypatch, "cut", "photos", "--output", "cut", "--size", "16") == 0
     assert len(list(Path("cut").iterdir())) == 4

@@ -154,7 +154,7 @@ def refused(
 @pytest.mark.parametrize("manner", ["range", "plain", "unsized"])
 def test_fetch_downloads_and_unpacks_a_set(fetch, server, tmp_path, capsys, manner):
     server.data = pack(COUNTS, extra="facades/train/._0.jpg")  # what macOS leaves is not counted
-    assert run_command("fetch", "facades", "--to", str(tmp_path / "new"), "--url", server.url(manner)) == 0
+    assert run_command("fetch", "facades", "--output", str(tmp_path / "new"), "--url", server.url(manner)) == 0
     assert names(tmp_path / "new") == ["facades"]  # no archive, no part, no temporary folder
     assert (tmp_path / "new/facades/val/1.jpg").read_bytes() == image()
     assert (tmp_path / "new/facades").stat().st_mode & 0o777 == 0o777 & ~_umask()
@@ -172,7 +172,7 @@ def _umask() -> int:
 
 def test_fetch_keeps_a_complete_set(fetch, server, tmp_path, capsys):
     server.data = pack(COUNTS)
-    command = ["facades", "--to", str(tmp_path), "--url", server.url("range")]
+    command = ["facades", "--output", str(tmp_path), "--url", server.url("range")]
     assert run_command("fetch", *command) == 0
     capsys.readouterr()
     assert run_command("fetch", *command) == 0
@@ -185,18 +185,18 @@ def test_fetch_keeps_a_complete_set(fetch, server, tmp_path, capsys):
 def test_fetch_continues_a_dropped_download(fetch, server, tmp_path, capsys):
     server.data = pack(COUNTS)
     half = len(server.data) // 2
-    to = ["facades", "--to", tmp_path, "--url"]
-    refused(fetch, capsys, [*to, server.url("drop")], server.url("drop"), f"{half} of", "facades.tar.gz.part")
+    command = ["facades", "--output", tmp_path, "--url"]
+    refused(fetch, capsys, [*command, server.url("drop")], server.url("drop"), f"{half} of", "facades.tar.gz.part")
     assert (tmp_path / "facades.tar.gz.part").read_bytes() == server.data[:half]
     assert names(tmp_path) == ["facades.tar.gz.part"]
-    assert run_command("fetch", *[*map(str, to), server.url("range")]) == 0
+    assert run_command("fetch", *[*map(str, command), server.url("range")]) == 0
     assert server.ranges == [None, f"bytes={half}-"]
     assert names(tmp_path) == ["facades"]
 
 
 def test_fetch_keeps_the_part_of_a_reset_download(fetch, server, tmp_path, capsys):
     server.data = pack(COUNTS)
-    command = ["facades", "--to", tmp_path, "--url", server.url("reset")]
+    command = ["facades", "--output", tmp_path, "--url", server.url("reset")]
     refused(fetch, capsys, command, server.url("reset"), "broke (", "facades.tar.gz.part")
     assert server.data.startswith((tmp_path / "facades.tar.gz.part").read_bytes())
     assert names(tmp_path) == ["facades.tar.gz.part"]
@@ -205,7 +205,7 @@ def test_fetch_keeps_the_part_of_a_reset_download(fetch, server, tmp_path, capsy
 def test_fetch_starts_again_without_ranges(fetch, server, tmp_path, capsys):
     server.data = pack(COUNTS)
     (tmp_path / "facades.tar.gz.part").write_bytes(server.data[:100])
-    assert run_command("fetch", "facades", "--to", str(tmp_path), "--url", server.url("plain")) == 0
+    assert run_command("fetch", "facades", "--output", str(tmp_path), "--url", server.url("plain")) == 0
     assert capsys.readouterr().out.startswith(server.url("plain"))
     assert server.ranges == ["bytes=100-"]
     assert names(tmp_path / "facades") == ["train", "val"]
@@ -215,7 +215,7 @@ def test_fetch_starts_again_without_ranges(fetch, server, tmp_path, capsys):
 def test_fetch_uses_a_complete_part(fetch, server, tmp_path, manner):
     server.data = pack(COUNTS)
     (tmp_path / "facades.tar.gz.part").write_bytes(server.data)
-    assert run_command("fetch", "facades", "--to", str(tmp_path), "--url", server.url(manner)) == 0
+    assert run_command("fetch", "facades", "--output", str(tmp_path), "--url", server.url(manner)) == 0
     assert names(tmp_path) == ["facades"]
 
 
@@ -223,7 +223,7 @@ def test_fetch_refuses_a_part_of_another_size(fetch, server, tmp_path, capsys):
     server.data = pack(COUNTS)
     part = tmp_path / "facades.tar.gz.part"
     part.write_bytes(server.data + b"more")
-    command = ["facades", "--to", tmp_path, "--url", server.url("range")]
+    command = ["facades", "--output", tmp_path, "--url", server.url("range")]
     refused(fetch, capsys, command, str(part), f"{len(server.data) + 4} bytes", "delete it")
     part.write_bytes(server.data[:100])
     refused(fetch, capsys, [*command[:-1], server.url("wrong")], server.url("wrong"), "from 100")
@@ -232,20 +232,20 @@ def test_fetch_refuses_a_part_of_another_size(fetch, server, tmp_path, capsys):
 
 def test_fetch_uses_an_existing_archive(fetch, server, tmp_path, capsys):
     (tmp_path / "facades.tar.gz").write_bytes(pack(COUNTS))
-    assert run_command("fetch", "facades", "--to", str(tmp_path), "--url", server.url("missing")) == 0
+    assert run_command("fetch", "facades", "--output", str(tmp_path), "--url", server.url("missing")) == 0
     assert "unpacking" in capsys.readouterr().out
     assert server.ranges == []
 
 
 def test_fetch_names_http_errors_and_unreachable_hosts(fetch, server, tmp_path, capsys):
-    to = ["facades", "--to", tmp_path, "--url"]
-    refused(fetch, capsys, [*to, server.url("missing")], server.url("missing"), "404 Not Found", "--archive FILE")
+    command = ["facades", "--output", tmp_path, "--url"]
+    refused(fetch, capsys, [*command, server.url("missing")], server.url("missing"), "404 Not Found", "--archive FILE")
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, but nobody listens
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/set.tar.gz"
-        refused(fetch, capsys, [*to, url], f"cannot reach {url}", "refused", "--archive FILE")
-    refused(fetch, capsys, [*to, f"http://{'x' * 70}/"], "cannot reach", "--archive FILE")
-    refused(fetch, capsys, [*to, "file:///set.tar.gz"], "--url file:///set.tar.gz", "--archive FILE")
+        refused(fetch, capsys, [*command, url], f"cannot reach {url}", "refused", "--archive FILE")
+    refused(fetch, capsys, [*command, f"http://{'x' * 70}/"], "cannot reach", "--archive FILE")
+    refused(fetch, capsys, [*command, "file:///set.tar.gz"], "--url file:///set.tar.gz", "--archive FILE")
     assert names(tmp_path) == []
 
 
@@ -268,7 +268,7 @@ def test_fetch_refuses_a_damaged_archive(fetch, tmp_path, capsys, harm: Callable
     refused(
         fetch,
         capsys,
-        ["facades", "--to", tmp_path / "to", "--archive", archive],
+        ["facades", "--output", tmp_path / "to", "--archive", archive],
         str(archive),
         "is damaged",
         "delete it",
@@ -281,7 +281,12 @@ def test_fetch_refuses_archive_members_outside_the_folder(fetch, tmp_path, capsy
     archive = tmp_path / "mine.tar.gz"
     archive.write_bytes(pack(COUNTS, extra=name))
     refused(
-        fetch, capsys, ["facades", "--to", tmp_path / "to", "--archive", archive], str(archive), "unsafe member", name
+        fetch,
+        capsys,
+        ["facades", "--output", tmp_path / "to", "--archive", archive],
+        str(archive),
+        "unsafe member",
+        name,
     )
     assert names(tmp_path / "to") == []
     assert not list(tmp_path.rglob("evil.jpg"))
@@ -291,7 +296,9 @@ def test_fetch_refuses_archive_members_outside_the_folder(fetch, tmp_path, capsy
 def test_fetch_counts_images(fetch, tmp_path, capsys, counts, top):
     archive = tmp_path / "mine.tar.gz"
     archive.write_bytes(pack(counts, top=top))
-    refused(fetch, capsys, ["facades", "--to", tmp_path / "to", "--archive", archive], "not the set facades", "val has")
+    refused(
+        fetch, capsys, ["facades", "--output", tmp_path / "to", "--archive", archive], "not the set facades", "val has"
+    )
     assert names(tmp_path / "to") == []
 
 
@@ -299,7 +306,7 @@ def test_fetch_counts_images(fetch, tmp_path, capsys, counts, top):
 def test_fetch_continues_and_unpacks_an_unpaired_set(fetch, server, tmp_path, capsys, manner):
     server.data = pack_zip(UNPAIRED, extra="__MACOSX/horse2zebra/trainA/._0.jpg")
     (tmp_path / "horse2zebra.zip.part").write_bytes(server.data[:100])
-    assert run_command("fetch", "horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)) == 0
+    assert run_command("fetch", "horse2zebra", "--output", str(tmp_path), "--url", server.url(manner)) == 0
     assert server.ranges == ["bytes=100-"]
     assert names(tmp_path) == ["horse2zebra"]
     assert names(tmp_path / "horse2zebra") == ["testA", "testB", "trainA", "trainB"]
@@ -308,11 +315,11 @@ def test_fetch_continues_and_unpacks_an_unpaired_set(fetch, server, tmp_path, ca
     assert printed.err == ""
     assert "3 trainA, 2 trainB, 1 testA, 1 testB; A = horse, B = zebra; unpaired" in printed.out
     assert "1703.10593" in printed.out
-    assert run_command("fetch", "horse2zebra", "--to", str(tmp_path), "--url", server.url(manner)) == 0
+    assert run_command("fetch", "horse2zebra", "--output", str(tmp_path), "--url", server.url(manner)) == 0
     assert capsys.readouterr().out.startswith(str(tmp_path / "horse2zebra"))
     assert server.ranges == ["bytes=100-"]
     (tmp_path / "horse2zebra/testB/0.jpg").unlink()
-    refused(fetch, capsys, ["horse2zebra", "--to", tmp_path], str(tmp_path / "horse2zebra"), "testB has 0 images")
+    refused(fetch, capsys, ["horse2zebra", "--output", tmp_path], str(tmp_path / "horse2zebra"), "testB has 0 images")
 
 
 def test_fetch_of_a_name_that_pix2pix_has_too(fetch, tmp_path, monkeypatch, capsys):
@@ -323,7 +330,7 @@ def test_fetch_of_a_name_that_pix2pix_has_too(fetch, tmp_path, monkeypatch, caps
         archive.write_bytes(pack_zip({**UNPAIRED, "train": 2, "valA": 1}, top="maps", extra="maps/trainA/._0.jpg"))
 
     monkeypatch.setattr(fetch, "download", download)
-    assert run_command("fetch", "cyclegan-maps", "--to", str(tmp_path)) == 0
+    assert run_command("fetch", "cyclegan-maps", "--output", str(tmp_path)) == 0
     assert asked == ["http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/maps.zip"]
     assert names(tmp_path) == ["cyclegan-maps"]
     assert names(tmp_path / "cyclegan-maps") == ["testA", "testB", "trainA", "trainB"]  # no other folder of the archive
@@ -359,7 +366,7 @@ def encrypted(data: bytes) -> bytes:
 def test_fetch_refuses_a_damaged_zip(fetch, tmp_path, capsys, harm: Callable[[bytes], bytes], word):
     archive = tmp_path / "mine.zip"
     archive.write_bytes(harm(pack_zip(UNPAIRED)))
-    command = ["horse2zebra", "--to", tmp_path / "to", "--archive", archive]
+    command = ["horse2zebra", "--output", tmp_path / "to", "--archive", archive]
     refused(fetch, capsys, command, str(archive), f"is {word}", "delete it")
     assert names(tmp_path / "to") == []
 
@@ -368,7 +375,7 @@ def test_fetch_refuses_a_damaged_zip(fetch, tmp_path, capsys, harm: Callable[[by
 def test_fetch_refuses_zip_members_outside_the_folder(fetch, tmp_path, capsys, name):
     archive = tmp_path / "mine.zip"
     archive.write_bytes(pack_zip(UNPAIRED, extra=name))
-    command = ["horse2zebra", "--to", tmp_path / "to", "--archive", archive]
+    command = ["horse2zebra", "--output", tmp_path / "to", "--archive", archive]
     refused(fetch, capsys, command, str(archive), "unsafe member", "evil.jpg")
     assert names(tmp_path / "to") == []
     assert not list(tmp_path.rglob("*evil.jpg"))
@@ -385,7 +392,7 @@ def test_fetch_refuses_zip_members_outside_the_folder(fetch, tmp_path, capsys, n
 def test_fetch_refuses_a_zip_of_another_set(fetch, tmp_path, capsys, name, counts, top):
     archive = tmp_path / "mine.zip"
     archive.write_bytes(pack_zip(counts, top=top))
-    command = [name, "--to", tmp_path / "to", "--archive", archive]
+    command = [name, "--output", tmp_path / "to", "--archive", archive]
     refused(fetch, capsys, command, f"not the set {name}", "trainB has", "delete it")
     assert names(tmp_path / "to") == []
 
@@ -399,25 +406,31 @@ def test_fetch_knows_sides_and_folders_of_unpaired_sets(fetch):
 
 
 def test_fetch_suggests_names(fetch, tmp_path, capsys):
-    refused(fetch, capsys, ["facade", "--to", tmp_path], "unknown set 'facade'", "Did you mean 'facades'?", "night2day")
-    refused(fetch, capsys, ["xyz", "--to", tmp_path], "unknown set 'xyz'. The sets are: edges2handbags, edges2shoes")
-    refused(fetch, capsys, ["cityscapes", "--to", tmp_path], "img2img cityscapes")
-    refused(fetch, capsys, ["cyclegan-cityscapes", "--to", tmp_path], "img2img cityscapes")
-    refused(fetch, capsys, ["horse2zebras", "--to", tmp_path], "Did you mean 'horse2zebra'?")
-    refused(fetch, capsys, ["facades", "--to", tmp_path, "--archive", tmp_path / "no"], "--archive", "no such file")
+    refused(
+        fetch, capsys, ["facade", "--output", tmp_path], "unknown set 'facade'", "Did you mean 'facades'?", "night2day"
+    )
+    refused(
+        fetch, capsys, ["xyz", "--output", tmp_path], "unknown set 'xyz'. The sets are: edges2handbags, edges2shoes"
+    )
+    refused(fetch, capsys, ["cityscapes", "--output", tmp_path], "img2img cityscapes")
+    refused(fetch, capsys, ["cyclegan-cityscapes", "--output", tmp_path], "img2img cityscapes")
+    refused(fetch, capsys, ["horse2zebras", "--output", tmp_path], "Did you mean 'horse2zebra'?")
+    refused(fetch, capsys, ["facades", "--output", tmp_path, "--archive", tmp_path / "no"], "--archive", "no such file")
     assert names(tmp_path) == []
 
 
 def test_fetch_names_a_folder_that_cannot_be_written(fetch, server, tmp_path, capsys):
     (tmp_path / "file").touch()
-    refused(fetch, capsys, ["facades", "--to", tmp_path / "file/x"], str(tmp_path / "file"), "choose another --to")
+    refused(
+        fetch, capsys, ["facades", "--output", tmp_path / "file/x"], str(tmp_path / "file"), "choose another --output"
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_fetch_names_a_full_disk(fetch, server, tmp_path, capsys):
     server.data = pack(COUNTS)
     (tmp_path / "facades.tar.gz.part").symlink_to("/dev/full")
-    command = ["facades", "--to", tmp_path, "--url", server.url("range")]
+    command = ["facades", "--output", tmp_path, "--url", server.url("range")]
     refused(fetch, capsys, command, str(tmp_path), "No space left on device", "free space")
     assert not (tmp_path / "facades").exists()
 
@@ -427,8 +440,8 @@ def test_fetch_refuses_python_without_safe_extraction(fetch, server, tmp_path, c
     archive = tmp_path / "mine.zip"
     archive.write_bytes(pack_zip(UNPAIRED))
     # zips need none of it
-    assert run_command("fetch", "horse2zebra", "--to", str(tmp_path), "--archive", str(archive)) == 0
-    refused(fetch, capsys, ["facades", "--to", tmp_path, "--url", server.url("range")], "3.10.12")
+    assert run_command("fetch", "horse2zebra", "--output", str(tmp_path), "--archive", str(archive)) == 0
+    refused(fetch, capsys, ["facades", "--output", tmp_path, "--url", server.url("range")], "3.10.12")
     assert server.ranges == []
 
 
@@ -439,7 +452,7 @@ def test_fetch_interrupted_leaves_no_set(fetch, tmp_path, capsys, monkeypatch):
     archive = tmp_path / "mine.tar.gz"
     archive.write_bytes(pack(COUNTS))
     monkeypatch.setattr(fetch, "wrong_count", interrupted)
-    command = ["facades", "--to", tmp_path / "to", "--archive", archive]
+    command = ["facades", "--output", tmp_path / "to", "--archive", archive]
     refused(fetch, capsys, command, "run the same command again", code=130)
     assert names(tmp_path / "to") == []
 
@@ -451,10 +464,10 @@ def test_fetch_command_line(server, tmp_path):
         call = [sys.executable, str(SCRIPT), *map(str, arguments)]
         return subprocess.run(call, capture_output=True, text=True, check=False)
 
-    dropped = command("facades", "--to", tmp_path, "--url", server.url("drop"))
+    dropped = command("facades", "--output", tmp_path, "--url", server.url("drop"))
     assert (dropped.returncode, dropped.stderr.count("\n")) == (2, 1)
     assert "Traceback" not in dropped.stderr
-    done = command("facades", "--to", tmp_path, "--url", server.url("range"))
+    done = command("facades", "--output", tmp_path, "--url", server.url("range"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "400 train, 100 val, 106 test" in done.stdout
     both = command("facades", "--url", "x", "--archive", "y")

@@ -39,7 +39,7 @@ def draw(path: Path, value: int, size: tuple[int, int] = (8, 6), **save: object)
 
 
 def arguments(root: Path, *more: object) -> list[str]:
-    return [str(argument) for argument in ("--a", root / "a", "--b", root / "b", "--to", root / "out/set", *more)]
+    return [str(argument) for argument in ("--a", root / "a", "--b", root / "b", "--output", root / "out/set", *more)]
 
 
 def refused(script: ModuleType, capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> None:
@@ -80,7 +80,7 @@ def test_pair_split_depends_on_the_seed(script, folders):
     for index, seed in enumerate((0, 0, 1)):
         assert (
             run_command(
-                "pair", *arguments(folders), "--to", str(folders / str(index)), "--seed", str(seed), "--val", "0.5"
+                "pair", *arguments(folders), "--output", str(folders / str(index)), "--seed", str(seed), "--val", "0.5"
             )
             == 0
         )
@@ -108,7 +108,7 @@ def test_pair_makes_hard_links(script, folders, capsys, monkeypatch):
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", other_device)
-    assert run_command("pair", *arguments(folders, "--link"), "--to", str(folders / "two/set")) == 2
+    assert run_command("pair", *arguments(folders, "--link"), "--output", str(folders / "two/set")) == 2
     error = capsys.readouterr().err
     assert str(folders / "a") in error
     assert "--link" in error

@@ -44,7 +44,7 @@ def draw(path: Path, value: int, width: int = 8) -> None:
 def arguments(root: Path, a: str, b: str, *more: object) -> list[str]:
     """The command for sides such as `shoes/left`."""
     command = ["--a", root / Path(a).parent, "--a-half", Path(a).name, "--b", root / Path(b).parent]
-    return [str(argument) for argument in (*command, "--b-half", Path(b).name, "--to", root / "out/set", *more)]
+    return [str(argument) for argument in (*command, "--b-half", Path(b).name, "--output", root / "out/set", *more)]
 
 
 def refused(script: ModuleType, capfd: pytest.CaptureFixture[str], command: list[str], *words: str) -> None:
@@ -54,7 +54,7 @@ def refused(script: ModuleType, capfd: pytest.CaptureFixture[str], command: list
     assert error.count("\n") == 1
     for word in words:
         assert word in error
-    out = Path(command[command.index("--to") + 1]).parent
+    out = Path(command[command.index("--output") + 1]).parent
     assert not out.exists() or not list(out.iterdir())
 
 
@@ -95,7 +95,7 @@ def test_unpair_splits_one_set(script, sets):
     splits = []
     for index, seed in enumerate((0, 0, 1)):
         out = sets / str(index)
-        command = [*arguments(sets, "shoes/left", "shoes/right"), "--to", str(out), "--seed", str(seed)]
+        command = [*arguments(sets, "shoes/left", "shoes/right"), "--output", str(out), "--seed", str(seed)]
         assert run_command("unpair", *command) == 0
         a, b = values(out / "trainA"), values(out / "trainB")
         assert (len(a), len(b)) == (5, 4)
