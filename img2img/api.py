@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from img2img.arguments import value_text
 from img2img.checkpoint import list_checkpoints
 from img2img.config import Config, load_config
 from img2img.run_files import config_file
@@ -104,7 +104,7 @@ def train(
     for section, values in {"model": options, **sections}.items():
         if not isinstance(values, Mapping):
             raise ValueError(f"{section} {values}: must be a mapping of options, such as data={{'root': 'DIR'}}")
-        words += [word for key, value in values.items() for word in (f"--{section}.{key}", _text(value))]
+        words += [word for key, value in values.items() for word in (f"--{section}.{key}", value_text(value))]
     arguments = parse_train_arguments(words)
     folder = train_run(arguments.config, resume=arguments.resume, overwrite=arguments.overwrite, notes=arguments.notes)
     return Run(folder)
@@ -124,18 +124,22 @@ def load_run(name: str | Path | Run) -> Run:
     return Run(find_run(str(name)))
 
 
-def evaluate(run: str | Path | Run, metrics: str | None = None, **options: Any) -> ScoreTable:
+def evaluate(
+    run: str | Path | Run, metrics: str | None = None, *, data: Mapping[str, Any] | None = None, **options: Any
+) -> ScoreTable:
     """Measures a run, or a folder of images, as the command ``evaluate``; prints and writes the same reports.
 
     ::
 
         scores = img2img.evaluate("facades")
         print(scores["AtoB"]["output"]["psnr"], scores["AtoB"]["input"]["psnr"])
+        scores = img2img.evaluate("facades", data={"root": "/new/place/of/facades"})
         scores = img2img.evaluate("outputs/", "fid", reference="photos/", weights="inception.pth")
 
     Args:
         run: the run, or a folder of images.
         metrics: separated by commas (default: L1, PSNR and SSIM).
+        data: where the run's data set is now, see ``load_translator``.
         options: those of the command ``evaluate``, with ``_`` for ``-``: ``checkpoint="best"``, ``paired=True``.
 
     Returns:
@@ -145,12 +149,12 @@ def evaluate(run: str | Path | Run, metrics: str | None = None, **options: Any) 
     Raises:
         ValueError: an option or a file is wrong; the message is that of the command.
     """
-    from img2img.cli.evaluate import measure, measure_pixels
+    from img2img.cli.evaluate import measure
     from img2img.evaluation.arguments import parse_evaluate_arguments
 
     words = [str(run), *_words({"metrics": metrics, **options})]
-    parsed = parse_evaluate_arguments(None, words)
-    return measure_pixels(parsed) if parsed.metrics is None else measure(parsed)
+    words += [f"--data.{key}={value_text(value)}" for key, value in (data or {}).items()]
+    return measure(parse_evaluate_arguments(None, words))
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:
@@ -161,15 +165,8 @@ def _words(options: Mapping[str, Any]) -> list[str]:
         if value is True:
             words.append(option)
         elif value is not None and value is not False:
-            words += [option, _text(value)]
+            words += [option, value_text(value)]
     return words
-
-
-def _text(value: Any) -> str:
-    """A value as the command line has it: strings as they are, all else as JSON, which is YAML."""
-    if isinstance(value, (str, Path)):
-        return str(value)
-    return json.dumps(value, default=str)
 
 
 def _number(text: str | None) -> float | None:

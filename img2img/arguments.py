@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
+import os
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +18,8 @@ from img2img.other_toolkits import name_here
 from img2img.program import command, wording
 
 DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"  # of web pages and word processors: hyphens, dashes, minus
+
+OF_TRAINING = re.compile(r"--(model|optim|train|balance|data)\.(\w[\w.-]*)")  # options of a training, by section
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,6 +69,63 @@ class Parser(argparse.ArgumentParser):
         near = nearest(option, [known for known in self._option_string_actions if known.startswith("--")])
         hint = f"here: {here}" if here else f"did you mean {near[0]}?" if near else "--help lists the options"
         raise ValueError(f"{message}; {hint}")
+
+
+class RunParser(Parser):
+    """A parser of a command that opens a finished run, which takes ``--data.KEY VALUE``: where the run's data are now.
+
+    ``options`` of the result has these options by name, {"data.root": "DIR"}. Which of them a run takes is known when
+    it is opened. ``options`` also has those of the training's other sections, so that they are refused with a reason.
+    """
+
+    def add_places(self) -> None:
+        """Adds the group of these options to --help."""
+        about = (
+            "Where the images are now, if they have moved since the training; likewise other\n"
+            "folders, files and splits of the run's config.yaml, such as --data.root_a,\n"
+            "--data.table or --data.mask. All other options come from the checkpoint."
+        )
+        add = self.add_argument_group("places of the run's data set", about).add_argument
+        add(
+            "--data.root", metavar="DIR", default=argparse.SUPPRESS, help="folder of the image set (default: the run's)"
+        )
+        add(
+            "--data.val_split",
+            metavar="NAME",
+            default=argparse.SUPPRESS,
+            help="name of the split to use for validation (default: the run's, which is val or test if it is not set)",
+        )
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        words, options = _take_options(sys.argv[1:] if args is None else args)
+        parsed = super().parse_args(words, namespace)
+        parsed.options = options
+        return parsed
+
+
+def _take_options(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """(All other words, values by name) of the options of a training's sections: {"data.root": "DIR"}."""
+    others: list[str] = []
+    options: dict[str, str] = {}
+    remaining = iter(words)
+    for word in remaining:
+        option, equals, value = word.partition("=")
+        match = OF_TRAINING.fullmatch(re.sub("^--data[-_]", "--data.", option))
+        if match is None:
+            others.append(word)
+            continue
+        value = value if equals else next(remaining, "")
+        if not value or value.startswith("--"):
+            raise ValueError(f"{option}: its value is missing")
+        options[f"{match[1]}.{match[2].replace('-', '_')}"] = value
+    return others, options
+
+
+def value_text(value: Any) -> str:
+    """A value as the command line has it: strings as they are, all else as JSON, which is YAML."""
+    return str(value) if isinstance(value, (str, os.PathLike)) else json.dumps(value, default=str)
 
 
 def with_underscores(words: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import jsonargparse
 import yaml
 
-from img2img.arguments import nearest
+from img2img.arguments import nearest, value_text
 from img2img.data import dataset_class
 from img2img.data.options import DataConfig
 from img2img.errors import require_at_least
@@ -295,6 +295,39 @@ def load_config(path: Path) -> Config:
     parser = option_parser(model)
     values = parse(parser, ["--config", options_of(path, content, model)], f"{path}: ")
     return build_config(parser, values, content.get("name") or path.stem)
+
+
+def with_places(config: Config, data: Mapping[str, Any] | None) -> Config:
+    """The options of a finished run whose data are elsewhere now.
+
+    Args:
+        config: the options.
+        data: new values of options in ``config.data.places``, by key; words of a command line or Python's values.
+
+    Raises:
+        ValueError: another option, a value of a wrong type, or options that exclude each other.
+    """
+    if not data:
+        return config
+    for key in data:
+        if key not in config.data.places:
+            refuse_fixed(f"data.{key}", config)
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(type(config.data), "data")
+    values = parse(parser, [f"--data.{key}={value_text(value)}" for key, value in data.items()])
+    moved = config.data.moved({key: _plain_value(values.data[key]) for key in data})
+    return replace(config, data=moved)
+
+
+def _plain_value(value: Any) -> Any:
+    """A parsed value without the parser's own type of mappings."""
+    return value.as_dict() if isinstance(value, jsonargparse.Namespace) else value
+
+
+def refuse_fixed(option: str, config: Config) -> NoReturn:
+    """Raises ValueError for an option of the training that a finished run doesn't take, such as "model.ngf"."""
+    places = ", ".join(f"data.{key}" for key in config.data.places)
+    raise ValueError(f"{option}: of a finished run, only {places} may be set; all other options are the checkpoint's")
 
 
 def options_of(path: Path, content: Mapping[str, Any], model: str) -> str:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 own_code = {Path(__file__).parent}  # code whose ValueErrors are for users: this package and outside models
 
@@ -24,6 +24,27 @@ class TrainingStopped(Exception):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+class MissingPlace(ValueError):
+    """A folder or file that an option of the data set names is not there, or no place is set.
+
+    The message ends with what the user can do in a training. ``problem`` is the message without that, for commands that
+    open a finished run.
+
+    Args:
+        option: such as "data.root".
+        place: its value; None if it is not set.
+        kind: what is missing.
+        remedy: what to do.
+    """
+
+    def __init__(self, option: str, place: Path | None, *, kind: Literal["folder", "file"], remedy: str) -> None:
+        self.option, self.place, self.kind = option, place, kind
+        self.problem = f"{option} is not set" if place is None else f"{option} {place}: no such {kind}"
+        if place is not None and not place.is_absolute():
+            self.problem += f": {Path.cwd() / place} (relative paths begin in the current folder)"
+        super().__init__(f"{self.problem}; {remedy}")
 
 
 def require_at_least(section: str, options: object, least: Mapping[str, float]) -> None:

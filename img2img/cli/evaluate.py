@@ -2,6 +2,7 @@
 
 Examples:
     img2img evaluate facades                                   # L1, PSNR and SSIM of the validation set
+    img2img evaluate facades --data.root /new/facades          # the same, after the set was moved
     img2img evaluate facades --metrics fid,kid,lpips           # writes a report below the run's folder
     img2img evaluate out/ --metrics fid --reference real/      # a folder of images
 """
@@ -26,12 +27,19 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures images and prints the scores."""
-    options = parse_evaluate_arguments(__doc__, argv)
-    measure_pixels(options) if options.metrics is None else measure(options)
+    measure(parse_evaluate_arguments(__doc__, argv))
     return 0
 
 
 def measure(options: EvaluateOptions) -> ScoreTable:
+    """Measures images, prints the scores and writes the reports. Returns the scores by direction, row and name."""
+    from img2img.inference.loading import finds_moved_data
+
+    with finds_moved_data(options.name):
+        return measure_pixels(options) if options.metrics is None else measure_metrics(options)
+
+
+def measure_metrics(options: EvaluateOptions) -> ScoreTable:
     """Computes the metrics of --metrics and writes the reports. Returns the scores by direction, row and name."""
     from img2img.evaluation.fcn.loading import choose_segmenter, load_class_maps
     from img2img.evaluation.image_sets import open_image_sets
@@ -51,6 +59,7 @@ def measure(options: EvaluateOptions) -> ScoreTable:
             classes=fcn.classes,
             paired=run.paired,
             photos=fcn.photos,
+            data=run.data,
         )
     image_sets = open_image_sets(
         options.name,
@@ -89,6 +98,7 @@ def measure(options: EvaluateOptions) -> ScoreTable:
             train=domain.train_classifier,
             steps=domain.classifier_steps,
             classifier=domain.classifier,
+            data=run.data,
             device=networks.device,
         )
     scores = {}
@@ -106,6 +116,6 @@ def measure_pixels(options: EvaluateOptions) -> ScoreTable:
 
     run = options.of_run
     translator = load_translator(
-        options.name, checkpoint=run.checkpoint, device=options.device, norm_policy=run.norm_policy
+        options.name, checkpoint=run.checkpoint, device=options.device, norm_policy=run.norm_policy, data=run.data
     )
-    return report_pixels(translator, run.paired, protocol=run.protocol, shave=options.shave)
+    return report_pixels(translator, run.paired, protocol=run.protocol, shave=options.shave, data=run.data)

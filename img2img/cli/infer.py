@@ -2,6 +2,7 @@
 
 Examples:
     img2img infer facades                                      # translate the run's validation set
+    img2img infer facades --data.root /new/facades             # the same, after the set was moved
     img2img infer facades --input photos/ --output out/        # a file, or a folder of files, of any size
     img2img infer psnr_x4 --input a.jpg --blend gan_x4 0.8     # mix the weights of two runs
     img2img infer streets --style random --samples 5           # pix2pixHD: five random styles each
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def translate(args: argparse.Namespace) -> int:
     """Translates images with a run that translates."""
     from img2img.inference.files import Request, translate_files
-    from img2img.inference.loading import load_translator
+    from img2img.inference.loading import finds_moved_data, load_translator
 
     dropout = args.samples > 0 and args.style is None
     translator = load_translator(
@@ -45,6 +46,7 @@ def translate(args: argparse.Namespace) -> int:
         direction=args.direction,
         blend=args.blend,
         outscale=args.outscale,
+        data=args.data,
     )
     target = {name: getattr(args, name) for name in TARGET}
     outscale = None if args.outscale is None else f"{args.outscale:g}"
@@ -52,7 +54,8 @@ def translate(args: argparse.Namespace) -> int:
     output = args.output or translator.results(**choices, **target)
     names = ("samples", "seed", "cycle", "others", "style", "relabel")
     request = Request(args.input, output, target=target, **{name: getattr(args, name) for name in names})
-    unreadable = translate_files(translator, request)
+    with finds_moved_data(args.run, or_input=True):
+        unreadable = translate_files(translator, request)
     what = "".join(f", {key} {value}" for key, value in target.items() if value is not None)
     what = what or f", {translator.title}"
     print(f"run         {translator.run}{what}\nimages      {output}\ngrids       {output / 'grids'}")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2img.arguments import Parser
+from img2img.arguments import RunParser
 from img2img.program import command
 
 
-def parser() -> Parser:
+def parser() -> RunParser:
     """The options."""
-    parser = Parser("styles", __doc__)
+    parser = RunParser("styles", __doc__)
     parser.add_argument(
         "run", help="name of a run under runs/, or path of its folder; trained with --model.instance_features true"
     )
@@ -34,17 +34,20 @@ def parser() -> Parser:
         "--checkpoint", metavar="STEP", default="latest", help="a step, best or latest (default: latest)"
     )
     parser.add_argument("--device", help="cpu or cuda (default: cuda if available)")
+    parser.add_places()
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Clusters the styles of a run and writes them to its folder."""
     args = parser().parse_args(argv)
-    from img2img.inference.loading import load_translator
+    from img2img.inference.loading import finds_moved_data, load_translator, places_of
     from img2img.inference.styles import encode_training_set
 
-    translator = load_translator(args.run, checkpoint=args.checkpoint, device=args.device)
-    path, notes = encode_training_set(translator, args.clusters, args.min_share)
+    data = places_of(args.run, args.options)
+    translator = load_translator(args.run, checkpoint=args.checkpoint, device=args.device, data=data)
+    with finds_moved_data(args.run):
+        path, notes = encode_training_set(translator, args.clusters, args.min_share)
     print("\n".join([str(translator.checkpoint), *notes]))
     print(f"styles      {path}\nnext        {command('infer')} {args.run} --style random --samples 5")
     return 0

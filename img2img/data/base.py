@@ -44,6 +44,10 @@ class TargetLabel(NamedTuple):
     """Whether they have it."""
 
 
+class NoTrainingImages(ValueError):
+    """An answer without learning needs the training images, and they can't be opened."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One input to translate, and its target if that is known."""
@@ -159,7 +163,7 @@ class ImageDataset(Dataset[dict]):
         """Answers without learning, by title, beside which the outputs of a run are measured.
 
         Functions of an item to an image (H', W', C') of the target's size: the input itself, or classical methods.
-        {}: none, as for most translations.
+        {}: none, as for most translations. They raise NoTrainingImages if they need those, and they are gone.
         """
         return {}
 

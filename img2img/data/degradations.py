@@ -45,6 +45,7 @@ from img2img.data.steps import (
     similar,
 )
 from img2img.data.transforms import without_margin
+from img2img.errors import MissingPlace
 
 WHITE = 255  # in masks: the hole
 TINY = 0.05  # standard deviation, in pixels, below which a blur changes nothing
@@ -429,7 +430,8 @@ class Mask:
         if self.folder is None:
             return []
         if not self.folder.is_dir():
-            raise ValueError(f"data.mask {self.folder}: must be strokes, boxes, or a folder of masks")
+            remedy = "set it to strokes, boxes, or a folder of masks"
+            raise MissingPlace("data.mask", self.folder, kind="folder", remedy=remedy)
         files = list_images(self.folder)
         for file in files:
             require_hole(read_image(file, 1), str(file))

@@ -15,7 +15,15 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
+from img2img.data.base import (
+    Direction,
+    ImageDataset,
+    Item,
+    Lazy,
+    NoTrainingImages,
+    read_or_next,
+    refuse_companions,
+)
 from img2img.data.classical import bicubic_up, non_local_means, plain_answers, telea, tuned
 from img2img.data.degradations import Degradation, lightness, read_step, read_steps, require_hole, without_hole
 from img2img.data.folder import (
@@ -45,6 +53,8 @@ class DegradedConfig(PatchConfig):
     """Where the clean images are, how inputs are made of them, and the size of patches; or where pairs are."""
 
     everyday: ClassVar[Sequence[str]] = ["root", "degrade", *SHORT, *PatchConfig.everyday[1:], "val_share"]
+
+    places: ClassVar[Sequence[str]] = [*PatchConfig.places, "mask"]
 
     root: str | None = None
     """Folder with train/ and val/ (or test/) of clean images, or any folder of images, with val_share. Without degrade
@@ -90,6 +100,24 @@ class DegradedConfig(PatchConfig):
                 raise ValueError("data.channels_b 1: gray and lightness remove the colour; set it to 3")
             self.scale = degradation.scale
         super().__post_init__()
+
+    def moved(self, new: Mapping[str, Any]) -> DegradedConfig:
+        """As in the base class. ``mask`` is the new place of a folder of masks, also of one in ``degrade``.
+
+        Raises:
+            ValueError: the run has no folder of masks, or ``mask`` is none.
+        """
+        if "mask" not in new:
+            return super().moved(new)
+        folder, mask = new["mask"], self.degradation.mask if self.degradation else None
+        if mask is None or mask.folder is None:
+            raise ValueError(f"data.mask {folder}: the run has no folder of masks; leave it out")
+        if not isinstance(folder, str) or folder in ("strokes", "boxes"):
+            raise ValueError(f"data.mask {folder}: must be a folder of masks, as in the training ({mask.folder})")
+        if self.degrade is None:
+            return super().moved(new)
+        steps = [{"mask": folder} if isinstance(step, Mapping) and "mask" in step else step for step in self.degrade]
+        return super().moved({**new, "mask": None, "degrade": steps})
 
     @property
     def degradation(self) -> Degradation | None:
@@ -267,8 +295,15 @@ class DegradedDataset(ImageDataset):
         return answers
 
     def _filter_strength(self) -> tuple[float, float]:
-        """``sigma`` and ``share`` of ``non_local_means``, tuned on centres of training images."""
-        training, scale = type(self)(self.config, "train"), self.degradation.scale
+        """``sigma`` and ``share`` of ``non_local_means``, tuned on centres of training images.
+
+        Raises:
+            NoTrainingImages: they can't be opened.
+        """
+        try:
+            training, scale = type(self)(self.config, "train"), self.degradation.scale
+        except ValueError as error:
+            raise NoTrainingImages(str(error)) from error
         if isinstance(self.source, LumaPlanes):
             training.source = LumaPlanes(training.source)
         centre = Patch(TUNED_SIDE // scale * scale, multiple=scale, centre=True)
@@ -361,7 +396,7 @@ def _source(config: DegradedConfig, part: Part, check: Check) -> CleanSource:
         if config.channels_b != 3:
             raise ValueError(f"data.channels_b {config.channels_b}: the toy task draws RGB images; set it to 3")
         return ToyPhotos(config.splits(part), config.load_size, check)
-    root = Path(set_folder(config, part))
+    root = Path(set_folder(config))
     require_root(root)
     val = next((root / split for split in config.splits("val") if (root / split).is_dir()), None)
     if val is None and config.val_split:

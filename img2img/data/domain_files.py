@@ -32,6 +32,7 @@ from img2img.data.folder import (
     some,
 )
 from img2img.data.options import Part
+from img2img.errors import MissingPlace
 
 CELEBA_TABLE = "list_attr_celeba.txt"
 CELEBA_SEED, CELEBA_TEST = 1234, 1999  # the official code shuffles the rows; the first 1999 are its test split
@@ -131,13 +132,16 @@ class Table(NamedTuple):
     is_celeba: bool
 
 
-def domain_folders(root: Path, splits: Sequence[str], names: Sequence[str] | None) -> dict[str, Path] | None:
+def domain_folders(
+    root: Path, splits: Sequence[str], names: Sequence[str] | None, *, key: str = "root"
+) -> dict[str, Path] | None:
     """The folders of a split's domains, by name; None if there is no such split.
 
     Args:
         root: an existing folder.
         splits: names that the split may have; the first that exists is used.
         names: domains that there must be, no more and no less; None for those that are there, sorted.
+        key: the data option that names the folder.
 
     Raises:
         ValueError: the split has other domains, or its folders are splits themselves.
@@ -148,7 +152,7 @@ def domain_folders(root: Path, splits: Sequence[str], names: Sequence[str] | Non
     existing = _folder_names(split)
     if set(existing) & set(PARTS):
         raise ValueError(
-            f"data.root {root}: {split.name}/ has {some(existing, 5)}, which are splits: use data.root {split}"
+            f"data.{key} {root}: {split.name}/ has {some(existing, 5)}, which are splits: use data.{key} {split}"
         )
     expected = list(names or existing)
     if unknown := sorted(set(existing) - set(expected)):
@@ -158,12 +162,12 @@ def domain_folders(root: Path, splits: Sequence[str], names: Sequence[str] | Non
     return {name: split / name for name in expected}
 
 
-def no_domains(root: Path, splits: Sequence[str]) -> ValueError:
-    """The error for a set without a training split."""
+def no_domains(root: Path, splits: Sequence[str], key: str = "root") -> ValueError:
+    """The error for a set without a split; ``key`` is the data option that names its folder."""
     existing = _folder_names(root)
     content = f"; it has {some(existing, 5)}" if existing else ""
     advice = other_splits(root, splits, ())
-    return ValueError(f"data.root {root}: no folder {splits[0]}/ with one folder for each domain; {advice}{content}")
+    return ValueError(f"data.{key} {root}: no folder {splits[0]}/ with one folder for each domain; {advice}{content}")
 
 
 def domain_of(path: Path, root: Path) -> str | None:
@@ -193,7 +197,7 @@ def read_table(path: Path) -> Table:
     try:
         return _read_table(path, path.stat().st_mtime_ns)
     except FileNotFoundError as error:
-        raise ValueError(f"data.table {path}: no such file") from error
+        raise MissingPlace("data.table", path, kind="file", remedy="set it to the table of the attributes") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"data.table {path}: can't be read ({error})") from error
 
@@ -373,11 +377,15 @@ def _table(config: DomainsConfig) -> Table:
 def _training_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str, Path]:
     """The folders of a set's training images by domain. Raises ValueError if there are none."""
     if config.domains is not None and not joint:
-        return {name: Path(folder) for name, folder in config.domains.items()}
+        own = {name: Path(folder) for name, folder in config.domains.items()}
+        for folder in own.values():
+            require_root(folder, "domains")
+        return own
     root, splits, names = _folder_set(config, "train", joint=joint)
-    folders = domain_folders(root, splits, names)
+    key = "joint_root" if joint else "root"
+    folders = domain_folders(root, splits, names, key=key)
     if folders is None:
-        raise no_domains(root, splits)
+        raise no_domains(root, splits, key)
     return folders
 
 
@@ -390,9 +398,10 @@ def _validation_folders(config: DomainsConfig, *, joint: bool = False) -> dict[s
     if config.domains is not None and not joint:
         return None
     root, splits, names = _folder_set(config, "val", joint=joint)
-    folders = domain_folders(root, splits, names)
+    key = "joint_root" if joint else "root"
+    folders = domain_folders(root, splits, names, key=key)
     if folders is None and config.val_split:
-        raise no_domains(root, splits)
+        raise no_domains(root, splits, key)
     return folders
 
 
@@ -404,9 +413,11 @@ def _folder_set(config: DomainsConfig, part: Part, *, joint: bool) -> tuple[Path
 
 
 def _root(folder: str | None, key: str) -> Path:
+    """A folder of the options. Raises MissingPlace if it is not set, or there is no such folder."""
     if folder is None:
-        raise ValueError(f"data.{key} is not set: set it to the folder of the images, or use --data.toy true")
-    require_root(Path(folder))
+        remedy = "set it to the folder of the images, or set data.toy true"
+        raise MissingPlace(f"data.{key}", None, kind="folder", remedy=remedy)
+    require_root(Path(folder), key)
     return Path(folder)
 
 

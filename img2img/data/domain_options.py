@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ class DomainsConfig(DataConfig):
         *"domains attributes table exclusive val_share center_crop joint_root image_channels direction".split(),
     ]
     folders: ClassVar[Sequence[str]] = ("root", "domains")
+    places: ClassVar[Sequence[str]] = [*DataConfig.places, "domains", "table", "joint_root"]
     fixed: ClassVar[Sequence[str]] = ("names", "joint_names", "attributes", "image_channels")
 
     root: str | None = None
@@ -88,6 +89,22 @@ class DomainsConfig(DataConfig):
         for name in self.joint_names or ():
             if name in (self.names or ()):
                 raise ValueError(f"data.joint_root {self.joint_root}: {name} is a domain of both sets; rename one")
+
+    def moved(self, new: Mapping[str, Any]) -> DomainsConfig:
+        """As in the base class. ``root`` takes the place of ``domains``, and ``domains`` that of ``root``.
+
+        Raises:
+            ValueError: ``domains`` has other names than the run's; there is no first, or no second set.
+        """
+        if "domains" in new and not self.attributes:
+            folders, names = new["domains"] or {}, self.names or []
+            if sorted(folders) != sorted(names):
+                raise ValueError(f"data.domains {', '.join(folders)}: the run has learned {', '.join(names)}")
+            new = {**new, "domains": {name: folders[name] for name in names}}  # in the order of the label vector
+        if new.get("joint_root") and not self.joint_names:
+            raise ValueError(f"data.joint_root {new['joint_root']}: the run has learned one set; leave it out")
+        replaced = "domains" if "root" in new else "root" if "domains" in new else None
+        return super().moved({**({replaced: None} if replaced else {}), **new})
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:

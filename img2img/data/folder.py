@@ -23,6 +23,7 @@ import numpy as np
 
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_header, read_image, to_channels
 from img2img.data.transforms import SizeCheck, keyed_seed
+from img2img.errors import MissingPlace
 from img2img.program import command
 
 PARTS = ("train", "val", "test")  # the usual names of splits
@@ -230,11 +231,11 @@ def in_validation_share(name: str, share: float) -> bool:
     return keyed_seed(name) < share * 2**32
 
 
-def require_root(root: Path) -> None:
-    """Raises ValueError if there is no such folder."""
+def require_root(root: Path, key: str = "root") -> None:
+    """Raises MissingPlace if there is no such folder; ``key`` is the data option that names it."""
     if not root.is_dir():
-        where = "" if root.is_absolute() else f" in {Path.cwd()}"
-        raise ValueError(f"data.root {root}: no such folder{where} ({command('fetch')} downloads public sets)")
+        remedy = f"set it to the folder of the images ({command('fetch')} downloads public sets)"
+        raise MissingPlace(f"data.{key}", root, kind="folder", remedy=remedy)
 
 
 def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:

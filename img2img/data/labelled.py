@@ -132,7 +132,7 @@ class LabelledDataset(ImageDataset):
             self.source = ToyScenes(config, splits, size, check)
         else:
             self.source = LabelFiles(
-                set_folder(config, part),
+                set_folder(config),
                 splits,
                 label_nc=config.label_nc,
                 ignore_id=config.ignore_id,

@@ -6,8 +6,8 @@ Each data set defines its own subclass, its ``Config``, in its own file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeVar
 
 from img2img.errors import require_at_least
 
@@ -38,6 +38,9 @@ class DataConfig(OneDirection):
     """Options that --help shows without ``all``."""
     folders: ClassVar[Sequence[str]] = ("root",)
     """Options that name the user's own data. If one of them is set, the toy task is not used."""
+    places: ClassVar[Sequence[str]] = ("root", "train_split", "val_split")
+    """Options that say where the images, and files that belong to them, are: folders, files and names of splits. Data
+    may move, so ``infer``, ``evaluate`` and ``styles`` take these options of a finished run, and no others."""
     fixed: ClassVar[Sequence[str]] = ()
     """Options that the shapes of the weights depend on: they cannot change when a run is resumed."""
     instead: ClassVar[Mapping[str, str]] = {}
@@ -112,6 +115,18 @@ class DataConfig(OneDirection):
     def scale(self) -> int | None:
         """Side of the target divided by the side of the input; None if that is not known."""
         return None
+
+    def moved(self: Options, new: Mapping[str, Any]) -> Options:
+        """These options of a finished run, whose data are elsewhere now. A folder takes the place of the toy task.
+
+        Args:
+            new: values of some of ``places``, by key.
+
+        Raises:
+            ValueError: the options exclude each other.
+        """
+        has_folder = any(new.get(key) for key in self.folders)
+        return replace(self, **new, toy=self.toy and not has_folder)
 
     def with_partners(self: Options) -> Options:
         """These options, with validation images paired by name if the set is unpaired."""

@@ -19,7 +19,7 @@ from img2img.data.folder import FolderPairs, PairScale, find_sides, side_by_side
 from img2img.data.images import read_image
 from img2img.data.options import DataConfig, Part, PatchConfig, TwoDomainConfig, domains
 from img2img.data.transforms import BATCH, Patch, SizeCheck, Transform, jitter, patch_seed
-from img2img.program import command
+from img2img.errors import MissingPlace
 
 
 class PairSource(Protocol):
@@ -154,7 +154,7 @@ def _scale(config: TwoDomainConfig, part: Part) -> PairScale:
     if not isinstance(config, PatchConfig):
         return PairScale(source, 1)
     if not config.toy:
-        root, splits = set_folder(config, part), config.splits(part)
+        root, splits = set_folder(config), config.splits(part)
         if not any(find_sides(Path(root), split) for split in splits):
             raise ValueError(
                 f"data.root {root}: what is the input? Set data.degrade, or a short form such as data.noise 25; or "
@@ -172,23 +172,15 @@ def pair_source(config: TwoDomainConfig, part: Part, size: int, check: SizeCheck
         config.require_colour()
         check("the toy task's pair", size, size)
         return ToyPairs(splits, size)
-    pairs = FolderPairs(set_folder(config, part), splits, (config.channels_a, config.channels_b), check, scale)
+    pairs = FolderPairs(set_folder(config), splits, (config.channels_a, config.channels_b), check, scale)
     if part == "val":
         pairs.notes = []  # the training split has logged them
     return pairs
 
 
-def set_folder(config: DataConfig, part: Part) -> str:
-    """``data.root``. Raises ValueError if it is not set.
-
-    Training reads the training split first. If the validation split is read first, the run comes from imported weights,
-    which can lack a data.root.
-    """
-    if config.root is not None:
-        return config.root
-    if part == "val":
-        raise ValueError(
-            "data.root is not set in this run, so it has no validation set: infer takes --input FILE|DIR; or "
-            f"import the weights again with {command('import')} --data.root DIR --overwrite"
-        )
-    raise ValueError("data.root is not set: set it to the folder of the images, or set data.toy true")
+def set_folder(config: DataConfig) -> str:
+    """``data.root``. Raises MissingPlace if it is not set, as in runs of imported weights."""
+    if config.root is None:
+        remedy = "set it to the folder of the images, or set data.toy true"
+        raise MissingPlace("data.root", None, kind="folder", remedy=remedy)
+    return config.root

@@ -222,7 +222,7 @@ def image_source(config: UnconditionalConfig, part: Part, size: int, check: Size
         if dataset is None:
             return NoImages()
         return TorchvisionImages(config.torchvision, dataset, config.channels_b, check)
-    root = Path(set_folder(config, part))
+    root = Path(set_folder(config))
     require_root(root)
     train = root / config.train_split
     has_splits = train.is_dir()

@@ -12,12 +12,12 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from img2img.data.base import ImageDataset, Item, Lazy, read_or_next
-from img2img.data.folder import FolderImages, find_sides, no_split, some
+from img2img.data.folder import FolderImages, find_sides, no_split, require_root, some
 from img2img.data.options import Domain, Part, TwoDomainConfig, domains
 from img2img.data.paired import map_of_classes, read_input, set_folder
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
@@ -40,6 +40,7 @@ class UnpairedConfig(TwoDomainConfig):
 
     everyday: ClassVar[Sequence[str]] = [*TwoDomainConfig.everyday, "root_a", "root_b", "val_paired"]
     folders: ClassVar[Sequence[str]] = ("root", "root_a", "root_b")
+    places: ClassVar[Sequence[str]] = [*TwoDomainConfig.places, "root_a", "root_b"]
     instead: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("root_a", "root_b"), f"make a data.root of the two folders by {command('pair')}"
     )
@@ -69,6 +70,12 @@ class UnpairedConfig(TwoDomainConfig):
         if len(sides) == 1:
             ((key, folder),) = sides.items()
             raise ValueError(f"data.{key} {folder}: set data.{others[key]}, too, the folder of the other domain")
+
+    def moved(self, new: Mapping[str, Any]) -> UnpairedConfig:
+        """As in the base class. ``root`` takes the place of ``root_a`` and ``root_b``, and they that of ``root``."""
+        sides = ("root_a", "root_b")
+        replaced = sides if "root" in new else ("root",) if any(key in new for key in sides) else ()
+        return super().moved({**dict.fromkeys(replaced), **new})
 
     def with_partners(self) -> UnpairedConfig:
         return replace(self, val_paired=True)
@@ -205,8 +212,10 @@ def _folders(config: UnpairedConfig, part: Part) -> tuple[Path, Path]:
                 "one, or data.val_paired false"
             )
         folders = Path(config.root_a), Path(config.root_b)
+        for key, folder in zip(("root_a", "root_b"), folders, strict=True):
+            require_root(folder, key)
     else:
-        root, splits = Path(set_folder(config, part)), config.splits(part)
+        root, splits = Path(set_folder(config)), config.splits(part)
         sides = next((pair for split in splits if (pair := find_sides(root, split))), None)
         if sides is None:
             if any((root / split).is_dir() for split in splits):

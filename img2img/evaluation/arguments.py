@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from img2img.arguments import Parser
+from img2img.arguments import Parser, RunParser
 from img2img.evaluation.metrics import choose_metrics, metrics_help
 from img2img.evaluation.options import ClassifierOptions, EvaluateOptions, FCNOptions, Kind, MetricOptions, RunOptions
 
@@ -26,6 +26,7 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     args = evaluate_parser(description).parse_args(argv)
     # Before the metrics' names are read: this imports the run's model, whose file may add metrics.
     kind = _kind(args.run, with_metrics=args.metrics is not None)
+    args.data = _places(args.run, kind, args.options)
     return EvaluateOptions(
         name=args.run,
         kind=kind,
@@ -39,9 +40,9 @@ def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None
     )
 
 
-def evaluate_parser(description: str | None) -> Parser:
+def evaluate_parser(description: str | None) -> RunParser:
     """The parser. Defaults are those of the dataclasses in ``options``."""
-    parser = Parser("evaluate", description)
+    parser = RunParser("evaluate", description)
     parser.add_argument("run", metavar="NAME|DIR", help="name or folder of a run, or a folder of images")
     parser.add_argument("--device", metavar="DEVICE", help="cpu or cuda (default: cuda if available)")
     parser.add_argument(
@@ -60,6 +61,7 @@ def evaluate_parser(description: str | None) -> Parser:
     _add_metric_options(parser)
     _add_fcn_options(parser)
     _add_classifier_options(parser)
+    parser.add_places()
     for kind in (RunOptions, MetricOptions, FCNOptions, ClassifierOptions):
         parser.set_defaults(**{each.name: each.default for each in fields(kind)})
     return parser
@@ -198,6 +200,15 @@ def _kind(name: str, *, with_metrics: bool) -> Kind:
     if is_image_folder(name):
         return "folder"
     return "noise" if with_metrics and draws_from_noise(name) else "run"
+
+
+def _places(name: str, kind: Kind, options: Mapping[str, str]) -> dict[str, str] | None:
+    """Where the run's data are now. Raises ValueError for options of a folder, or ones that are not of the data."""
+    from img2img.inference.loading import places_of
+
+    if kind == "folder" and options:
+        raise ValueError(f"--{next(iter(options))}: is for runs, and {name} is a folder of images")
+    return places_of(name, options)
 
 
 def _values(kind: Any, args: argparse.Namespace) -> dict[str, Any]:

@@ -6,17 +6,21 @@ image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from img2img.data import dataset_class
-from img2img.data.base import ImageDataset, Item
+from img2img.data.base import ImageDataset, Item, NoTrainingImages
 from img2img.data.folder import by_key, list_images, read_headers
 from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image, to_channels
+from img2img.errors import printable
 from img2img.evaluation.base import ImageRecord, ImageSet, PlaneProtocol, Predict, made_set, real_set, shave_of
 from img2img.evaluation.fcn.class_maps import ClassMaps
 from img2img.evaluation.fcn.label_maps import LabelFolder, PaletteReader
@@ -62,10 +66,14 @@ def open_image_sets(
             raise ValueError(
                 f"run {name} draws from noise: its images have no targets; leave out l1, psnr, ssim, lpips"
             )
-        sampler = load_sampler(name, checkpoint=options.checkpoint, device=device)
-        return [noise_set(sampler, options.count, seed=options.seed, reference=reference)]
+        sampler = load_sampler(name, checkpoint=options.checkpoint, device=device, data=options.data)
+        made = noise_set(sampler, options.count, seed=options.seed, reference=reference)
+        made.title += places_text(options.data)
+        return [made]
     assert not isinstance(maps, LabelFolder), "label maps of a run are ClassMaps"
-    translator = load_translator(name, checkpoint=options.checkpoint, device=device, norm_policy=options.norm_policy)
+    translator = load_translator(
+        name, checkpoint=options.checkpoint, device=device, norm_policy=options.norm_policy, data=options.data
+    )
     return _directions(translator.styled(options.style), reference, maps, pairs=pairs, options=options)
 
 
@@ -81,6 +89,7 @@ def _directions(
         translators = [each for each in translators if each.direction in labelled]
     suffix = f", style {options.style}, seed {options.seed}" if options.style else ""
     suffix += ", normalised by the batch" if options.norm_policy == "batch" else ""
+    suffix += places_text(options.data)
     image_sets = []
     for each in translators:
         made = run_set(
@@ -95,6 +104,11 @@ def _directions(
         made.title += suffix
         image_sets.append(made)
     return image_sets
+
+
+def places_text(data: Mapping[str, Any] | None) -> str:
+    """Where a run's data are now, for titles: ", data.root DIR"; "" if they are where the training found them."""
+    return "".join(f", data.{key} {value}" for key, value in (data or {}).items())
 
 
 def folder_set(
@@ -223,7 +237,8 @@ def noise_set(sampler: Sampler, count: int | None = None, *, seed: int = 0, refe
             raise ValueError(
                 f"run {sampler.config.name}: its data set has no validation images; name a folder with --reference"
             )
-        real = made.compare_with(real_set("validation images of its set", dataset.images("b")))
+        where = dataset.config.root or "its set"
+        real = made.compare_with(real_set(f"validation images of {where}", dataset.images("b")))
     made.count = count or real.count
     return made
 
@@ -258,7 +273,8 @@ def baseline_sets(
         unchanged = {"input": partial(_unchanged, channels=translator.channels[1])}
         predictions |= {name: (predict, places) for name, predict in (answers or unchanged).items()}
         if protocol == "colour":
-            predictions["mean training image"] = _mean(translator, dataset), places
+            name = "mean training image"
+            predictions[name] = _told_if_left_out(name, _mean(translator, dataset)), places
     if _has_cycle(translator, dataset):
         predictions["cycle"] = _cycle(translator), range(len(items))
     if not predictions:
@@ -290,7 +306,28 @@ def _answers(translator: Translator, dataset: ImageDataset, protocol: PlaneProto
     """The trivial answers that the data set knows, by title, with the channels of the targets."""
     channels = 1 if protocol == "y" else translator.channels[1]
     answers = dataset.trivial_answers(translator.direction)
-    return {name: partial(_answered, answer=answer, channels=channels) for name, answer in answers.items()}
+    return {
+        name: _told_if_left_out(name, partial(_answered, answer=answer, channels=channels))
+        for name, answer in answers.items()
+    }
+
+
+def _told_if_left_out(name: str, predict: Predict) -> Predict:
+    """The same, which skips all items and prints a line if the answer needs training images, and they are gone."""
+    left_out = False
+
+    def answer(item: Item) -> tuple[np.ndarray, np.ndarray | None] | None:
+        nonlocal left_out
+        if left_out:
+            return None
+        try:
+            return predict(item)
+        except NoTrainingImages as error:
+            left_out = True
+            tqdm.write(printable(f"left out    {name}: {error}"), file=sys.stderr)
+            return None
+
+    return answer
 
 
 def _answered(
@@ -326,11 +363,15 @@ def _unchanged(item: Item, channels: int) -> tuple[np.ndarray, np.ndarray] | Non
 
 
 def _mean(translator: Translator, dataset: ImageDataset) -> Predict:
-    """Predicts the mean training image for every item; skips items if training images differ in size."""
+    """Predicts the mean training image for every item; skips items if training images differ in size. Raises
+    NoTrainingImages."""
 
     @cache
     def mean() -> np.ndarray:
-        training = translator.dataset(dataset.config, "train")
+        try:
+            training = translator.dataset(dataset.config, "train")
+        except ValueError as error:
+            raise NoTrainingImages(str(error)) from error
         return mean_image(training.images(training.directions(dataset.config)[translator.direction].target))
 
     def predict(item: Item) -> tuple[np.ndarray, np.ndarray] | None:

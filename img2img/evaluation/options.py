@@ -6,10 +6,10 @@ domains, and which go together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from img2img.evaluation.base import FeatureName, Metric, PlaneProtocol
 from img2img.evaluation.metrics import metric_classes, metrics_help
@@ -39,6 +39,8 @@ class RunOptions:
     """Style of images made from label maps, see ``Style`` (default: each photo's own)."""
     protocol: PlaneProtocol = "colour"
     """What is degraded and compared: the validation images, or their Y planes ("y")."""
+    data: Mapping[str, Any] | None = None
+    """Where the run's data set is now, see ``load_translator``."""
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
@@ -205,5 +207,7 @@ class EvaluateOptions:
 
 def changed_options(options: RunOptions | MetricOptions | FCNOptions | ClassifierOptions) -> list[str]:
     """The options that differ from their defaults, as named on the command line: "--batch-size"."""
-    names = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
-    return [f"--{name.replace('_', '-')}" for name in names]
+    values = {each.name: getattr(options, each.name) for each in fields(options)}
+    changed = [each.name for each in fields(options) if values[each.name] != each.default]
+    places = [f"--data.{key}" for key in values.get("data") or {}]
+    return [*(f"--{name.replace('_', '-')}" for name in changed if name != "data"), *places]

@@ -10,6 +10,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -18,7 +19,7 @@ from img2img.data.images import grid, write_image
 from img2img.errors import printable
 from img2img.evaluation.base import FeatureNetworks, ImageSet, Metric, PlaneProtocol
 from img2img.evaluation.evaluate import BATCH_SIZE, NoImages, Scores, check, evaluate
-from img2img.evaluation.image_sets import baseline_sets
+from img2img.evaluation.image_sets import baseline_sets, places_text
 from img2img.evaluation.metrics import L1, PSNR, PSNRY, SSIM, SSIMY, L1Hole, metric_classes
 from img2img.inference.translator import Translator
 from img2img.runs import write_text
@@ -76,10 +77,11 @@ def _baselines(
     pairwise = [metric for metric in metrics if metric.needs_target]
     if not pairwise:
         return {}
-    return {
-        name: evaluate(baseline, pairwise, networks, batch_size=batch_size, shown=0).scores
-        for name, baseline in image_set.baselines.items()
-    }
+    scores = {}
+    for name, baseline in image_set.baselines.items():
+        with suppress(NoImages):  # the baseline needs training images, and they are gone
+            scores[name] = evaluate(baseline, pairwise, networks, batch_size=batch_size, shown=0).scores
+    return scores
 
 
 def report_directions(scores: Mapping[Path, Scores]) -> None:
@@ -111,11 +113,17 @@ def report_directions(scores: Mapping[Path, Scores]) -> None:
 
 
 def report_pixels(
-    translator: Translator, paired: bool = False, *, protocol: PlaneProtocol = "colour", shave: int | None = None
+    translator: Translator,
+    paired: bool = False,
+    *,
+    protocol: PlaneProtocol = "colour",
+    shave: int | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> ScoreTable:
     """Prints L1, PSNR and SSIM of a run and its baselines, and writes them to RUN/evaluation/STEP/pixels.json.
 
-    With protocol "y" the file is pixels-y.json. Arguments are those of ``pixel_scores``.
+    With protocol "y" the file is pixels-y.json. Arguments are those of ``pixel_scores``, and ``data``: where the data
+    set is now, if it was moved, which the file then tells under ``data``.
 
     Returns:
         The scores by direction, row and name.
@@ -125,7 +133,7 @@ def report_pixels(
     """
     assert translator.checkpoint is not None, "only a run has a validation set"
     folder = make_folder(translator.run / "evaluation" / translator.checkpoint.name)
-    print(printable(str(translator.checkpoint)))
+    print(printable(f"{translator.checkpoint}{places_text(data)}"))
     scores = {}
     for direction in translator.directions:
         rows = pixel_scores(translator.towards(direction), paired, protocol=protocol, shave=shave)
@@ -138,7 +146,8 @@ def report_pixels(
         for name, row in rows.items():
             print(f"| {name} | {' | '.join(f'{row.scores[score]:{PIXELS[score]}}' for score in titles)} |")
     file = folder / ("pixels.json" if protocol == "colour" else f"pixels-{protocol}.json")
-    write_text(file, json.dumps(scores, indent=2) + "\n")
+    content = {**scores, **({"data": dict(data)} if data else {})}
+    write_text(file, json.dumps(content, indent=2) + "\n")
     print(printable(f"\nreport      {file}"))
     return scores
 

@@ -7,7 +7,7 @@ threads give the same network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from img2img.checkpoint import require_writable, write_network
-from img2img.config import load_config
+from img2img.config import load_config, with_places
 from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, LabelSet
 from img2img.data.folder import some
@@ -50,6 +50,7 @@ def choose_classifier(
     train: bool = False,
     steps: int | None = None,
     device: torch.device | str = "cpu",
+    data: Mapping[str, Any] | None = None,
 ) -> Classifier:
     """Trains or loads the classifier of a run's data set.
 
@@ -59,12 +60,13 @@ def choose_classifier(
         train: train one first, and keep it in the run's folder.
         steps: number of training steps (default: the run's ``train.classifier_steps``).
         device: where it computes.
+        data: where the run's data set is now, see ``load_translator``.
 
     Raises:
         ValueError: there is none, it can't be loaded, or it can't be trained.
     """
     folder = find_run(run)
-    config = load_config(config_file(folder))
+    config = with_places(load_config(config_file(folder)), data)
     kind = dataset_class(model_class(config.model.name).dataset, config.data)
     label_sets = kind.label_sets(config.data)
     path = folder / FILE

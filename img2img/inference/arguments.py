@@ -6,16 +6,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from img2img.arguments import Parser
+from img2img.arguments import RunParser
 
 STYLES = "random, cluster:CLASS=N,..., instance:ID=N,..., encode:PHOTO; join several with ';'"
 TARGET = ("to", "flip", "own", "strength")  # options of runs with several domains
 TRANSLATE, DRAW = "runs that translate images", "runs that draw images from noise (dcgan, infogan)"
 
 
-def infer_parser(description: str | None) -> Parser:
+def infer_parser(description: str | None) -> RunParser:
     """The parser of all options; ``parse_infer_arguments`` checks which group the run takes."""
-    parser = Parser("infer", description)
+    parser = RunParser("infer", description)
     parser.add_argument("run", help="name of a run under runs/, or path of its folder")
     parser.add_argument(
         "--output",
@@ -146,6 +146,7 @@ def infer_parser(description: str | None) -> Parser:
         metavar="CODE",
         help="write one grid instead; each row shows all values of a code of infogan: c1, d1, ...",
     )
+    parser.add_places()
     return parser
 
 
@@ -168,14 +169,15 @@ def _blend(other: str, share: str) -> tuple[str, float]:
 
 
 def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses the command line. ``draws`` of the result is whether the run draws from noise.
+    """Parses the command line. ``draws`` of the result is whether the run draws from noise, ``data`` where its data set
+    is now.
 
     Raises:
         ValueError: an unknown option, a value of a wrong type, an option that the run has no use for, or no such run.
     """
     parser = infer_parser(description)
     args = parser.parse_args(argv)
-    from img2img.inference.loading import draws_from_noise  # imports torch, which --help need not wait for
+    from img2img.inference.loading import draws_from_noise, places_of  # imports torch, which --help need not wait for
 
     args.blend = args.blend and _blend(*args.blend)
     args.draws = draws_from_noise(args.run)
@@ -185,6 +187,9 @@ def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = 
         if getattr(args, action.dest) != action.default:
             kind = "draws images from noise" if args.draws else "translates images"
             raise ValueError(f"{action.option_strings[0]}: only for {other_group}, but {args.run} {kind}")
+    args.data = places_of(args.run, args.options)
+    if args.draws and args.data:
+        raise ValueError(f"--data.{next(iter(args.data))}: {args.run} draws images from noise, without a data set")
     short = {"instance": args.instances, "mask": args.mask}
     args.others = dict(args.others) | {key: path for key, path in short.items() if path is not None}
     return args

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
-from img2img.config import Config, load_config
+from img2img.config import Config, load_config, refuse_fixed, with_places
 from img2img.data.degraded import DegradedConfig
 from img2img.data.domains import DomainsConfig
+from img2img.errors import MissingPlace
 from img2img.inference.domain_translator import DomainTranslator
 from img2img.inference.label_translator import LabelTranslator
 from img2img.inference.restorer import Restorer
@@ -125,6 +127,40 @@ def draws_from_noise(run: str | Path) -> bool:
     return issubclass(model_class(load_config(config_file(find_run(str(run)))).model.name), NoiseModel)
 
 
+def places_of(run: str, options: Mapping[str, str]) -> dict[str, str] | None:
+    """Where a run's data are now, as ``data`` of ``load_translator``, from ``options`` of ``RunParser``.
+
+    Raises:
+        ValueError: there is no such run, or an option isn't one of the data.
+    """
+    for option in options:
+        if not option.startswith("data."):
+            refuse_fixed(option, load_config(config_file(find_run(run))))
+    return {option.removeprefix("data."): value for option, value in options.items()} or None
+
+
+@contextmanager
+def finds_moved_data(run: str, *, or_input: bool = False) -> Iterator[None]:
+    """Context in which a command opens the data set of a finished run.
+
+    If a folder or file of it is missing, the message says how to name its new place.
+
+    Args:
+        run: the run's name or folder.
+        or_input: whether images can be given instead, by --input.
+
+    Raises:
+        ValueError: a place of the data set is missing.
+    """
+    try:
+        yield
+    except MissingPlace as error:
+        start = find_run(run).resolve().parents[1]  # usually the folder where the training began
+        place = "NEW" if error.place is None or not (start / error.place).exists() else start / error.place
+        instead = ", or images by --input FILE|DIR" if or_input else ""
+        raise ValueError(f"{error.problem}; give its place now by --{error.option} {place}{instead}") from error
+
+
 def choose_device(device: torch.device | str | None) -> torch.device:
     """The given device, by default cuda if available. Raises ValueError if torch can't use it."""
     if device is None:
@@ -147,6 +183,7 @@ def load_translator(
     direction: str | None = None,
     blend: Blend | None = None,
     outscale: float | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> Translator:
     """Loads a trained run as a function from image to image.
 
@@ -172,11 +209,13 @@ def load_translator(
         blend: another run of the same architecture and its share in [0, 1]: (other, 0.8) makes each weight 0.2 times
             that of the run and 0.8 times that of ``other`` (its newest checkpoint).
         outscale: side of the output divided by the side of the input, see ``Translator``.
+        data: where the run's data set is now, if its folder has moved: {"root": DIR}. Keys are the data options that
+            are folders, files or names of splits. Images that the caller gives need no data set.
 
     Raises:
         ValueError: there is no such run, checkpoint or device; the checkpoint is damaged; the run draws from noise
             (``load_sampler`` is for it); it has no dropout or did not learn the direction; it can't be blended with
-            the other run; or it has no use for ``outscale``.
+            the other run; it has no use for ``outscale``; or ``data`` has an option that is not a place.
     """
     model, config, path = load_trained(run, checkpoint, blend)
     if isinstance(model, NoiseModel):
@@ -186,7 +225,7 @@ def load_translator(
         )
     translator = _translator_class(config)(
         model,
-        config,
+        with_places(config, data),
         choose_device(device),
         norm_policy=norm_policy,
         dropout=dropout,
@@ -212,6 +251,7 @@ def load_sampler(
     checkpoint: str = "latest",
     device: torch.device | str | None = None,
     blend: Blend | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> Sampler:
     """Loads a trained run as a function that draws images from noise.
 
@@ -227,14 +267,16 @@ def load_sampler(
         checkpoint: a step, "latest" or "best".
         device: "cpu", "cuda", ... (default: cuda if available).
         blend: another run and its share, see ``load_translator``.
+        data: where the run's data set is now, see ``load_translator``. Drawing needs no data set, measuring does.
 
     Raises:
         ValueError: there is no such run, checkpoint or device; the checkpoint is damaged; the run translates images
-            (``load_translator`` is for it); or it can't be blended with the other run.
+            (``load_translator`` is for it); it can't be blended with the other run; or ``data`` has an option that is
+            not a place.
     """
     model, config, path = load_trained(run, checkpoint, blend)
     if not isinstance(model, NoiseModel):
         raise ValueError(f"run {config.name} translates images: use load_translator")
-    sampler = Sampler(model, config, choose_device(device))
+    sampler = Sampler(model, with_places(config, data), choose_device(device))
     sampler.checkpoint = path
     return sampler

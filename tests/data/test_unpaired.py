@@ -208,7 +208,7 @@ def test_unpaired_names_what_is_wrong_in_one_line(unpaired_root: Path, tmp_path:
     assert message.startswith(f"data.root {unpaired_root} and data.root_a {a}: ")
     assert "null" in message
     assert error(root_a=a, root_b=b, toy=True).startswith(f"data.root_a {a} and data.toy true: ")
-    assert error(root_a=a, root_b="nowhere").startswith("nowhere: no such folder")
+    assert error(root_a=a, root_b="nowhere").startswith("data.root_b nowhere: ")
     assert "no split valid" in error(root=str(unpaired_root), train_split="valid")
     (tmp_path / "empty").mkdir()
     assert error(root_a=a, root_b=str(tmp_path / "empty")).startswith(f"{tmp_path / 'empty'}: no images")

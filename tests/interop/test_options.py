@@ -129,8 +129,8 @@ def test_import_weights_data_root_is_the_set_of_evaluate_and_infer(
     for tool in ("evaluate", "infer"):
         assert call(monkeypatch, tool, "official") == 2
         error = capsys.readouterr().err
-        assert "--input" in error
-        assert "import_weights.py --data.root" in error
+        assert ("--input" in error) == (tool == "infer")
+        assert "--data.root" in error
     assert call(monkeypatch, "infer", "official", "--input", str(paired_root / "val")) == 0
     assert call(monkeypatch, "import_weights", *argv, "--data.root", str(paired_root)) == 0
     assert "--data.root DIR" not in capsys.readouterr().out

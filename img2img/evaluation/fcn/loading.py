@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from img2img.config import load_config
+from img2img.config import load_config, with_places
 from img2img.evaluation.base import ImageSet
 from img2img.evaluation.fcn.class_maps import ClassMaps, LabelledPhotos
 from img2img.evaluation.fcn.label_maps import LabelFolder, choose_eval_classes, load_palette, parse_classes
@@ -28,6 +29,7 @@ def load_class_maps(
     classes: str | None = None,
     paired: bool = False,
     photos: bool = True,
+    data: Mapping[str, Any] | None = None,
 ) -> ClassMaps | LabelFolder:
     """Loads the ground-truth label maps of a run's data set, or of a folder of images.
 
@@ -38,6 +40,7 @@ def load_class_maps(
         classes: see ``parse_classes``.
         paired: treat unpaired validation images of the same name as pairs.
         photos: whether a folder's images are photos. If False and there is a palette, they are colour-coded label maps.
+        data: where the run's data set is now, see ``load_translator``.
 
     Raises:
         ValueError: an option is missing or invalid.
@@ -50,7 +53,7 @@ def load_class_maps(
         image_classes = None if photos or colours is None else choose_eval_classes(ids, colours.classes, colours.names)
         return LabelFolder(labels, colours, image_classes)
     folder = None if labels is None else LabelFolder(labels, colours)
-    config = load_config(config_file(find_run(run)))
+    config = with_places(load_config(config_file(find_run(run))), data)
     if paired:
         config = replace(config, data=config.data.with_partners())
     return ClassMaps(config, colours, folder, ids)
