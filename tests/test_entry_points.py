@@ -11,9 +11,10 @@ from img2img.config import load_config
 from img2img.models import model_class, packaged_models
 from img2img.run_files import summarise
 from tests.conftest import drawn_pair, write
-from tests.helpers import ROOT, run_command
+from tests.helpers import run_command
+from tests.pages import model_files
 
-MODEL = ROOT / "tests" / "outside" / "l1_regression.py"
+MODEL = model_files()["l1_regression.py"]
 
 
 @pytest.fixture
@@ -21,8 +22,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """Makes a package, as pip would install it, whose module ``networks`` has a model."""
     folder = tmp_path / "site"
     before = {*sys.modules}
+    monkeypatch.setattr("img2img.models._outside", {})  # models of files, which other tests have loaded
 
-    def make(source: str = MODEL.read_text(), name: str = "l1_regression") -> Path:
+    def make(source: str = MODEL, name: str = "l1_regression") -> Path:
         package = folder / "outside_package"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
@@ -80,7 +82,7 @@ def test_model_of_a_package_trains_on_toy_data_without_options(install: Callable
         ("raise RuntimeError('broken')", "broken"),
         ("import nothing_of_this_name", "nothing_of_this_name"),
         ("x = 1", "0 subclasses"),
-        (MODEL.read_text().replace('"l1_regression"', '"another"'), "another"),
+        (MODEL.replace('"l1_regression"', '"another"'), "another"),
     ],
 )
 def test_wrong_package_is_one_line(
