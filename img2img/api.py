@@ -84,7 +84,7 @@ def train(
 
         model = {"name": "pix2pix", "num_downs": 6, "ngf": 8, "ndf": 8}
         data = {"root": "datasets/facades", "load_size": 64, "crop_size": 64}
-        run = img2img.train(model, name="small", data=data, train={"epochs": 4, "decay_epochs": 4})
+        run = img2img.train(model, name="small", data=data, train={"epochs": 2, "decay_epochs": 2})
         photo = img2img.load_translator(run)(Image.open("drawing.png"))
 
     Args:

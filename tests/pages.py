@@ -73,8 +73,8 @@ class Package(NamedTuple):
 def write_package(folder: Path) -> Package:
     """Writes the package of docs/extending.md."""
     (project,) = fences(EXTENDING.read_text(encoding="utf-8"), "toml")
-    found = re.search(r'^(\w+) = "(\w+)\.(\w+)"$', project, re.M)
-    assert found, "docs/extending.md: no entry point NAME = PACKAGE.MODULE"
+    found = re.search(r'^\[project\.entry-points\."img2img\.models"\]\n(\w+) = "(\w+)\.(\w+)"$', project, re.M)
+    assert found, "docs/extending.md: no entry point img2img.models with NAME = PACKAGE.MODULE"
     model, package, module = found.groups()
     (folder / package).mkdir(parents=True)
     (folder / "pyproject.toml").write_text(project, encoding="utf-8")

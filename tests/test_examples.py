@@ -41,7 +41,7 @@ STEP = {"max_steps": 1, "sample_every": 100}
 
 def python_examples() -> dict[str, str]:
     """Code by the page or the object that has it, and its number there."""
-    blocks = {str(page.relative_to(ROOT)): fences(page.read_text(encoding="utf-8"), "python") for page in PAGES}
+    blocks = {page.relative_to(ROOT).as_posix(): fences(page.read_text(encoding="utf-8"), "python") for page in PAGES}
     blocks |= {name: literal_blocks(text) for name, text in docstrings(ROOT / "img2img")}
     return {f"{name} {number}": code for name, parts in blocks.items() for number, code in enumerate(parts, 1)}
 
@@ -186,7 +186,7 @@ def options(command: str, model: str | None = None) -> set[str]:
     return {key.replace("-", "_") for key in keys | {"help"}}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_have_the_options_that_they_name(page: Path) -> None:
     for command, words in commands(page.read_text(encoding="utf-8")):
         assert command in COMMANDS, (command, words)
