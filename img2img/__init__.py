@@ -1,15 +1,16 @@
 """img2img: image-to-image translation in PyTorch.
 
-    from img2img import load_translator
-    translate = load_translator("runs/edges2shoes")
-    photo = translate(drawing)                  # numpy (H, W, C) or PIL image -> the same type and size
-
-    from img2img import load_sampler
-    images = load_sampler("runs/dcgan-toy")(count=64, seed=1)         # from noise: (64, H, W, C) uint8
+::
 
     import img2img
-    run = img2img.train("pix2pix", data={"root": "datasets/facades"}) # as the command ``train``
+    from PIL import Image
+
+    run = img2img.load_run("edges2shoes")  # made by the command ``train``, or by img2img.train(...)
     scores = img2img.evaluate(run)
+
+    translate = img2img.load_translator("runs/edges2shoes")
+    photo = translate(Image.open("drawing.png"))  # PIL image or numpy (H, W, C) -> the same type and size
+    images = img2img.load_sampler("runs/dcgan-toy")(count=64, seed=1)  # from noise: (64, H, W, C) uint8
 
 docs/architecture.md describes the package's files.
 """

@@ -74,9 +74,18 @@ def train(
 
         import img2img
 
-        run = img2img.train("pix2pix", data={"root": "datasets/facades"}, train={"epochs": 20})
-        run = img2img.train({"name": "pix2pix", "ngf": 32}, data={"toy": True}, train={"max_steps": 40})
-        photo = img2img.load_translator(run)(drawing)
+        run = img2img.train({"name": "pix2pix", "ngf": 8}, train={"max_steps": 10})  # without data: the toy set
+        print(run.steps, run.log[-1]["loss/generator/l1"])
+
+    Your own pairs, by small networks for 64x64, and an image translated by them::
+
+        import img2img
+        from PIL import Image
+
+        model = {"name": "pix2pix", "num_downs": 6, "ngf": 8, "ndf": 8}
+        data = {"root": "datasets/facades", "load_size": 64, "crop_size": 64}
+        run = img2img.train(model, name="small", data=data, train={"epochs": 2, "decay_epochs": 2})
+        photo = img2img.load_translator(run)(Image.open("drawing.png"))
 
     Args:
         model: the model's name, the path of your own model's file, or a mapping of ``name`` and the model's options.
@@ -115,8 +124,11 @@ def load_run(name: str | Path | Run) -> Run:
 
     ::
 
+        import img2img
+
         run = img2img.load_run("facades")
-        print(run.config.data.root, run.steps, run.log[-1]["loss/generator/l1"])
+        print(run.config.data.root, run.steps)
+        losses = [row["loss/generator/l1"] for row in run.log if "loss/generator/l1" in row]  # not rows of evaluations
 
     Raises:
         ValueError: there is no such run; the message lists those that exist.
@@ -131,9 +143,18 @@ def evaluate(
 
     ::
 
+        import img2img
+
         scores = img2img.evaluate("facades")
         print(scores["AtoB"]["output"]["psnr"], scores["AtoB"]["input"]["psnr"])
-        scores = img2img.evaluate("facades", data={"root": "/new/place/of/facades"})
+        scores = img2img.evaluate("facades", data={"root": "datasets/facades"})  # where the set is now
+        scores = img2img.evaluate("outputs/", "psnr,ssim", reference="photos/")  # files of the same names
+        print(scores["outputs"]["output"]["psnr"])
+
+    Metrics of features read their network's weights from a file, or torch downloads them once::
+
+        import img2img
+
         scores = img2img.evaluate("outputs/", "fid", reference="photos/", weights="inception.pth")
 
     Args:
@@ -144,7 +165,7 @@ def evaluate(
 
     Returns:
         Scores by direction, row and name: ``output``, and beside it the baselines that were measured. PSNR in dB, L1
-        of 255. Of a folder, the direction is the folder's name.
+        of 255. Those of a folder have its name for a direction, and those of images drawn from noise "noise".
 
     Raises:
         ValueError: an option or a file is wrong; the message is that of the command.

@@ -359,7 +359,9 @@ def find_model(name: str, config: Path) -> None:
     """
     if name in model_names():
         return
-    copies = [folder / f"{name}.py" for folder in (config.parent, config.parent.parent.parent)]
+    step = config.parent  # if it is that of a checkpoint: RUN/checkpoints/STEP. That of a run is runs/NAME
+    folders = [step, step.parents[1]] if step.parent.name == "checkpoints" else [step]
+    copies = [folder / f"{name}.py" for folder in folders]
     copy = next((file for file in copies if file.is_file()), None)
     loaded = model_file(name)
     if loaded and copy and copy.read_bytes() != loaded.read_bytes():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import img2img
+from img2img.data.images import write_image
 from tests.helpers import equal, weights
 
 TINY = {"num_downs": 4, "ngf": 4, "ndf": 4, "n_layers_d": 1}
@@ -74,3 +75,13 @@ def test_values_of_every_type_arrive() -> None:
     assert run.config.data.degrade[0]["blur"]["kind"] == ["motion"]
     assert run.config.optim.betas == (0.9, 0.99)
     assert run.config.model.vgg_weights is None
+
+
+def test_scores_are_those_of_the_direction_or_of_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny()
+    assert set(img2img.evaluate("r", "psnr", output="report")) == {"AtoB"}
+    rng = np.random.default_rng(0)
+    for folder in ("made", "real"):
+        Path(folder).mkdir()
+        write_image(Path(folder) / "x.png", rng.integers(0, 255, (16, 16, 3), np.uint8))
+    assert set(img2img.evaluate("made", "psnr", reference="real")) == {"made"}

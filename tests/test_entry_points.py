@@ -11,9 +11,10 @@ from img2img.config import load_config
 from img2img.models import model_class, packaged_models
 from img2img.run_files import summarise
 from tests.conftest import drawn_pair, write
-from tests.helpers import ROOT, run_command
+from tests.helpers import run_command
+from tests.pages import model_files, write_package
 
-MODEL = ROOT / "tests" / "outside" / "l1_regression.py"
+MODEL = model_files()["l1_regression.py"]
 
 
 @pytest.fixture
@@ -21,8 +22,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """Makes a package, as pip would install it, whose module ``networks`` has a model."""
     folder = tmp_path / "site"
     before = {*sys.modules}
+    monkeypatch.setattr("img2img.models._outside", {})  # models of files, which other tests have loaded
 
-    def make(source: str = MODEL.read_text(), name: str = "l1_regression") -> Path:
+    def make(source: str = MODEL, name: str = "l1_regression") -> Path:
         package = folder / "outside_package"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
@@ -58,6 +60,7 @@ def test_model_of_a_package_trains_and_infers(
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(folder)])
     packaged_models.cache_clear()
     capsys.readouterr()
+    Path("l1_regression.py").write_text(MODEL)  # a file of the current folder is not the run's model
     for command in (["infer", "mine"], ["train", "--name", "mine", "--resume"]):
         assert run_command(*command) == 2
         error = capsys.readouterr().err
@@ -80,7 +83,7 @@ def test_model_of_a_package_trains_on_toy_data_without_options(install: Callable
         ("raise RuntimeError('broken')", "broken"),
         ("import nothing_of_this_name", "nothing_of_this_name"),
         ("x = 1", "0 subclasses"),
-        (MODEL.read_text().replace('"l1_regression"', '"another"'), "another"),
+        (MODEL.replace('"l1_regression"', '"another"'), "another"),
     ],
 )
 def test_wrong_package_is_one_line(
@@ -92,6 +95,13 @@ def test_wrong_package_is_one_line(
     assert error.startswith("error: --model ")
     assert named in error
     assert error.count("\n") == 1
+
+
+def test_package_of_the_page_is_whole(tmp_path: Path) -> None:
+    """tests/wheel/check.py installs it."""
+    assert write_package(tmp_path) == ("my-package", "l1_regression")
+    assert (tmp_path / "my_package" / "l1_regression.py").read_text() == MODEL
+    assert '"img2img.models"' in (tmp_path / "pyproject.toml").read_text()
 
 
 def test_own_models_win(install: Callable[..., Path]) -> None:

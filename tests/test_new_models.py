@@ -1,7 +1,7 @@
 """Models from outside the package, of kinds that it doesn't have: each trains, resumes, infers and is evaluated.
 
-They use the interfaces of ``models.base`` and ``data.base``; the package doesn't know them. Each is one file in
-tests/outside.
+They use the interfaces of ``models.base`` and ``data.base``; the package doesn't know them. Each is one file of
+tests/outside or of docs/extending.md.
 """
 
 import csv
@@ -22,9 +22,10 @@ from img2img.models import load_model_file, model_class
 from img2img.models.base import Batch, Images, Model
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
-from tests.helpers import Colours, call, launch, weights
+from tests.helpers import ROOT, Colours, call, launch, weights
+from tests.pages import model_files
 
-OUTSIDE = Path(__file__).parent / "outside"
+SOURCES = {file.name: file.read_text() for file in (ROOT / "tests" / "outside").glob("*.py")} | model_files()
 SMALL = (
     "--data.load_size 20 --data.crop_size 16 --data.batch_size 2 --data.num_workers 0 --train.log_every 2 "
     "--train.sample_every 4 --train.save_every 100 --train.ema_decay 0.9"
@@ -72,18 +73,19 @@ def films(root: Path) -> None:
 
 @dataclass
 class Case:
-    """A model of tests/outside."""
+    """A model of a file."""
 
     name: str
     draw: Callable[[Path], None]
     options: str = ""
     score: str = "val/l1"
     scale: int = 1
+    file: Path = Path()
 
     def arguments(self, root: Path, run: str, steps: int) -> list[str]:
         if not root.exists():
             self.draw(root)
-        argv = ["--model", str(OUTSIDE / f"{self.name}.py"), "--data.root", str(root), "--name", run]
+        argv = ["--model", str(self.file), "--data.root", str(root), "--name", run]
         argv += [*SMALL.split(), *self.options.split(), "--train.evaluate_every", "3"]
         return [*argv, "--train.max_steps", str(steps)]
 
@@ -97,8 +99,18 @@ CASES = [
     Case("fill_holes", one_folder),
     Case("small_restoration", one_folder, "--data.down 2", scale=2),
     Case("flow_matching", pairs),
+    Case("edges", pairs, "--model.num_downs 4 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1"),
 ]
 BY_NAME = {case.name: case for case in CASES}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Writes the models to one folder, since a process imports a model from one place."""
+    folder = tmp_path_factory.mktemp("models")
+    for case in CASES:
+        case.file = folder / f"{case.name}.py"
+        case.file.write_text(SOURCES[case.file.name])
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
@@ -128,7 +140,7 @@ def test_outside_model_trains_evaluates_and_resumes_bit_for_bit(case: Case) -> N
         rows = list(csv.DictReader(file))
     assert [float(row[case.score]) > 0 for row in rows if row[case.score]] == [True, True]
     assert len(list((whole / "samples").glob("*.png"))) == 3  # before the first step, and after 4 and 6
-    assert (whole / f"{case.name}.py").read_bytes() == (OUTSIDE / f"{case.name}.py").read_bytes()
+    assert (whole / case.file.name).read_bytes() == case.file.read_bytes()
 
 
 def test_outside_model_infers_any_size_and_is_evaluated(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +165,7 @@ def test_outside_model_trains_in_two_processes(case: Case) -> None:
     """The model's file is beside the configuration. The script compares the weights of both processes at the end."""
     argv = [*case.arguments(Path("set"), "two", 3), "--train.evaluate_every", "0"]
     config = parse_train_arguments(argv, Path()).config
-    shutil.copy(OUTSIDE / f"{case.name}.py", ".")
+    shutil.copy(case.file, ".")
     assert "processes: 2" in launch(config, 2)
 
 
@@ -264,16 +276,12 @@ def test_random_model_output_depends_on_the_seed(monkeypatch: pytest.MonkeyPatch
 def test_outside_model_files_are_short() -> None:
     """The model's own class; a data set may stand above it."""
     for case in CASES:
-        load_model_file(OUTSIDE / f"{case.name}.py")
-        lines = (OUTSIDE / f"{case.name}.py").read_text().splitlines()
-        begins = [i for i, line in enumerate(lines) if line.startswith("class ") and "(Model)" in line]
+        model = model_class(load_model_file(case.file))
+        lines = case.file.read_text().splitlines()
+        begins = [i for i, line in enumerate(lines) if line.startswith(f"class {model.__name__}(")]
         assert len(lines) - begins[0] <= 60, case.name
 
 
-def test_docs_examples_equal_the_files() -> None:
-    page = (OUTSIDE.parents[1] / "docs" / "extending.md").read_text()
-    whole = (OUTSIDE / "l1_regression.py").read_text().rstrip()
-    halved = (OUTSIDE / "double_size.py").read_text()
-    halved = halved[halved.index("class Halved") : halved.index("class DoubleSize")].rstrip()
-    assert f"```python\n{whole}\n```" in page
-    assert f"```python\n{halved}\n```" in page
+def test_every_model_is_used() -> None:
+    """Those of the page and of the folder."""
+    assert {case.file.name for case in CASES} == SOURCES.keys()

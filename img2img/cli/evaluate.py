@@ -10,6 +10,7 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img2img.arguments import Parser
@@ -17,6 +18,7 @@ from img2img.evaluation.arguments import evaluate_parser, parse_evaluate_argumen
 from img2img.evaluation.options import EvaluateOptions
 
 if TYPE_CHECKING:
+    from img2img.evaluation.base import ImageSet
     from img2img.evaluation.report import ScoreTable
 
 
@@ -106,7 +108,17 @@ def measure_metrics(options: EvaluateOptions) -> ScoreTable:
         scores[folder] = report(image_set, metrics, networks, folder, batch_size=metric.batch_size)
     if len(scores) > 1:
         report_directions(scores)
-    return {folder.name: {"output": each.scores, **each.baselines} for folder, each in scores.items()}
+    return {
+        _score_key(options, image_set): {"output": each.scores, **each.baselines}
+        for image_set, each in zip(image_sets, scores.values(), strict=True)
+    }
+
+
+def _score_key(options: EvaluateOptions, image_set: ImageSet) -> str:
+    """The key of a set's scores: the direction, the name of a folder of images, or "noise"."""
+    if options.kind == "folder":
+        return Path(options.name).resolve().name
+    return "noise" if options.kind == "noise" else image_set.output.name
 
 
 def measure_pixels(options: EvaluateOptions) -> ScoreTable:

@@ -44,8 +44,12 @@ class DomainTranslator(Translator):
 
     ::
 
+        from img2img import load_translator
+        from PIL import Image
+
+        image = Image.open("photo.jpg")
         translate = load_translator("runs/faces")
-        translate.domains                                       # ("Black_Hair", "Blond_Hair", "Male", "Young")
+        print(translate.domains)  # ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
         blond_man = translate(image, to=["Blond_Hair", "Male"])  # all others off
         older = translate(image, flip="Young", own=["Black_Hair", "Young"])
         half = translate(image, to="Blond_Hair", strength=0.5)

@@ -25,9 +25,15 @@ class LabelTranslator(Translator):
 
     ::
 
-        translate = load_translator("runs/streets")
+        import numpy as np
+        from img2img import load_translator
+        from PIL import Image
+
+        label, instance = np.array(Image.open("label.png")), np.array(Image.open("instance.png"))
+        translate = load_translator("runs/coarse")
         image = translate(label, instances=instance)  # (H, W) integer ids -> (H, W, C) uint8
-        image = translate.styled("random")(label, seed=3, instances=instance)  # with an encoder of styles
+        translate = load_translator("runs/city").styled("random")  # a run with an encoder of styles
+        image = translate(label, seed=3, instances=instance)
 
     Arguments of the constructor as of ``Translator``. ``training_size`` resizes ids by nearest neighbour.
     """

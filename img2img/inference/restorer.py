@@ -26,12 +26,16 @@ class Restorer(Translator):
 
     ::
 
-        restore = load_translator("runs/denoise")
-        clean = restore(photo)
-        half = restore(photo, strength=0.5)                # the mean of the photo and the output
-        filled = load_translator("runs/inpaint")(photo, mask=holes)  # (H, W), white in the holes
+        import numpy as np
+        from img2img import load_translator
+        from PIL import Image
 
-        third = load_translator("runs/enlarge_x4", outscale=3)(photo)  # three times as large
+        photo, mask = Image.open("photo.jpg"), np.array(Image.open("mask.png"))
+        restore = load_translator("runs/clean")
+        clean = restore(photo)
+        half = restore(photo, strength=0.5)  # the mean of the photo and the output
+        filled = load_translator("runs/fill")(photo, mask=mask)  # (H, W), white in the holes
+        large = load_translator("runs/psnr_x4", outscale=3)(photo)  # three times as large
 
     Arguments of the constructor as of ``Translator``. An alpha channel that the run's images don't have is kept.
     """

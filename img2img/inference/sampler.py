@@ -26,6 +26,8 @@ class Sampler:
 
     ::
 
+        from img2img import load_sampler
+
         sample = load_sampler("runs/dcgan-toy")
         images = sample(count=64, seed=1)  # (64, H, W, C) uint8
 

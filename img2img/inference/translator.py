@@ -33,13 +33,19 @@ class Translator:
 
     ::
 
-        translate = load_translator("runs/edges2shoes")
-        shoe = translate(PIL.Image.open("drawing.png"))  # PIL in, PIL out
-        shoe = translate(array)  # (H, W) or (H, W, C) uint8, uint16 or float in [0, 1], RGB; returns the same dtype
+        import numpy as np
+        from img2img import load_translator
+        from PIL import Image
 
-    Channels are converted to those of the run's input; the output has those of the run's target. The output is
-    ``model.scale`` times as large as the input, or ``outscale`` times. PIL has no 16-bit colour images:
-    for a 16-bit gray PIL image and a colour target the output has 8 bits.
+        translate = load_translator("runs/edges2shoes")
+        drawing = Image.open("drawing.png")
+        shoe = translate(drawing)  # PIL in, PIL out
+        shoe = translate(np.array(drawing))  # an array in, an array of the same dtype out
+
+    Arrays are (H, W) or (H, W, C) in RGB, of uint8, uint16 or floats in [0, 1]. Channels are converted to those of the
+    run's input; the output has those of the run's target. The output is ``model.scale`` times as large as the input, or
+    ``outscale`` times. PIL has no 16-bit colour images: for a 16-bit gray PIL image and a colour target the output has
+    8 bits.
 
     Args:
         model: model with trained generators. They are moved to ``device`` and put into evaluation mode.

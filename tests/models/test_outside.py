@@ -17,6 +17,7 @@ from img2img.errors import is_ours, own_code
 from img2img.models import load_model_file, model_class, model_file, model_names
 from img2img.training.trainer import train
 from tests.helpers import ROOT
+from tests.pages import metric_code
 
 TEXT = '''
 from dataclasses import dataclass
@@ -157,21 +158,8 @@ def test_model_file_needs_a_name_of_its_own(tmp_path: Path) -> None:
         load_model_file(file)
 
 
-METRIC = """
-
-from img2img.evaluation.base import PairMetric
-
-
-class Brightness(PairMetric):
-    name, titles, lower_is_better = "brightness", {"brightness": "brightness (of 255)"}, True
-
-    def measure(self, batch):
-        return 255 * (batch.images.mean((1, 2, 3)) - batch.targets.mean((1, 2, 3))).abs()
-"""
-
-
 def test_evaluate_knows_a_metric_of_the_runs_model_file(model_path: Path, paired_root: Path, tmp_path: Path) -> None:
-    model_path.write_text(TEXT + METRIC)
+    model_path.write_text(f"{TEXT}\n\n{metric_code()}")
     argv = arguments("--model", str(model_path), "--data.root", str(paired_root), "--name", "x")
     run = train(parse_train_arguments(argv, tmp_path).config)
     options = "--metrics brightness --output report".split()

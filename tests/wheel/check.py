@@ -2,8 +2,9 @@
 
     python tests/wheel/check.py build/wheel/img2img_toolkit-*.whl [--pip-args ARGS] [--site-packages DIR]
 
-Everything runs as ``img2img`` or ``accelerate launch -m img2img`` in a temporary folder, without the checkout. Then
-every help text and every message is searched for files that only a checkout has.
+Everything runs in a temporary folder without the checkout: the commands, as ``img2img`` or by ``accelerate launch -m
+img2img``; the example of ``img2img.train`` in Python; and the model and the package of docs/extending.md, whose code is
+read from the page. Then every help text and every message is searched for files that only a checkout has.
 """
 
 import argparse
@@ -17,8 +18,10 @@ import time
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-MODEL_FILE = ROOT / "tests" / "outside" / "l1_regression.py"
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.pages import ROOT, docstrings, literal_blocks, model_files, write_package
+
 CHECKOUT = re.compile(r"\b(?:tools|datasets|configs|docs|tests)/[\w/.-]*\.(?:py|md|yaml)|\b(?:README|UPGRADING)\.md")
 SMALL = "--model.ngf 4 --model.ndf 4 --data.batch_size 1 --data.num_workers 0"
 
@@ -32,13 +35,16 @@ class Installed:
         self.work.mkdir()
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         self.environment["PATH"] = f"{self.bin}{os.pathsep}{self.environment['PATH']}"
+        # a quick trial builds with the setuptools of the other environment
+        self.pip_install = ["python", "-m", "pip", "install", "--quiet", *pip_args]
+        self.pip_install += [] if packages is None else ["--no-build-isolation"]
         venv.create(folder / "venv", with_pip=packages is None)
         if packages is None:
-            self("python", "-m", "pip", "install", "--quiet", *pip_args, f"{wheel}[completion]")
+            self(*self.pip_install, f"{wheel}[completion]")
         else:  # a quick trial: the dependencies of another environment
             own = Path(self("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
             (own / "dependencies.pth").write_text(f"{packages}\n")
-            self("python", "-m", "pip", "install", "--quiet", "--no-deps", str(wheel))
+            self(*self.pip_install, "--no-deps", str(wheel))
 
     def __call__(self, *command: str, code: int = 0) -> str:
         """Runs a command in the empty folder and returns what it prints; ends this program if its exit code differs."""
@@ -86,15 +92,36 @@ def use(installed: Installed) -> None:
     printed = run("import runs/toy/export/latest_net_G.pth --name official --config pix2pix/toy")
     require("img2img infer official" in printed, "import doesn't name the command that translates")
     run("infer official")
-    (installed.work / MODEL_FILE.name).write_bytes(MODEL_FILE.read_bytes())
-    run(f"train --model {MODEL_FILE.name} --name mine --train.max_steps 2 --data.num_workers 0 "
-        "--data.load_size 64 --data.crop_size 64")  # fmt: skip
-    run("infer mine")
     printed = run("runs")
-    require(all(name in printed for name in ("toy", "two", "official", "mine")), "runs lacks a run")
+    require(all(name in printed for name in ("toy", "two", "official")), "runs lacks a run")
     require("did you mean" in run("train --config pix2pix/facade", code=2), "a wrong preset is not answered")
     require("is missing" in run("train", code=2), "a missing model is not answered")
     installed("python", "-m", "img2img", "--version")
+
+
+def use_python(installed: Installed) -> None:
+    """The first example of ``img2img.train``, in a folder of its own."""
+    code = literal_blocks(dict(docstrings(ROOT / "img2img"))["img2img.api.train"])[0]
+    installed("python", "-c", f"import os\nos.mkdir('python')\nos.chdir('python')\n{code}")
+    require(list((installed.work / "python/runs").glob("*/checkpoints/step-*")), "the example of train made no run")
+
+
+def extend(installed: Installed) -> None:
+    """The model of docs/extending.md as a file, and in a package, which is removed at last."""
+    run, work = installed.img2img, installed.work
+    options = "--train.max_steps 2 --data.num_workers 0 --data.load_size 64 --data.crop_size 64"
+    package = write_package(work / "package")
+    (work / f"{package.model}.py").write_text(model_files()[f"{package.model}.py"], encoding="utf-8")
+    run(f"train --model {package.model}.py --name mine {options}")
+    run("infer mine")
+    installed(*installed.pip_install, "--no-deps", str(work / "package"))
+    run(f"train --model {package.model} --name packaged {options}")
+    run("infer packaged")
+    require(list((work / "runs/packaged/results").rglob("*.png")), "infer of the package's model wrote no images")
+    installed("python", "-m", "pip", "uninstall", "--quiet", "--yes", package.distribution)
+    printed = run("infer packaged", code=2)
+    require(printed.count("\n") == 1 and package.model in printed, f"no line names the missing model:\n{printed}")
+    run("infer mine")
 
 
 def help_texts(installed: Installed) -> dict[str, str]:
@@ -146,6 +173,8 @@ def main() -> None:
         wheel = args.wheel.resolve()
         installed = Installed(Path(folder), wheel, shlex.split(args.pip_args), args.site_packages)
         use(installed)
+        use_python(installed)
+        extend(installed)
         search(installed)
     print(f"wheel-test  passed in {time.monotonic() - begin:.0f} s")
 
