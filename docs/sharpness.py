@@ -20,6 +20,9 @@ def main() -> None:
     parser.add_argument("truth", type=Path)
     parser.add_argument("outputs", metavar="DIR", nargs="+", type=Path)
     args = parser.parse_args()
+    for folder in [args.truth, *args.outputs]:
+        if not folder.is_dir():
+            parser.error(f"{folder}: no such folder")
     truths = images(args.truth)
     print("| folder | slope : truth's | second derivative : truth's |\n| --- | --- | --- |")
     for folder in args.outputs:
