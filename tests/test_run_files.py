@@ -69,3 +69,8 @@ def test_command_lists_runs(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> N
     assert two.startswith("two ")
     assert two.endswith("training now")
     assert "training now" not in one
+
+
+def test_wrong_folder_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("runs", "nowhere") == 2
+    assert str(Path("nowhere").resolve()) in capsys.readouterr().err

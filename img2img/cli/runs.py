@@ -28,6 +28,8 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints a line for each run, the newest last."""
     folder = parser().parse_args(argv).folder
+    if folder != RUNS and not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder: {folder.resolve()}")
     runs = sorted((summarise(folder / name) for name in list_runs(folder)), key=lambda run: run.changed)
     if not runs:
         print(f"{folder.resolve()} has no runs; {command('train')} --model pix2pix makes one")
