@@ -131,6 +131,7 @@ def test_python_functions_take_the_place(moved: tuple[Path, Path]) -> None:
         img2img.evaluate(run, data={"model.ngf": 3})
 
 
+@pytest.mark.slow  # draws the 2000 images of the toy set
 def test_run_of_the_toy_task_measures_own_images(tiny: Callable[..., Config], paired_root: Path) -> None:
     run = train(tiny(data={"root": None, "toy": True}))
     scores = img2img.evaluate(run, data={"root": paired_root})

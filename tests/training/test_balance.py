@@ -45,7 +45,13 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize("balance", [{**LABELS, **SEEN, **BUILT}, {"gradient_penalty": "r1", "skip_above": 0.9}])
+@pytest.mark.parametrize(
+    "balance",
+    [
+        {**LABELS, **SEEN, **BUILT},
+        pytest.param({"gradient_penalty": "r1", "skip_above": 0.9}, marks=pytest.mark.slow),
+    ],
+)
 def test_balance_options_work_with_every_model_and_resume_bit_for_bit(any_model: Tiny, balance: dict) -> None:
     """With two D steps for each G step and clipped gradients: a run of 6 steps, and one of 3 and 3."""
     balance = {**balance, "discriminator_steps": 2, "first_discriminator_steps": 1, "first_steps": 1}
@@ -61,7 +67,7 @@ def test_balance_options_work_with_every_model_and_resume_bit_for_bit(any_model:
 
 
 @pytest.mark.parametrize("kind", ["minimax", "vanilla", "hinge", "wasserstein"])
-@pytest.mark.parametrize("penalty", ["wgan-gp", "r1"])
+@pytest.mark.parametrize("penalty", ["wgan-gp", pytest.param("r1", marks=pytest.mark.slow)])
 def test_losses_and_penalties_are_finite_with_every_model(any_model: Tiny, kind: str, penalty: str) -> None:
     model = {"gan_loss": kind, **instance(any_model)}
     gan_step = make_step(any_model(model=model, balance={"gradient_penalty": penalty}))

@@ -318,7 +318,7 @@ def test_two_processes_without_a_discriminator_equal_one(outside: Callable) -> N
     ],
     ids=["instance", "no-identity", "unet", "dropout", "batch", "spectral"],
 )
-@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("accumulation", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_discriminator_images_skip_only_what_changes_no_number(
     tiny_cyclegan: Tiny, monkeypatch: pytest.MonkeyPatch, model: dict, balance: dict, passes: int, accumulation: int
 ) -> None:

@@ -110,7 +110,7 @@ def test_diagnostics_of_a_log_are_of_the_last_generator_step(tiny: Tiny) -> None
     assert every_fourth["25"]["gradient_norm/generator"] == ""  # no G step since the log before
 
 
-@pytest.mark.parametrize("stop", [4, 7, 9, 10])
+@pytest.mark.parametrize("stop", [7, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 9, 10))])
 def test_diagnostics_are_kept_at_a_resume_between_a_generator_step_and_its_log(tiny: Tiny, stop: int) -> None:
     """G steps are 3, 6, 9, 12; logs are at 5, 10, 15."""
     options, balance = {"max_steps": 15, "log_every": 5}, {"discriminator_steps": 3}

@@ -18,7 +18,11 @@ COARSE = ("coarse.encoder.0.weight", "coarse.blocks.0.layers.0.weight")  # of a 
 
 @pytest.mark.parametrize(
     ("norm", "accumulation", "further"),
-    [("instance", 1, {}), ("none", 2, {}), ("none", 1, {"lambda_fm": 10.0, "lambda_ssim": 1.0})],
+    [
+        ("instance", 1, {}),
+        pytest.param("none", 2, {}, marks=pytest.mark.slow),
+        pytest.param("none", 1, {"lambda_fm": 10.0, "lambda_ssim": 1.0}, marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes_equal_one(
     tiny: Callable[..., Config], norm: str, accumulation: int, further: dict[str, float]

@@ -32,7 +32,7 @@ Tiny = Callable[..., Config]
 COLOURS = ("blue", "brown", "green", "pink", "yellow")
 
 
-SLOW_STOPS = (2, 3, 7, 8, 9)  # between two updates of G, like their neighbours
+SLOW_STOPS = (1, 2, 3, 6, 7, 8, 9)  # like their neighbours
 
 
 @pytest.mark.parametrize("stop", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW_STOPS)) for n in range(1, 11)])

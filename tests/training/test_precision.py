@@ -19,16 +19,8 @@ from tests.conftest import make_step
 from tests.helpers import equal, logged, weights
 
 Tiny = Callable[..., Config]
-MODELS = [
-    "tiny",
-    "tiny_cyclegan",
-    "tiny_hd",
-    "tiny_dcgan",
-    "tiny_infogan",
-    "tiny_stargan",
-    "tiny_restoration",
-    "tiny_srgan",
-]
+SLOW = ("tiny_cyclegan", "tiny_hd", "tiny_dcgan", "tiny_infogan", "tiny_stargan", "tiny_restoration")
+MODELS = ["tiny", "tiny_srgan", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
 @pytest.fixture(autouse=True)
