@@ -165,7 +165,7 @@ def evaluate(
 
     Returns:
         Scores by direction, row and name: ``output``, and beside it the baselines that were measured. PSNR in dB, L1
-        of 255. Those of a folder have its name for a direction, and those of images drawn from noise "noise".
+        of 255. The key of a folder of images is its name, that of images drawn from noise "noise".
 
     Raises:
         ValueError: an option or a file is wrong; the message is that of the command.
@@ -173,6 +173,8 @@ def evaluate(
     from img2img.cli.evaluate import measure
     from img2img.evaluation.arguments import parse_evaluate_arguments
 
+    if data is not None and not isinstance(data, Mapping):
+        raise ValueError(f"data {data}: must be a mapping of options, such as data={{'root': 'DIR'}}")
     words = [str(run), *_words({"metrics": metrics, **options})]
     words += [f"--data.{key}={value_text(value)}" for key, value in (data or {}).items()]
     return measure(parse_evaluate_arguments(None, words))

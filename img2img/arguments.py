@@ -116,8 +116,10 @@ def _take_options(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         if match is None:
             others.append(word)
             continue
-        value = value if equals else next(remaining, "")
-        if not value or value.startswith("--"):
+        if not equals:
+            value = next(remaining, "")
+            value = "" if value.startswith("--") else value
+        if not value:
             raise ValueError(f"{option}: its value is missing")
         options[f"{match[1]}.{match[2].replace('-', '_')}"] = value
     return others, options

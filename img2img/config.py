@@ -8,6 +8,7 @@ read it. ``command_line`` parses the arguments of ``img2img train``.
 from __future__ import annotations
 
 import math
+import os
 import re
 from argparse import ArgumentError
 from collections.abc import Collection, Mapping
@@ -18,7 +19,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import jsonargparse
 import yaml
 
-from img2img.arguments import nearest, value_text
+from img2img.arguments import nearest
 from img2img.data import dataset_class
 from img2img.data.options import DataConfig
 from img2img.errors import require_at_least
@@ -302,32 +303,28 @@ def with_places(config: Config, data: Mapping[str, Any] | None) -> Config:
 
     Args:
         config: the options.
-        data: new values of options in ``config.data.places``, by key; words of a command line or Python's values.
+        data: new values of options in ``config.data.places``, by key: paths, names, or a mapping of them. Strings are
+            taken as they are: a folder may be called "null" or "#1".
 
     Raises:
         ValueError: another option, a value of a wrong type, or options that exclude each other.
     """
     if not data:
         return config
-    for key in data:
+    new: dict[str, Any] = {}
+    for key, value in data.items():
         if key not in config.data.places:
             refuse_fixed(f"data.{key}", config)
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(type(config.data), "data")
-    values = parse(parser, [f"--data.{key}={value_text(value)}" for key, value in data.items()])
-    moved = config.data.moved({key: _plain_value(values.data[key]) for key in data})
-    return replace(config, data=moved)
-
-
-def _plain_value(value: Any) -> Any:
-    """A parsed value without the parser's own type of mappings."""
-    return value.as_dict() if isinstance(value, jsonargparse.Namespace) else value
+        new[key] = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return replace(config, data=config.data.moved(new))
 
 
 def refuse_fixed(option: str, config: Config) -> NoReturn:
     """Raises ValueError for an option of the training that a finished run doesn't take, such as "model.ngf"."""
-    places = ", ".join(f"data.{key}" for key in config.data.places)
-    raise ValueError(f"{option}: of a finished run, only {places} may be set; all other options are the checkpoint's")
+    places = [f"data.{key}" for key in config.data.places]
+    near = nearest(option, places) if option.startswith("data.") else []
+    hint = f"; did you mean {near[0]}?" if near else "; its checkpoint has all other options"
+    raise ValueError(f"{option}: a finished run takes only {', '.join(places)}{hint}")
 
 
 def options_of(path: Path, content: Mapping[str, Any], model: str) -> str:

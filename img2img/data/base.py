@@ -45,7 +45,7 @@ class TargetLabel(NamedTuple):
 
 
 class NoTrainingImages(ValueError):
-    """An answer without learning needs the training images, and they can't be opened."""
+    """A trivial answer needs the training images, which can't be opened."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class DegradedConfig(PatchConfig):
         if self.degrade is None:
             return super().moved(new)
         steps = [{"mask": folder} if isinstance(step, Mapping) and "mask" in step else step for step in self.degrade]
-        return super().moved({**new, "mask": None, "degrade": steps})
+        return replace(super().moved({**new, "mask": None}), degrade=steps)
 
     @property
     def degradation(self) -> Degradation | None:

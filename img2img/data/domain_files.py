@@ -379,7 +379,10 @@ def _training_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str
     if config.domains is not None and not joint:
         own = {name: Path(folder) for name, folder in config.domains.items()}
         for folder in own.values():
-            require_root(folder, "domains")
+            if not folder.is_dir():
+                value = "'{" + ", ".join(f"{name}: DIR" for name in own) + "}'"
+                remedy = f"set it to {value}, with a folder of images for each domain"
+                raise MissingPlace("data.domains", folder, kind="folder", remedy=remedy, value=value)
         return own
     root, splits, names = _folder_set(config, "train", joint=joint)
     key = "joint_root" if joint else "root"

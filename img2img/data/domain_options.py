@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import yaml
+
 from img2img.data.domain_labels import DomainLabels, Labels
-from img2img.data.options import DataConfig, check_channels
+from img2img.data.options import DataConfig, check_channels, refuse_splits
 from img2img.errors import require_at_least
 
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")  # of CelebA
@@ -65,6 +67,7 @@ class DomainsConfig(DataConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.domains = _as_folders(self.domains)
         self.attributes, self.exclusive = _as_list(self.attributes), _as_groups(self.exclusive)
         if self.names and not self.direction:
             self.direction = self.names[0]
@@ -96,15 +99,29 @@ class DomainsConfig(DataConfig):
         Raises:
             ValueError: ``domains`` has other names than the run's; there is no first, or no second set.
         """
-        if "domains" in new and not self.attributes:
-            folders, names = new["domains"] or {}, self.names or []
-            if sorted(folders) != sorted(names):
-                raise ValueError(f"data.domains {', '.join(folders)}: the run has learned {', '.join(names)}")
-            new = {**new, "domains": {name: folders[name] for name in names}}  # in the order of the label vector
         if new.get("joint_root") and not self.joint_names:
             raise ValueError(f"data.joint_root {new['joint_root']}: the run has learned one set; leave it out")
-        replaced = "domains" if "root" in new else "root" if "domains" in new else None
-        return super().moved({**({replaced: None} if replaced else {}), **new})
+        if new.get("table") and not self.attributes:
+            raise ValueError(f"data.table {new['table']}: the run has learned no attributes; leave it out")
+        others = {key: value for key, value in new.items() if key != "domains"}
+        if "domains" not in new:
+            return super().moved({**others, **({"domains": None} if "root" in new else {})})
+        if new.get("root"):
+            raise ValueError(f"data.domains and data.root {new['root']}: set only one of them")
+        if self.attributes:
+            raise ValueError("data.domains: the run has learned attributes; set data.root")
+        refuse_splits(new, "data.domains has folders without splits")
+        moved = replace(super().moved({**others, "root": None}), toy=False)
+        return replace(moved, domains=self._folders_now(new["domains"]))
+
+    def _folders_now(self, domains: Any) -> dict[str, str]:
+        """The run's domains with new folders, in the order of the label vector, from a mapping or its YAML."""
+        names = self.names or []
+        folders = _as_folders(yaml.safe_load(domains) if isinstance(domains, str) else domains)
+        if folders is None or sorted(folders) != sorted(names):
+            wanted = ", ".join(f"{name}: DIR" for name in names)
+            raise ValueError(f"data.domains {domains}: the run's domains have other names; give {{{wanted}}}")
+        return {name: folders[name] for name in names}
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
@@ -132,6 +149,20 @@ class DomainsConfig(DataConfig):
         labels = self.labels
         joint = {"first_labels": len(labels.sets[0].names)} if len(labels.sets) > 1 else {}
         return {"input": self.image_channels, "target": self.image_channels, "domain": labels.length, **joint}
+
+
+def _as_folders(value: Any) -> dict[str, str] | None:
+    """Folders by domain. YAML reads 0 as a number, which is a name here; None for another value than a mapping.
+
+    Raises:
+        ValueError: YAML has read a name as true or false.
+    """
+    if not isinstance(value, Mapping):
+        return None
+    for name in value:
+        if isinstance(name, bool):
+            raise ValueError(f"data.domains: YAML reads a name as {str(name).lower()}; put the names in quotes")
+    return {str(name): folder for name, folder in value.items()}
 
 
 def _as_list(value: list[str] | str | None) -> list[str] | None:

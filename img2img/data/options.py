@@ -120,17 +120,27 @@ class DataConfig(OneDirection):
         """These options of a finished run, whose data are elsewhere now. A folder takes the place of the toy task.
 
         Args:
-            new: values of some of ``places``, by key.
+            new: values of some of ``places``, by key; None unsets one.
 
         Raises:
-            ValueError: the options exclude each other.
+            ValueError: a value is no path or name, or the options exclude each other.
         """
+        for key, value in new.items():
+            if value is not None and not (value and isinstance(value, str)):
+                raise ValueError(f"data.{key} {value!r}: must be a path or a name")
         has_folder = any(new.get(key) for key in self.folders)
         return replace(self, **new, toy=self.toy and not has_folder)
 
     def with_partners(self: Options) -> Options:
         """These options, with validation images paired by name if the set is unpaired."""
         return self
+
+
+def refuse_splits(new: Mapping[str, Any], reason: str) -> None:
+    """Raises ValueError if a finished run is given the name of a split that its data set doesn't read."""
+    for key in ("train_split", "val_split"):
+        if new.get(key):
+            raise ValueError(f"data.{key} {new[key]}: {reason}; leave it out")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from img2img.data.paired import set_folder
 from img2img.data.torchvision_sets import TorchvisionImages, open_set
 from img2img.data.toy import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
-from img2img.errors import needs_extra
+from img2img.errors import MissingPlace, needs_extra
 
 VAL_EVERY = 8  # every eighth of the digits is a validation image
 
@@ -152,6 +152,15 @@ class UnconditionalConfig(DataConfig):
                 f"data.preprocess {self.preprocess}: the model generates squares; set it to resize_and_crop, "
                 "scale_width_and_crop or crop"
             )
+
+    def moved(self, new: Mapping[str, Any]) -> UnconditionalConfig:
+        """As in the base class. A set of torchvision must be there: nothing is downloaded to a mistyped folder."""
+        root = new.get("root")
+        if self.torchvision and root and not Path(root).is_dir():
+            raise MissingPlace(
+                "data.root", Path(root), kind="folder", remedy=f"set it to the folder of {self.torchvision}"
+            )
+        return super().moved(new)
 
     @property
     def channels(self) -> dict[str, int]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from img2img.data.base import ImageDataset, Item, Lazy, read_or_next
 from img2img.data.folder import FolderImages, find_sides, no_split, require_root, some
-from img2img.data.options import Domain, Part, TwoDomainConfig, domains
+from img2img.data.options import Domain, Part, TwoDomainConfig, domains, refuse_splits
 from img2img.data.paired import map_of_classes, read_input, set_folder
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 from img2img.program import command
@@ -75,7 +75,10 @@ class UnpairedConfig(TwoDomainConfig):
         """As in the base class. ``root`` takes the place of ``root_a`` and ``root_b``, and they that of ``root``."""
         sides = ("root_a", "root_b")
         replaced = sides if "root" in new else ("root",) if any(key in new for key in sides) else ()
-        return super().moved({**dict.fromkeys(replaced), **new})
+        config = super().moved({**dict.fromkeys(replaced), **new})
+        if config.root_a is not None:
+            refuse_splits(new, "data.root_a and data.root_b are folders without splits")
+        return config
 
     def with_partners(self) -> UnpairedConfig:
         return replace(self, val_paired=True)

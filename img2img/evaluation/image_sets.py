@@ -274,7 +274,7 @@ def baseline_sets(
         predictions |= {name: (predict, places) for name, predict in (answers or unchanged).items()}
         if protocol == "colour":
             name = "mean training image"
-            predictions[name] = _told_if_left_out(name, _mean(translator, dataset)), places
+            predictions[name] = _skipped_without_training(name, _mean(translator, dataset)), places
     if _has_cycle(translator, dataset):
         predictions["cycle"] = _cycle(translator), range(len(items))
     if not predictions:
@@ -307,12 +307,12 @@ def _answers(translator: Translator, dataset: ImageDataset, protocol: PlaneProto
     channels = 1 if protocol == "y" else translator.channels[1]
     answers = dataset.trivial_answers(translator.direction)
     return {
-        name: _told_if_left_out(name, partial(_answered, answer=answer, channels=channels))
+        name: _skipped_without_training(name, partial(_answered, answer=answer, channels=channels))
         for name, answer in answers.items()
     }
 
 
-def _told_if_left_out(name: str, predict: Predict) -> Predict:
+def _skipped_without_training(name: str, predict: Predict) -> Predict:
     """The same, which skips all items and prints a line if the answer needs training images, and they are gone."""
     left_out = False
 

@@ -79,7 +79,7 @@ def _baselines(
         return {}
     scores = {}
     for name, baseline in image_set.baselines.items():
-        with suppress(NoImages):  # the baseline needs training images, and they are gone
+        with suppress(NoImages):  # every item lacks this baseline
             scores[name] = evaluate(baseline, pairwise, networks, batch_size=batch_size, shown=0).scores
     return scores
 
@@ -123,7 +123,7 @@ def report_pixels(
     """Prints L1, PSNR and SSIM of a run and its baselines, and writes them to RUN/evaluation/STEP/pixels.json.
 
     With protocol "y" the file is pixels-y.json. Arguments are those of ``pixel_scores``, and ``data``: where the data
-    set is now, if it was moved, which the file then tells under ``data``.
+    set is now, if it was moved, which the file has under ``data``.
 
     Returns:
         The scores by direction, row and name.

@@ -187,9 +187,11 @@ def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = 
         if getattr(args, action.dest) != action.default:
             kind = "draws images from noise" if args.draws else "translates images"
             raise ValueError(f"{action.option_strings[0]}: only for {other_group}, but {args.run} {kind}")
+    if args.draws and args.options:
+        raise ValueError(
+            f"--{next(iter(args.options))}: {args.run} draws images from noise and needs no data; leave it out"
+        )
     args.data = places_of(args.run, args.options)
-    if args.draws and args.data:
-        raise ValueError(f"--data.{next(iter(args.data))}: {args.run} draws images from noise, without a data set")
     short = {"instance": args.instances, "mask": args.mask}
     args.others = dict(args.others) | {key: path for key, path in short.items() if path is not None}
     return args

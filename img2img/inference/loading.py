@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,8 +156,12 @@ def finds_moved_data(run: str, *, or_input: bool = False) -> Iterator[None]:
     try:
         yield
     except MissingPlace as error:
-        start = find_run(run).resolve().parents[1]  # usually the folder where the training began
-        place = "NEW" if error.place is None or not (start / error.place).exists() else start / error.place
+        start = find_run(run).resolve().parent.parent  # usually the folder where the training began
+        place = error.value
+        if error.place is not None and place == "NEW":
+            beside = start / error.place
+            exists = beside.is_dir() if error.kind == "folder" else beside.is_file()
+            place = shlex.quote(str(beside)) if exists else place
         instead = ", or images by --input FILE|DIR" if or_input else ""
         raise ValueError(f"{error.problem}; give its place now by --{error.option} {place}{instead}") from error
 

@@ -17,7 +17,9 @@ from img2img.config import Config, with_places
 from img2img.data.degraded import DegradedConfig
 from img2img.data.domain_options import DomainsConfig
 from img2img.data.options import DataConfig
+from img2img.data.unconditional import UnconditionalConfig
 from img2img.data.unpaired import UnpairedConfig
+from img2img.errors import MissingPlace
 from img2img.evaluation.image_sets import open_image_sets
 from img2img.evaluation.options import RunOptions
 from img2img.models.pix2pixhd import Pix2PixHD
@@ -270,3 +272,57 @@ def test_help_lists_the_options_without_torch() -> None:
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^  --data\.root DIR", done.stdout, re.M)) == 3
     assert len(re.findall(r"^  --data\.val_split NAME", done.stdout, re.M)) == 3
+
+
+def test_names_of_folders_are_taken_as_they_are(moved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run, new = moved
+    for name in ("#1", "null", "~", "1e3", "yes", "[x]", "{a}", "a: b", "2024", "a=b", "x y"):
+        assert img2img.load_translator(run, data={"root": name}).config.data.root == name
+        assert name in refused(capsys, "evaluate", run, f"--data.root={name}")
+    new.rename("null")
+    assert run_command("evaluate", run, "--data.root", "null") == 0
+
+
+def test_domains_may_have_names_that_yaml_reads_as_numbers() -> None:
+    trained = DomainsConfig(domains={0: "a", 1: "b"}, names=["0", "1"])  # type: ignore[dict-item]
+    assert trained.domains == {"0": "a", "1": "b"}
+    assert trained.moved({"domains": "{1: d, 0: c}"}).domains == {"0": "c", "1": "d"}
+    assert trained.moved({"root": "set"}).domains is None
+    with pytest.raises(ValueError, match=r"data\.domains.*quotes"):
+        trained.moved({"domains": "{yes: c, no: d}"})
+    for wrong in ("{0: c}", "folder", {"0": "c", "2": "d"}):
+        with pytest.raises(ValueError, match=r"data\.domains.*0: DIR, 1: DIR"):
+            trained.moved({"domains": wrong})
+
+
+def test_places_that_the_set_does_not_read_are_refused() -> None:
+    sides = UnpairedConfig(root_a="a", root_b="b")
+    with pytest.raises(ValueError, match=r"data\.val_split x"):
+        sides.moved({"val_split": "x"})
+    assert sides.moved({"root": "set", "val_split": "x"}).val_split == "x"
+    folders = DomainsConfig(domains={"a": "x", "b": "y"}, names=["a", "b"])
+    with pytest.raises(ValueError, match=r"data\.table t"):
+        folders.moved({"table": "t"})
+    with pytest.raises(ValueError, match=r"data\.val_split x"):
+        folders.moved({"domains": {"a": "p", "b": "q"}, "val_split": "x"})
+
+
+def test_set_of_torchvision_is_not_downloaded_to_a_mistyped_folder() -> None:
+    config = UnconditionalConfig(root="sets", torchvision="MNIST")
+    with pytest.raises(MissingPlace, match=r"data\.root sest"):
+        config.moved({"root": "sest"})
+    assert not Path("sest").exists()
+
+
+def test_missing_folder_of_a_domain_is_answered_with_the_form_of_the_option(
+    tmp_path: Path, tiny_stargan: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        for index in range(2):
+            write(tmp_path / "two" / name / f"{index}.png", drawn_pair(index)[0])
+    folders = {name: str(tmp_path / "two" / name) for name in "ab"}
+    train(tiny_stargan("r", data={"root": None, "domains": folders, "toy": False}))
+    (tmp_path / "two").rename(tmp_path / "moved")
+    assert "'{a: DIR, b: DIR}'" in refused(capsys, "evaluate", "r")
+    now = f"{{a: {tmp_path}/moved/a, b: {tmp_path}/moved/b}}"
+    assert run_command("infer", "r", "--data.domains", now, "--to", "b") == 0
