@@ -356,8 +356,9 @@ def find_model(name: str, config: Path) -> None:
     """
     if name in model_names():
         return
-    step = config.parent  # if it is that of a checkpoint: RUN/checkpoints/STEP. That of a run is runs/NAME
-    folders = [step, step.parents[1]] if step.parent.name == "checkpoints" else [step]
+    folders = [config.parent]
+    if config.parent.parent.name == "checkpoints":  # RUN/checkpoints/STEP/config.yaml; the model's file is in RUN
+        folders.append(config.parent.parent.parent)
     copies = [folder / f"{name}.py" for folder in folders]
     copy = next((file for file in copies if file.is_file()), None)
     loaded = model_file(name)

@@ -51,6 +51,7 @@ def translate(args: argparse.Namespace) -> int:
     target = {name: getattr(args, name) for name in TARGET}
     outscale = None if args.outscale is None else f"{args.outscale:g}"
     choices = {"style": args.style, "relabel": args.relabel, "blend": _name(args.blend), "outscale": outscale}
+    choices["val_split"] = (args.data or {}).get("val_split")
     output = args.output or translator.results(**choices, **target)
     names = ("samples", "seed", "cycle", "others", "style", "relabel")
     request = Request(args.input, output, target=target, **{name: getattr(args, name) for name in names})

@@ -66,9 +66,8 @@ def test_infer_and_evaluate_read_the_moved_set(moved: tuple[Path, Path], capsys:
 
 def test_another_split_is_validated(moved: tuple[Path, Path]) -> None:
     run, new = moved
-    words = ("--data.root", new, "--data.val-split", "train", "--output", "out")
-    assert run_command("infer", run, *words) == 0
-    assert len(list(Path("out").glob("*.png"))) == 6
+    assert run_command("infer", run, "--data.root", new, "--data.val-split", "train") == 0
+    assert len(list((run / "results" / "step-000004" / "val_split-train").glob("*.png"))) == 6
 
 
 def test_missing_folder_is_named_with_its_place_and_the_remedy(
