@@ -49,13 +49,11 @@ class Parser(argparse.ArgumentParser):
 
     def _with_present_names(self, words: Sequence[str]) -> list[str]:
         """The words with present names of options for former ones; prints each change once."""
-        present = []
-        for word in words:
-            name, equals, value = word.partition("=")
-            present.append(self.renamed.get(name, name) + equals + value)
-        for former in self.renamed.keys() & {word.partition("=")[0] for word in words}:
-            print(f"note: {former} is now {self.renamed[former]}; the former name still works", file=sys.stderr)
-        return present
+        names = [word.partition("=")[0] for word in words]
+        for former, present in self.renamed.items():
+            if former in names:
+                print(f"note: {former} is now {present}; the former name still works", file=sys.stderr)
+        return [self.renamed.get(name, name) + word[len(name) :] for name, word in zip(names, words, strict=True)]
 
     def error(self, message: str) -> NoReturn:
         """Raises ValueError."""

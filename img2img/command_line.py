@@ -18,8 +18,6 @@ import jsonargparse
 from img2img.arguments import refuse_wrong_dashes, with_underscores
 from img2img.config import (
     Config,
-    OptimConfig,
-    TrainConfig,
     build_config,
     data_config,
     find_model,
@@ -36,6 +34,7 @@ from img2img.models import load_model_file, model_class, model_file, model_names
 from img2img.presets import FOLDER, find_config, preset_name
 from img2img.program import launched
 from img2img.run_files import config_file, list_runs
+from img2img.training_options import OptimConfig, TrainConfig
 
 
 @dataclass

@@ -36,18 +36,18 @@ class MissingPlace(ValueError):
         option: such as "data.root".
         place: its value; None if it is not set.
         kind: what is missing.
-        remedy: what to do.
+        advice: what to do.
         value: how the option's value is written.
     """
 
     def __init__(
-        self, option: str, place: Path | None, *, kind: Literal["folder", "file"], remedy: str, value: str = "NEW"
+        self, option: str, place: Path | None, *, kind: Literal["folder", "file"], advice: str, value: str = "NEW"
     ) -> None:
         self.option, self.place, self.kind, self.value = option, place, kind, value
         self.problem = f"{option} is not set" if place is None else f"{option} {place}: no such {kind}"
         if place is not None and not place.is_absolute():
             self.problem += f": {Path.cwd() / place} (relative paths begin in the current folder)"
-        super().__init__(f"{self.problem}; {remedy}")
+        super().__init__(f"{self.problem}; {advice}")
 
 
 def require_at_least(section: str, options: object, least: Mapping[str, float]) -> None:

@@ -59,7 +59,7 @@ def find_config(text: str, folder: Path = FOLDER, model: str | None = None) -> P
     if len(same) > 1:
         raise ValueError(f"--config {text}: several presets have this name; choose one of {', '.join(same)}")
     if not same:
-        raise ValueError(f"--config {text}: no such file or preset; {_nearest(text, names)}")
+        raise ValueError(f"--config {text}: no preset, and no file {path.absolute()}; {_nearest(text, names)}")
     return folder / f"{same[0]}.yaml"
 
 
@@ -70,7 +70,7 @@ def _require_file(path: Path, folder: Path) -> None:
     name = "/".join(path.with_suffix("").parts[-2:])
     hint = f"; the preset is --config {name}" if name in preset_names(folder) else ""
     reason = "is a folder" if path.is_dir() else "no such file"
-    raise ValueError(f"--config {path}: {reason}{hint}")
+    raise ValueError(f"--config {path}: {reason}: {path.absolute()}{hint}")
 
 
 def _nearest(text: str, names: list[str]) -> str:

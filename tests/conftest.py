@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from torchvision.models import vgg19
 
-from img2img.config import Config, OptimConfig, TrainConfig
+from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.losses.balance import BalanceConfig
 from img2img.models import model_class
@@ -29,6 +29,7 @@ from img2img.models.srgan import SRGAN
 from img2img.models.stargan import StarGAN
 from img2img.training.networks import Networks
 from img2img.training.step import GANStep
+from img2img.training_options import OptimConfig, TrainConfig
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,13 @@
 """Helpers of several test packages: calling tools in this process, reading the files of runs, two processes."""
 
+import atexit
 import csv
 import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -19,12 +22,24 @@ from img2img.data import dataset_class
 from img2img.data.loader import keyed_loader, to_device
 from img2img.models import model_class
 from tests.conftest import in_order
+from tests.pages import model_files
 
 ROOT = Path(__file__).parents[1]
 TINY = (
     "--model.num_downs 4 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1 --data.load_size 18 --data.crop_size 16 "
     "--data.batch_size 2 --data.num_workers 0 --train.max_steps 4 --train.log_every 2"
 ).split()
+
+
+@cache
+def outside_models() -> Path:
+    """A folder with the model files of tests/outside and docs/extending.md: a process imports each from one place."""
+    folder = tempfile.TemporaryDirectory(prefix="models-")
+    atexit.register(folder.cleanup)
+    sources = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "tests" / "outside").glob("*.py")}
+    for name, source in (sources | model_files()).items():
+        Path(folder.name, name).write_text(source, encoding="utf-8")
+    return Path(folder.name)
 
 
 def tool(name: str) -> ModuleType:

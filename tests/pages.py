@@ -73,9 +73,9 @@ class Package(NamedTuple):
 def write_package(folder: Path) -> Package:
     """Writes the package of docs/extending.md."""
     (project,) = fences(EXTENDING.read_text(encoding="utf-8"), "toml")
-    found = re.search(r'^\[project\.entry-points\."img2img\.models"\]\n(\w+) = "(\w+)\.(\w+)"$', project, re.M)
-    assert found, "docs/extending.md: no entry point img2img.models with NAME = PACKAGE.MODULE"
-    model, package, module = found.groups()
+    entry = re.search(r'^\[project\.entry-points\."img2img\.models"\]\n(\w+) = "(\w+)\.(\w+)"$', project, re.M)
+    assert entry, "docs/extending.md: no entry point img2img.models with NAME = PACKAGE.MODULE"
+    model, package, module = entry.groups()
     (folder / package).mkdir(parents=True)
     (folder / "pyproject.toml").write_text(project, encoding="utf-8")
     (folder / package / "__init__.py").touch()

@@ -10,9 +10,10 @@ import torch
 import yaml
 
 from img2img.command_line import parse_train_arguments
-from img2img.config import Config, OptimConfig, TrainConfig, keys_of, load_config, option_keys, option_parser
+from img2img.config import Config, keys_of, load_config, option_keys, option_parser
 from img2img.losses.balance import BalanceConfig
 from img2img.models import model_class, model_names
+from img2img.training_options import OptimConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "configs"

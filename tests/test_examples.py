@@ -169,9 +169,9 @@ def commands(text: str) -> Iterator[tuple[str, list[str]]]:
     """(Command, its words) of every ``img2img COMMAND ...`` of a page."""
     for line in shell_lines(text):
         for part in re.split(r" && |;| \| |  +#", line):
-            found = re.match(r"(?:.*\s)?(?:\S*/)?img2img ([a-z]+)(?: (.*))?$", part.strip())
-            if found:
-                yield found[1], shlex.split(found[2] or "", comments=True)
+            call = re.match(r"(?:.*\s)?(?:\S*/)?img2img ([a-z]+)(?: (.*))?$", part.strip())
+            if call:
+                yield call[1], shlex.split(call[2] or "", comments=True)
 
 
 @cache

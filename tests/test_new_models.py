@@ -22,10 +22,8 @@ from img2img.models import load_model_file, model_class
 from img2img.models.base import Batch, Images, Model
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
-from tests.helpers import ROOT, Colours, call, launch, weights
-from tests.pages import model_files
+from tests.helpers import Colours, call, launch, outside_models, weights
 
-SOURCES = {file.name: file.read_text() for file in (ROOT / "tests" / "outside").glob("*.py")} | model_files()
 SMALL = (
     "--data.load_size 20 --data.crop_size 16 --data.batch_size 2 --data.num_workers 0 --train.log_every 2 "
     "--train.sample_every 4 --train.save_every 100 --train.ema_decay 0.9"
@@ -80,7 +78,10 @@ class Case:
     options: str = ""
     score: str = "val/l1"
     scale: int = 1
-    file: Path = Path()
+
+    @property
+    def file(self) -> Path:
+        return outside_models() / f"{self.name}.py"
 
     def arguments(self, root: Path, run: str, steps: int) -> list[str]:
         if not root.exists():
@@ -102,15 +103,6 @@ CASES = [
     Case("edges", pairs, "--model.num_downs 4 --model.ngf 4 --model.ndf 4 --model.n_layers_d 1"),
 ]
 BY_NAME = {case.name: case for case in CASES}
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _files(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Writes the models to one folder, since a process imports a model from one place."""
-    folder = tmp_path_factory.mktemp("models")
-    for case in CASES:
-        case.file = folder / f"{case.name}.py"
-        case.file.write_text(SOURCES[case.file.name])
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
@@ -284,4 +276,4 @@ def test_outside_model_files_are_short() -> None:
 
 def test_every_model_is_used() -> None:
     """Those of the page and of the folder."""
-    assert {case.file.name for case in CASES} == SOURCES.keys()
+    assert {case.file.name for case in CASES} == {file.name for file in outside_models().glob("*.py")}

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from img2img.benchmark.plain_loops import PLAIN
-from img2img.config import Config, TrainConfig
+from img2img.config import Config
 from img2img.data import dataset_class
 from img2img.data.images import write_image
 from img2img.data.loader import BatchReader, KeyedBatches, collate, keyed_loader, to_device
@@ -39,6 +39,7 @@ from img2img.losses.balance import BalanceConfig
 from img2img.models import model_class
 from img2img.models.base import Batch, Model
 from img2img.training.trainer import Trainer
+from img2img.training_options import TrainConfig
 
 IMAGES = 48  # size of the data set that the loader reads
 MANY = 20_000  # size of the data set whose index is measured

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from img2img.arguments import Parser
 from img2img.evaluation.arguments import evaluate_parser, parse_evaluate_arguments
 from img2img.evaluation.options import EvaluateOptions
+from img2img.inference.arguments import finds_moved_data
 
 if TYPE_CHECKING:
     from img2img.evaluation.base import ImageSet
@@ -35,8 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(options: EvaluateOptions) -> ScoreTable:
     """Measures images, prints the scores and writes the reports. Returns the scores by direction, row and name."""
-    from img2img.inference.loading import finds_moved_data
-
     with finds_moved_data(options.name):
         return measure_pixels(options) if options.metrics is None else measure_metrics(options)
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from img2img.arguments import Parser
-from img2img.inference.arguments import TARGET, infer_parser, parse_infer_arguments
+from img2img.inference.arguments import TARGET, finds_moved_data, infer_parser, parse_infer_arguments
 
 
 def parser() -> Parser:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def translate(args: argparse.Namespace) -> int:
     """Translates images with a run that translates."""
     from img2img.inference.files import Request, translate_files
-    from img2img.inference.loading import finds_moved_data, load_translator
+    from img2img.inference.loading import load_translator
 
     dropout = args.samples > 0 and args.style is None
     translator = load_translator(
@@ -50,8 +50,13 @@ def translate(args: argparse.Namespace) -> int:
     )
     target = {name: getattr(args, name) for name in TARGET}
     outscale = None if args.outscale is None else f"{args.outscale:g}"
-    choices = {"style": args.style, "relabel": args.relabel, "blend": _name(args.blend), "outscale": outscale}
-    choices["val_split"] = (args.data or {}).get("val_split")
+    choices = {
+        "style": args.style,
+        "relabel": args.relabel,
+        "blend": _name(args.blend),
+        "outscale": outscale,
+        "val_split": args.data and args.data.get("val_split"),
+    }
     output = args.output or translator.results(**choices, **target)
     names = ("samples", "seed", "cycle", "others", "style", "relabel")
     request = Request(args.input, output, target=target, **{name: getattr(args, name) for name in names})

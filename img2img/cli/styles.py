@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from img2img.arguments import RunParser
+from img2img.inference.arguments import finds_moved_data, places_of
 from img2img.program import command
 
 
@@ -41,7 +42,7 @@ def parser() -> RunParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Clusters the styles of a run and writes them to its folder."""
     args = parser().parse_args(argv)
-    from img2img.inference.loading import finds_moved_data, load_translator, places_of
+    from img2img.inference.loading import load_translator
     from img2img.inference.styles import encode_training_set
 
     data = places_of(args.run, args.options)

@@ -430,8 +430,8 @@ class Mask:
         if self.folder is None:
             return []
         if not self.folder.is_dir():
-            remedy = "set it to strokes, boxes, or a folder of masks"
-            raise MissingPlace("data.mask", self.folder, kind="folder", remedy=remedy)
+            advice = "set it to strokes, boxes, or a folder of masks"
+            raise MissingPlace("data.mask", self.folder, kind="folder", advice=advice)
         files = list_images(self.folder)
         for file in files:
             require_hole(read_image(file, 1), str(file))

@@ -38,7 +38,6 @@ from img2img.data.folder import (
 )
 from img2img.data.images import SUFFIXES, UnreadableImage, luma_plane, read_image, rounded
 from img2img.data.options import Part, PatchConfig
-from img2img.data.paired import set_folder
 from img2img.data.toy import toy_split
 from img2img.data.transforms import Patch, SizeCheck, jitter, keyed_seed, patch_seed, without_margin
 
@@ -396,8 +395,7 @@ def _source(config: DegradedConfig, part: Part, check: Check) -> CleanSource:
         if config.channels_b != 3:
             raise ValueError(f"data.channels_b {config.channels_b}: the toy task draws RGB images; set it to 3")
         return ToyPhotos(config.splits(part), config.load_size, check)
-    root = Path(set_folder(config))
-    require_root(root)
+    root = require_root(config.root)
     val = next((root / split for split in config.splits("val") if (root / split).is_dir()), None)
     if val is None and config.val_split:
         others = other_splits(root, (config.val_split,), ())

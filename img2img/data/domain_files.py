@@ -197,7 +197,7 @@ def read_table(path: Path) -> Table:
     try:
         return _read_table(path, path.stat().st_mtime_ns)
     except FileNotFoundError as error:
-        raise MissingPlace("data.table", path, kind="file", remedy="set it to the table of the attributes") from error
+        raise MissingPlace("data.table", path, kind="file", advice="set it to the table of the attributes") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"data.table {path}: can't be read ({error})") from error
 
@@ -345,7 +345,7 @@ def _toy(config: DomainsConfig, part: Part, check: Check) -> DomainSource:
 
 
 def _table_images(config: DomainsConfig, part: Part, check: Check) -> DomainSource:
-    root = _root(config.root, "root")
+    root = require_root(config.root, "root")
     rows = table_rows(
         _table(config),
         root,
@@ -371,7 +371,7 @@ def _folder_images(config: DomainsConfig, part: Part, check: Check, *, joint: bo
 
 
 def _table(config: DomainsConfig) -> Table:
-    return read_table(Path(config.table) if config.table else find_table(_root(config.root, "root")))
+    return read_table(Path(config.table) if config.table else find_table(require_root(config.root, "root")))
 
 
 def _training_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str, Path]:
@@ -381,8 +381,8 @@ def _training_folders(config: DomainsConfig, *, joint: bool = False) -> dict[str
         for folder in own.values():
             if not folder.is_dir():
                 value = "'{" + ", ".join(f"{name}: DIR" for name in own) + "}'"
-                remedy = f"set it to {value}, with a folder of images for each domain"
-                raise MissingPlace("data.domains", folder, kind="folder", remedy=remedy, value=value)
+                advice = f"set it to {value}, with a folder of images for each domain"
+                raise MissingPlace("data.domains", folder, kind="folder", advice=advice, value=value)
         return own
     root, splits, names = _folder_set(config, "train", joint=joint)
     key = "joint_root" if joint else "root"
@@ -411,17 +411,8 @@ def _validation_folders(config: DomainsConfig, *, joint: bool = False) -> dict[s
 def _folder_set(config: DomainsConfig, part: Part, *, joint: bool) -> tuple[Path, Sequence[str], list[str] | None]:
     """(Folder, names of the split, names of the domains) of the first set or of the second."""
     if joint:
-        return _root(config.joint_root, "joint_root"), config.splits(part), config.joint_names
-    return _root(config.root, "root"), config.splits(part), config.names
-
-
-def _root(folder: str | None, key: str) -> Path:
-    """A folder of the options. Raises MissingPlace if it is not set, or there is no such folder."""
-    if folder is None:
-        remedy = "set it to the folder of the images, or set data.toy true"
-        raise MissingPlace(f"data.{key}", None, kind="folder", remedy=remedy)
-    require_root(Path(folder), key)
-    return Path(folder)
+        return require_root(config.joint_root, "joint_root"), config.splits(part), config.joint_names
+    return require_root(config.root, "root"), config.splits(part), config.names
 
 
 def known_labels(config: DomainsConfig, path: Path) -> np.ndarray:

@@ -111,8 +111,8 @@ class DomainsConfig(DataConfig):
         if self.attributes:
             raise ValueError("data.domains: the run has learned attributes; set data.root")
         refuse_splits(new, "data.domains has folders without splits")
-        moved = replace(super().moved({**others, "root": None}), toy=False)
-        return replace(moved, domains=self._folders_now(new["domains"]))
+        moved = super().moved({**others, "root": None})
+        return replace(moved, domains=self._folders_now(new["domains"]), toy=False)
 
     def _folders_now(self, domains: Any) -> dict[str, str]:
         """The run's domains with new folders, in the order of the label vector, from a mapping or its YAML."""

@@ -89,7 +89,7 @@ class FolderPairs:
 
     def __init__(
         self,
-        root: str,
+        root: str | Path,
         splits: Sequence[str],
         channels: tuple[int, int],
         check: SizeCheck | None = None,
@@ -231,11 +231,23 @@ def in_validation_share(name: str, share: float) -> bool:
     return keyed_seed(name) < share * 2**32
 
 
-def require_root(root: Path, key: str = "root") -> None:
-    """Raises MissingPlace if there is no such folder; ``key`` is the data option that names it."""
-    if not root.is_dir():
-        remedy = f"set it to the folder of the images ({command('fetch')} downloads public sets)"
-        raise MissingPlace(f"data.{key}", root, kind="folder", remedy=remedy)
+def require_root(root: str | Path | None, key: str = "root") -> Path:
+    """The folder that a data option names.
+
+    Args:
+        root: the option's value; None if it is not set, as in runs of imported weights.
+        key: the option.
+
+    Raises:
+        MissingPlace: it is not set, or there is no such folder.
+    """
+    if root is None:
+        advice = "set it to the folder of the images, or set data.toy true"
+        raise MissingPlace(f"data.{key}", None, kind="folder", advice=advice)
+    if not Path(root).is_dir():
+        advice = f"set it to the folder of the images ({command('fetch')} downloads public sets)"
+        raise MissingPlace(f"data.{key}", Path(root), kind="folder", advice=advice)
+    return Path(root)
 
 
 def find_sides(root: Path, split: str) -> tuple[Path, Path] | None:

@@ -73,7 +73,7 @@ class LabelFiles:
 
     def __init__(
         self,
-        root: str,
+        root: str | Path,
         splits: Sequence[str],
         *,
         label_nc: int,

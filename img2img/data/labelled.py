@@ -15,10 +15,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from img2img.data.base import Direction, ImageDataset, Item, Lazy, read_or_next, refuse_companions
-from img2img.data.folder import list_images
+from img2img.data.folder import list_images, require_root
 from img2img.data.label_files import LabelFiles, read_ids, scene_name
 from img2img.data.options import Part, TwoDomainConfig
-from img2img.data.paired import set_folder
 from img2img.data.toy import toy_split
 from img2img.data.transforms import BATCH, SizeCheck, jitter, keyed_seed
 from img2img.errors import require_at_least
@@ -132,7 +131,7 @@ class LabelledDataset(ImageDataset):
             self.source = ToyScenes(config, splits, size, check)
         else:
             self.source = LabelFiles(
-                set_folder(config),
+                require_root(config.root),
                 splits,
                 label_nc=config.label_nc,
                 ignore_id=config.ignore_id,

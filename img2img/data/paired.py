@@ -15,11 +15,10 @@ import numpy as np
 
 from img2img.data.base import ImageDataset, Item, Lazy, read_or_next, refuse_companions
 from img2img.data.classical import plain_answers
-from img2img.data.folder import FolderPairs, PairScale, find_sides, side_by_side
+from img2img.data.folder import FolderPairs, PairScale, find_sides, require_root, side_by_side
 from img2img.data.images import read_image
-from img2img.data.options import DataConfig, Part, PatchConfig, TwoDomainConfig, domains
+from img2img.data.options import Part, PatchConfig, TwoDomainConfig, domains
 from img2img.data.transforms import BATCH, Patch, SizeCheck, Transform, jitter, patch_seed
-from img2img.errors import MissingPlace
 
 
 class PairSource(Protocol):
@@ -154,8 +153,8 @@ def _scale(config: TwoDomainConfig, part: Part) -> PairScale:
     if not isinstance(config, PatchConfig):
         return PairScale(source, 1)
     if not config.toy:
-        root, splits = set_folder(config), config.splits(part)
-        if not any(find_sides(Path(root), split) for split in splits):
+        root, splits = require_root(config.root), config.splits(part)
+        if not any(find_sides(root, split) for split in splits):
             raise ValueError(
                 f"data.root {root}: what is the input? Set data.degrade, or a short form such as data.noise 25; or "
                 f"give pairs, {splits[0]}A/ (input) and {splits[0]}B/ (target)"
@@ -172,15 +171,7 @@ def pair_source(config: TwoDomainConfig, part: Part, size: int, check: SizeCheck
         config.require_colour()
         check("the toy task's pair", size, size)
         return ToyPairs(splits, size)
-    pairs = FolderPairs(set_folder(config), splits, (config.channels_a, config.channels_b), check, scale)
+    pairs = FolderPairs(require_root(config.root), splits, (config.channels_a, config.channels_b), check, scale)
     if part == "val":
         pairs.notes = []  # the training split has logged them
     return pairs
-
-
-def set_folder(config: DataConfig) -> str:
-    """``data.root``. Raises MissingPlace if it is not set, as in runs of imported weights."""
-    if config.root is None:
-        remedy = "set it to the folder of the images, or set data.toy true"
-        raise MissingPlace("data.root", None, kind="folder", remedy=remedy)
-    return config.root

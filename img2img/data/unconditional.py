@@ -18,7 +18,6 @@ from img2img.data.base import Direction, ImageDataset, Lazy, read_or_next
 from img2img.data.folder import FolderImages, list_images, other_splits, require_root, some
 from img2img.data.images import resize, to_channels
 from img2img.data.options import DataConfig, Part, check_channels
-from img2img.data.paired import set_folder
 from img2img.data.torchvision_sets import TorchvisionImages, open_set
 from img2img.data.toy import toy_split
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
@@ -158,7 +157,7 @@ class UnconditionalConfig(DataConfig):
         root = new.get("root")
         if self.torchvision and root and not Path(root).is_dir():
             raise MissingPlace(
-                "data.root", Path(root), kind="folder", remedy=f"set it to the folder of {self.torchvision}"
+                "data.root", Path(root), kind="folder", advice=f"set it to the folder of {self.torchvision}"
             )
         return super().moved(new)
 
@@ -231,8 +230,7 @@ def image_source(config: UnconditionalConfig, part: Part, size: int, check: Size
         if dataset is None:
             return NoImages()
         return TorchvisionImages(config.torchvision, dataset, config.channels_b, check)
-    root = Path(set_folder(config))
-    require_root(root)
+    root = require_root(config.root)
     train = root / config.train_split
     has_splits = train.is_dir()
     if not has_splits and (

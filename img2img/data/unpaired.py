@@ -19,7 +19,7 @@ import numpy as np
 from img2img.data.base import ImageDataset, Item, Lazy, read_or_next
 from img2img.data.folder import FolderImages, find_sides, no_split, require_root, some
 from img2img.data.options import Domain, Part, TwoDomainConfig, domains, refuse_splits
-from img2img.data.paired import map_of_classes, read_input, set_folder
+from img2img.data.paired import map_of_classes, read_input
 from img2img.data.transforms import SizeCheck, jitter, keyed_seed
 from img2img.program import command
 
@@ -218,7 +218,7 @@ def _folders(config: UnpairedConfig, part: Part) -> tuple[Path, Path]:
         for key, folder in zip(("root_a", "root_b"), folders, strict=True):
             require_root(folder, key)
     else:
-        root, splits = Path(set_folder(config)), config.splits(part)
+        root, splits = require_root(config.root), config.splits(part)
         sides = next((pair for split in splits if (pair := find_sides(root, split))), None)
         if sides is None:
             if any((root / split).is_dir() for split in splits):

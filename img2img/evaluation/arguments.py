@@ -11,6 +11,7 @@ from typing import Any
 from img2img.arguments import Parser, RunParser
 from img2img.evaluation.metrics import choose_metrics, metrics_help
 from img2img.evaluation.options import ClassifierOptions, EvaluateOptions, FCNOptions, Kind, MetricOptions, RunOptions
+from img2img.inference.arguments import places_of
 
 
 def parse_evaluate_arguments(description: str | None, argv: Sequence[str] | None = None) -> EvaluateOptions:
@@ -204,8 +205,6 @@ def _kind(name: str, *, with_metrics: bool) -> Kind:
 
 def _places(name: str, kind: Kind, options: Mapping[str, str]) -> dict[str, str] | None:
     """Where the run's data are now. Raises ValueError for options of a folder, or ones that are not of the data."""
-    from img2img.inference.loading import places_of
-
     if kind == "folder" and options:
         raise ValueError(f"--{next(iter(options))}: is for runs, and {name} is a folder of images")
     return places_of(name, options)

@@ -1,4 +1,4 @@
-"""Opens image sets: what a run makes of its validation set, a folder of images, and the real images of both.
+"""Opens image sets: what a run makes of its validation set, with the real images; or a folder of images.
 
 Also the baselines of a run: the trivial answers that its data set knows, or the unchanged input; and the mean training
 image.
@@ -18,19 +18,18 @@ from tqdm import tqdm
 
 from img2img.data import dataset_class
 from img2img.data.base import ImageDataset, Item, NoTrainingImages
-from img2img.data.folder import by_key, list_images, read_headers
-from img2img.data.images import SUFFIXES, Header, UnreadableImage, read_image, to_channels
+from img2img.data.images import UnreadableImage, to_channels
 from img2img.errors import printable
 from img2img.evaluation.base import ImageRecord, ImageSet, PlaneProtocol, Predict, made_set, real_set, shave_of
 from img2img.evaluation.fcn.class_maps import ClassMaps
 from img2img.evaluation.fcn.label_maps import LabelFolder, PaletteReader
+from img2img.evaluation.folder_sets import compare_with_folder, folder_set
 from img2img.evaluation.options import RunOptions
 from img2img.inference.loading import draws_from_noise, load_sampler, load_translator
 from img2img.inference.sampler import Sampler
 from img2img.inference.translator import Translator
 from img2img.runs import is_image_folder
 
-THREADS = 4  # threads that decode the images of folders; OpenCV releases the GIL
 MOST_FOR_MEAN = 2000  # number of training images, evenly spaced, in the mean image
 
 
@@ -111,48 +110,6 @@ def places_text(data: Mapping[str, Any] | None) -> str:
     return "".join(f", data.{key} {value}" for key, value in (data or {}).items())
 
 
-def folder_set(
-    folder: Path, reference: Path | None = None, *, pairs: bool = False, maps: LabelFolder | None = None
-) -> ImageSet:
-    """The images of a folder, with the real images of another.
-
-    Args:
-        folder: the images to evaluate, without the sub-folder grids/ of infer.
-        reference: folder of real images.
-        pairs: whether images of one relative path, apart from the suffix, are an image and its target.
-        maps: ground-truth label maps of the images.
-
-    Raises:
-        ValueError: a folder is missing or has no images; with ``pairs``, several images have one name; an image has no
-            label map.
-    """
-    files, other_files = _files(folder, "DIR")
-    if maps is not None:
-        maps.require(path.name for path in files)
-    targets = _targets(folder, files, reference) if reference and pairs else {}
-
-    def read(path: Path) -> ImageRecord:
-        target = read_image(targets[path], 3) if path in targets else None
-        class_map = None if maps is None else maps.read(path.name)
-        return ImageRecord(path.relative_to(folder).as_posix(), read_image(path, 3), target, class_map)
-
-    def images() -> Iterator[ImageRecord]:
-        return image_set.skip_unreadable((partial(read, path) for path in files), THREADS)
-
-    image_set = ImageSet(str(folder), len(files), images, other_files=other_files, folders=(folder,))
-    image_set.without_target = [path.relative_to(folder).as_posix() for path in files if path not in targets]
-    if maps is not None and maps.palette is not None:
-        image_set.class_names = maps.palette.names
-        if maps.image_classes is not None:
-            image_set.class_reader = PaletteReader(maps.palette, maps.image_classes)
-            image_set.eval_classes = maps.image_classes
-    path = folder.resolve()
-    image_set.output = path.with_name(f"{path.name}-evaluation")  # not inside, or its images would be evaluated
-    if reference is not None:
-        _compare_with_folder(image_set, reference)
-    return image_set
-
-
 def run_set(
     translator: Translator,
     *,
@@ -201,7 +158,7 @@ def run_set(
         if maps.palette is not None and maps.makes_label_maps(direction):
             made.class_reader = PaletteReader(maps.palette, maps.eval_classes)
     if reference is not None:
-        _compare_with_folder(made, reference)
+        compare_with_folder(made, reference)
     else:
         where = dataset.config.root or "the set"
         target = dataset.directions(dataset.config)[direction].target
@@ -230,7 +187,7 @@ def noise_set(sampler: Sampler, count: int | None = None, *, seed: int = 0, refe
     made = ImageSet(f"{sampler.checkpoint}, seed {seed}", 0, drawn)
     made.output = sampler.run / "evaluation" / sampler.checkpoint.name
     if reference is not None:
-        real = _compare_with_folder(made, reference)
+        real = compare_with_folder(made, reference)
     else:
         dataset = dataset_class(sampler.model.dataset, sampler.config.data)(sampler.config.data, "val")
         if not len(dataset):
@@ -426,43 +383,3 @@ def _validation_set(translator: Translator, paired: bool, protocol: PlaneProtoco
 def _without_target(dataset: ImageDataset, direction: str) -> list[int]:
     """Indices of items without a target."""
     return [index for index in range(dataset.count(direction)) if not dataset.has_target(direction, index)]
-
-
-def _compare_with_folder(image_set: ImageSet, reference: Path) -> ImageSet:
-    """Makes the images of a folder the real images of a set."""
-    files, _ = _files(reference, "--reference")
-
-    def read(path: Path) -> ImageRecord:
-        return ImageRecord(path.name, read_image(path, 3))
-
-    def images() -> Iterator[ImageRecord]:
-        return real.skip_unreadable((partial(read, path) for path in files), THREADS)
-
-    real = ImageSet(str(reference), len(files), images, label="real")
-    image_set.folders += (reference,)
-    return image_set.compare_with(real)
-
-
-def _files(folder: Path, option: str) -> tuple[list[Path], int]:
-    """The images of a folder without its grids/, and the number of other files. ``option`` is named in errors."""
-    if not folder.is_dir():
-        raise ValueError(f"{option} {folder}: no such folder")
-    files = [path for path in list_images(folder) if path.relative_to(folder).parts[0] != "grids"]
-    if not files:
-        raise ValueError(f"{option} {folder}: no images in it (grids/ is ignored)")
-    return files, sum(path.is_file() and path.suffix.lower() not in SUFFIXES for path in folder.rglob("[!.]*"))
-
-
-def _targets(folder: Path, files: Sequence[Path], reference: Path) -> dict[Path, Path]:
-    """The target of each image: the one of the same name in ``reference``, if any. ValueError if their sizes differ."""
-    by_key(folder)  # refuses two images of one name, which would have one target
-    keys = {path: path.relative_to(folder).with_suffix("").as_posix() for path in files}
-    real = by_key(reference)
-    targets = {path: reference / real[key] for path, key in keys.items() if key in real}
-    headers = zip(targets.items(), read_headers([*targets]), read_headers([*targets.values()]), strict=True)
-    for (path, target), a, b in headers:
-        if isinstance(a, Header) and isinstance(b, Header) and (a.width, a.height) != (b.width, b.height):
-            raise ValueError(
-                f"{path} is {a.width}x{a.height}, and {target} {b.width}x{b.height}: both must have the same size"
-            )
-    return targets

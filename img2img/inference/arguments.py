@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from img2img.arguments import RunParser
+from img2img.errors import MissingPlace
+from img2img.run_files import config_file
 
 STYLES = "random, cluster:CLASS=N,..., instance:ID=N,..., encode:PHOTO; join several with ';'"
 TARGET = ("to", "flip", "own", "strength")  # options of runs with several domains
@@ -177,7 +181,7 @@ def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = 
     """
     parser = infer_parser(description)
     args = parser.parse_args(argv)
-    from img2img.inference.loading import draws_from_noise, places_of  # imports torch, which --help need not wait for
+    from img2img.inference.loading import draws_from_noise  # imports torch, which --help need not wait for
 
     args.blend = args.blend and _blend(*args.blend)
     args.draws = draws_from_noise(args.run)
@@ -195,3 +199,46 @@ def parse_infer_arguments(description: str | None, argv: Sequence[str] | None = 
     short = {"instance": args.instances, "mask": args.mask}
     args.others = dict(args.others) | {key: path for key, path in short.items() if path is not None}
     return args
+
+
+def places_of(run: str, options: Mapping[str, str]) -> dict[str, str] | None:
+    """Where a run's data are now, as ``data`` of ``load_translator``, from ``options`` of ``RunParser``.
+
+    Raises:
+        ValueError: there is no such run, or an option isn't one of the data.
+    """
+    from img2img.config import load_config, refuse_fixed  # imports torch, which --help need not wait for
+    from img2img.runs import find_run
+
+    for option in options:
+        if not option.startswith("data."):
+            refuse_fixed(option, load_config(config_file(find_run(run))))
+    return {option.removeprefix("data."): value for option, value in options.items()} or None
+
+
+@contextmanager
+def finds_moved_data(run: str, *, or_input: bool = False) -> Iterator[None]:
+    """Context in which a command opens the data set of a finished run.
+
+    If a folder or file of it is missing, the message says how to name its new place.
+
+    Args:
+        run: the run's name or folder.
+        or_input: whether images can be given instead, by --input.
+
+    Raises:
+        ValueError: a place of the data set is missing.
+    """
+    try:
+        yield
+    except MissingPlace as error:
+        from img2img.runs import find_run
+
+        start = find_run(run).resolve().parent.parent  # usually the folder where the training began
+        place = error.value
+        if error.place is not None and place == "NEW":
+            beside = start / error.place
+            exists = beside.is_dir() if error.kind == "folder" else beside.is_file()
+            place = shlex.quote(str(beside)) if exists else place
+        instead = ", or images by --input FILE|DIR" if or_input else ""
+        raise ValueError(f"{error.problem}; give its place now by --{error.option} {place}{instead}") from error

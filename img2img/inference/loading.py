@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from img2img.checkpoint import find_checkpoint, has_network, load_network, network_name
-from img2img.config import Config, load_config, refuse_fixed, with_places
+from img2img.config import Config, load_config, with_places
 from img2img.data.degraded import DegradedConfig
 from img2img.data.domains import DomainsConfig
-from img2img.errors import MissingPlace
 from img2img.inference.domain_translator import DomainTranslator
 from img2img.inference.label_translator import LabelTranslator
 from img2img.inference.restorer import Restorer
@@ -126,44 +123,6 @@ def _blended(
 def draws_from_noise(run: str | Path) -> bool:
     """Whether a run draws images from noise (else it translates). Raises ValueError if there is no such run."""
     return issubclass(model_class(load_config(config_file(find_run(str(run)))).model.name), NoiseModel)
-
-
-def places_of(run: str, options: Mapping[str, str]) -> dict[str, str] | None:
-    """Where a run's data are now, as ``data`` of ``load_translator``, from ``options`` of ``RunParser``.
-
-    Raises:
-        ValueError: there is no such run, or an option isn't one of the data.
-    """
-    for option in options:
-        if not option.startswith("data."):
-            refuse_fixed(option, load_config(config_file(find_run(run))))
-    return {option.removeprefix("data."): value for option, value in options.items()} or None
-
-
-@contextmanager
-def finds_moved_data(run: str, *, or_input: bool = False) -> Iterator[None]:
-    """Context in which a command opens the data set of a finished run.
-
-    If a folder or file of it is missing, the message says how to name its new place.
-
-    Args:
-        run: the run's name or folder.
-        or_input: whether images can be given instead, by --input.
-
-    Raises:
-        ValueError: a place of the data set is missing.
-    """
-    try:
-        yield
-    except MissingPlace as error:
-        start = find_run(run).resolve().parent.parent  # usually the folder where the training began
-        place = error.value
-        if error.place is not None and place == "NEW":
-            beside = start / error.place
-            exists = beside.is_dir() if error.kind == "folder" else beside.is_file()
-            place = shlex.quote(str(beside)) if exists else place
-        instead = ", or images by --input FILE|DIR" if or_input else ""
-        raise ValueError(f"{error.problem}; give its place now by --{error.option} {place}{instead}") from error
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from img2img.config import Config, TrainConfig, build_config, option_parser, parse
+from img2img.config import Config, build_config, option_parser, parse
 from img2img.data import dataset_class
 from img2img.data.domain_labels import MASK
 from img2img.data.domains import DomainsConfig, DomainsDataset
@@ -17,6 +17,7 @@ from img2img.data.labelled import LabelledConfig
 from img2img.data.options import DataConfig, domains
 from img2img.interop.layouts import NetworkSpec
 from img2img.models import model_class
+from img2img.training_options import TrainConfig
 
 Networks = Mapping[str, tuple[nn.Module, NetworkSpec]]
 CITYSCAPES = 36  # input channels of pix2pixHD on Cityscapes: 35 classes and instance boundaries

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from img2img.config import Precision
 from img2img.data.loader import STOP_SIGNALS, DeadReader
 from img2img.errors import TrainingStopped
+from img2img.training_options import Precision
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

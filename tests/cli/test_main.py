@@ -31,13 +31,13 @@ def test_unknown_command_suggests_a_similar_one(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"),
+    ("script", "ours"),
     [("encode_features", "styles"), ("export_weights.py", "export"), ("test", "infer"), ("combine_A_and_B.py", "pair")],
 )
 def test_name_of_a_script_or_of_another_toolkit_is_answered_by_ours(
-    theirs: str, ours: str, capsys: pytest.CaptureFixture[str]
+    script: str, ours: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(theirs) == 2
+    assert run_command(script) == 2
     assert f"img2img {ours}" in capsys.readouterr().err
 
 

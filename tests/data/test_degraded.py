@@ -25,9 +25,9 @@ from img2img.errors import own_code
 from img2img.models import load_model_file
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
-from tests.helpers import ROOT, call, equal, rows, weights
+from tests.helpers import call, equal, outside_models, rows, weights
 
-MODEL = ROOT / "tests" / "outside" / "small_restoration.py"
+MODEL = outside_models() / "small_restoration.py"
 SMALL = (
     "--data.crop_size 16 --data.batch_size 2 --data.num_workers 0 --train.log_every 2 --train.save_every 100 "
     "--train.max_steps 4"

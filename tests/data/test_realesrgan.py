@@ -32,9 +32,9 @@ from img2img.data.realesrgan import (
 from img2img.data.transforms import Patch, without_margin
 from img2img.training.trainer import train
 from tests.conftest import drawn_pair, write
-from tests.helpers import ROOT, call, equal, rows, weights
+from tests.helpers import call, equal, outside_models, rows, weights
 
-MODEL = ROOT / "tests" / "outside" / "small_restoration.py"
+MODEL = outside_models() / "small_restoration.py"
 
 
 def rng(seed: int = 0) -> np.random.Generator:

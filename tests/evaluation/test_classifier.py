@@ -19,7 +19,8 @@ from img2img.data.domains import DomainsConfig, DomainsDataset
 from img2img.data.images import resize
 from img2img.evaluation.base import FeatureNetworks, ImageSet, real_set
 from img2img.evaluation.classifier import METADATA, Classifier, ClassifierInfo, build_classifier, load_classifier
-from img2img.evaluation.image_sets import folder_set, open_image_sets
+from img2img.evaluation.folder_sets import folder_set
+from img2img.evaluation.image_sets import open_image_sets
 from img2img.evaluation.train_classifier import choose_classifier, classification_loss, train_classifier
 from img2img.training.trainer import train
 from tests.evaluation.helpers import folders, measure

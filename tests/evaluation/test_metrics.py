@@ -16,7 +16,7 @@ from img2img.evaluation import metrics as metrics_module
 from img2img.evaluation.base import FeatureNetworks, ImageBatch, ImageRecord, ImageSet, Metric
 from img2img.evaluation.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
 from img2img.evaluation.evaluate import NoImages
-from img2img.evaluation.image_sets import folder_set
+from img2img.evaluation.folder_sets import folder_set
 from img2img.evaluation.metrics import PSNR, SSIM, choose_metrics, load_networks
 from img2img.evaluation.report import report, write_report
 from img2img.runs import is_image_folder

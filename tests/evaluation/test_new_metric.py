@@ -17,7 +17,8 @@ from img2img.data.images import read_image
 from img2img.evaluation.arguments import parse_evaluate_arguments
 from img2img.evaluation.base import ImageBatch, Metric, SetStatistics, Statistic
 from img2img.evaluation.evaluate import evaluate
-from img2img.evaluation.image_sets import folder_set, open_image_sets
+from img2img.evaluation.folder_sets import folder_set
+from img2img.evaluation.image_sets import open_image_sets
 from img2img.evaluation.metrics import choose_metrics
 from img2img.training.trainer import Trainer, train
 from tests.evaluation.helpers import folders, measure

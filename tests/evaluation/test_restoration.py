@@ -14,7 +14,8 @@ from img2img.data.degraded import DegradedDataset
 from img2img.data.images import luma_plane, read_image
 from img2img.evaluation.base import FeatureNetworks, ImageBatch, ImageRecord, ImageSet, Metric
 from img2img.evaluation.evaluate import evaluate
-from img2img.evaluation.image_sets import folder_set, run_set
+from img2img.evaluation.folder_sets import folder_set
+from img2img.evaluation.image_sets import run_set
 from img2img.evaluation.metrics import PSNRY, SSIMY, L1Hole, choose_metrics
 from img2img.evaluation.report import pixel_scores
 from img2img.inference.translator import Translator

@@ -74,11 +74,11 @@ def test_missing_folder_is_named_with_its_place_and_the_remedy(
     moved: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, new = moved
-    for command, remedies in (("infer", ("--data.root", "--input")), ("evaluate", ("--data.root",))):
+    for command, options in (("infer", ("--data.root", "--input")), ("evaluate", ("--data.root",))):
         message = refused(capsys, command, run)
         assert message.startswith("error: data.root set: ")
         assert str(Path.cwd() / "set") in message
-        assert all(remedy in message for remedy in remedies)
+        assert all(option in message for option in options)
     assert str(Path.cwd() / "no") in refused(capsys, "evaluate", run, "--data.root", "no")
     new.rename(new.with_name("set"))  # it is back, and only the current folder is another
     assert str(run.parents[1] / "set") in refused(capsys, "infer", run)

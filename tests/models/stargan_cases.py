@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from img2img.config import BalanceConfig, Config, OptimConfig, TrainConfig
+from img2img.config import BalanceConfig, Config
 from img2img.data.domains import DomainsConfig
 from img2img.models.stargan import StarGAN
+from img2img.training_options import OptimConfig, TrainConfig
 
 
 def options(attributes: list[str] | None, critic_steps: int = 1, **balance: Any) -> Config:

@@ -4,9 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from img2img.config import Config, OptimConfig, TrainConfig
+from img2img.config import Config
 from img2img.data.unconditional import UnconditionalConfig
 from img2img.models.dcgan import DCGAN
+from img2img.training_options import OptimConfig, TrainConfig
 
 
 def make(**options: object) -> DCGAN:

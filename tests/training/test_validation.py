@@ -13,13 +13,14 @@ import torchvision.models
 
 from img2img import load_translator
 from img2img.checkpoint import find_checkpoint, list_checkpoints, load_state
-from img2img.config import Config, TrainConfig
+from img2img.config import Config
 from img2img.evaluation.base import FeatureNetworks
 from img2img.evaluation.image_sets import open_image_sets
 from img2img.evaluation.options import RunOptions
 from img2img.evaluation.report import pixel_scores
 from img2img.training.best import Best
 from img2img.training.trainer import Trainer, train
+from img2img.training_options import TrainConfig
 from tests.conftest import drawn_pair, write
 from tests.evaluation.helpers import measure
 from tests.helpers import Colours, rows

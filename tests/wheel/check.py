@@ -156,9 +156,9 @@ def search(installed: Installed) -> None:
     """Ends this program if a help text, a message or a preset names a file that a wheel lacks."""
     texts = help_texts(installed)
     texts["messages"] = installed("python", "-c", MESSAGES)
-    found = [f"{name}: {line.strip()}" for name, text in texts.items() for line in text.splitlines()
+    lines = [f"{name}: {line.strip()}" for name, text in texts.items() for line in text.splitlines()
              if CHECKOUT.search(line)]  # fmt: skip
-    require(not found, "these name files that a wheel lacks:\n" + "\n".join(found))
+    require(not lines, "these name files that a wheel lacks:\n" + "\n".join(lines))
 
 
 def main() -> None:

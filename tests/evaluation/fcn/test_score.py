@@ -18,7 +18,8 @@ from img2img.evaluation.fcn.label_maps import LabelFolder, Palette, load_palette
 from img2img.evaluation.fcn.loading import FILE, choose_segmenter, load_class_maps
 from img2img.evaluation.fcn.segmenter import Segmenter, SegmenterInfo, load_segmenter
 from img2img.evaluation.fcn.train_segmenter import train_segmenter
-from img2img.evaluation.image_sets import folder_set, open_image_sets
+from img2img.evaluation.folder_sets import folder_set
+from img2img.evaluation.image_sets import open_image_sets
 from img2img.evaluation.options import RunOptions
 from img2img.evaluation.report import write_report
 from img2img.training.trainer import train
